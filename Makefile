@@ -1,0 +1,38 @@
+# The verbs of this repository. `make demo` and `make test` install what they need into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export MPLBACKEND := Agg
+
+.PHONY: demo test fast lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/collab-asd run --engine ray --supernodes 6 --out results/demo-$$(date +%Y%m%d-%H%M%S)
+
+test: $(VENV)/installed-test lint
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# pip, not uv: it takes the torch build that this machine's pip is set up for.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/installed

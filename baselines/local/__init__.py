@@ -1,0 +1,1 @@
+"""Detectors that each client builds alone: nothing is shared."""

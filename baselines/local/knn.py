@@ -1,0 +1,22 @@
+"""Local scoring in the space of f_c: what a client can do without the others.
+
+The same frames and the same scorers as embedding sharing, without f_s; the paper's comparison with nothing shared.
+"""
+
+from __future__ import annotations
+
+from collab_asd.config import RunConfig
+from collab_asd.embedding_sharing.algorithm import local_scores
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.scoring import MachineScores
+from collab_asd.scorers import ScorerSettings
+
+
+def score(client: ClientData, config: RunConfig) -> list[MachineScores]:
+    """Score each machine's test clips by the distance of their mean frame to those of the normals."""
+    scorer = ScorerSettings("knn", metric=config.metric)
+    return [
+        MachineScores(machine.test, local_scores(client.machine_frames(machine), scorer))
+        for machine in client.machines()
+        if machine.test
+    ]

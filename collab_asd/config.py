@@ -1,0 +1,124 @@
+"""The run configuration: read once, checked once, frozen.
+
+This module is the only reader of Flower's run config and of ``--set``. Flower enforces neither names nor types
+(``epochs='seven'`` arrives as it is), so both are checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+from collab_asd.errors import InputError
+
+Inference = Literal["client", "server"]
+GroupBy = Literal["machine-type", "all"]
+Preset = Literal["fast", "paper"]
+Metric = Literal["cosine", "euclidean"]
+Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
+Thresholding = Literal["gamma", "quantile"]
+
+LOWEST = {"page_megabytes": 1, "threads": 1, "min_clients": 1, "epochs": 0, "seed": 0, "channel": 0}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's result, one field per configuration key (``data_dir`` is ``data-dir``).
+
+    `pyproject.toml` repeats the defaults with a comment on each key, since Flower reads them there.
+    """
+
+    method: str = "embedding-sharing"
+    inference: Inference = "client"
+    data_dir: str = ""
+    group_by: GroupBy = "machine-type"
+    channel: int = 0
+    encoder: str = "random-conv"
+    encoder_weights: str = ""
+    encoder_key_file: str = ""
+    preset: Preset = "fast"
+    epochs: int = 0
+    scorer: str = "fusion"
+    space_scorer: str = "knn"
+    metric: Metric = "cosine"
+    pooling: Pooling = "mean-embedding"
+    threshold: Thresholding = "gamma"
+    false_alarm_rate: float = 0.1
+    codec: Literal["fp32"] = "fp32"
+    page_megabytes: int = 32
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 2
+    results_dir: str = ""
+    cache_dir: str = ""
+    min_clients: int = 2
+    timeout: float = 3600.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges that a type cannot say."""
+        for name, low in LOWEST.items():
+            if getattr(self, name) < low:
+                raise InputError(f"{_key(name)} = {getattr(self, name)}: must be at least {low}")
+        if not 0 < self.false_alarm_rate < 1:
+            raise InputError(f"false-alarm-rate = {self.false_alarm_rate}: must lie between 0 and 1")
+        if self.timeout <= 0:
+            raise InputError(f"timeout = {self.timeout}: must be a positive number of seconds")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build from Flower's run config or from ``--set`` pairs; missing keys take their defaults.
+
+        Raises
+        ------
+        InputError
+            A key that does not exist, or a value of the wrong type or range: names the key and what is allowed.
+        """
+        hints = get_type_hints(cls)
+        names = {_key(f.name): f.name for f in fields(cls)}
+        for key in values:
+            check_choice("configuration key", key, names)
+        return cls(**{names[key]: _typed(key, value, hints[names[key]]) for key, value in values.items()})
+
+    def to_mapping(self) -> dict[str, str | int | float | bool]:
+        """Return the inverse of `from_mapping`, with the keys as a user writes them."""
+        return {_key(name): value for name, value in asdict(self).items()}
+
+
+def check_choice(what: str, value: str, allowed: Collection[str]) -> None:
+    """Raise an `InputError` that lists the allowed names unless `value` is one of them."""
+    if value not in allowed:
+        raise InputError(f"{what} {value!r} does not exist: choose one of {', '.join(sorted(allowed))}")
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """Split ``KEY=VALUE`` as given to ``--set``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set scorer=knn")
+    return key.strip(), value.strip()
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    """Return `value` as the type `hint`; text is parsed, a whole number may stand for a float."""
+    if get_origin(hint) is Literal:
+        check_choice(f"{key} =", value, get_args(hint))
+        return value
+    if isinstance(value, str) and hint is not str:
+        return _parsed(key, value, hint)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise InputError(f"{key} = {value!r}: must be of type {hint.__name__}, not {type(value).__name__}")
+    return value
+
+
+def _parsed(key: str, text: str, hint: type) -> Any:
+    try:
+        return hint(text)
+    except ValueError:
+        raise InputError(f"{key} = {text!r}: must be of type {hint.__name__}") from None

@@ -1,0 +1,199 @@
+"""Bytes of a recording -> one channel -> the sample rate that an encoder wants.
+
+Whatever reads a recording reads it here, so that training, checking and scoring refuse the same files with the same
+words. A file is read once: the bytes that are hashed are the bytes that are decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio.functional
+
+from collab_asd.data.truncation import is_truncated
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Clip, FloatArray
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+COPY_AGAIN = "copy or download it again"
+UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC stream of unstated length
+
+# torchaudio holds a filter for each pair of input and output phases. Rates that people record at need far less than
+# this; 44099 Hz -> 16000 Hz would need 700 million.
+LARGEST_RESAMPLING_FILTER = 64_000_000
+
+
+class ClipError(InputError):
+    """A recording cannot be used.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What is wrong with it.
+    remedy : str
+        What to do.
+    """
+
+    def __init__(self, path: Path, what: str, remedy: str) -> None:
+        super().__init__(path, what, remedy)
+        self.path, self.what, self.remedy = path, what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One channel of a decoded recording.
+
+    Parameters
+    ----------
+    waveform : FloatArray
+        ``[samples]``, full scale is -1 to 1.
+    rate : int
+        Sample rate of the file, Hz.
+    channels : int
+        How many channels the file has.
+    """
+
+    waveform: FloatArray
+    rate: int
+    channels: int
+
+
+def is_recording(path: Path) -> bool:
+    """Whether the file's name ends as a recording's (`SUFFIXES`, in either case)."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes.
+
+    Raises
+    ------
+    ClipError
+        If the file cannot be read.
+    """
+    return hashlib.sha256(_bytes_of(path)).hexdigest()
+
+
+def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
+    """Decode one clip and bring it to a sample rate.
+
+    Parameters
+    ----------
+    clip : Clip
+        Its ``channel`` is the one that is returned.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    FloatArray
+        ``[samples]``; the file's own samples, untouched, where it has this rate already.
+
+    Raises
+    ------
+    ClipError
+        If the file is missing, changed since it was listed, unreadable, truncated, empty or lacks the channel.
+    """
+    audio = load_audio(clip)
+    if audio.rate == sample_rate:
+        return audio.waveform
+    _refuse_odd_ratio(clip.path, audio.rate, sample_rate)
+    return resample(audio.waveform, audio.rate, sample_rate)
+
+
+def load_audio(clip: Clip) -> Audio:
+    """Decode one channel of a clip at the file's own rate, after verifying that the file is the one that was listed.
+
+    Raises
+    ------
+    ClipError
+        As `load_waveform`.
+    """
+    data = _bytes_of(clip.path)
+    if hashlib.sha256(data).hexdigest() != clip.sha256:
+        raise ClipError(
+            clip.path,
+            "the clip changed since the data folder was listed (its SHA-256 is another)",
+            "bring the old file back, or start a new run with an empty results folder",
+        )
+    samples, rate = _decode(data, clip.path)
+    channels = samples.shape[1]
+    if not 0 <= clip.channel < channels:
+        what = f"channel {clip.channel} was asked for, but it has {channels} (counted from 0)"
+        raise ClipError(clip.path, what, "choose another channel")
+    return Audio(np.ascontiguousarray(samples[:, clip.channel]), rate, channels)
+
+
+def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
+    """Resample by windowed sinc interpolation with the parameters known as ``kaiser_best``.
+
+    The same filter as resampy's and librosa's ``kaiser_best``, as the torchaudio tutorial "Audio Resampling" documents.
+
+    Parameters
+    ----------
+    waveform : FloatArray
+        ``[samples]`` at ``rate``.
+    rate, new_rate : int
+        Hz.
+
+    Returns
+    -------
+    FloatArray
+        ``[ceil(samples * new_rate / rate)]``.
+    """
+    resampled: torch.Tensor = torchaudio.functional.resample(
+        torch.from_numpy(waveform),
+        rate,
+        new_rate,
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    )
+    return np.asarray(resampled.numpy(), dtype=np.float32)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ClipError(path, f"cannot be read ({error.strerror})", "check that it is there and readable") from error
+
+
+def _decode(data: bytes, path: Path) -> tuple[FloatArray, int]:
+    """Return samples ``[samples, channels]`` and rate in Hz."""
+    if not data:
+        raise ClipError(path, "the file is empty", COPY_AGAIN)
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.frames == UNKNOWN_FRAMES:
+                raise ClipError(path, "its header does not say how long it is", "encode it again to a file, not a pipe")
+            rate: int = file.samplerate
+            samples: FloatArray = file.read(dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ClipError(path, f"cannot be decoded ({error.error_string})", COPY_AGAIN) from error
+    if is_truncated(data):
+        raise ClipError(path, "the file is truncated: its end is missing", COPY_AGAIN)
+    if not len(samples):
+        raise ClipError(path, "no audio: it has no samples", "record it again or remove it")
+    return samples, rate
+
+
+def _refuse_odd_ratio(path: Path, rate: int, new_rate: int) -> None:
+    """Refuse rates whose ratio has no small terms: their filter would not fit into memory."""
+    divisor = gcd(rate, new_rate)
+    if (rate // divisor) * (new_rate // divisor) > LARGEST_RESAMPLING_FILTER:
+        what = f"{rate} Hz cannot be resampled to {new_rate} Hz, whose ratio has too large terms"
+        raise ClipError(path, what, f"convert it to {new_rate} Hz beforehand")

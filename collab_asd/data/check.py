@@ -1,0 +1,227 @@
+"""Decode every clip, and say all that is wrong with a data set at once.
+
+`check` makes the report, `require_good` turns it into a refusal: a run on bad data stops with the same words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from collab_asd.data.audio import Audio, ClipError, load_audio
+from collab_asd.data.layouts import clip_name
+from collab_asd.data.problems import Problem, Severity, describe, machine_problems, mislabelled, repeated
+from collab_asd.data.recordings import in_threads
+from collab_asd.errors import InputError
+from collab_asd.interfaces import ANOMALY, NORMAL, Clip
+
+
+@dataclass(frozen=True)
+class MachineRow:
+    """The clips of one machine.
+
+    Parameters
+    ----------
+    machine_type, machine_id : str
+    train_normal, train_anomaly, train_unlabelled, test_normal, test_anomaly, test_unlabelled : int
+        Clips by split and label, decodable or not.
+    seconds, shortest, longest : float
+        Length of all decodable clips together, of the shortest and of the longest one, s.
+    rates : tuple of int
+        Sample rates that occur, Hz.
+    channels : tuple of int
+        Numbers of channels that occur.
+    """
+
+    machine_type: str
+    machine_id: str
+    train_normal: int
+    train_anomaly: int
+    train_unlabelled: int
+    test_normal: int
+    test_anomaly: int
+    test_unlabelled: int
+    seconds: float
+    shortest: float
+    longest: float
+    rates: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `check` found.
+
+    Parameters
+    ----------
+    machines : tuple of MachineRow
+        By machine type and ID.
+    problems : tuple of Problem
+    group_by : str
+    shares : bool
+        As `check` was called; `require_good` judges again what is left.
+    """
+
+    machines: tuple[MachineRow, ...]
+    problems: tuple[Problem, ...]
+    group_by: str
+    shares: bool
+
+    def count(self, severity: Severity) -> int:
+        """How many problems there are of one severity."""
+        return sum(problem.severity == severity for problem in self.problems)
+
+
+class _Examined(NamedTuple):
+    """What is kept of a clip: its samples are not."""
+
+    clip: Clip
+    seconds: float
+    rate: int
+    channels: int
+    fingerprint: str
+    fault: ClipError | None
+
+
+def check(
+    data_dir: Path,
+    clips: Sequence[Clip],
+    min_seconds: float = 1.0,
+    group_by: str = "machine-type",
+    shares: bool = True,
+    on_clip: Callable[[], None] | None = None,
+) -> DataReport:
+    """Decode all clips and collect all problems.
+
+    Parameters
+    ----------
+    data_dir : Path
+        What the clips were found in.
+    clips : sequence of Clip
+    min_seconds : float
+        The shortest clip that makes one window of the encoder, s.
+    group_by : {"machine-type", "all"}
+    shares : bool
+        Whether the method trains over several machines.
+    on_clip : callable, optional
+        Called after each clip, to show progress.
+    """
+    examined = []
+    for result in in_threads(partial(_examine, min_seconds=min_seconds), clips):
+        examined.append(result)
+        if on_clip:
+            on_clip()
+    name = partial(clip_name, data_dir=data_dir)
+    sound = [(result.clip, result.fingerprint) for result in examined if not result.fault]
+    problems = [
+        *(_unusable(result.fault, name(result.clip)) for result in examined if result.fault),
+        *mislabelled(clips, name),
+        *repeated(sound, name),
+        *machine_problems(clips, group_by, shares),
+    ]
+    return DataReport(tuple(_machine_rows(examined)), tuple(problems), group_by, shares)
+
+
+def require_good(clips: Sequence[Clip], report: DataReport, skip_bad: bool) -> tuple[list[Clip], list[str]]:
+    """Refuse clips that a run would come out wrong with, or leave out the bad files.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        Those that the report is about.
+    report : DataReport
+    skip_bad : bool
+        Leave out the files that are at fault.
+
+    Returns
+    -------
+    kept : list of Clip
+    left_out : list of str
+        One line per kind of fault, naming up to five files; the report has all of them.
+
+    Raises
+    ------
+    InputError
+        With all errors, if there are any; with ``skip_bad``, with those that remain without the bad files.
+    """
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    if not skip_bad:
+        _raise(errors, "mend the data, or leave out the bad files with --skip-bad")
+        return list(clips), []
+    skipped = [problem for problem in errors if problem.path]
+    bad = {problem.path for problem in skipped}
+    kept = [clip for clip in clips if clip.path not in bad]
+    if not kept:
+        _raise(errors, "no clip is left")
+    remaining = machine_problems(kept, report.group_by, report.shares)
+    _raise([problem for problem in remaining if problem.severity == "error"], "mend the data")
+    return kept, [line for _, line in describe(skipped)]
+
+
+def _raise(errors: Sequence[Problem], advice: str) -> None:
+    if errors:
+        lines = "\n".join(f"- {line}" for _, line in describe(errors))
+        raise InputError(f"the data are not fit to train on; {advice}:\n{lines}")
+
+
+def _examine(clip: Clip, min_seconds: float) -> _Examined:
+    try:
+        audio = load_audio(clip)
+    except ClipError as fault:
+        return _Examined(clip, 0.0, 0, 0, "", fault)
+    seconds = len(audio.waveform) / audio.rate
+    fingerprint = hashlib.sha256(audio.waveform.tobytes()).hexdigest()
+    return _Examined(
+        clip, seconds, audio.rate, audio.channels, fingerprint, _signal_fault(clip.path, audio, min_seconds)
+    )
+
+
+def _signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | None:
+    seconds = len(audio.waveform) / audio.rate
+    if not np.isfinite(audio.waveform).all():
+        return ClipError(path, "NaN or infinity among its samples", "export it again")
+    if np.ptp(audio.waveform) == 0:
+        return ClipError(path, "a constant signal, as from a dead sensor", "remove it or choose another channel")
+    if seconds < min_seconds:
+        what = f"shorter than one embedding window of {min_seconds:g} s"
+        return ClipError(path, what, "record longer or remove it")
+    return None
+
+
+def _unusable(fault: ClipError, name: str) -> Problem:
+    return Problem("error", name, fault.what, fault.remedy, fault.path)
+
+
+def _machine_rows(examined: Iterable[_Examined]) -> list[MachineRow]:
+    held: defaultdict[tuple[str, str], list[_Examined]] = defaultdict(list)
+    for result in examined:
+        held[result.clip.machine_type, result.clip.machine_id].append(result)
+    return [_machine_row(*machine, held[machine]) for machine in sorted(held)]
+
+
+def _machine_row(machine_type: str, machine_id: str, examined: Sequence[_Examined]) -> MachineRow:
+    kinds = [(result.clip.split, result.clip.label) for result in examined]
+    decoded = [result for result in examined if result.rate]
+    lengths = [result.seconds for result in decoded] or [0.0]
+    return MachineRow(
+        machine_type,
+        machine_id,
+        train_normal=kinds.count(("train", NORMAL)),
+        train_anomaly=kinds.count(("train", ANOMALY)),
+        train_unlabelled=kinds.count(("train", None)),
+        test_normal=kinds.count(("test", NORMAL)),
+        test_anomaly=kinds.count(("test", ANOMALY)),
+        test_unlabelled=kinds.count(("test", None)),
+        seconds=sum(lengths),
+        shortest=min(lengths),
+        longest=max(lengths),
+        rates=tuple(sorted({result.rate for result in decoded})),
+        channels=tuple(sorted({result.channels for result in decoded})),
+    )

@@ -1,0 +1,147 @@
+"""What can be wrong with a data set, beyond a single file that cannot be decoded.
+
+Each rule yields problems. An error makes training or its evaluation wrong; a warning is worth a look; a note explains a
+gap in the results to come.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from collab_asd.data.partition import places
+from collab_asd.data.recordings import shorten
+from collab_asd.interfaces import ANOMALY, NORMAL, Clip
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+# The threshold leaves one normal clip out and looks for two neighbours of it among the others.
+FEWEST_TRAINING_CLIPS = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong.
+
+    Parameters
+    ----------
+    severity : {"error", "warning", "note"}
+    subject : str
+        Name of the clip, machine (``type/id``) or machine type.
+    what, remedy : str
+        What is wrong, and what to do.
+    path : Path or None
+        The file, if the problem goes away by leaving this file out.
+    """
+
+    severity: Severity
+    subject: str
+    what: str
+    remedy: str
+    path: Path | None = None
+
+
+def describe(problems: Sequence[Problem]) -> list[tuple[Severity, str]]:
+    """Severity and one line of text for each kind of problem, errors first, naming up to five of its subjects."""
+    alike: defaultdict[tuple[Severity, str, str], list[str]] = defaultdict(list)
+    for problem in problems:
+        alike[problem.severity, problem.what, problem.remedy].append(problem.subject)
+    lines = [(severity, f"{shorten(names)}: {what}; {remedy}") for (severity, what, remedy), names in alike.items()]
+    return sorted(lines, key=lambda line: SEVERITIES.index(line[0]))
+
+
+def machine_problems(clips: Sequence[Clip], group_by: str, shares: bool) -> list[Problem]:
+    """All that is wrong with the clips of a machine, or with the machines of a group, taken together.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+    group_by : {"machine-type", "all"}
+    shares : bool
+        Whether the method trains an ID classifier over several machines; one that does not needs no second machine.
+    """
+    held: defaultdict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        held[clip.machine].append(clip)
+    problems = [problem for name in sorted(held) for problem in _machine(name, held[name])]
+    return problems + (list(_lonely_machines(clips, group_by)) if shares else [])
+
+
+def mislabelled(clips: Sequence[Clip], name: Callable[[Clip], str]) -> Iterator[Problem]:
+    """Training clips that are labelled as anomalies."""
+    for clip in clips:
+        if clip.split == "train" and clip.label == ANOMALY:
+            what, remedy = "an anomaly among the training clips", "move it to the test clips: training clips are normal"
+            yield Problem("error", name(clip), what, remedy, clip.path)
+
+
+def repeated(audio: Sequence[tuple[Clip, str]], name: Callable[[Clip], str]) -> Iterator[Problem]:
+    """Find the same audio twice; each clip comes with a fingerprint of its samples.
+
+    Across training and test it would leak: the training copy is at fault, since leaving that out keeps the test set as
+    it is. Within a split it merely counts twice, unless the copies contradict one another in their labels.
+    """
+    copies: defaultdict[str, list[Clip]] = defaultdict(list)
+    for clip, fingerprint in audio:
+        copies[fingerprint].append(clip)
+    for same in copies.values():
+        if len(same) > 1:
+            yield from _copies(same, name)
+
+
+def _copies(same: Sequence[Clip], name: Callable[[Clip], str]) -> Iterator[Problem]:
+    train = [clip for clip in same if clip.split == "train"]
+    test = [clip for clip in same if clip.split == "test"]
+    if {clip.label for clip in test} >= {NORMAL, ANOMALY}:
+        for clip in test:
+            what = f"the same audio is labelled normal and anomaly ({shorten([name(clip) for clip in test])})"
+            yield Problem("error", name(clip), what, "remove the one whose label is wrong", clip.path)
+    if train and test:
+        for clip in train:
+            what = f"the same audio as test clip {name(test[0])}: the test would be no test"
+            yield Problem("error", name(clip), what, "remove one of the two", clip.path)
+    for first, *others in filter(None, (train, test)):
+        for clip in others:
+            what = f"the same audio as {first.split} clip {name(first)}"
+            yield Problem("warning", name(clip), what, "remove one of the two unless it is to count twice")
+
+
+def _machine(machine: str, clips: Sequence[Clip]) -> Iterator[Problem]:
+    count = Counter((clip.split, clip.label) for clip in clips)
+    tests = sum(clip.split == "test" for clip in clips)
+    yield from _training(machine, len(clips) - tests, len(clips) - tests - count["train", ANOMALY])
+    if not tests:
+        yield Problem("warning", machine, "no test clips: it will be trained on but not scored", "add test clips")
+    elif not count["test", ANOMALY]:
+        yield Problem("note", machine, "no labelled anomalies: its AUC will be null", "its decisions still count")
+    elif not count["test", NORMAL]:
+        yield Problem(
+            "note", machine, "no labelled normal test clips: its AUC will be null", "its decisions still count"
+        )
+
+
+def _training(machine: str, clips: int, normals: int) -> Iterator[Problem]:
+    """Count a training clip without a label as normal: training clips are normal."""
+    need = f"needs at least {FEWEST_TRAINING_CLIPS} training clips of normal sound"
+    if not clips:
+        yield Problem("error", machine, "nothing to train on: it has test clips but no training clips", need)
+    elif not normals:
+        yield Problem("error", machine, "nothing to train on: no normal training clips", need)
+    elif normals < FEWEST_TRAINING_CLIPS:
+        yield Problem("error", machine, f"nothing to train on: too few normal training clips ({normals})", need)
+
+
+def _lonely_machines(clips: Sequence[Clip], group_by: str) -> Iterator[Problem]:
+    """Find groups of one machine: an ID classifier with a single class has zero loss, and learns nothing."""
+    where = places(clips, group_by)
+    size = Counter(place.group for place in where.values())
+    for (machine_type, machine_id), place in where.items():
+        if size[place.group] == 1:
+            what = "the only machine of its group: outlier exposure needs two machines to tell apart"
+            wider = "group by 'all', " if group_by != "all" else ""
+            remedy = f"add another machine to it, leave this one out, {wider}or use a method that does not share"
+            yield Problem("error", f"{machine_type}/{machine_id}", what, remedy)

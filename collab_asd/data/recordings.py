@@ -1,0 +1,116 @@
+"""What the readers of all layouts share: listing files, refusing strange ones, hashing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from collab_asd.data.audio import SUFFIXES, is_recording, sha256_of
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Clip, Split
+
+NAMES_SHOWN = 5
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Recording(NamedTuple):
+    """A clip whose file has not been read yet."""
+
+    path: Path
+    machine_type: str
+    machine_id: str
+    split: Split
+    label: int | None
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders inside a folder by name, but hidden ones and those (``__MACOSX``) that archivers leave."""
+    inside = (Path(entry.path) for entry in _entries(folder) if entry.is_dir())
+    return sorted(path for path in inside if not path.name.startswith("__"))
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """All recordings of a folder by name; none where the folder does not exist.
+
+    Raises
+    ------
+    InputError
+        If anything else lies there: half-finished downloads would otherwise be left out without a word.
+    """
+    if not folder.is_dir():
+        return []
+    files = sorted(Path(entry.path) for entry in _entries(folder))
+    refuse(
+        [path for path in files if not is_recording(path) or path.is_dir()],
+        f"not a recording ({', '.join(SUFFIXES)}); move it out of the data folder or finish its download",
+    )
+    return files
+
+
+def machine_folders(data_dir: Path, is_machine_type: Callable[[Path], bool]) -> list[Path]:
+    """Return the folders of machine types: the data folder itself if it is one, or else those inside it."""
+    if is_machine_type(data_dir):
+        return [data_dir]
+    return [folder for folder in subfolders(data_dir) if is_machine_type(folder)]
+
+
+def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
+    """Refuse recordings that lie beside the folders of machine types, where they would be overlooked.
+
+    Raises
+    ------
+    InputError
+        Naming the first such recordings.
+    """
+    if data_dir in known:
+        return
+    others = [folder for folder in subfolders(data_dir) if folder not in known]
+    strays = [Path(entry.path) for entry in _entries(data_dir) if entry.is_file()]
+    strays += [path for folder in others for path in folder.rglob("*")]
+    refuse(sorted(path for path in strays if is_recording(path)), f"in the wrong place; expected {expected}")
+
+
+def refuse(paths: Sequence[Path], why: str) -> None:
+    """Raise an error that names the first of the paths, if there are any.
+
+    Raises
+    ------
+    InputError
+        Unless ``paths`` is empty.
+    """
+    if paths:
+        raise InputError(f"{shorten(paths)}: {why}")
+
+
+def shorten(names: Sequence[object]) -> str:
+    """Up to five names, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(str(name) for name in names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
+    """Read each file once for its hash.
+
+    Raises
+    ------
+    ClipError
+        If a file cannot be read.
+    """
+    hashes = in_threads(sha256_of, [recording.path for recording in recordings])
+    return [Clip(*recording, sha256, channel) for recording, sha256 in zip(recordings, hashes, strict=True)]
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
+    """Results in order. Threads suffice: hashing and decoding release the interpreter's lock."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        yield from pool.map(function, items)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith(".")]

@@ -1,0 +1,202 @@
+"""From a machine and its working conditions to a recording: sources, the structure that they excite, the factory around.
+
+What turns is computed as a function of the shaft's phase, so harmonics, blows and modulations stay together when the
+speed wanders. All sources excite one structure, whose resonances colour them: the usual model of the vibration of
+machines (R. B. Randall and J. Antoni, "Rolling element bearing diagnostics - a tutorial", MSSP 25(2), 2011).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from collab_asd.data.synthetic_factories import FACTORIES, factory_noise
+from collab_asd.data.synthetic_faults import Fault, damage
+from collab_asd.data.synthetic_machines import Impacts, Machine, Mode, varied
+from collab_asd.data.synthetic_signals import (
+    COSINE,
+    TURN,
+    amplitude,
+    blows,
+    coloured_noise,
+    frequency_axis,
+    harmonic_waveform,
+    octave_slope,
+    periodic,
+    resonance,
+    rms,
+    slow_noise,
+)
+from collab_asd.interfaces import FloatArray
+
+RECORDED_RMS = 0.02
+RADIATION_CORNER = 150.0
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How and where a machine runs during one clip.
+
+    Parameters
+    ----------
+    speed : float
+        Shaft speed in Hz that the machine is set to; a fault may make it turn slower or faster.
+    load : float
+        0 (idle) to 1 (full).
+    factory : str
+        A key of `FACTORIES`.
+    snr_db : float
+        Power of the machine over power of the background, in dB, over the whole clip.
+    """
+
+    speed: float
+    load: float
+    factory: str
+    snr_db: float
+
+
+def render(
+    machine: Machine,
+    conditions: Conditions,
+    fault: Fault | None,
+    rng: np.random.Generator,
+    *,
+    seconds: float = 10.0,
+    sample_rate: int = 16000,
+) -> FloatArray:
+    """Record one clip.
+
+    Parameters
+    ----------
+    machine : Machine
+        The healthy machine.
+    conditions : Conditions
+        How and where it runs.
+    fault : Fault or None
+        What is broken, a kind of fault that this machine's type can have.
+    rng : numpy.random.Generator
+        A generator in the same state gives the same clip.
+    seconds : float
+        Length in s.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    FloatArray
+        ``[samples]``, mono, full scale 1.
+    """
+    sound, background = components(machine, conditions, fault, rng, seconds=seconds, sample_rate=sample_rate)
+    return sound + background
+
+
+def components(
+    machine: Machine,
+    conditions: Conditions,
+    fault: Fault | None,
+    rng: np.random.Generator,
+    *,
+    seconds: float = 10.0,
+    sample_rate: int = 16000,
+) -> tuple[FloatArray, FloatArray]:
+    """Like `render`, but machine and background apart, each ``[samples]``, at their levels in the recording."""
+    samples = round(seconds * sample_rate)
+    sound = machine_sound(damage(machine, fault), conditions, samples, sample_rate, rng)
+    sound *= np.float32(RECORDED_RMS * rng.lognormal(0, 0.1) / rms(sound))
+    background = factory_noise(FACTORIES[conditions.factory], samples, sample_rate, rng)
+    background *= np.float32(rms(sound) / rms(background) * amplitude(-conditions.snr_db))
+    return sound, background
+
+
+def machine_sound(
+    machine: Machine, conditions: Conditions, samples: int, sample_rate: int, rng: np.random.Generator
+) -> FloatArray:
+    """The sound of a machine alone, ``[samples]``, at an arbitrary level: sources through the structure."""
+    phase = shaft_phase(conditions.speed * (1 - machine.drag), machine.jitter, samples, sample_rate, rng)
+    force = shaft_harmonics(machine, conditions, phase, sample_rate, rng)
+    force += flow_noise(machine, conditions, phase, sample_rate, rng)
+    if machine.squeal:
+        force += machine.squeal * squeal(samples, sample_rate, rng)
+    force *= working_cycle(machine, phase)
+    if machine.hiss:
+        force += machine.hiss * coloured_noise(3.0, samples, sample_rate, rng)
+    for impacts in machine.impacts:
+        force += impact_train(impacts, phase, sample_rate, rng)
+    if machine.sideband:
+        force *= 1 + machine.sideband * periodic(phase, COSINE)
+    warm = varied(machine.modes, 0.008, rng)
+    return ring(warm, force, sample_rate, tilt=rng.normal(0, 0.5))
+
+
+def shaft_phase(
+    speed: float, jitter: float, samples: int, sample_rate: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Revolutions ``[samples]`` of a shaft that keeps `speed` in Hz on average and wanders about it."""
+    wander = jitter * slow_noise(4.0, samples, sample_rate, rng)
+    return rng.uniform() + np.cumsum(speed / sample_rate * (1 + wander - wander.mean()))
+
+
+def shaft_harmonics(
+    machine: Machine, conditions: Conditions, phase: NDArray[np.float64], sample_rate: int, rng: np.random.Generator
+) -> FloatArray:
+    """All orders of the shaft ``[samples]``, RMS about 1; under load the higher ones grow."""
+    orders = np.arange(1, len(machine.harmonics) + 1)
+    audible = orders * conditions.speed < 0.4 * sample_rate
+    weights = np.array(machine.harmonics) * orders ** (0.6 * (conditions.load - 0.5)) * audible
+    weights *= rng.lognormal(0, 0.2, len(orders))
+    return periodic(phase, harmonic_waveform(weights, rng))
+
+
+def flow_noise(
+    machine: Machine, conditions: Conditions, phase: NDArray[np.float64], sample_rate: int, rng: np.random.Generator
+) -> FloatArray:
+    """Turbulence ``[samples]``: louder under load, pulsates as blades or vanes pass, surges where the flow breaks away."""
+    noise = coloured_noise(machine.flow_slope, len(phase), sample_rate, rng)
+    noise *= machine.flow * amplitude(8 * (conditions.load - 0.5) + rng.normal())
+    noise *= 1 + machine.pulsation * periodic(phase * machine.teeth, COSINE)
+    if machine.surge:
+        swelling = np.clip(slow_noise(3.0, len(phase), sample_rate, rng), -1, 2)
+        noise *= (1 + machine.surge * swelling).astype(np.float32)
+    return noise
+
+
+def impact_train(
+    impacts: Impacts, phase: NDArray[np.float64], sample_rate: int, rng: np.random.Generator
+) -> FloatArray:
+    """Blows ``[samples]`` at every 1 / order of a revolution, each a bit early or late; RMS is about ``level``."""
+    turns = phase * impacts.order - impacts.offset
+    due = np.arange(np.ceil(turns[0]), turns[-1])
+    late = impacts.slip * rng.standard_normal(len(due))
+    times = np.interp(due + late, turns, np.arange(len(turns)))
+    return impacts.level * blows(times, impacts.contact, 0.15, len(phase), sample_rate, rng)
+
+
+def squeal(samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
+    """A tone ``[samples]`` between 2 and 3 kHz, RMS about 1, that wavers in pitch and comes and goes."""
+    pitch = rng.uniform(2000, 3000) * (1 + 0.01 * slow_noise(10.0, samples, sample_rate, rng))
+    strength = np.sqrt(2) * np.abs(slow_noise(6.0, samples, sample_rate, rng))
+    return periodic(np.cumsum(pitch / sample_rate), COSINE) * strength.astype(np.float32)
+
+
+def working_cycle(machine: Machine, phase: NDArray[np.float64]) -> FloatArray | float:
+    """How strongly the machine moves ``[samples]``: 1 in its stroke, nearly 0 in its pause; just 1 if it has none."""
+    if not machine.cycle:
+        return 1.0
+    position, edge = TURN / (2 * np.pi), 0.03
+    stroke = np.clip(np.minimum(position, machine.duty - position) / edge, 0, 1)
+    return periodic(phase / machine.cycle, 0.05 + 0.95 * stroke)
+
+
+def ring(modes: tuple[Mode, ...], force: FloatArray, sample_rate: int, tilt: float = 0.0) -> FloatArray:
+    """Let a force ``[samples]`` excite the structure: resonators beside a direct path.
+
+    Small bodies radiate little below `RADIATION_CORNER` Hz; `tilt`, in dB per octave, is where the microphone stands.
+    """
+    samples = len(force)
+    response = sum((resonance(m.frequency, m.damping, m.gain, samples, sample_rate) for m in modes), np.complex64(1))
+    frequencies = frequency_axis(samples, sample_rate)
+    radiated = octave_slope(tilt, samples, sample_rate) * frequencies / (frequencies + np.float32(RADIATION_CORNER))
+    return np.asarray(fft.irfft(fft.rfft(force) * (response * radiated), samples), dtype=np.float32)

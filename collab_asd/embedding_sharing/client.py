@@ -1,0 +1,102 @@
+"""The client's half of embedding sharing: embed, send, and score with what comes back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+
+from collab_asd.config import RunConfig
+from collab_asd.embedding_sharing.algorithm import anomaly_scores, shared_scores
+from collab_asd.embedding_sharing.codec import SharedClip, encode_page, plan_pages
+from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.scoring import MachineScores
+from collab_asd.id_classifier.model import ClassifierSettings, from_arrays
+from collab_asd.interfaces import FloatArray, SpaceScores, Split
+from collab_asd.scorers import ScorerSettings
+
+logger = logging.getLogger(__name__)
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages of one split: positions of its clips, cut where a page is full."""
+
+    clips: Sequence[int]
+    pages: Sequence[range]
+
+
+def describe(client: ClientData, config: RunConfig) -> RecordDict:
+    """Embed all clips and say what there is to share: what the server must know of f_c, and the number of pages."""
+    spec = client.encoder.spec
+    logger.info("client %d: embedding %d clips", client.partition.client, len(client.partition.clips))
+    content = ConfigRecord(
+        {
+            "dimension": spec.dimension,
+            "stack": spec.stack,
+            "stack-hop": spec.stack_hop,
+            "digest": spec.digest,
+            "note": spec.note,
+            "train-pages": len(_pages(client, "train", config).pages),
+            "test-pages": len(_pages(client, "test", config).pages),
+        }
+    )
+    return RecordDict({"client": content})
+
+
+def embeddings(client: ClientData, config: RunConfig, request: ConfigRecord) -> RecordDict:
+    """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7)."""
+    split: Split = "train" if request["split"] == "train" else "test"
+    plan = _pages(client, split, config)
+    clips = [plan.clips[i] for i in plan.pages[int(str(request["page"]))]]
+    p = client.partition
+    shared = [
+        SharedClip(i, p.groups[i], p.classes[i], frames) for i, frames in zip(clips, client.frames(clips), strict=True)
+    ]
+    return RecordDict({"page": to_record(encode_page(shared))})
+
+
+def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
+    """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
+    scorer = ScorerSettings.of(config)
+    return [_score_machine(client, machine, scorer, content) for machine in client.machines() if machine.test]
+
+
+def _score_machine(
+    client: ClientData, machine: LocalMachine, scorer: ScorerSettings, content: RecordDict
+) -> MachineScores:
+    frames = client.machine_frames(machine)
+    computed = content.array_records.get(f"shared/{machine.group}/{machine.machine_class}")
+    if computed is None:
+        settings = ClassifierSettings(**content.config_records[f"settings/{machine.group}"])  # type: ignore[arg-type]
+        classifier = from_arrays(settings, from_record(content.array_records[f"f_s/{machine.group}"]))
+        shared = shared_scores(classifier, frames, scorer)
+        scores, predicted = shared.scores, shared.predicted
+    else:
+        scores, predicted = _read_shared(computed, machine)
+    return MachineScores(machine.test, anomaly_scores(scores, frames, scorer), predicted)
+
+
+def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScores, tuple[int, ...]]:
+    """Read the server's scores; their clips must be this machine's own, in order."""
+    arrays = from_record(record)
+    for name, mine in {"normal-clips": machine.train, "test-clips": machine.test}.items():
+        if tuple(arrays[name].tolist()) != mine:
+            raise ValueError(f"the server scored other clips ({name}) than this machine has")
+    scores = SpaceScores(normal=arrays["normal"], test=arrays["test"])
+    return scores, tuple(arrays["predicted"].tolist())
+
+
+def _pages(client: ClientData, split: Split, config: RunConfig) -> Pages:
+    clips = client.partition.indices(split)
+    sizes = [_nbytes(frames) for frames in client.frames(clips)]
+    return Pages(clips, plan_pages(sizes, config.page_megabytes * MEGABYTE))
+
+
+def _nbytes(frames: FloatArray) -> int:
+    return int(np.prod(frames.shape)) * frames.itemsize

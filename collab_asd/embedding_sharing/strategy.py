@@ -1,0 +1,194 @@
+"""The server's half of embedding sharing, as a Flower strategy.
+
+One round is one page of embeddings from every client. After the last training page the server trains f_s; under
+Algorithm 2 the pages of the test clips follow. After the last round the clients score. The server never computes f_c
+and never imports an encoder: that it cannot is the paper's privacy argument (section IV-C).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from collab_asd.config import Inference
+from collab_asd.embedding_sharing.algorithm import SharedScores, shared_scores, train_id_classifiers
+from collab_asd.embedding_sharing.codec import decode_page
+from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
+from collab_asd.errors import InputError
+from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.scoring import ClientScores, ScoreGathering
+from collab_asd.federation.stopwatch import Stopwatch
+from collab_asd.id_classifier.model import IdClassifier, to_arrays
+from collab_asd.id_classifier.training import TrainingSettings
+from collab_asd.interfaces import Split
+from collab_asd.scorers import ScorerSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClientFacts:
+    """What one client said of itself: its numbers of pages, and what the server must know of its encoder."""
+
+    train_pages: int
+    test_pages: int
+    dimension: int
+    stack: int
+    stack_hop: int
+    digest: str
+    note: str
+
+    def pages(self, split: Split) -> int:
+        """Return the number of pages of one split."""
+        return self.train_pages if split == "train" else self.test_pages
+
+
+class EmbeddingSharing(ScoreGathering, Strategy):
+    """Embedding sharing with inference at the clients (Algorithm 1) or at the server (Algorithm 2).
+
+    Parameters
+    ----------
+    training : TrainingSettings
+        How f_s is trained; how frames are stacked comes from the clients.
+    scorer : ScorerSettings
+        f_a, which the server needs under Algorithm 2 only.
+    inference : {"client", "server"}
+    seed : int
+    device : str
+        A PyTorch device to train f_s on.
+    """
+
+    shares = True
+
+    def __init__(
+        self,
+        training: TrainingSettings,
+        scorer: ScorerSettings,
+        inference: Inference = "client",
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
+        self.watch = Stopwatch()
+        self.facts: dict[int, ClientFacts] = {}
+        self._store = EmbeddingStore()
+        self._schedule: list[tuple[Split, int]] = []
+        self._classifiers: dict[int, IdClassifier] = {}
+        self._shared: dict[int, RecordDict] = {}
+
+    @property
+    def encoder_note(self) -> str:
+        """What the clients say of their encoder."""
+        return next(iter(self.facts.values())).note
+
+    def run(self, grid: SupervisedGrid) -> list[ClientScores]:
+        """Carry out the whole algorithm and return the clients' scores."""
+        with self.watch("embed"):
+            self.facts = self._describe(grid)
+        self._schedule = self._rounds("train") + (self._rounds("test") if self.inference == "server" else [])
+        self.begin(grid, len(self._schedule))
+        with self.watch("share, train and score"):
+            self.start(grid, ArrayRecord(), num_rounds=len(self._schedule))
+        return self.scores
+
+    def summary(self) -> None:
+        """Log what this strategy will do."""
+        who = "clients (Algorithm 1)" if self.inference == "client" else "server (Algorithm 2)"
+        logger.info("embedding sharing: %d clients, scored by the %s", len(self.facts), who)
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask for this round's page, each client that has one."""
+        split, page = self._schedule[server_round - 1]
+        return [
+            Message(RecordDict({"request": ConfigRecord({"split": split, "page": page})}), node, EMBEDDINGS)
+            for client, node in self.grid.clients.items()
+            if page < self.facts[client].pages(split)
+        ]
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
+        """Store the pages; train f_s after the last training page, score after the last of all (Algorithm 2)."""
+        split, page = self._schedule[server_round - 1]
+        for reply in replies:
+            arrays = from_record(reply.content.array_records["page"])
+            self._store.add(self.grid.client_of(reply), split, decode_page(arrays))
+        stored = len(self._store)
+        if (split, page) == self._rounds("train")[-1]:
+            self._train()
+        if self.inference == "server" and server_round == self.rounds:
+            self._shared = {client: self._score_client(client) for client in self.grid.clients}
+        return None, MetricRecord({"stored-clips": stored})
+
+    def score_request(self, client: int) -> RecordDict:
+        """Send f_s (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
+        if self.inference == "server":
+            return self._shared[client]
+        content = RecordDict()
+        for group in self._store.groups(client):
+            content[f"f_s/{group}"] = to_record(to_arrays(self._classifiers[group]))
+            content[f"settings/{group}"] = ConfigRecord(asdict(self._classifiers[group].settings))
+        return content
+
+    def _rounds(self, split: Split) -> list[tuple[Split, int]]:
+        return [(split, page) for page in range(max(facts.pages(split) for facts in self.facts.values()))]
+
+    def _describe(self, grid: SupervisedGrid) -> dict[int, ClientFacts]:
+        replies = grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
+        facts = {grid.client_of(r): _facts(r.content.config_records["client"]) for r in replies}
+        first, *others = facts
+        for client in others:
+            if facts[client].digest != facts[first].digest:
+                raise InputError(
+                    f"clients {first} and {client} use different encoders (digests {facts[first].digest[:12]} and "
+                    f"{facts[client].digest[:12]}): give all clients the same encoder, weights and key"
+                )
+        return facts
+
+    def _train(self) -> None:
+        """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
+        facts = next(iter(self.facts.values()))
+        machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
+        with self.watch("train"):
+            self._classifiers = train_id_classifiers(
+                machines, self.training, (facts.stack, facts.stack_hop), self.seed, self.device, _log_epoch
+            )
+        if self.inference == "client":
+            self._store.release()
+
+    def _score_client(self, client: int) -> RecordDict:
+        """Build f_a per machine and score in the space of f_s (Algorithm 2, lines 2-4 and 9-11)."""
+        content = RecordDict()
+        for machine in self._store.machines(client):
+            group = machine.frames.group
+            shared = shared_scores(self._classifiers[group], machine.frames, self.scorer)
+            content[f"shared/{group}/{machine.frames.machine_class}"] = _shared_record(machine, shared)
+        return content
+
+
+def _shared_record(machine: SharedMachine, shared: SharedScores) -> ArrayRecord:
+    return to_record(
+        {
+            "normal-clips": np.array(machine.normal_clips, np.int32),
+            "test-clips": np.array(machine.test_clips, np.int32),
+            "normal": shared.scores.normal,
+            "test": shared.scores.test,
+            "predicted": np.array(shared.predicted, np.int32),
+        }
+    )
+
+
+def _facts(record: ConfigRecord) -> ClientFacts:
+    return ClientFacts(**{key.replace("-", "_"): value for key, value in record.items()})  # type: ignore[arg-type]
+
+
+def _log_epoch(group: int, epoch: int, loss: float) -> None:
+    logger.info("group %d: epoch %d, loss %.4f", group, epoch, loss)

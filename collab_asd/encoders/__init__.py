@@ -1,0 +1,54 @@
+"""Frozen encoders f_c, by name. An encoder is added by one file and one line of `ENCODERS`.
+
+Only clients build encoders; the server's side never imports this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from collab_asd.config import RunConfig, check_choice
+from collab_asd.interfaces import Encoder
+from collab_asd.paths import cache_dir
+
+
+def _random_conv(config: RunConfig) -> Encoder:
+    from collab_asd.encoders.random_conv import RandomConv, demo_key, load_key
+
+    if config.encoder_key_file:
+        return RandomConv(load_key(Path(config.encoder_key_file).expanduser()))
+    return RandomConv(demo_key(config.seed))
+
+
+def _logmel(config: RunConfig) -> Encoder:
+    from collab_asd.encoders.logmel import LogMel
+
+    return LogMel()
+
+
+def _yamnet(config: RunConfig) -> Encoder:
+    from collab_asd.encoders.weights import resolve
+    from collab_asd.encoders.yamnet import WEIGHTS, YamNet
+
+    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
+    return YamNet(resolve(WEIGHTS, given, cache_dir(config.cache_dir)))
+
+
+ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
+    "random-conv": _random_conv,
+    "logmel": _logmel,
+    "yamnet": _yamnet,
+}
+
+
+def build(config: RunConfig) -> Encoder:
+    """Build the configured encoder.
+
+    Raises
+    ------
+    InputError
+        There is none of that name, or its weights or key cannot be used.
+    """
+    check_choice("encoder", config.encoder, ENCODERS)
+    return ENCODERS[config.encoder](config)

@@ -1,0 +1,102 @@
+"""A client's own recordings and embeddings. Nothing here is ever sent as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from flwr.app import Context
+
+from collab_asd.config import RunConfig
+from collab_asd.data.run_data import load_partitions
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Partition
+
+if TYPE_CHECKING:
+    from collab_asd.encoders.cache import EmbeddingCache
+
+
+@dataclass(frozen=True)
+class LocalMachine:
+    """One machine of a client: its group, its class within the group, and where its clips stand in the partition."""
+
+    group: int
+    machine_class: int
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ClientData:
+    """What a client's handlers work on."""
+
+    partition: Partition
+    encoder: Encoder
+    cache: EmbeddingCache
+
+    def frames(self, indices: Sequence[int]) -> list[FloatArray]:
+        """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
+        return [self.cache.encode(self.encoder, self.partition.clips[i]) for i in indices]
+
+    def machine_frames(self, machine: LocalMachine) -> MachineFrames:
+        """Embeddings of one machine's clips."""
+        return MachineFrames(
+            machine.group, machine.machine_class, self.frames(machine.train), self.frames(machine.test)
+        )
+
+    def machines(self) -> list[LocalMachine]:
+        """Return the machines of this client, in the order of group and class."""
+        p = self.partition
+        train, test = set(p.indices("train")), set(p.indices("test"))
+        found = sorted(set(zip(p.groups, p.classes, strict=True)))
+        members = {m: [i for i, g in enumerate(zip(p.groups, p.classes, strict=True)) if g == m] for m in found}
+        return [
+            LocalMachine(
+                *machine,
+                train=tuple(i for i in members[machine] if i in train),
+                test=tuple(i for i in members[machine] if i in test),
+            )
+            for machine in found
+        ]
+
+
+def client_number(context: Context) -> tuple[int, int]:
+    """Return which client this SuperNode is, and of how many."""
+    node = context.node_config
+    return int(node.get("partition-id", 0)), int(node.get("num-partitions", 1))
+
+
+def open_client(context: Context) -> ClientData:
+    """Open the recordings, the encoder and the cache of the client that this SuperNode is.
+
+    Raises
+    ------
+    InputError
+        The data folder, the encoder's weights or its key cannot be used.
+    """
+    config = RunConfig.from_mapping(context.run_config)
+    torch.set_num_threads(config.threads)
+    client, clients = client_number(context)
+    partitions = _partitions(context.run_id, config, clients)
+    if client >= len(partitions):
+        raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
+    encoder, cache = _encoder_and_cache(config)
+    return ClientData(partitions[client], encoder, cache)
+
+
+@lru_cache(maxsize=4)
+def _partitions(run_id: int, config: RunConfig, clients: int) -> list[Partition]:
+    """Read the folder once per process and run; a new run looks again."""
+    return load_partitions(config, clients)
+
+
+@lru_cache(maxsize=2)
+def _encoder_and_cache(config: RunConfig) -> tuple[Encoder, EmbeddingCache]:
+    from collab_asd import encoders
+    from collab_asd.encoders.cache import EmbeddingCache
+    from collab_asd.paths import cache_dir
+
+    return encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")

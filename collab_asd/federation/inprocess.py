@@ -1,0 +1,96 @@
+"""A grid that calls the ClientApp in this very process: for notebooks, tests and speed.
+
+Strategies run on it unchanged. One per process at a time, since Flower keeps a task's identity in a global.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterable
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.app.user_config import UserConfig
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+SERVER_NODE_ID = 1
+FIRST_CLIENT_NODE_ID = 1000
+CLIENT_APP_RAISED = 2
+
+
+class InProcessGrid(Grid):
+    """Clients of one process, each with its own context.
+
+    Parameters
+    ----------
+    client_app : ClientApp
+    clients : int
+        Number of SuperNodes to imitate; each gets ``partition-id`` and ``num-partitions``, as in a simulation.
+    run_config : UserConfig
+        What each client sees as its run config.
+    """
+
+    def __init__(self, client_app: ClientApp, clients: int, run_config: UserConfig) -> None:
+        self._client_app = client_app
+        self._run = Run.create_empty(run_id=1)
+        self._numbers = itertools.count(1)
+        self._replies: dict[str, Message] = {}
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = self._run.run_id, SERVER_NODE_ID, 1
+        self._contexts = {
+            FIRST_CLIENT_NODE_ID + k: Context(
+                run_id=self._run.run_id,
+                node_id=FIRST_CLIENT_NODE_ID + k,
+                node_config={"partition-id": k, "num-partitions": clients},
+                state=RecordDict(),
+                run_config=run_config,
+            )
+            for k in range(clients)
+        }
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that messages belong to."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run that messages belong to."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Create a message to one node."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> list[int]:
+        """IDs of all nodes."""
+        return list(self._contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Answer each message at once and keep the reply for `pull_messages`."""
+        ids = []
+        for message in messages:
+            message.metadata.__dict__["_message_id"] = str(next(self._numbers))
+            self._replies[message.metadata.message_id] = self._answer(message)
+            ids.append(message.metadata.message_id)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Hand out the replies to the messages with these IDs, once."""
+        return [self._replies.pop(i) for i in message_ids if i in self._replies]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Answer each message in turn. There is no one to wait for, so `timeout` is not used."""
+        return self.pull_messages(self.push_messages(messages))
+
+    def _answer(self, message: Message) -> Message:
+        """Call the ClientApp on its own copy of a message; payloads are immutable bytes and are not copied."""
+        context = self._contexts[message.metadata.dst_node_id]
+        try:
+            reply = self._client_app(copy.deepcopy(message), context)
+        except Exception as error:  # as Flower's own engines do: a client's failure is a reply, not the server's end
+            return Message(Error(CLIENT_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
+        return copy.deepcopy(reply)

@@ -1,0 +1,106 @@
+"""The evaluate half, the same for every method: clients score their own test clips, the server gathers the table.
+
+A method supplies scores of its machines' test clips and of their held-out normals. Thresholds and decisions are made
+here, from the client's own normals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from collab_asd.config import RunConfig
+from collab_asd.federation.actions import SCORE
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.records import from_record, to_record
+from collab_asd.interfaces import ScoreArray, SpaceScores
+from collab_asd.scorers.threshold import threshold
+
+NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class MachineScores:
+    """What a method finds out about one machine at its client.
+
+    Parameters
+    ----------
+    test : tuple of int
+        Positions of the test clips in the client's partition.
+    scores : SpaceScores
+    predicted : tuple of int
+        Class that an ID classifier gives to each test clip; empty where the method has none.
+    """
+
+    test: tuple[int, ...]
+    scores: SpaceScores
+    predicted: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClientScores:
+    """The scores that one client reports, one entry per test clip; `predicted` is -1 where there is no classifier."""
+
+    client: int
+    clips: NDArray[np.int32]
+    anomaly_score: ScoreArray
+    threshold: ScoreArray
+    decision: NDArray[np.int8]
+    predicted: NDArray[np.int32]
+
+
+def score_reply(machines: Sequence[MachineScores], config: RunConfig) -> RecordDict:
+    """Client side: decide each test clip and report scores and decisions."""
+    parts = [_decided(machine, config) for machine in machines]
+    return RecordDict({"scores": to_record({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})})
+
+
+def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[np.generic]]:
+    limit = threshold(machine.scores.normal, config.false_alarm_rate, config.threshold)
+    scores = machine.scores.test
+    return {
+        "clips": np.array(machine.test, np.int32),
+        "anomaly_score": scores,
+        "threshold": np.full(len(scores), limit),
+        "decision": (scores > limit).astype(np.int8),
+        "predicted": np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
+    }
+
+
+class ScoreGathering:
+    """The evaluate half of a Flower strategy: asks every client for its scores once, after the last round.
+
+    A mixin, to stand before any strategy: ``class Mine(ScoreGathering, FedAvg)``. Call `begin` before ``start``.
+    """
+
+    grid: SupervisedGrid
+    rounds: int
+    scores: list[ClientScores]
+
+    def begin(self, grid: SupervisedGrid, rounds: int) -> None:
+        """Say with whom and for how many rounds the strategy runs."""
+        self.grid, self.rounds, self.scores = grid, rounds, []
+
+    def score_request(self, client: int) -> RecordDict:
+        """Return what a client needs from the server to score its clips; a method overrides this."""
+        raise NotImplementedError
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask every client for its scores, in the last round."""
+        if server_round < self.rounds:
+            return []
+        return [Message(self.score_request(client), node, SCORE) for client, node in self.grid.clients.items()]
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Gather the scores, in the order of the clients."""
+        for reply in replies:
+            arrays = from_record(reply.content.array_records["scores"])
+            self.scores.append(ClientScores(self.grid.client_of(reply), **arrays))
+        return MetricRecord({"test-clips": sum(len(s.clips) for s in self.scores)}) if self.scores else None

@@ -1,0 +1,76 @@
+"""MobileFaceNet, the paper's ID-classification network (section V-B), over windows of stacked frames.
+
+S. Chen, Y. Liu, X. Gao, Z. Han, "MobileFaceNets: Efficient CNNs for accurate real-time face verification on mobile
+devices", arXiv:1804.07573, table 1. A window is an image with one channel, time by embedding dimension.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+
+# Table 1: expansion factor, output channels, repetitions, stride of the first repetition.
+BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+STEM, HEAD = 64, 512  # channels before and after the bottlenecks
+HALVINGS = 4  # layers with stride 2
+
+
+def map_size(length: int) -> int:
+    """Length of the last feature map along an axis of the input: each stride-2 layer halves it, rounding up."""
+    return -(-length // 2**HALVINGS)
+
+
+class MobileFaceNet(nn.Module):
+    """Image ``[B, 1, stack, D]`` -> embedding ``[B, 128]``.
+
+    Parameters
+    ----------
+    stack : int
+        Frames in one window.
+    dimension : int
+        D, size of one frame. The global depthwise convolution covers whatever map the two leave.
+    """
+
+    def __init__(self, stack: int, dimension: int) -> None:
+        super().__init__()
+        layers = [_conv(1, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM)]
+        channels = STEM
+        for expansion, out, repetitions, stride in BOTTLENECKS:
+            for i in range(repetitions):
+                layers.append(Bottleneck(channels, out, expansion, stride if i == 0 else 1))
+                channels = out
+        self.features = nn.Sequential(*layers, _conv(channels, HEAD, 1))
+        # Separate weights for each place of the map: unlike an average, they keep where in the embedding something is.
+        self.spatial = nn.Sequential(
+            nn.Conv2d(HEAD, HEAD, (map_size(stack), map_size(dimension)), groups=HEAD, bias=False),
+            nn.BatchNorm2d(HEAD),
+        )
+        self.projection = nn.Sequential(nn.Linear(HEAD, EMBEDDING_SIZE, bias=False), nn.BatchNorm1d(EMBEDDING_SIZE))
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.projection(self.spatial(self.features(windows)).flatten(1))  # type: ignore[no-any-return]
+
+
+class Bottleneck(nn.Module):
+    """Inverted residual: widen, filter each channel, narrow without an activation."""
+
+    def __init__(self, channels: int, out: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.residual = stride == 1 and channels == out
+        self.layers = nn.Sequential(
+            _conv(channels, wide, 1),
+            _conv(wide, wide, 3, stride=stride, groups=wide),
+            nn.Conv2d(wide, out, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+def _conv(channels: int, out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(channels, out, size, stride, padding=size // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.PReLU(out))

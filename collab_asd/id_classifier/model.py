@@ -1,0 +1,123 @@
+"""The ID-classification model f_s: frames of one clip in, an embedding per window out (paper, section IV-A).
+
+Classes are numbers 0 .. C-1: the machine's index within its group. What machine a number stands for only its client
+knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from collab_asd.errors import InputError
+from collab_asd.id_classifier.light import LightNet
+from collab_asd.id_classifier.mobilefacenet import MobileFaceNet
+from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+from collab_asd.id_classifier.windows import stacked_windows
+from collab_asd.interfaces import FloatArray
+
+EMBED_BATCH = 64  # windows; fixed, because sums over batches of other sizes round differently
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """The plain numbers that, with the arrays of `to_arrays`, make up a classifier; they travel in a message.
+
+    Parameters
+    ----------
+    backbone : str
+        ``"mobilefacenet"`` or ``"light"``.
+    dimension : int
+        D, size of one frame.
+    stack, stack_hop : int
+        Frames in one window, and between the starts of two.
+    classes : int
+        C, number of machines in the group.
+    """
+
+    backbone: str
+    dimension: int
+    stack: int
+    stack_hop: int
+    classes: int
+
+
+class IdClassifier(nn.Module):
+    """Standardisation of the input, a network, and a direction on the unit sphere for each class."""
+
+    mean: Tensor
+    scale: Tensor
+    directions: Tensor
+
+    def __init__(self, settings: ClassifierSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backbone = _backbone(settings)
+        self.register_buffer("mean", torch.zeros(settings.dimension))
+        self.register_buffer("scale", torch.ones(settings.dimension))
+        self.register_buffer("directions", torch.zeros(EMBEDDING_SIZE, settings.classes))
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Embed raw windows ``[B, stack, D]`` -> ``[B, 128]``; only directions matter, not lengths."""
+        return self.embed_standardized(self.standardize(windows))
+
+    def standardize(self, windows: Tensor) -> Tensor:
+        """Give every dimension of the frames the mean 0 and the standard deviation 1 that it had in training."""
+        return (windows - self.mean) * self.scale
+
+    def embed_standardized(self, windows: Tensor) -> Tensor:
+        """Embed standardised windows ``[B, stack, D]`` -> ``[B, 128]``."""
+        return self.backbone(windows.unsqueeze(1))  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def embed(self, frames: FloatArray) -> FloatArray:
+        """Embed one clip ``[T, D]`` -> ``[w, 128]``, one row of length 1 per window."""
+        self.eval()
+        windows = stacked_windows(frames, self.settings.stack, self.settings.stack_hop)
+        parts = [self._embed_batch(windows[i : i + EMBED_BATCH]) for i in range(0, len(windows), EMBED_BATCH)]
+        return np.concatenate(parts)
+
+    def _embed_batch(self, windows: FloatArray) -> FloatArray:
+        batch = torch.from_numpy(np.ascontiguousarray(windows)).to(self.mean.device)
+        return F.normalize(self(batch)).cpu().numpy()  # type: ignore[no-any-return]
+
+    def predict(self, embedding: FloatArray) -> int:
+        """Class of one clip, given as `embed` returns it: the largest sum of cosines over its windows."""
+        directions = F.normalize(self.directions, dim=0).cpu().numpy()
+        return int(np.argmax((embedding @ directions).sum(axis=0)))
+
+
+def to_arrays(model: IdClassifier) -> dict[str, NDArray[np.generic]]:
+    """Weights, statistics and class directions as plain arrays by name."""
+    return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def from_arrays(settings: ClassifierSettings, arrays: Mapping[str, NDArray[np.generic]]) -> IdClassifier:
+    """Rebuild the classifier that `to_arrays` took apart.
+
+    Raises
+    ------
+    InputError
+        The arrays are those of another model.
+    """
+    model = IdClassifier(settings)
+    state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"the ID classifier's arrays do not fit its settings {settings}: {error}") from error
+    return model.eval()
+
+
+def _backbone(settings: ClassifierSettings) -> nn.Module:
+    if settings.backbone == "mobilefacenet":
+        return MobileFaceNet(settings.stack, settings.dimension)
+    if settings.backbone == "light":
+        return LightNet(settings.dimension)
+    raise InputError(f"backbone {settings.backbone!r} is unknown: choose 'mobilefacenet' or 'light'")

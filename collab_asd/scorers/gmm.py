@@ -1,0 +1,49 @@
+"""Negative log-likelihood under a Gaussian mixture of the normal points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.scorers.normalize import unit_length
+
+
+@dataclass
+class GaussianMixtureScorer:
+    """How unlikely a point is among the normal ones, in nats.
+
+    Diagonal covariances with a floor relative to the data's own variance: embeddings have more dimensions than a
+    machine has clips.
+
+    Parameters
+    ----------
+    components : int
+        Number of Gaussians; fewer where there are fewer points.
+    normalize : bool
+        Scale points to unit length first.
+    """
+
+    components: int = 2
+    normalize: bool = False
+    _model: GaussianMixture = field(init=False, repr=False)
+    held_out_folds: ClassVar[int | None] = 10
+
+    def fit(self, points: FloatArray) -> Self:
+        """Fit the mixture to normal points ``[n, d]``."""
+        prepared = self._prepare(points)
+        floor = max(1e-2 * float(prepared.var(axis=0).mean()), 1e-12)
+        self._model = GaussianMixture(
+            n_components=min(self.components, len(points)), covariance_type="diag", reg_covar=floor, random_state=0
+        ).fit(prepared)
+        return self
+
+    def score(self, points: FloatArray) -> ScoreArray:
+        """Negative log-likelihood of each point ``[n, d]`` -> ``[n]``."""
+        return -np.asarray(self._model.score_samples(self._prepare(points)), dtype=np.float64)
+
+    def _prepare(self, points: FloatArray) -> ScoreArray:
+        return (unit_length(points) if self.normalize else points).astype(np.float64)

@@ -1,0 +1,39 @@
+"""Local outlier factor (Breunig et al., SIGMOD 2000), by scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import numpy as np
+from sklearn.neighbors import LocalOutlierFactor
+
+from collab_asd.config import Metric
+from collab_asd.interfaces import FloatArray, ScoreArray
+
+
+@dataclass
+class LofScorer:
+    """How much sparser the neighbourhood of a point is than those of its neighbours; about 1 inside a cluster.
+
+    Parameters
+    ----------
+    neighbors : int
+        Size of the neighbourhood; at most one less than there are training points.
+    metric : {"cosine", "euclidean"}
+    """
+
+    neighbors: int = 4
+    metric: Metric = "cosine"
+    _model: LocalOutlierFactor = field(init=False, repr=False)
+    held_out_folds: ClassVar[int | None] = 10
+
+    def fit(self, points: FloatArray) -> Self:
+        """Learn the local densities of normal points ``[n, d]``, n >= 2."""
+        k = min(self.neighbors, len(points) - 1)
+        self._model = LocalOutlierFactor(n_neighbors=k, metric=self.metric, algorithm="brute", novelty=True).fit(points)
+        return self
+
+    def score(self, points: FloatArray) -> ScoreArray:
+        """Outlier factor of each point ``[n, d]`` -> ``[n]`` (scikit-learn's sign turned round)."""
+        return -np.asarray(self._model.score_samples(points), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""The Flower app that runs any method, and the command line."""

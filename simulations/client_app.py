@@ -1,0 +1,73 @@
+"""The one ClientApp: every message that a client answers, on one screen.
+
+Encoders are imported inside the handlers (`open_client`), so that importing this module loads none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+
+from baselines.local import knn
+from collab_asd.config import RunConfig
+from collab_asd.embedding_sharing import client as embedding_sharing
+from collab_asd.federation.client_data import ClientData, client_number, open_client
+from collab_asd.federation.scoring import MachineScores, score_reply
+from simulations.logs import show_progress
+
+logger = logging.getLogger(__name__)
+HANDLER_RAISED = 2
+
+SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineScores]]] = {
+    "embedding-sharing": embedding_sharing.score,
+    "local-knn": lambda client, config, _: knn.score(client, config),
+}
+
+
+def keep_errors_private(message: Message, context: Context, handle: ClientAppCallable) -> Message:
+    """Log what went wrong here, and tell the server only that something did: an error's text may hold paths or names."""
+    show_progress()
+    try:
+        return handle(message, context)
+    except Exception as error:
+        client, _ = client_number(context)
+        logger.error("client %d: %s", client, error, exc_info=not isinstance(error, ValueError))
+        reason = f"{type(error).__name__} in {message.metadata.message_type}: its log says more"
+        return Message(Error(HANDLER_RAISED, reason), reply_to=message)
+
+
+app = ClientApp(mods=[keep_errors_private])
+
+
+@app.query("hello")
+def hello(message: Message, context: Context) -> Message:
+    """Say which client this is."""
+    client, clients = client_number(context)
+    return Message(RecordDict({"hello": ConfigRecord({"client": client, "clients": clients})}), reply_to=message)
+
+
+@app.query("describe")
+def describe(message: Message, context: Context) -> Message:
+    """Embed all clips and say what there is to share."""
+    content = embedding_sharing.describe(open_client(context), RunConfig.from_mapping(context.run_config))
+    return Message(content, reply_to=message)
+
+
+@app.train("embeddings")
+def embeddings(message: Message, context: Context) -> Message:
+    """Send one page of embeddings."""
+    request = message.content.config_records["request"]
+    content = embedding_sharing.embeddings(open_client(context), RunConfig.from_mapping(context.run_config), request)
+    return Message(content, reply_to=message)
+
+
+@app.evaluate("score")
+def score(message: Message, context: Context) -> Message:
+    """Score this client's own test clips, as its method does."""
+    config = RunConfig.from_mapping(context.run_config)
+    machines = SCORING[config.method](open_client(context), config, message.content)
+    return Message(score_reply(machines, config), reply_to=message)

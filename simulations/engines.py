@@ -1,0 +1,174 @@
+"""Where a run takes place: in this process, or through ``flwr run`` on a private SuperLink."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from collab_asd.config import RunConfig
+from collab_asd.data.run_data import load_partitions
+from collab_asd.errors import InputError
+from collab_asd.paths import cache_dir
+from simulations.results import default_name, require_unfinished
+from simulations.server_app import ERROR_FILE_VARIABLE
+
+SYNTHETIC_CLIENTS = 4
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
+
+def count_clients(config: RunConfig, synthetic: int = SYNTHETIC_CLIENTS) -> int:
+    """Return how many SuperNodes a run needs: one per machine of the data folder."""
+    return len(load_partitions(config, synthetic)) if config.data_dir else synthetic
+
+
+def run_inprocess(config: RunConfig, clients: int) -> Path:
+    """Run server and clients in this process; returns the result folder."""
+    from collab_asd.federation.inprocess import InProcessGrid
+    from simulations import client_app, server_app
+
+    grid = InProcessGrid(client_app.app, clients, config.to_mapping())
+    return server_app.run(grid, config, engine="inprocess")
+
+
+def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> Path:
+    """Run through ``flwr run`` and Ray; returns the result folder.
+
+    The SuperLink is private and starts in an empty folder: one that runs already, or that finds other code in its
+    working directory, would run that code instead of this.
+
+    Parameters
+    ----------
+    on_line : callable
+        Called with each line that the run prints.
+
+    Raises
+    ------
+    InputError
+        What the ServerApp refused; or that it ended without a result, with the end of what it printed.
+    """
+    results = Path(config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
+    require_unfinished(results)
+    config = replace(config, results_dir=str(results), cache_dir=str(cache_dir(config.cache_dir)))
+    with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
+        error_file = Path(scratch) / "error.txt"
+        app = _write_app(Path(scratch) / "app", config)
+        with _superlink(Path(scratch), error_file) as environment:
+            tail = _flwr_run(app, clients, environment, on_line)
+        if error_file.exists():
+            raise InputError(error_file.read_text(encoding="utf-8"))
+    if not (results / "summary.json").exists():
+        raise InputError("the run ended without a result; it last printed:\n" + "\n".join(tail))
+    return results
+
+
+def _write_app(folder: Path, config: RunConfig) -> Path:
+    """Write a Flower app without code: its components are those of the installed package."""
+    folder.mkdir()
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.to_mapping().items())
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "collab-asd-run"\nversion = "0.0.0"\n'
+        '[tool.flwr.app]\npublisher = "collab-asd"\n'
+        '[tool.flwr.app.components]\nserverapp = "simulations.server_app:app"\n'
+        'clientapp = "simulations.client_app:app"\n'
+        f"[tool.flwr.app.config]\n{settings}\n",
+        encoding="utf-8",
+    )
+    return folder
+
+
+@contextmanager
+def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
+    """Keep a SuperLink running in an empty folder; yields the environment for ``flwr`` commands."""
+    empty = scratch / "empty"
+    empty.mkdir()
+    port, control = _free_ports(2)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "FLWR_HOME": str(scratch / "flwr"),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port),
+        "FLWR_LOCAL_CONTROL_API_PORT": str(control),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        ERROR_FILE_VARIABLE: str(error_file),
+    }
+    command = (
+        f"flower-superlink --insecure --simulation --isolation subprocess --host 127.0.0.1 --port {port} "
+        f"--control-api-address 127.0.0.1:{control}"
+    ).split()
+    with (scratch / "superlink.log").open("wb") as log:
+        process = subprocess.Popen(
+            [_program(command[0], environment), *command[1:]],
+            cwd=empty, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        try:
+            _wait_until_open(port, process, scratch / "superlink.log")
+            yield environment
+        finally:
+            _stop(process)
+
+
+def _flwr_run(app: Path, clients: int, environment: dict[str, str], on_line: Callable[[str], None]) -> list[str]:
+    """Submit the app, hand on its output, and return its last lines. Its exit code says nothing."""
+    command = [_program("flwr", environment), "run", str(app), "--stream"]
+    command += ["--federation-config", f"num-supernodes={clients}"]
+    tail: list[str] = []
+    with subprocess.Popen(
+        command, cwd=app, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, encoding="utf-8", errors="replace",
+    ) as process:  # fmt: skip
+        for line in process.stdout or ():
+            on_line(line.rstrip())
+            tail = [*tail[-29:], line.rstrip()]
+    return tail
+
+
+def _program(name: str, environment: dict[str, str]) -> str:
+    found = shutil.which(name, path=environment["PATH"])
+    if found is None:
+        raise InputError(f"{name} is not installed beside this Python: pip install 'flwr[simulation]'")
+    return found
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [int(s.getsockname()[1]) for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise InputError(f"the SuperLink did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop the SuperLink and all that it started."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            pass
+        return

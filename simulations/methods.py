@@ -1,0 +1,56 @@
+"""The methods by name, as the server runs them. A method is added by one folder and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from baselines.local.strategy import LocalOnly
+from collab_asd.config import RunConfig, check_choice
+from collab_asd.embedding_sharing.strategy import EmbeddingSharing
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.scoring import ClientScores
+from collab_asd.federation.stopwatch import Stopwatch
+from collab_asd.id_classifier.training import PRESETS
+from collab_asd.scorers import ScorerSettings
+
+
+class Method(Protocol):
+    """What the server app needs of a method; `shares` says whether it trains over several machines."""
+
+    watch: Stopwatch
+    shares: bool
+
+    @property
+    def encoder_note(self) -> str:
+        """What a reader of the results must know of the encoder."""
+        ...
+
+    def run(self, grid: SupervisedGrid) -> list[ClientScores]:
+        """Train, and return every client's scores."""
+        ...
+
+
+def _embedding_sharing(config: RunConfig) -> Method:
+    preset = PRESETS[config.preset]
+    training = replace(preset, epochs=config.epochs or preset.epochs)
+    return EmbeddingSharing(training, ScorerSettings.of(config), config.inference, config.seed, config.device)
+
+
+METHODS: dict[str, Callable[[RunConfig], Method]] = {
+    "embedding-sharing": _embedding_sharing,
+    "local-knn": lambda config: LocalOnly(),
+}
+
+
+def build(config: RunConfig) -> Method:
+    """Build the server's side of the configured method.
+
+    Raises
+    ------
+    InputError
+        The method, or a scorer that it uses, does not exist.
+    """
+    check_choice("method", config.method, METHODS)
+    return METHODS[config.method](config)

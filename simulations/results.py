@@ -1,0 +1,157 @@
+"""A run's result folder: begun with its configuration and manifest, complete with ``summary.json``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from collab_asd.config import RunConfig
+from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
+from collab_asd.errors import InputError
+from collab_asd.evaluation import Evaluation
+from collab_asd.interfaces import ScoreRow, ScoreTable
+from collab_asd.paths import default_results_dir
+
+WHERE_ONLY = {"results-dir", "cache-dir"}
+
+
+def default_name(config: RunConfig) -> str:
+    """Name a result folder that was not named by the user: time, method, encoder and seed."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{config.method}-{config.encoder}-{config.seed}"
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """Where one run writes.
+
+    Parameters
+    ----------
+    path : Path
+    manifest : sequence of ManifestRow
+        Clips of the run.
+    """
+
+    path: Path
+    config: RunConfig
+    manifest: Sequence[ManifestRow]
+
+    @classmethod
+    def open(cls, config: RunConfig, manifest: Sequence[ManifestRow]) -> ResultFolder:
+        """Begin a result folder, or go on with one that the same run began and did not finish.
+
+        Raises
+        ------
+        InputError
+            The folder is complete, belongs to a run with another configuration or other clips, or holds other files.
+        """
+        path = Path(config.results_dir).expanduser().absolute() if config.results_dir else _unnamed(config)
+        folder = cls(path, config, manifest)
+        require_unfinished(path)
+        if (path / "config.json").exists():
+            folder._require_same_run()
+        elif path.exists() and any(path.iterdir()):
+            raise InputError(f"{path}: holds other files; name a new or an empty folder for the results")
+        path.mkdir(parents=True, exist_ok=True)
+        write_manifest(path / "manifest.csv", manifest)
+        _write_json(path / "config.json", config.to_mapping())
+        return folder
+
+    def finish(self, table: ScoreTable, summary: Mapping[str, Any]) -> None:
+        """Write the scores, and last the summary, which says that the folder is complete."""
+        self._write_scores(table)
+        _write_json(self.path / "summary.json", summary)
+
+    def _write_scores(self, table: ScoreTable) -> None:
+        """One row per test clip; numbers in full, so that equal runs give equal files."""
+        run = (self.config.method, self.config.encoder, scorer_name(self.config), self.config.seed)
+        with (self.path / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(RUN_COLUMNS + CLIP_COLUMNS)
+            for row in table.rows:  # csv writes None as an empty field, and floats with all their digits
+                writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
+
+    def _require_same_run(self) -> None:
+        began = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        now = self.config.to_mapping()
+        other = sorted(k for k in began.keys() | now.keys() if k not in WHERE_ONLY and began.get(k) != now.get(k))
+        if other:
+            raise InputError(f"{self.path}: was begun with another {', '.join(other)}; name a new folder")
+        if clips := difference(read_manifest(self.path / "manifest.csv"), self.manifest):
+            raise InputError(f"{self.path}: was begun on other clips ({clips}); restore them or name a new folder")
+
+
+RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
+CLIP_COLUMNS = (
+    *("client", "machine_type", "machine_id", "clip", "label"),
+    *("anomaly_score", "threshold", "decision"),
+)
+
+
+def read_scores(folder: Path) -> ScoreTable:
+    """Read ``scores.csv`` back; whether the ID classifier was right is in ``summary.json`` only."""
+    with (folder / "scores.csv").open(newline="", encoding="utf-8") as file:
+        return ScoreTable(tuple(_score_row(row) for row in csv.DictReader(file)))
+
+
+def _score_row(row: Mapping[str, str]) -> ScoreRow:
+    return ScoreRow(
+        client=int(row["client"]),
+        machine_type=row["machine_type"],
+        machine_id=row["machine_id"],
+        clip=row["clip"],
+        label=int(row["label"]) if row["label"] else None,
+        anomaly_score=float(row["anomaly_score"]),
+        threshold=float(row["threshold"]),
+        decision=int(row["decision"]),
+    )
+
+
+def require_unfinished(path: Path) -> None:
+    """Refuse a folder that holds a complete result."""
+    if (path / "summary.json").exists():
+        raise InputError(f"{path}: holds a finished run (summary.json); name another folder, nothing was overwritten")
+
+
+def scorer_name(config: RunConfig) -> str:
+    """Return the scorer that a method really uses: local k-NN has no shared space to fuse with."""
+    return "knn" if config.method == "local-knn" else config.scorer
+
+
+def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:
+    """Build the part of ``summary.json`` that does not depend on how the run went."""
+    measures = {
+        name: {"total": evaluation.total(name), "by_type": evaluation.by_type(name), "by_id": evaluation.by_id(name)}
+        for name in ("auc", "pauc")
+    }
+    return {
+        "method": config.method,
+        "encoder": config.encoder,
+        "scorer": scorer_name(config),
+        "seed": config.seed,
+        **measures,
+        "auc_interval": {m.machine: m.auc_interval for m in evaluation.machines},
+        "id_accuracy": evaluation.total("id_accuracy"),
+        "false_alarm_rate": evaluation.total("false_alarm_rate"),
+        "recall": evaluation.total("recall"),
+        "f1": evaluation.total("f1"),
+        "excluded": {},
+        "manifest_sha256": manifest_sha256(manifest),
+        "config": replace(config, encoder_key_file="(secret)" if config.encoder_key_file else "").to_mapping(),
+    }
+
+
+def _unnamed(config: RunConfig) -> Path:
+    return default_results_dir(default_name(config))
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write beside, then rename: the file is whole or not there."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,112 @@
+"""The ServerApp: configuration -> clients -> method -> result folder.
+
+It also plays the simulation's runner: it reads the data folder itself, to join the clients' opaque clip numbers with
+names and labels. No label or name comes from a message. Importing this module loads no encoder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from collab_asd.config import RunConfig
+from collab_asd.data.layouts import clip_name
+from collab_asd.data.manifest import manifest_rows
+from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
+from collab_asd.errors import InputError
+from collab_asd.evaluation import evaluate
+from collab_asd.federation.grid import SupervisedGrid, meet_clients
+from collab_asd.federation.scoring import NO_CLASS, ClientScores
+from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
+from collab_asd.report.plots import plot_auc_bars
+from simulations import methods
+from simulations.logs import show_progress
+from simulations.memory import PeakMemory
+from simulations.results import ResultFolder, summarize
+
+# Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
+ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
+
+logger = logging.getLogger(__name__)
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the configured method on a Flower grid."""
+    show_progress()
+    try:
+        run(grid, RunConfig.from_mapping(context.run_config), engine="ray")
+    except InputError as error:
+        if error_file := os.environ.get(ERROR_FILE_VARIABLE):
+            Path(error_file).write_text(str(error), encoding="utf-8")
+        raise
+
+
+def run(grid: Grid, config: RunConfig, engine: str) -> Path:
+    """Run the configured method on any grid and return its result folder.
+
+    Raises
+    ------
+    InputError
+        The configuration, the data, the federation or a client is at fault.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(config.threads)
+    method = methods.build(config)
+    clients = meet_clients(grid, config.min_clients, config.timeout)
+    partitions = load_partitions(config, len(clients))
+    require_trainable(config, partitions, method.shares)
+    supervised = SupervisedGrid(grid, _taking_part(clients, partitions), config.timeout)
+    data_dir = data_folder(config, len(clients))
+    folder = ResultFolder.open(config, manifest_rows(partitions, data_dir))
+    with PeakMemory() as memory:
+        table = join(method.run(supervised), partitions, data_dir)
+    evaluation = evaluate(table)
+    plot_auc_bars(evaluation, f"{config.method}, {config.encoder}", folder.path / "figures" / "per_id_auc.png")
+    summary = summarize(config, evaluation, folder.manifest) | {
+        "engine": engine,
+        "encoder_note": method.encoder_note,
+        "bytes_up": {str(c): supervised.traffic.up[c] for c in supervised.clients},
+        "bytes_down": {str(c): supervised.traffic.down[c] for c in supervised.clients},
+        "seconds": {**method.watch.seconds, "total": time.perf_counter() - started},
+        "peak_rss_mb": memory.peak_mb,
+    }
+    folder.finish(table, summary)
+    logger.info("results: %s", folder.path)
+    return folder.path
+
+
+def join(scores: Sequence[ClientScores], partitions: Sequence[Partition], data_dir: Path) -> ScoreTable:
+    """Give the clients' clip numbers their names and labels back."""
+    rows = []
+    for client in scores:
+        partition = partitions[client.client]
+        entries = zip(
+            client.clips, client.anomaly_score, client.threshold, client.decision, client.predicted, strict=True
+        )
+        for index, score, limit, decision, predicted in entries:
+            clip = partition.clips[index]
+            correct = None if predicted == NO_CLASS else bool(predicted == partition.classes[index])
+            name = clip_name(clip, data_dir)
+            machine = (client.client, clip.machine_type, clip.machine_id)
+            rows.append(ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct))
+    return ScoreTable(tuple(sorted(rows, key=lambda r: (r.client, r.clip))))
+
+
+def _taking_part(clients: dict[int, int], partitions: Sequence[Partition]) -> dict[int, int]:
+    """Pick the SuperNodes that hold a machine; there may be more of them, not fewer."""
+    missing = [p.client for p in partitions if p.client not in clients]
+    if missing:
+        raise InputError(
+            f"the data have {len(partitions)} clients (one per machine) but the federation has {len(clients)} "
+            f'SuperNodes: start the run with --federation-config "num-supernodes={len(partitions)}"'
+        )
+    return {p.client: clients[p.client] for p in partitions}

@@ -1,0 +1,83 @@
+import pytest
+
+from collab_asd.data.table import matches, read
+from collab_asd.errors import InputError
+
+HEADER = "path,machine_type,machine_id,split,label"
+
+
+@pytest.fixture
+def table(tmp_path, record):
+    record(tmp_path / "a.wav")
+    record(tmp_path / "b.wav")
+
+    def write(*lines, header=HEADER):
+        path = tmp_path / "table.csv"
+        path.write_text("\n".join((header, *lines)) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_rows_are_clips(table, tmp_path):
+    path = table("a.wav,fan,00,train,0", "./b.wav,pump, 2 ,test,")
+    for data_dir in (path, tmp_path):
+        first, second = read(data_dir, 0)
+        assert (first.path, first.machine, first.split, first.label) == (tmp_path / "a.wav", "fan/00", "train", 0)
+        assert (second.path, second.machine, second.split, second.label) == (tmp_path / "b.wav", "pump/2", "test", None)
+
+
+def test_columns_in_any_order_and_a_byte_order_mark(table, tmp_path):
+    assert matches(table("1,test,00,fan,a.wav", header="\ufefflabel,split,machine_id,machine_type,path"))
+    (clip,) = read(tmp_path, 0)
+    assert (clip.machine, clip.split, clip.label) == ("fan/00", "test", 1)
+
+
+def test_further_columns_only_where_the_table_is_named(table, tmp_path):
+    path = table("a.wav,fan,00,train,0,3", header=HEADER + ",speed")
+    assert not matches(tmp_path)
+    assert len(read(path, 0)) == 1
+
+
+def test_two_tables(table, tmp_path):
+    table("a.wav,fan,00,train,0")
+    (tmp_path / "other.csv").write_text(HEADER + "\n")
+    with pytest.raises(InputError, match=r"other\.csv, .*table\.csv: several tables"):
+        read(tmp_path, 0)
+
+
+def test_missing_column(table):
+    with pytest.raises(InputError, match=r"table\.csv, line 1: no column machine_id, label; the header must be"):
+        read(table("a.wav,fan,train", header="path,machine_type,split"), 0)
+
+
+def test_file_that_is_no_text(table):
+    path = table("a.wav,fan,00,train,0")
+    path.write_bytes(path.read_bytes() + b"\xff\xfe.wav,fan,00,train,0\n")
+    with pytest.raises(InputError, match=r"table\.csv: not a CSV file in UTF-8"):
+        read(path, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("c.wav,fan,00,train,0", "line 3, column path: no file 'c.wav'; paths are relative to the CSV file"),
+        (",fan,00,train,0", "line 3, column path: no file ''"),
+        ("table.csv,fan,00,train,0", "line 3, column path: 'table.csv' does not end in .wav, .flac, .ogg"),
+        ("b.wav,,00,train,0", "line 3, column machine_type: '' is not a name"),
+        ("b.wav,fan,0/1,train,0", "line 3, column machine_id: '0/1' is not a name without slashes"),
+        ("b.wav,fan,00,dev,0", "line 3, column split: 'dev' is not one of train, test"),
+        ("b.wav,fan", "line 3, column machine_id: '' is not a name without slashes, line 3, column split: ''"),
+        ("b.wav,fan,00,train,normal", "line 3, column label: 'normal' is not 0 (normal), 1 (anomaly) or empty"),
+        ("./a.wav,fan,00,train,0", "line 3, column path: ./a.wav is in line 2 already"),
+    ],
+)
+def test_wrong_cell_is_named_by_line_and_column(table, line, message):
+    with pytest.raises(InputError) as error:
+        read(table("a.wav,fan,00,train,0", line), 0)
+    assert message in str(error.value)
+
+
+def test_many_wrong_cells_are_counted(table):
+    with pytest.raises(InputError, match=r"line 6, column path: .* and 2 more"):
+        read(table(*(f"x{number}.wav,fan,00,train,0" for number in range(7))), 0)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, RecordDict
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+from collab_asd.federation.records import content_bytes, from_record, to_record
+
+
+@given(hnp.arrays(hnp.scalar_dtypes().filter(lambda d: d.kind in "biuf"), hnp.array_shapes(min_dims=0)))
+def test_arrays_arrive_exactly(array):
+    arrived = from_record(to_record({"a": array}))["a"]
+    assert (arrived.dtype, arrived.shape) == (array.dtype, array.shape)
+    np.testing.assert_array_equal(arrived, array)
+
+
+def test_arrays_are_views_of_the_message():
+    record = to_record({"a": np.arange(5)})
+    arrived = from_record(record)["a"]
+    assert np.shares_memory(arrived, np.frombuffer(record["a"].data, np.uint8))
+    with pytest.raises(ValueError, match="read-only"):
+        arrived[0] = 1
+
+
+def test_fortran_order_and_flowers_own_records():
+    array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(from_record(ArrayRecord([array]))["0"], array)
+
+
+def test_objects_are_refused():
+    record = to_record({"a": np.arange(2)})
+    forged = record["a"].data.replace(b"'<i8'", b"'|O' ")
+    record["a"].data = forged
+    with pytest.raises(ValueError, match="Python objects"):
+        from_record(record)
+
+
+def test_content_bytes_grow_by_what_is_added():
+    small, large = (RecordDict({"x": to_record({"a": np.zeros(n, np.uint8)})}) for n in (1000, 3000))
+    assert content_bytes(large) - content_bytes(small) == pytest.approx(2000, abs=8)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from collab_asd.interfaces import SpaceScores
+from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers.clip_scorer import ClipScorer, score_space
+from collab_asd.scorers.fusion import fuse
+
+KNN = ScorerSettings("knn", metric="euclidean")
+
+
+def clip(*windows):
+    return np.array(windows, np.float32).reshape(len(windows), -1)
+
+
+NORMALS = [clip(0.0), clip(0.0), clip(4.0)]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ("mean-embedding", 4.0),  # one point at 4, twice 4 from the zeros
+        ("mean", (2 + 6) / 2),  # windows at 2 and 6
+        ("max", 6.0),
+        ("top-k", (2 + 6) / 2),  # fewer than five windows: all of them
+    ],
+)
+def test_poolings_by_hand(pooling, expected):
+    scorer = ClipScorer(KNN, pooling).fit([clip(0.0), clip(0.0)])
+    assert scorer.score([clip(2.0, 6.0)]).tolist() == [expected]
+
+
+def test_top_k_is_the_mean_of_the_five_highest():
+    scorer = ClipScorer(KNN, "top-k").fit([clip(0.0), clip(0.0)])
+    assert scorer.score([clip(*range(1, 9))]).tolist() == [(4 + 5 + 6 + 7 + 8) / 5]
+
+
+def test_held_out_scores_leave_each_clip_out():
+    # 0 sees {0, 4}: mean 2; 0 sees the same; 4 sees {0, 0}: mean 4.
+    assert ClipScorer(KNN).held_out_scores(NORMALS).tolist() == [2.0, 2.0, 4.0]
+
+
+def test_held_out_windows_of_one_clip_do_not_see_each_other():
+    clips = [clip(0.0, 0.0), clip(3.0, 3.0)]
+    assert ClipScorer(KNN, "mean").held_out_scores(clips).tolist() == [3.0, 3.0]
+
+
+def test_score_space_scores_normals_held_out_and_tests_against_all():
+    scores = score_space(KNN, NORMALS, [clip(0.0)])
+    assert (scores.normal.tolist(), scores.test.tolist()) == ([2.0, 2.0, 4.0], [0.0])
+
+
+def test_no_test_clips_give_no_scores():
+    assert score_space(KNN, NORMALS, []).test.shape == (0,)
+
+
+def test_fusion_sums_z_scores():
+    a = SpaceScores(normal=np.array([1.0, 3.0]), test=np.array([4.0]))  # mean 2, deviation 1
+    b = SpaceScores(normal=np.array([0.0, 20.0]), test=np.array([0.0]))  # mean 10, deviation 10
+    fused = fuse([a, b])
+    assert (fused.normal.tolist(), fused.test.tolist()) == ([-2.0, 2.0], [2.0 - 1.0])
+
+
+def test_one_space_alone_is_left_as_it_is():
+    a = SpaceScores(normal=np.array([1.0, 3.0]), test=np.array([4.0]))
+    assert fuse([a]) is a

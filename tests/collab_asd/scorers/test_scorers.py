@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from collab_asd.errors import InputError
+from collab_asd.scorers import SCORERS, ScorerSettings
+from collab_asd.scorers.gmm import GaussianMixtureScorer
+from collab_asd.scorers.knn import KnnScorer
+from collab_asd.scorers.lof import LofScorer
+from collab_asd.scorers.mahalanobis import MahalanobisScorer
+
+
+def points(*rows):
+    return np.array(rows, np.float32)
+
+
+def test_knn_is_the_mean_distance_to_two_neighbours():
+    scorer = KnnScorer(metric="euclidean").fit(points([0, 0], [3, 4], [100, 0]))
+    assert scorer.score(points([0, 0], [3, 4])).tolist() == [2.5, 2.5]
+
+
+def test_knn_cosine_ignores_length():
+    scorer = KnnScorer(neighbors=1).fit(points([1, 0], [0, 5]))
+    assert scorer.score(points([7, 0], [-1, 0], [3, 3])) == pytest.approx([0, 1, 1 - 0.5**0.5], abs=1e-6)
+
+
+def test_knn_with_fewer_points_than_neighbours():
+    assert KnnScorer(neighbors=5, metric="euclidean").fit(points([0.0])).score(points([2.0])).tolist() == [2.0]
+
+
+def test_lof_against_its_definition_by_hand():
+    """Points 0, 1, 2 and 5 on a line, one neighbour.
+
+    lrd(5): its neighbour is 2, reach-dist = max(k-distance(2), 3) = 3. lrd(2): neighbour 1, reach-dist = max(1, 1) = 1.
+    LOF of a new point at 5: lrd(2) / lrd(new) = 3 / 1.
+    """
+    scorer = LofScorer(neighbors=1, metric="euclidean").fit(points([0.0], [1.0], [2.0]))
+    assert scorer.score(points([5.0])) == pytest.approx([3.0])
+
+
+def test_mahalanobis_of_a_round_cloud_is_distance_in_standard_deviations():
+    cloud = np.random.default_rng(0).normal(scale=2.0, size=(20000, 3)).astype(np.float32)
+    assert MahalanobisScorer().fit(cloud).score(points([6, 0, 0], [0, 0, 2])) == pytest.approx([3, 1], rel=0.03)
+
+
+def test_gmm_of_one_gaussian_is_its_negative_log_likelihood():
+    cloud = np.random.default_rng(0).normal([1, -1], [2, 1], size=(20000, 2)).astype(np.float32)
+    expected = -multivariate_normal([1, -1], np.diag([4, 1])).logpdf([[3, 0]])
+    assert GaussianMixtureScorer(components=1).fit(cloud).score(points([3, 0])) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_every_scorer_scores_a_far_point_higher(name, metric):
+    rng = np.random.default_rng(1)
+    normal = (np.array([5.0, 0, 0, 0]) + rng.normal(scale=0.3, size=(40, 4))).astype(np.float32)
+    near, far = ScorerSettings(name, metric=metric).make().fit(normal).score(points([5, 0.1, 0, 0], [0, 5, 0, 0]))
+    assert far > near
+
+
+def test_unknown_scorer_is_named():
+    with pytest.raises(InputError, match=r"'svm'.*fusion, gmm, knn"):
+        ScorerSettings("svm")
+    with pytest.raises(InputError, match=r"space-scorer 'fusion'"):
+        ScorerSettings(space="fusion")

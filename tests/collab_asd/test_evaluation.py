@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collab_asd.evaluation import _auc, evaluate
+from collab_asd.interfaces import ScoreRow, ScoreTable
+
+
+def table(scores, labels, machine="01", decisions=None, correct=None):
+    decisions = decisions or [0] * len(scores)
+    correct = correct or [None] * len(scores)
+    return [
+        ScoreRow(0, "fan", machine, f"{i}.wav", label, score, 0.5, decision, right)
+        for i, (score, label, decision, right) in enumerate(zip(scores, labels, decisions, correct, strict=True))
+    ]
+
+
+def only(rows):
+    return evaluate(ScoreTable(tuple(rows))).machines[0]
+
+
+def test_auc_counts_ordered_pairs():
+    # Of the 4 pairs (normal, anomaly), (0.1, 0.4), (0.1, 0.8) and (0.35, 0.8) are in order and (0.35, 0.35) is a tie.
+    result = only(table([0.1, 0.35, 0.35, 0.8], [0, 0, 1, 1]))
+    assert result.auc == 3.5 / 4
+
+
+def test_pauc_is_standardized_to_half_for_chance():
+    """McClish: (1 + (pAUC - min) / (max - min)) / 2 with max = 0.1 and min = 0.1^2 / 2."""
+    normals, anomalies = np.arange(10.0), [8.5]  # one of ten normals lies above: TPR is 0 up to FPR 0.1
+    result = only(table([*normals, *anomalies], [0] * 10 + [1]))
+    assert result.pauc == pytest.approx((1 + (0 - 0.005) / (0.1 - 0.005)) / 2)
+
+
+def test_machine_without_anomalies_has_no_auc_but_a_false_alarm_rate():
+    result = only(table([0.1, 0.9, 0.2, 0.3], [0, 0, 0, None], decisions=[0, 1, 0, 1]))
+    assert (result.auc, result.pauc, result.auc_interval, result.recall, result.f1) == (None,) * 5
+    assert result.false_alarm_rate == pytest.approx(1 / 3)
+
+
+def test_decisions_give_recall_and_f1():
+    result = only(table([0] * 6, [0, 0, 0, 1, 1, 1], decisions=[1, 0, 0, 1, 1, 0]))
+    assert (result.false_alarm_rate, result.recall) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert result.f1 == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+
+
+def test_id_accuracy_is_over_test_normals_only():
+    assert only(table([0] * 4, [0, 0, 1, 1], correct=[True, False, False, False])).id_accuracy == 0.5
+
+
+def test_total_is_the_mean_over_ids_that_have_the_measure():
+    rows = table([0, 1], [0, 1], "01") + table([1, 0], [0, 1], "02") + table([1, 0], [0, 0], "03")
+    evaluation = evaluate(ScoreTable(tuple(rows)))
+    assert evaluation.total("auc") == 0.5
+    assert evaluation.by_id("auc") == {"fan/01": 1.0, "fan/02": 0.0, "fan/03": None}
+    assert evaluation.by_type("auc") == {"fan": 0.5}
+
+
+def test_bootstrap_interval_of_a_perfect_detector_is_one():
+    assert only(table([0, 1, 2, 3], [0, 0, 1, 1])).auc_interval == (1.0, 1.0)
+
+
+def test_bootstrap_interval_has_about_the_width_of_theory():
+    """Hanley & McNeil (1982): the standard error of an AUC from 200 and 200 clips at AUC 0.76 is about 0.0236."""
+    rng = np.random.default_rng(0)
+    result = only(table([*rng.normal(size=200), *rng.normal(1, size=200)], [0] * 200 + [1] * 200))
+    low, high = result.auc_interval
+    assert low < result.auc < high
+    assert (high - low) / (2 * 1.96) == pytest.approx(0.0236, rel=0.25)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.lists(st.integers(0, 5), min_size=1, max_size=8))
+def test_auc_is_the_share_of_ordered_pairs(normal, anomaly):
+    pairs = [(a > n) + 0.5 * (a == n) for n in normal for a in anomaly]
+    assert _auc(np.array(normal), np.array(anomaly)) == pytest.approx(sum(pairs) / len(pairs))
