@@ -16,12 +16,12 @@ from rich.console import Console
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.data.run_data import without_bad_clips
 from collab_asd.errors import InputError
-from collab_asd.evaluation import evaluate
+from collab_asd.evaluation import Evaluation, MachineResult
 from collab_asd.report.tables import machine_table
 from simulations import engines, methods
 from simulations.cli_data import data_app
 from simulations.logs import show_progress
-from simulations.results import default_name, read_scores, require_unfinished
+from simulations.results import default_name, require_unfinished
 
 BAD_INPUT = 2
 FAILED = 1
@@ -66,7 +66,9 @@ def run(
     named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     config = _prepared(config, out, skip_bad)
-    show_progress(logging.INFO)
+    show_progress()
+    if not verbose:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
     folder = _on_engine(engine, config, supernodes, verbose)
     _print_results(folder)
 
@@ -106,7 +108,8 @@ def _pass_on(line: str, verbose: bool) -> None:
 def _print_results(folder: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
-    console.print(machine_table(evaluate(read_scores(folder)), title))
+    evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
+    console.print(machine_table(evaluation, title))
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
     console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
     console.print(f"results: {folder}", soft_wrap=True)

@@ -29,7 +29,7 @@ SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineSco
 
 
 def keep_errors_private(message: Message, context: Context, handle: ClientAppCallable) -> Message:
-    """Log what went wrong here, and tell the server only that something did: an error's text may hold paths or names."""
+    """Log here what went wrong; tell the server only that something did, since an error's text may hold names."""
     show_progress()
     try:
         return handle(message, context)
@@ -61,8 +61,7 @@ def describe(message: Message, context: Context) -> Message:
 def embeddings(message: Message, context: Context) -> Message:
     """Send one page of embeddings."""
     request = message.content.config_records["request"]
-    content = embedding_sharing.embeddings(open_client(context), RunConfig.from_mapping(context.run_config), request)
-    return Message(content, reply_to=message)
+    return Message(embedding_sharing.embeddings(open_client(context), request), reply_to=message)
 
 
 @app.evaluate("score")

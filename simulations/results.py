@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
-from collab_asd.interfaces import ScoreRow, ScoreTable
+from collab_asd.interfaces import ScoreTable
 from collab_asd.paths import default_results_dir
 
 WHERE_ONLY = {"results-dir", "cache-dir"}
@@ -93,25 +93,6 @@ CLIP_COLUMNS = (
 )
 
 
-def read_scores(folder: Path) -> ScoreTable:
-    """Read ``scores.csv`` back; whether the ID classifier was right is in ``summary.json`` only."""
-    with (folder / "scores.csv").open(newline="", encoding="utf-8") as file:
-        return ScoreTable(tuple(_score_row(row) for row in csv.DictReader(file)))
-
-
-def _score_row(row: Mapping[str, str]) -> ScoreRow:
-    return ScoreRow(
-        client=int(row["client"]),
-        machine_type=row["machine_type"],
-        machine_id=row["machine_id"],
-        clip=row["clip"],
-        label=int(row["label"]) if row["label"] else None,
-        anomaly_score=float(row["anomaly_score"]),
-        threshold=float(row["threshold"]),
-        decision=int(row["decision"]),
-    )
-
-
 def require_unfinished(path: Path) -> None:
     """Refuse a folder that holds a complete result."""
     if (path / "summary.json").exists():
@@ -135,7 +116,7 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         "scorer": scorer_name(config),
         "seed": config.seed,
         **measures,
-        "auc_interval": {m.machine: m.auc_interval for m in evaluation.machines},
+        "machines": [asdict(machine) for machine in evaluation.machines],
         "id_accuracy": evaluation.total("id_accuracy"),
         "false_alarm_rate": evaluation.total("false_alarm_rate"),
         "recall": evaluation.total("recall"),

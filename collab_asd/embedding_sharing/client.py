@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from collab_asd.config import RunConfig
@@ -16,44 +13,37 @@ from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import MachineScores
 from collab_asd.id_classifier.model import ClassifierSettings, from_arrays
-from collab_asd.interfaces import FloatArray, SpaceScores, Split
+from collab_asd.interfaces import SpaceScores, Split
 from collab_asd.scorers import ScorerSettings
 
 logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 
 
-@dataclass(frozen=True)
-class Pages:
-    """The pages of one split: positions of its clips, cut where a page is full."""
-
-    clips: Sequence[int]
-    pages: Sequence[range]
-
-
 def describe(client: ClientData, config: RunConfig) -> RecordDict:
-    """Embed all clips and say what there is to share: what the server must know of f_c, and the number of pages."""
+    """Embed all clips and say what there is to share.
+
+    The reply holds what the server must know of f_c, and for each split where its pages end, counted in clips.
+    """
     spec = client.encoder.spec
     logger.info("client %d: embedding %d clips", client.partition.client, len(client.partition.clips))
     content = ConfigRecord(
         {
-            "dimension": spec.dimension,
             "stack": spec.stack,
             "stack-hop": spec.stack_hop,
             "digest": spec.digest,
             "note": spec.note,
-            "train-pages": len(_pages(client, "train", config).pages),
-            "test-pages": len(_pages(client, "test", config).pages),
+            "train-pages": _page_ends(client, "train", config),
+            "test-pages": _page_ends(client, "test", config),
         }
     )
     return RecordDict({"client": content})
 
 
-def embeddings(client: ClientData, config: RunConfig, request: ConfigRecord) -> RecordDict:
+def embeddings(client: ClientData, request: ConfigRecord) -> RecordDict:
     """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7)."""
     split: Split = "train" if request["split"] == "train" else "test"
-    plan = _pages(client, split, config)
-    clips = [plan.clips[i] for i in plan.pages[int(str(request["page"]))]]
+    clips = client.partition.indices(split)[int(str(request["start"])) : int(str(request["stop"]))]
     p = client.partition
     shared = [
         SharedClip(i, p.groups[i], p.classes[i], frames) for i, frames in zip(clips, client.frames(clips), strict=True)
@@ -92,11 +82,6 @@ def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScore
     return scores, tuple(arrays["predicted"].tolist())
 
 
-def _pages(client: ClientData, split: Split, config: RunConfig) -> Pages:
-    clips = client.partition.indices(split)
-    sizes = [_nbytes(frames) for frames in client.frames(clips)]
-    return Pages(clips, plan_pages(sizes, config.page_megabytes * MEGABYTE))
-
-
-def _nbytes(frames: FloatArray) -> int:
-    return int(np.prod(frames.shape)) * frames.itemsize
+def _page_ends(client: ClientData, split: Split, config: RunConfig) -> list[int]:
+    sizes = [frames.nbytes for i in client.partition.indices(split) for frames in client.frames([i])]
+    return plan_pages(sizes, config.page_megabytes * MEGABYTE)

@@ -35,21 +35,26 @@ class SharedClip:
     frames: FloatArray
 
 
-def plan_pages(sizes: Sequence[int], page_bytes: int) -> list[range]:
+def plan_pages(sizes: Sequence[int], page_bytes: int) -> list[int]:
     """Cut clips, given by their sizes in bytes, into pages of at most `page_bytes`; a larger clip is a page of its own.
+
+    Returns
+    -------
+    list of int
+        Where each page ends, counted in clips.
 
     Examples
     --------
     >>> plan_pages([4, 4, 4, 9, 1], 8)
-    [range(0, 2), range(2, 3), range(3, 4), range(4, 5)]
+    [2, 3, 4, 5]
     """
-    pages, start, filled = [], 0, 0
+    ends, filled = [], 0
     for i, size in enumerate(sizes):
-        if i > start and filled + size > page_bytes:
-            pages.append(range(start, i))
-            start, filled = i, 0
+        if i > 0 and filled + size > page_bytes:
+            ends.append(i)
+            filled = 0
         filled += size
-    return [*pages, range(start, len(sizes))] if sizes else []
+    return [*ends, len(sizes)] if sizes else []
 
 
 def encode_page(clips: Sequence[SharedClip]) -> dict[str, NDArray[Any]]:

@@ -36,19 +36,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ClientFacts:
-    """What one client said of itself: its numbers of pages, and what the server must know of its encoder."""
+    """What one client said of itself: where its pages end, in clips, and what the server must know of its encoder."""
 
-    train_pages: int
-    test_pages: int
-    dimension: int
+    train_pages: list[int]
+    test_pages: list[int]
     stack: int
     stack_hop: int
     digest: str
     note: str
 
-    def pages(self, split: Split) -> int:
-        """Return the number of pages of one split."""
-        return self.train_pages if split == "train" else self.test_pages
+    def pages(self, split: Split) -> list[tuple[int, int]]:
+        """Return the first clip of each page, and the first after it."""
+        ends = self.train_pages if split == "train" else self.test_pages
+        return list(zip([0, *ends], ends, strict=False))
 
 
 class EmbeddingSharing(ScoreGathering, Strategy):
@@ -110,9 +110,9 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Ask for this round's page, each client that has one."""
         split, page = self._schedule[server_round - 1]
         return [
-            Message(RecordDict({"request": ConfigRecord({"split": split, "page": page})}), node, EMBEDDINGS)
+            Message(_page_request(split, *self.facts[client].pages(split)[page]), node, EMBEDDINGS)
             for client, node in self.grid.clients.items()
-            if page < self.facts[client].pages(split)
+            if page < len(self.facts[client].pages(split))
         ]
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
@@ -139,7 +139,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         return content
 
     def _rounds(self, split: Split) -> list[tuple[Split, int]]:
-        return [(split, page) for page in range(max(facts.pages(split) for facts in self.facts.values()))]
+        return [(split, page) for page in range(max(len(facts.pages(split)) for facts in self.facts.values()))]
 
     def _describe(self, grid: SupervisedGrid) -> dict[int, ClientFacts]:
         replies = grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
@@ -184,6 +184,10 @@ def _shared_record(machine: SharedMachine, shared: SharedScores) -> ArrayRecord:
             "predicted": np.array(shared.predicted, np.int32),
         }
     )
+
+
+def _page_request(split: Split, start: int, stop: int) -> RecordDict:
+    return RecordDict({"request": ConfigRecord({"split": split, "start": start, "stop": stop})})
 
 
 def _facts(record: ConfigRecord) -> ClientFacts:

@@ -24,7 +24,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        os.close(descriptor)  # opened again by name, so that the block can tell the file's name
+        with open(name, "wb") as file:
             yield file
         os.replace(name, path)
     except BaseException:

@@ -47,10 +47,12 @@ def read_layers(path: Path) -> list[KerasLayer]:
         with h5py.File(path, "r") as file:
             root = _weights_root(file, path)
             layers = [_read_layer(root, name) for name in _names(root.attrs["layer_names"])]
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights with --weights") from error
     except (OSError, KeyError) as error:
         raise InputError(
-            f"{path}: expected a whole Keras 2 weights file (HDF5), found {_describe(path)} ({_first_line(error)}). "
-            "Delete it and download it again."
+            f"{path}: expected a whole Keras 2 weights file (HDF5), found {_describe(path)} ({error}); "
+            "delete it and download it again"
         ) from error
     return [layer for layer in layers if layer.weights]
 
@@ -72,15 +74,15 @@ def require_shapes(path: Path, model: str, layers: Sequence[KerasLayer], expecte
     InputError
         When the number of layers or a shape differs: the checkpoint is of another model.
     """
-    what_to_do = f"This is a checkpoint of another model: give the {model} file with --weights."
+    what_to_do = f"this is a checkpoint of another model, give the one of {model} with --weights"
     if len(layers) != len(expected):
-        found = f"{len(layers)} layers with weights"
-        raise InputError(f"{path}: expected {len(expected)} layers of {model}, found {found}. {what_to_do}")
+        counts = f"expected {len(expected)} layers with weights of {model}, found {len(layers)}"
+        raise InputError(f"{path}: {counts}; {what_to_do}")
     for layer, shapes in zip(layers, expected, strict=True):
         if layer.shapes != shapes:
             raise InputError(
                 f"{path}: expected arrays of shapes {list(shapes)} in layer {layer.name!r} for {model}, "
-                f"found {list(layer.shapes)}. {what_to_do}"
+                f"found {list(layer.shapes)}; {what_to_do}"
             )
 
 
@@ -90,7 +92,7 @@ def _weights_root(file: h5py.File, path: Path) -> Any:
     if root is None or "layer_names" not in root.attrs:
         raise InputError(
             f"{path}: expected a Keras 2 weights file, found HDF5 without the attribute 'layer_names' "
-            "(a Keras 3 '.weights.h5' file, or not a model). Give the original file with --weights."
+            "(a Keras 3 '.weights.h5' file, or not a model); give the original file with --weights"
         )
     return root
 
@@ -108,12 +110,9 @@ def _names(attribute: Any) -> list[str]:
 
 def _describe(path: Path) -> str:
     """Say what a file that HDF5 refuses looks like."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
     size = path.stat().st_size
-    start = path.open("rb").read(512).lstrip().lower() if path.is_file() else b""
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return f"a web page of {size} bytes (a proxy's login page?)"
     return f"something else or a truncated file of {size} bytes"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

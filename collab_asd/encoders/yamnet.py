@@ -21,7 +21,7 @@ from collab_asd.encoders.keras_h5 import KerasLayer, Shapes, read_layers, requir
 from collab_asd.encoders.weights import WeightSource
 from collab_asd.interfaces import EncoderSpec, FloatArray
 
-SOURCE = WeightSource(
+WEIGHTS = WeightSource(
     name="YAMNet",
     url="https://storage.googleapis.com/audioset/yamnet.h5",
     filename="yamnet.h5",
@@ -51,7 +51,7 @@ class YamNet:
     Parameters
     ----------
     weights : Path
-        The official ``yamnet.h5``, with or without its classifier; see `SOURCE`.
+        The official ``yamnet.h5``, with or without its classifier; see `WEIGHTS`.
 
     Raises
     ------
@@ -64,8 +64,8 @@ class YamNet:
         self.front_end = LogMel()
         self.network = folded_network(layers)
         digest = weights_digest(layers)
-        note = f"YAMNet weights from {weights.name}, digest {digest[:12]}"
-        self._spec = EncoderSpec("yamnet", SAMPLE_RATE, WINDOW, HOP, DIMENSION, stack=8, stack_hop=1, digest=digest, note=note)
+        note = f"weights from {weights.name}, digest {digest[:12]}"
+        self._spec = EncoderSpec("yamnet", SAMPLE_RATE, WINDOW, HOP, DIMENSION, 8, 1, digest, note)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -83,8 +83,7 @@ class YamNet:
         missing = WINDOW + (self.frames(samples) - 1) * HOP - samples
         log_mel: Tensor = self.front_end(F.pad(torch.tensor(waveform, dtype=torch.float32), (0, missing)))
         patches = log_mel.unfold(0, PATCH, PATCH_HOP).transpose(1, 2)[:, None]
-        embeddings: FloatArray = self.network(patches).mean((2, 3)).numpy()
-        return embeddings
+        return np.asarray(self.network(patches).mean((2, 3)).numpy(), dtype=np.float32)
 
 
 class LogMel(nn.Module):
@@ -111,9 +110,10 @@ def mel_matrix() -> FloatArray:
     low, high = _mel(np.array([MEL_LOW, MEL_HIGH]))
     edges = np.linspace(low, high, MEL_BANDS + 2)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    matrix = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)).clip(min=0.0)
+    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    matrix = np.maximum(0.0, np.minimum(rising, falling))
     matrix[0] = 0.0
-    return matrix.astype(np.float32)
+    return np.asarray(matrix, dtype=np.float32)
 
 
 def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,7 +128,7 @@ class Convolution(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int) -> None:
         super().__init__()
-        # Channels last is 1.5 times as fast as channels first here: depthwise layers then read memory in order.
+        # Channels last is 1.4 (one thread) to 1.9 times (two) as fast as channels first on AVX-512 cores.
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
         self.stride, self.padding = stride, weight.shape[-1] // 2
@@ -169,7 +169,7 @@ def folded_network(layers: Sequence[KerasLayer]) -> nn.Sequential:
 
 
 def fold(convolution: KerasLayer, norm: KerasLayer) -> tuple[Tensor, Tensor]:
-    """Weight ``[out, in / groups, height, width]``, reversed (see `Reversed`), and bias ``[out]`` of the two together."""
+    """Weight ``[out, in / groups, height, width]``, reversed (see `Reversed`), and bias ``[out]`` of both."""
     (kernel,), (beta, mean, variance) = convolution.weights, norm.weights
     scale = 1.0 / np.sqrt(variance.astype(np.float64) + BATCH_NORM_EPSILON)
     # Keras stores (height, width, in, out), or (height, width, channels, 1) for a depthwise kernel.
@@ -191,12 +191,12 @@ def read_yamnet(path: Path) -> list[KerasLayer]:
     expected = list(expected_shapes())
     has_classifier = len(layers) == len(expected) + 1
     classifier: Shapes = ((DIMENSION, CLASSES), (CLASSES,))
-    require_shapes(path, SOURCE.name, layers, [*expected, classifier] if has_classifier else expected)
+    require_shapes(path, WEIGHTS.name, layers, [*expected, classifier] if has_classifier else expected)
     return layers[: len(expected)]
 
 
 def expected_shapes() -> Iterator[Shapes]:
-    """Shapes of the arrays of each layer of the file: kernel, then beta, moving mean and variance (there is no gamma)."""
+    """Shapes of the arrays of each layer: a kernel, then beta, moving mean and variance (there is no gamma)."""
     channels = LAYERS[0][0]
     yield from (((3, 3, 1, channels),), ((channels,),) * 3)
     for outputs, _ in LAYERS[1:]:

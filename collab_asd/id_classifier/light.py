@@ -26,30 +26,22 @@ class LightNet(nn.Module):
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        self.frame = nn.Sequential(_conv(dimension, WIDTH, 1), _conv(WIDTH, WIDTH, 3))
-        self.blocks = nn.Sequential(TemporalBlock(WIDTH), TemporalBlock(WIDTH))
+        self.frame = nn.Linear(dimension, WIDTH, bias=False)
+        self.activation = nn.Sequential(nn.BatchNorm1d(WIDTH), nn.ReLU())
+        self.temporal = nn.Sequential(_halving(WIDTH), _halving(WIDTH))
         self.projection = nn.Sequential(
             nn.Linear(2 * WIDTH, EMBEDDING_SIZE, bias=False), nn.BatchNorm1d(EMBEDDING_SIZE)
         )
 
     def forward(self, windows: Tensor) -> Tensor:
-        x = self.blocks(self.frame(windows.squeeze(1).transpose(1, 2)))
+        """Embed windows ``[B, 1, stack, D]`` -> ``[B, 128]``."""
+        frames = self.frame(windows.squeeze(1)).transpose(1, 2)
+        x = self.temporal(self.activation(frames))
         # The mean tells what sounds all the time, the maximum what happens once in the window.
         pooled = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1)
         return self.projection(pooled)  # type: ignore[no-any-return]
 
 
-class TemporalBlock(nn.Module):
-    """Two convolutions over time around which the input is added."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(_conv(channels, channels, 3), nn.Conv1d(channels, channels, 3, padding=1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.layers(x))
-
-
-def _conv(channels: int, out: int, size: int) -> nn.Sequential:
-    conv = nn.Conv1d(channels, out, size, padding=size // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm1d(out), nn.ReLU())
+def _halving(channels: int) -> nn.Sequential:
+    conv = nn.Conv1d(channels, channels, 3, stride=2, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm1d(channels), nn.ReLU())

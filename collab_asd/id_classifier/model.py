@@ -84,8 +84,8 @@ class IdClassifier(nn.Module):
         return np.concatenate(parts)
 
     def _embed_batch(self, windows: FloatArray) -> FloatArray:
-        batch = torch.from_numpy(np.ascontiguousarray(windows)).to(self.mean.device)
-        return F.normalize(self(batch)).cpu().numpy()  # type: ignore[no-any-return]
+        batch = torch.from_numpy(np.array(windows)).to(self.mean.device)
+        return F.normalize(self(batch)).cpu().numpy()
 
     def predict(self, embedding: FloatArray) -> int:
         """Class of one clip, given as `embed` returns it: the largest sum of cosines over its windows."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from collab_asd.evaluation import Evaluation
 
 MEASURES = {
     "auc": "AUC",
-    "auc_interval": "95 % interval",
+    "auc_interval": "95 % CI",
     "pauc": "pAUC",
-    "id_accuracy": "ID accuracy",
-    "false_alarm_rate": "false alarms",
+    "id_accuracy": "ID acc.",
+    "false_alarm_rate": "FAR",
     "recall": "recall",
     "f1": "F1",
 }
@@ -22,7 +24,7 @@ def machine_table(evaluation: Evaluation, title: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("machine")
     for heading in MEASURES.values():
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for machine in evaluation.machines:
         table.add_row(machine.machine, *(_text(getattr(machine, name)) for name in MEASURES))
     table.add_section()
@@ -31,9 +33,9 @@ def machine_table(evaluation: Evaluation, title: str) -> Table:
     return table
 
 
-def _text(value: float | tuple[float, float] | None) -> str:
+def _text(value: float | Sequence[float] | None) -> str:
     if value is None:
         return "–"
-    if isinstance(value, tuple):
+    if not isinstance(value, float):
         return f"{value[0]:.3f}–{value[1]:.3f}"
     return f"{value:.3f}"

@@ -55,7 +55,8 @@ def test_parts_that_do_not_fit_are_refused(change):
 
 @given(st.lists(st.integers(1, 20), max_size=30), st.integers(1, 40))
 def test_pages_hold_every_clip_once_in_order_and_are_full_but_not_over(sizes, limit):
-    pages = plan_pages(sizes, limit)
+    ends = plan_pages(sizes, limit)
+    pages = [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
     assert [i for page in pages for i in page] == list(range(len(sizes)))
     for page, following in itertools.zip_longest(pages, pages[1:]):
         filled = sum(sizes[i] for i in page)

@@ -1,7 +1,7 @@
 """Building blocks of the synthetic sounds: noises, periodic waveforms, blows, resonances. They know of no machine.
 
-All return ``[samples]``. Where a spectrum is shaped, the clip is treated as one period of a sound that goes on for ever,
-so nothing has to settle at its beginning.
+All return ``[samples]``. Where a spectrum is shaped, the clip counts as one period of a sound that goes on for ever, so
+nothing has to settle at its beginning.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def amplitude(decibels: float) -> float:
     return float(10 ** (decibels / 20))
 
 
-def periodic(phase: NDArray[np.float64], waveform: NDArray[np.floating]) -> FloatArray:
+def periodic(phase: NDArray[np.float64], waveform: FloatArray) -> FloatArray:
     """Play a waveform, given by `PHASE_STEPS` values of one period, at a phase counted in periods."""
     steps = (phase * PHASE_STEPS).astype(np.int64)
     steps &= PHASE_STEPS - 1
-    return np.asarray(waveform.astype(np.float32)[steps])
+    return np.asarray(waveform[steps])
 
 
 def harmonic_waveform(amplitudes: Iterable[float], rng: np.random.Generator) -> FloatArray:
@@ -47,9 +47,10 @@ def harmonic_waveform(amplitudes: Iterable[float], rng: np.random.Generator) -> 
 
 
 def slow_noise(rate: float, samples: int, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Normal random values, `rate` of them per second, joined by straight lines."""
+    """Draw normal random values, `rate` of them per second, joined by straight lines."""
     knots = rng.standard_normal(int(samples / sample_rate * rate) + 2)
-    return np.interp(np.arange(samples) * (rate / sample_rate), np.arange(len(knots)), knots)
+    wander: NDArray[np.float64] = np.interp(np.arange(samples) * (rate / sample_rate), np.arange(len(knots)), knots)
+    return wander
 
 
 def coloured_noise(slope: float, samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
@@ -93,12 +94,14 @@ def frequency_axis(samples: int, sample_rate: int) -> FloatArray:
 @lru_cache(maxsize=4)
 def _octaves(samples: int, sample_rate: int) -> FloatArray:
     """Octaves above 1 kHz of each frequency; all below `LOWEST` Hz count as that."""
-    return np.log2(np.maximum(frequency_axis(samples, sample_rate), LOWEST) / np.float32(1000))
+    octaves: FloatArray = np.log2(np.maximum(frequency_axis(samples, sample_rate), LOWEST) / np.float32(1000))
+    return octaves
 
 
 def octave_slope(slope: float, samples: int, sample_rate: int) -> FloatArray:
     """Amplitude spectrum ``[samples // 2 + 1]`` that rises by `slope` dB per octave; 1 at 1 kHz."""
-    return np.exp2(_octaves(samples, sample_rate) * np.float32(slope / 20 * np.log2(10)))
+    spectrum: FloatArray = np.exp2(_octaves(samples, sample_rate) * np.float32(slope / 20 * np.log2(10)))
+    return spectrum
 
 
 def resonance(frequency: float, damping: float, gain: float, samples: int, sample_rate: int) -> NDArray[np.complex64]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from collab_asd.data.synthetic_signals import (
+from collab_asd.data.synthetic.signals import (
     amplitude,
     blows,
     frequency_axis,
@@ -21,6 +21,8 @@ from collab_asd.data.synthetic_signals import (
     slow_noise,
 )
 from collab_asd.interfaces import FloatArray
+
+DECIBEL = float(np.log(10)) / 20
 
 
 @dataclass(frozen=True)
@@ -60,28 +62,29 @@ FACTORIES = {
 
 def factory_noise(factory: Factory, samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
     """Background ``[samples]`` of a factory, at an arbitrary level."""
-    sway = slow_noise(1.0, samples, sample_rate, rng) * (factory.sway / 20 * np.log(10))
+    sway = slow_noise(1.0, samples, sample_rate, rng) * (factory.sway * DECIBEL)
     murmur = shaped_noise(_murmur_spectrum(factory, samples, sample_rate), samples, rng) * np.exp(sway)
     sound = murmur + amplitude(factory.hum_db) * _hum(factory.mains, samples, sample_rate, rng)
     sound += amplitude(factory.blows_db) * _distant_blows(factory.blows, samples, sample_rate, rng)
-    return sound.astype(np.float32)
+    return np.asarray(sound, dtype=np.float32)
 
 
 @lru_cache(maxsize=16)
 def _murmur_spectrum(factory: Factory, samples: int, sample_rate: int) -> FloatArray:
     """Amplitude spectrum ``[samples // 2 + 1]``: a slope with humps."""
     frequencies = np.maximum(frequency_axis(samples, sample_rate), 1)
-    decibels = sum(
-        gain * np.exp(-((np.log2(frequencies / centre) / width) ** 2)) for centre, width, gain in factory.humps
-    )
-    return np.asarray(octave_slope(factory.slope, samples, sample_rate) * 10 ** (decibels / 20), dtype=np.float32)
+    decibels = np.zeros_like(frequencies)
+    for centre, width, gain in factory.humps:
+        decibels += gain * np.exp(-((np.log2(frequencies / centre) / width) ** 2))
+    spectrum: FloatArray = octave_slope(factory.slope, samples, sample_rate) * np.exp(decibels * DECIBEL)
+    return spectrum
 
 
 def _hum(mains: float, samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
-    """Transformers: multiples of the mains frequency, the even ones stronger; RMS about 1."""
+    """Hum as transformers do: multiples of the mains frequency, the even ones stronger; RMS about 1."""
     orders = np.arange(1, 13)
     amplitudes = np.where(orders % 2 == 0, 1.0, 0.4) / orders**0.8
-    phase = np.arange(samples) * (mains / sample_rate)
+    phase = np.arange(samples, dtype=np.float64) * (mains / sample_rate)
     return periodic(phase, harmonic_waveform(amplitudes, rng))
 
 

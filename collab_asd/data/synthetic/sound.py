@@ -1,4 +1,4 @@
-"""From a machine and its working conditions to a recording: sources, the structure that they excite, the factory around.
+"""From a machine and its working conditions to a recording: sources, the structure they excite, the factory around.
 
 What turns is computed as a function of the shaft's phase, so harmonics, blows and modulations stay together when the
 speed wanders. All sources excite one structure, whose resonances colour them: the usual model of the vibration of
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from collab_asd.data.synthetic_factories import FACTORIES, factory_noise
-from collab_asd.data.synthetic_faults import Fault, damage
-from collab_asd.data.synthetic_machines import Impacts, Machine, Mode, varied
-from collab_asd.data.synthetic_signals import (
+from collab_asd.data.synthetic.factories import FACTORIES, factory_noise
+from collab_asd.data.synthetic.faults import Fault, damage
+from collab_asd.data.synthetic.machines import Impacts, Machine, Mode, varied
+from collab_asd.data.synthetic.signals import (
     COSINE,
     TURN,
     amplitude,
@@ -32,8 +32,13 @@ from collab_asd.data.synthetic_signals import (
 )
 from collab_asd.interfaces import FloatArray
 
-RECORDED_RMS = 0.02
+RECORDED_RMS = 0.01
 RADIATION_CORNER = 150.0
+# What differs from clip to clip of a healthy machine: standard deviations of the resonances (a fraction), of the
+# microphone's colouring (dB per octave), and of the shaft orders (logarithm of the amplitude).
+WARMTH = 0.008
+TILT = 0.5
+ORDERS = 0.2
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,9 @@ def components(
 ) -> tuple[FloatArray, FloatArray]:
     """Like `render`, but machine and background apart, each ``[samples]``, at their levels in the recording."""
     samples = round(seconds * sample_rate)
+    level = RECORDED_RMS * rng.lognormal(0, 0.1)
     sound = machine_sound(damage(machine, fault), conditions, samples, sample_rate, rng)
-    sound *= np.float32(RECORDED_RMS * rng.lognormal(0, 0.1) / rms(sound))
+    sound *= np.float32(level / rms(sound))
     background = factory_noise(FACTORIES[conditions.factory], samples, sample_rate, rng)
     background *= np.float32(rms(sound) / rms(background) * amplitude(-conditions.snr_db))
     return sound, background
@@ -114,7 +120,8 @@ def components(
 def machine_sound(
     machine: Machine, conditions: Conditions, samples: int, sample_rate: int, rng: np.random.Generator
 ) -> FloatArray:
-    """The sound of a machine alone, ``[samples]``, at an arbitrary level: sources through the structure."""
+    """Let a machine sound alone, ``[samples]``, at an arbitrary level: sources through the structure."""
+    modes, tilt = varied(machine.modes, WARMTH, rng), rng.normal(0, TILT)
     phase = shaft_phase(conditions.speed * (1 - machine.drag), machine.jitter, samples, sample_rate, rng)
     force = shaft_harmonics(machine, conditions, phase, sample_rate, rng)
     force += flow_noise(machine, conditions, phase, sample_rate, rng)
@@ -127,8 +134,7 @@ def machine_sound(
         force += impact_train(impacts, phase, sample_rate, rng)
     if machine.sideband:
         force *= 1 + machine.sideband * periodic(phase, COSINE)
-    warm = varied(machine.modes, 0.008, rng)
-    return ring(warm, force, sample_rate, tilt=rng.normal(0, 0.5))
+    return ring(modes, force, sample_rate, tilt)
 
 
 def shaft_phase(
@@ -136,7 +142,8 @@ def shaft_phase(
 ) -> NDArray[np.float64]:
     """Revolutions ``[samples]`` of a shaft that keeps `speed` in Hz on average and wanders about it."""
     wander = jitter * slow_noise(4.0, samples, sample_rate, rng)
-    return rng.uniform() + np.cumsum(speed / sample_rate * (1 + wander - wander.mean()))
+    turned: NDArray[np.float64] = np.cumsum(speed / sample_rate * (1 + wander - wander.mean()))
+    return rng.uniform(0, 100) + turned
 
 
 def shaft_harmonics(
@@ -146,14 +153,14 @@ def shaft_harmonics(
     orders = np.arange(1, len(machine.harmonics) + 1)
     audible = orders * conditions.speed < 0.4 * sample_rate
     weights = np.array(machine.harmonics) * orders ** (0.6 * (conditions.load - 0.5)) * audible
-    weights *= rng.lognormal(0, 0.2, len(orders))
+    weights *= rng.lognormal(0, ORDERS, len(orders))
     return periodic(phase, harmonic_waveform(weights, rng))
 
 
 def flow_noise(
     machine: Machine, conditions: Conditions, phase: NDArray[np.float64], sample_rate: int, rng: np.random.Generator
 ) -> FloatArray:
-    """Turbulence ``[samples]``: louder under load, pulsates as blades or vanes pass, surges where the flow breaks away."""
+    """Turbulence ``[samples]``: louder under load, pulsating as blades pass, surging where the flow breaks away."""
     noise = coloured_noise(machine.flow_slope, len(phase), sample_rate, rng)
     noise *= machine.flow * amplitude(8 * (conditions.load - 0.5) + rng.normal())
     noise *= 1 + machine.pulsation * periodic(phase * machine.teeth, COSINE)
@@ -175,10 +182,11 @@ def impact_train(
 
 
 def squeal(samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
-    """A tone ``[samples]`` between 2 and 3 kHz, RMS about 1, that wavers in pitch and comes and goes."""
+    """Whistle ``[samples]`` between 2 and 3 kHz, RMS about 1; the tone wavers in pitch and comes and goes."""
     pitch = rng.uniform(2000, 3000) * (1 + 0.01 * slow_noise(10.0, samples, sample_rate, rng))
     strength = np.sqrt(2) * np.abs(slow_noise(6.0, samples, sample_rate, rng))
-    return periodic(np.cumsum(pitch / sample_rate), COSINE) * strength.astype(np.float32)
+    whistle = periodic(np.cumsum(pitch / sample_rate), COSINE)
+    return np.asarray(whistle * strength, dtype=np.float32)
 
 
 def working_cycle(machine: Machine, phase: NDArray[np.float64]) -> FloatArray | float:
@@ -187,7 +195,7 @@ def working_cycle(machine: Machine, phase: NDArray[np.float64]) -> FloatArray | 
         return 1.0
     position, edge = TURN / (2 * np.pi), 0.03
     stroke = np.clip(np.minimum(position, machine.duty - position) / edge, 0, 1)
-    return periodic(phase / machine.cycle, 0.05 + 0.95 * stroke)
+    return periodic(phase / machine.cycle, (0.05 + 0.95 * stroke).astype(np.float32))
 
 
 def ring(modes: tuple[Mode, ...], force: FloatArray, sample_rate: int, tilt: float = 0.0) -> FloatArray:

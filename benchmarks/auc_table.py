@@ -1,0 +1,106 @@
+"""Mean AUC over machines for encoders x scorers x seeds, with intervals and paired differences.
+
+    python benchmarks/auc_table.py DATA [--seeds 5] [--encoders random-conv,logmel,yamnet] [--weights yamnet.h5]
+
+Calls the algorithm directly, so that one trained f_s serves both of its scorers; a test holds that the same scores come
+out of `collab-asd run`. For random-conv a seed is also a key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import t as student
+
+from collab_asd import encoders
+from collab_asd.config import RunConfig
+from collab_asd.data.run_data import load_partitions
+from collab_asd.embedding_sharing.algorithm import local_scores, shared_scores, train_id_classifiers
+from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.evaluation import evaluate
+from collab_asd.federation.client_data import ClientData
+from collab_asd.id_classifier.training import PRESETS
+from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable, SpaceScores
+from collab_asd.paths import cache_dir
+from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers.fusion import fuse
+from collab_asd.scorers.threshold import threshold
+
+COLUMNS = ("local k-NN", "shared k-NN", "fusion", "fusion - local k-NN", "ID accuracy")
+
+
+def measure(config: RunConfig) -> dict[str, float]:
+    """Run one seed and return the mean over machines of each column."""
+    torch.set_num_threads(config.threads)
+    encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
+    clients = [ClientData(partition, encoder, cache) for partition in load_partitions(config, 0)]
+    machines = [(c, m, c.machine_frames(m)) for c in clients for m in c.machines()]
+    stacking = (encoder.spec.stack, encoder.spec.stack_hop)
+    frames = [f for _, _, f in machines]
+    classifiers = train_id_classifiers(frames, PRESETS[config.preset], stacking, config.seed)
+    scorer = ScorerSettings.of(config)
+    rows: dict[str, list[ScoreRow]] = {name: [] for name in COLUMNS[:3]}
+    for client, machine, f in machines:
+        shared, local = shared_scores(classifiers[f.group], f, scorer), local_scores(f, scorer)
+        for name, scores in zip(rows, (local, shared.scores, fuse([shared.scores, local])), strict=True):
+            rows[name] += _rows(client.partition, machine.test, f, scores, shared.predicted, config)
+    tables = {name: evaluate(ScoreTable(tuple(r))) for name, r in rows.items()}
+    result = {name: float(table.total("auc") or math.nan) for name, table in tables.items()}
+    result["fusion - local k-NN"] = result["fusion"] - result["local k-NN"]
+    result["ID accuracy"] = float(tables["fusion"].total("id_accuracy") or math.nan)
+    return result
+
+
+def _rows(
+    partition: Partition,
+    test: Sequence[int],
+    frames: MachineFrames,
+    scores: SpaceScores,
+    predicted: Sequence[int],
+    config: RunConfig,
+) -> Iterator[ScoreRow]:
+    limit = threshold(scores.normal, config.false_alarm_rate, config.threshold)
+    for index, score, guess in zip(test, scores.test, predicted, strict=True):
+        clip = partition.clips[index]
+        decision, right = int(score > limit) * ANOMALY, guess == frames.machine_class
+        machine = (partition.client, clip.machine_type, clip.machine_id)
+        yield ScoreRow(*machine, clip.path.name, clip.label, float(score), limit, decision, right)
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and 95 % Student interval over seeds."""
+    mean, n = float(np.mean(values)), len(values)
+    half = student.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n) if n > 1 else math.nan
+    return f"{mean:.3f} ± {half:.3f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--encoders", default="random-conv,logmel,yamnet")
+    parser.add_argument("--weights", default="")
+    parser.add_argument("--preset", default="fast")
+    args = parser.parse_args()
+    table = Table("encoder", *COLUMNS, title=f"mean AUC over machines, {args.seeds} seeds, 95 % interval over seeds")
+    console = Console(width=140)
+    for name in args.encoders.split(","):
+        weights = args.weights if name == "yamnet" else ""
+        runs = [
+            measure(RunConfig(data_dir=args.data, encoder=name, encoder_weights=weights, preset=args.preset, seed=seed))
+            for seed in range(args.seeds)
+        ]
+        table.add_row(name, *(interval([run[column] for run in runs]) for column in COLUMNS))
+        console.print(name, [{k: round(v, 4) for k, v in run.items()} for run in runs])
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Embeddings on the client's disk, keyed by content, so that a clip is encoded once.
+
+The key is what the frames depend on: the encoder's digest, the hash of the clip's bytes and the channel. There is one
+file per clip, because clips come and go one by one, several processes may write at once, and a page of a big client
+reads only its own clips; 256 subfolders keep folders small. A file is a plain ``.npy`` with its SHA-256 behind it:
+`numpy.load` reads it, and neither a truncated file nor one that a crash left full of zeros passes for frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+from collab_asd.data.audio import load_waveform
+from collab_asd.encoders.atomic import replacing
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
+
+log = logging.getLogger(__name__)
+
+DECODING = "1"  # to be raised when decoding or resampling changes, which no encoder's digest tells
+CHECKSUM_SIZE = hashlib.sha256().digest_size
+
+
+class EmbeddingCache:
+    """Frames of clips in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made on first use.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def encode(self, encoder: Encoder, clip: Clip, *, mapped: bool = False) -> FloatArray:
+        """Frames ``[T, D]`` of a clip: from the disk, or computed and kept. A hit does not open the recording.
+
+        Parameters
+        ----------
+        encoder : Encoder
+        clip : Clip
+        mapped : bool
+            Return a stored array as a read-only view of the file, which takes no anonymous memory. Each holds a
+            file descriptor while it lives, so keep a page of them at most.
+
+        Raises
+        ------
+        InputError
+            When the recording cannot be used or the cache folder cannot be written.
+        """
+        frames = self.load(encoder.spec, clip, mapped=mapped)
+        if frames is None:
+            frames = encoder(load_waveform(clip, encoder.spec.sample_rate))
+            self.store(encoder.spec, clip, frames)
+        return frames
+
+    def load(self, spec: EncoderSpec, clip: Clip, *, mapped: bool = False) -> FloatArray | None:
+        """Return stored frames ``[T, D]``, or None where there are none that can be trusted."""
+        path = self.path(spec, clip)
+        try:
+            return _read(path, spec.dimension, mapped)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.warning("%s: the stored embedding is damaged (%s); computing it again", path, error)
+            return None
+
+    def store(self, spec: EncoderSpec, clip: Clip, frames: FloatArray) -> None:
+        """Keep frames ``[T, D]``."""
+        content = io.BytesIO()
+        np.save(content, np.ascontiguousarray(frames, dtype=np.float32), allow_pickle=False)
+        try:
+            with replacing(self.path(spec, clip)) as file:
+                file.write(content.getbuffer())
+                file.write(hashlib.sha256(content.getbuffer()).digest())
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: embeddings cannot be kept there ({error}); make room or choose another folder with "
+                "cache-dir"
+            ) from error
+
+    def path(self, spec: EncoderSpec, clip: Clip) -> Path:
+        """Where the frames of a clip lie."""
+        name = f"{clip.sha256}-{clip.channel}.npy"
+        return self.folder / f"{spec.name}-{spec.digest[:32]}-{DECODING}" / clip.sha256[:2] / name
+
+
+def _read(path: Path, dimension: int, mapped: bool) -> FloatArray:
+    """Read and verify frames ``[T, D]``.
+
+    Raises
+    ------
+    OSError, ValueError
+        When there is no file, or it is not what was stored.
+    """
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else bytearray(file.read())
+    body = memoryview(content)[:-CHECKSUM_SIZE]
+    if hashlib.sha256(body).digest() != content[-CHECKSUM_SIZE:]:
+        raise ValueError("its checksum is another")
+    header = io.BytesIO(body[:1024])
+    np.lib.format.read_magic(header)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype != np.float32 or len(shape) != 2 or shape[1] != dimension:
+        raise ValueError(f"expected float32 [T, {dimension}], found {dtype} {list(shape)}")
+    frames: FloatArray = np.frombuffer(body, np.float32, offset=header.tell()).reshape(shape)
+    return frames

@@ -1,0 +1,164 @@
+"""An untrained convolutional network drawn from a key, as an encoder f_c that needs no download.
+
+The network follows the audio half of Look, Listen and Learn (blocks of convolutions and max pooling over a log-mel
+spectrogram), but is never trained and keeps the position in frequency, by which machines are told apart. All clients
+have the same key and so the same network; the server needs none.
+
+This is no encryption, and nothing is proven about what can be recovered from the frames. The rhythm of a sound shows in
+them without any key, frequency bands stay in order, and whoever knows some recordings together with their frames can
+learn an inverse. With the public demo key, anybody can. What known attacks achieve is for the privacy audit to measure.
+
+References
+----------
+R. Arandjelović and A. Zisserman, "Look, Listen and Learn", ICCV 2017. A. L. Cramer et al., "Look, listen, and learn
+more: Design choices for deep audio embeddings", ICASSP 2019.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from collab_asd.errors import InputError
+from collab_asd.interfaces import EncoderSpec, FloatArray
+
+SAMPLE_RATE = 16_000  # Hz
+FFT, FFT_HOP, MEL_BANDS = 1024, 400, 128  # samples, samples, bands
+FLOOR = 1e-10  # of mel power
+UNIT = 10.0  # dB; about the spread of a log-mel spectrogram
+
+# Blocks of convolutions (output channels, kernel in frequency and time), each followed by max pooling (same axes).
+Block = tuple[tuple[tuple[int, tuple[int, int]], ...], tuple[int, int]]
+BLOCKS: tuple[Block, ...] = (
+    (((16, (3, 3)), (16, (3, 3))), (2, 2)),
+    (((32, (3, 3)), (32, (3, 3))), (2, 2)),
+    (((64, (3, 1)), (16, (3, 1))), (1, 1)),
+)
+DIMENSION = 512  # 32 frequency bands of 16 channels
+FRAME_SPECTRA, FRAME_HOP = 18, 4  # spectra that one frame sees: no padding in time; and between two frames
+WINDOW, HOP = FFT + (FRAME_SPECTRA - 1) * FFT_HOP, FRAME_HOP * FFT_HOP  # samples
+STACK, STACK_HOP = 32, 4  # frames
+
+ARCHITECTURE = f"random-conv 1: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {UNIT} {BLOCKS}"
+KEY_BYTES = 16  # at least
+_DEMO = b"collab-asd public demo key "
+
+
+def demo_key(seed: int) -> bytes:
+    """Key number `seed` of those that everybody knows. It makes results reproducible and hides nothing."""
+    return _DEMO + str(seed).encode()
+
+
+def load_key(path: Path) -> bytes:
+    """Read a secret key: all bytes of a file, 16 at least.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cannot be read, is too short or holds a demo key.
+    """
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"encoder key {path}: {error.strerror}; make one with `head -c 32 /dev/urandom`") from error
+    if len(key) < KEY_BYTES:
+        raise InputError(
+            f"encoder key {path} has {len(key)} bytes and needs {KEY_BYTES}: make one with `head -c 32 /dev/urandom`"
+        )
+    if key.startswith(_DEMO):
+        raise InputError(f"encoder key {path} is a public demo key: make a secret one with `head -c 32 /dev/urandom`")
+    return key
+
+
+def gaussian(key: bytes, layer: int, count: int) -> NDArray[np.float64]:
+    """Draw `count` standard normal numbers from a key, the same on every machine and in every version.
+
+    SHAKE-256 of ``"collab-asd random-conv/" + layer + "/" + key`` gives little-endian 32-bit words w, u = (w + 1/2) /
+    2**32 lies inside (0, 1), and the Box-Muller transform makes two normal numbers of two u: the first half of the
+    words are the radii, the second half the angles, and all cosines come before all sines.
+    """
+    pairs = -(-count // 2)
+    stream = hashlib.shake_256(f"collab-asd random-conv/{layer}/".encode() + key).digest(8 * pairs)
+    uniform = (np.frombuffer(stream, dtype="<u4").astype(np.float64) + 0.5) / 2.0**32
+    radius, angle = np.sqrt(-2.0 * np.log(uniform[:pairs])), 2.0 * np.pi * uniform[pairs:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+
+
+class RandomConv:
+    """Waveform at 16 kHz -> 32 frequency bands of 16 random features every 0.1 s: 96 frames of 512 for 10 s.
+
+    Parameters
+    ----------
+    key : bytes
+        What the weights are drawn from.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._mel = torchaudio.transforms.MelSpectrogram(
+            SAMPLE_RATE, n_fft=FFT, hop_length=FFT_HOP, n_mels=MEL_BANDS, center=False, power=2.0
+        )
+        self._network = draw_network(key)
+        self.spec = EncoderSpec(
+            name="random-conv",
+            sample_rate=SAMPLE_RATE,
+            window=WINDOW,
+            hop=HOP,
+            dimension=DIMENSION,
+            stack=STACK,
+            stack_hop=STACK_HOP,
+            digest=hashlib.sha256(ARCHITECTURE.encode() + b"/" + key).hexdigest(),
+            note=_note(key),
+        )
+
+    def frames(self, samples: int) -> int:
+        """Frames of a clip of so many samples; 0 for one shorter than 0.489 s."""
+        return max(0, 1 + (samples - WINDOW) // HOP)
+
+    @torch.inference_mode()
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """Encode one mono clip ``[samples]`` at 16 kHz into frames ``[T, 512]``; band by channel, low bands first."""
+        spectra = self._spectra(torch.tensor(waveform))
+        features = self._network(spectra[None, None])[0]  # [16 channels, 32 bands, T]
+        frames: FloatArray = features.permute(2, 1, 0).flatten(1).contiguous().numpy()
+        return frames
+
+    def _spectra(self, waveform: Tensor) -> Tensor:
+        """Log-mel spectra ``[128, spectra]`` without their level: how loud a machine is depends on the microphone."""
+        decibels = 10.0 * torch.log10(self._mel(waveform).clamp_min(FLOOR))
+        return (decibels - decibels.mean(dim=0)) / UNIT
+
+
+def draw_network(key: bytes) -> nn.Sequential:
+    """Draw the network: ``[1, 1, 128 bands, spectra]`` -> ``[1, 16, 32 bands, T]``.
+
+    Layer l's weights, in PyTorch's order (out, in, frequency, time), are `gaussian` numbers scaled by sqrt(2 / fan-in),
+    which keeps the size of what flows through (K. He et al., ICCV 2015). There are no biases.
+    """
+    layers: list[nn.Module] = []
+    channels = 1
+    for convolutions, pooling in BLOCKS:
+        for out, kernel in convolutions:
+            layers += [_convolution(key, len(layers), channels, out, kernel), nn.ReLU()]
+            channels = out
+        layers.append(nn.MaxPool2d(pooling))
+    return nn.Sequential(*layers).eval()
+
+
+def _convolution(key: bytes, layer: int, channels: int, out: int, kernel: tuple[int, int]) -> nn.Conv2d:
+    convolution = nn.Conv2d(channels, out, kernel, padding=(kernel[0] // 2, 0), bias=False).requires_grad_(False)
+    shape = tuple(convolution.weight.shape)
+    weights = gaussian(key, layer, int(np.prod(shape))) * np.sqrt(2.0 / np.prod(shape[1:]))
+    convolution.weight.copy_(torch.from_numpy(weights.reshape(shape).astype(np.float32)))
+    return convolution
+
+
+def _note(key: bytes) -> str:
+    if key.startswith(_DEMO):
+        return f"public demo key {key[len(_DEMO) :].decode()}: hides nothing"
+    return "secret key"

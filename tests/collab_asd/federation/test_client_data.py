@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.interfaces import Clip, Partition
+
+
+def clip(machine_id, split):
+    return Clip(Path("x.wav"), "fan", machine_id, split, None, "")
+
+
+def test_a_client_may_hold_several_machines():
+    clips = (clip("02", "test"), clip("00", "train"), clip("02", "train"), clip("00", "train"))
+    client = ClientData(Partition(5, clips, groups=(1, 0, 1, 0), classes=(2, 0, 2, 0)), None, None)
+    assert client.machines() == [
+        LocalMachine(group=0, machine_class=0, train=(1, 3), test=()),
+        LocalMachine(group=1, machine_class=2, train=(2,), test=(0,)),
+    ]

@@ -1,0 +1,241 @@
+"""Whole runs in process: what comes out, and what must be the same."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from collab_asd.config import RunConfig
+from collab_asd.data.run_data import load_partitions
+from collab_asd.embedding_sharing.algorithm import algorithm_1
+from collab_asd.encoders import build
+from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.errors import InputError
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.id_classifier.training import PRESETS
+from collab_asd.scorers import ScorerSettings
+from simulations import client_app, server_app
+from simulations.engines import run_inprocess
+
+
+@pytest.fixture
+def config(machines, cache, tmp_path):
+    return RunConfig(
+        data_dir=str(machines),
+        cache_dir=str(cache),
+        results_dir=str(tmp_path / "run"),
+        encoder="logmel",
+        epochs=2,
+        threads=1,
+    )
+
+
+def changed(config, out, **changes):
+    values = config.to_mapping() | {key.replace("_", "-"): value for key, value in changes.items()}
+    return RunConfig.from_mapping(values | {"results-dir": str(out)})
+
+
+def rows(folder):
+    with (folder / "scores.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def scores(folder):
+    return np.array([float(row["anomaly_score"]) for row in rows(folder)])
+
+
+def test_result_folder_holds_what_was_promised(config, tmp_path):
+    folder = run_inprocess(config, 3)
+    table = rows(folder)
+    header = "method,encoder,scorer,seed,client,machine_type,machine_id,clip,label,anomaly_score,threshold,decision"
+    assert list(table[0]) == header.split(",")
+    assert len(table) == 3 * 12
+    assert {(r["client"], r["machine_id"]) for r in table} == {("0", "00"), ("1", "01"), ("2", "02")}
+    for r in table:
+        assert r["clip"].startswith("fan/test/" + {"0": "normal", "1": "anomaly"}[r["label"]])
+        assert int(r["decision"]) == (float(r["anomaly_score"]) > float(r["threshold"]))
+    summary = json.loads((folder / "summary.json").read_text())
+    promised = "method encoder scorer seed engine auc pauc id_accuracy false_alarm_rate recall f1 bytes_up bytes_down "
+    promised += "seconds peak_rss_mb excluded manifest_sha256 config"
+    assert set(promised.split()) <= set(summary)
+    assert set(summary["auc"]["by_id"]) == {"fan/00", "fan/01", "fan/02"}
+    assert summary["auc"]["total"] > 0.9  # the whistle is plain to hear
+    assert (folder / "figures" / "per_id_auc.png").stat().st_size > 1000
+    with (folder / "manifest.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3 * 24
+
+
+def test_algorithms_1_and_2_give_the_same_scores(config, tmp_path):
+    at_client = run_inprocess(config, 3)
+    at_server = run_inprocess(changed(config, tmp_path / "server", inference="server"), 3)
+    np.testing.assert_allclose(scores(at_server), scores(at_client), rtol=0, atol=1e-6)
+    # Under Algorithm 2 the test embeddings go up and f_s never comes down.
+    up, down = (
+        [sum(json.loads((f / "summary.json").read_text())[way].values()) for f in (at_client, at_server)]
+        for way in ("bytes_up", "bytes_down")
+    )
+    assert up[1] > 1.4 * up[0]
+    assert down[1] < 0.1 * down[0]
+
+
+@pytest.mark.parametrize("scorer", ["knn", "lof", "mahalanobis", "gmm"])
+def test_algorithms_agree_for_every_scorer(config, tmp_path, scorer):
+    folders = [
+        run_inprocess(changed(config, tmp_path / who, inference=who, scorer=scorer, epochs=1), 3)
+        for who in ("client", "server")
+    ]
+    np.testing.assert_allclose(scores(folders[1]), scores(folders[0]), rtol=0, atol=1e-6)
+
+
+def test_flower_run_equals_the_plain_loop(config, tmp_path):
+    folder = run_inprocess(config, 3)
+    encoder, cache = build(config), EmbeddingCache(tmp_path / "other-cache")
+    clients = [ClientData(p, encoder, cache) for p in load_partitions(config, 0)]
+    machines = [(c, c.machines()[0]) for c in clients]
+    training = PRESETS["fast"].__class__(**(vars(PRESETS["fast"]) | {"epochs": 2}))
+    stacking = (encoder.spec.stack, encoder.spec.stack_hop)
+    plain = algorithm_1([c.machine_frames(m) for c, m in machines], training, stacking, ScorerSettings(), seed=0)
+    expected = {
+        str(client.partition.clips[i].path): score
+        for (client, machine), result in zip(machines, plain, strict=True)
+        for i, score in zip(machine.test, result.test, strict=True)
+    }
+    found = {f"{config.data_dir}/{row['clip']}": float(row["anomaly_score"]) for row in rows(folder)}
+    assert found == expected
+
+
+def test_same_seed_same_file_other_seed_other_scores(config, tmp_path):
+    first, again = (run_inprocess(changed(config, tmp_path / name), 3) for name in ("first", "again"))
+    other = run_inprocess(changed(config, tmp_path / "other", seed=1), 3)
+    assert (first / "scores.csv").read_bytes() == (again / "scores.csv").read_bytes()
+    assert not np.array_equal(scores(first), scores(other))
+
+
+def test_small_pages_change_nothing(config, tmp_path, monkeypatch):
+    from collab_asd.embedding_sharing import client
+
+    whole = run_inprocess(changed(config, tmp_path / "whole"), 3)
+    monkeypatch.setattr(client, "MEGABYTE", 3000)  # pages of 96 kB: a clip of log-mel frames has 64 kB
+    paged = run_inprocess(changed(config, tmp_path / "paged", inference="server"), 3)
+    np.testing.assert_allclose(scores(paged), scores(whole), rtol=0, atol=1e-6)
+
+
+def test_messages_hold_no_name_label_or_path(config, machines, monkeypatch):
+    seen = []
+    answer = InProcessGrid._answer
+
+    def record(self, message):
+        reply = answer(self, message)
+        seen.extend([repr(dict(message.content)), repr(dict(reply.content))])
+        return reply
+
+    monkeypatch.setattr(InProcessGrid, "_answer", record)
+    run_inprocess(changed(config, config.results_dir, inference="server"), 3)
+    text = "".join(seen)
+    assert len(text) > 100_000
+    words = ["fan", "normal_id", "anomaly_id", ".wav", str(machines), "label", *(f"id_{i:02d}" for i in range(3))]
+    assert not [word for word in words if re.search(rf"\b{re.escape(word)}", text)]
+
+
+def test_clip_numbers_say_nothing_of_labels(config):
+    """Clips are numbered by content hash: the share of anomalies among the first half is that of chance."""
+    for partition in load_partitions(config, 0):
+        hashes = [clip.sha256 for clip in partition.clips]
+        assert hashes == sorted(hashes)
+
+
+def test_local_knn_shares_nothing(config, tmp_path):
+    folder = run_inprocess(changed(config, tmp_path / "local", method="local-knn"), 3)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["scorer"], summary["id_accuracy"]) == ("knn", None)
+    # Number, score, threshold, decision and class of 12 clips, and five array headers; one embedding has 64 kB.
+    assert max(summary["bytes_up"].values()) < 12 * (4 + 8 + 8 + 1 + 4) + 5 * 300
+
+
+def test_finished_folder_is_refused_and_left_alone(config):
+    folder = run_inprocess(config, 3)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="finished run"):
+        run_inprocess(config, 3)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_unfinished_folder_is_resumed_by_the_same_run_only(config, tmp_path):
+    folder = run_inprocess(config, 3)
+    whole = (folder / "scores.csv").read_bytes()
+    for name in ("summary.json", "scores.csv"):
+        (folder / name).unlink()
+    with pytest.raises(InputError, match="begun with another seed"):
+        run_inprocess(changed(config, folder, seed=3), 3)
+    assert (run_inprocess(config, 3) / "scores.csv").read_bytes() == whole
+
+
+def test_folder_with_other_files_is_refused(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="holds other files"):
+        run_inprocess(config, 3)
+
+
+def test_too_few_supernodes_says_what_to_type(config):
+    with pytest.raises(InputError, match='--federation-config "num-supernodes=3"'):
+        run_inprocess(config, 2)
+
+
+def test_surplus_supernodes_hold_nothing_and_do_no_harm(config, tmp_path):
+    exact, surplus = (run_inprocess(changed(config, tmp_path / str(n)), n) for n in (3, 5))
+    assert (exact / "scores.csv").read_bytes() == (surplus / "scores.csv").read_bytes()
+
+
+def test_failing_client_is_named_without_its_secrets(config, monkeypatch, caplog):
+    def broken(*_):
+        raise InputError("/secret/place/normal_id_01.wav is broken")
+
+    monkeypatch.setattr(client_app.embedding_sharing, "describe", broken)
+    with pytest.raises(InputError) as caught:
+        run_inprocess(config, 3)
+    assert str(caught.value).splitlines() == [
+        f"client {k}: InputError in query.describe: its log says more" for k in range(3)
+    ]
+
+
+def test_clients_with_different_encoders_are_named(config, monkeypatch):
+    describe = client_app.embedding_sharing.describe
+
+    def other_digest(client, run_config):
+        content = describe(client, run_config)
+        content.config_records["client"]["digest"] = f"{client.partition.client:064d}"
+        return content
+
+    monkeypatch.setattr(client_app.embedding_sharing, "describe", other_digest)
+    with pytest.raises(InputError, match="clients 0 and 1 use different encoders"):
+        run_inprocess(config, 3)
+
+
+def test_unknown_encoder_fails_at_the_clients(config):
+    with pytest.raises(InputError, match="client 0: InputError in query.describe"):
+        run_inprocess(changed(config, config.results_dir, encoder="wav2vec"), 3)
+
+
+def test_bad_data_are_refused_before_any_message(config, tmp_path):
+    (tmp_path / "data" / "fan" / "test").mkdir(parents=True)
+    source = next((tmp_path / ".." / "..").glob("**/fan/test/normal_id_00_00000000.wav"))
+    (tmp_path / "data" / "fan" / "test" / source.name).write_bytes(source.read_bytes())
+    with pytest.raises(InputError, match="not fit to train on"):
+        run_inprocess(changed(config, tmp_path / "x", data_dir=str(tmp_path / "data")), 1)
+
+
+def test_join_gives_names_back_by_clip_number(config):
+    partition = load_partitions(config, 0)[1]
+    index = partition.indices("test")[2]
+    client = server_app.ClientScores(
+        1, np.array([index]), np.array([0.7]), np.array([0.5]), np.array([1]), np.array([partition.classes[index]])
+    )
+    (row,) = server_app.join([client], load_partitions(config, 0), server_app.data_folder(config, 3)).rows
+    clip = partition.clips[index]
+    assert (row.machine_id, row.label, row.anomaly_score) == ("01", clip.label, 0.7)
+    assert row.clip.endswith(clip.path.name)
+    assert (row.decision, row.id_correct) == (1, True)
