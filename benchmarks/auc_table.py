@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t as student
@@ -31,13 +30,14 @@ from collab_asd.paths import cache_dir
 from collab_asd.scorers import ScorerSettings
 from collab_asd.scorers.fusion import fuse
 from collab_asd.scorers.threshold import threshold
+from collab_asd.threads import pin_threads
 
 COLUMNS = ("local k-NN", "shared k-NN", "fusion", "fusion - local k-NN", "ID accuracy")
 
 
 def measure(config: RunConfig) -> dict[str, float]:
     """Run one seed and return the mean over machines of each column."""
-    torch.set_num_threads(config.threads)
+    pin_threads(config.threads)
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
     clients = [ClientData(partition, encoder, cache) for partition in load_partitions(config, 0)]
     machines = [(c, m, c.machine_frames(m)) for c in clients for m in c.machines()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -20,15 +19,15 @@ from collab_asd.evaluation import Evaluation, MachineResult
 from collab_asd.report.tables import machine_table
 from simulations import engines, methods
 from simulations.cli_data import data_app
+from simulations.cli_errors import FriendlyGroup
 from simulations.logs import show_progress
 from simulations.results import default_name, require_unfinished
 
-BAD_INPUT = 2
-FAILED = 1
 OUR_LINES = re.compile(r"^\S*\s*(\x1b\[\d+m)*\d\d:\d\d:\d\d ")
 
 app = typer.Typer(
     name="collab-asd",
+    cls=FriendlyGroup,
     help="Collaborative anomalous sound detection: one detector from many factories, without sharing recordings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -115,14 +114,5 @@ def _print_results(folder: Path) -> None:
     console.print(f"results: {folder}", soft_wrap=True)
 
 
-def main() -> None:
-    """Entry point: bad input ends with one message and exit code 2."""
-    try:
-        app()
-    except InputError as error:
-        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(BAD_INPUT)
-
-
 if __name__ == "__main__":
-    main()
+    app()

@@ -17,12 +17,13 @@ from collab_asd.data.check import DataReport, MachineRow, check
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import GROUP_BY
 from collab_asd.data.problems import Severity, describe
-from collab_asd.errors import InputError
+from collab_asd.data.synthetic import SyntheticSettings, write_dataset
+from simulations.cli_errors import BAD_INPUT, FriendlyGroup
 
-BAD_INPUT = 2
+DEFAULTS = SyntheticSettings()
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
-data_app = typer.Typer(help="Make and inspect recordings.", no_args_is_help=True)
+data_app = typer.Typer(cls=FriendlyGroup, help="Make and inspect recordings.", no_args_is_help=True)
 
 
 @data_app.callback()
@@ -41,17 +42,31 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:
     """Show the machines of a data folder and all problems; exit code 2 when training would be wrong."""
-    try:
-        report = _examine(data_dir, channel, seconds, group_by)
-    except InputError as error:
-        Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from None
+    report = _examine(data_dir, channel, seconds, group_by)
     if as_json:
         typer.echo(json.dumps(_as_json(report), indent=2))
     else:
         _show(report, Console())
     if report.count("error"):
         raise typer.Exit(BAD_INPUT)
+
+
+@data_app.command("synth")
+def synth_command(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder to write the recordings to.")],
+    machines: Annotated[int, typer.Option(help="Number of machines, spread over up to six types.")] = DEFAULTS.machines,
+    train: Annotated[int, typer.Option(help="Normal training clips of each machine.")] = DEFAULTS.train,
+    test_normal: Annotated[int, typer.Option(help="Normal test clips of each machine.")] = DEFAULTS.test_normal,
+    test_anomaly: Annotated[int, typer.Option(help="Faulty test clips of each machine.")] = DEFAULTS.test_anomaly,
+    seconds: Annotated[float, typer.Option(help="Length of a clip, s.")] = DEFAULTS.seconds,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = DEFAULTS.seed,
+) -> None:
+    """Make machines that one can hear, with faults; metadata.csv tells what each clip is."""
+    settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("rendering", total=machines * (train + test_normal + test_anomaly))
+        write_dataset(folder, settings, on_clip=lambda _: progress.advance(task))
+    Console().print(f"{folder}: {machines} machines", soft_wrap=True, highlight=False)
 
 
 def _examine(data_dir: Path, channel: int, seconds: float, group_by: str) -> DataReport:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
@@ -26,6 +25,7 @@ from collab_asd.federation.grid import SupervisedGrid, meet_clients
 from collab_asd.federation.scoring import NO_CLASS, ClientScores
 from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
 from collab_asd.report.plots import plot_auc_bars
+from collab_asd.threads import pin_threads
 from simulations import methods
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
@@ -59,7 +59,7 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
         The configuration, the data, the federation or a client is at fault.
     """
     started = time.perf_counter()
-    torch.set_num_threads(config.threads)
+    pin_threads(config.threads)
     method = methods.build(config)
     clients = meet_clients(grid, config.min_clients, config.timeout)
     partitions = load_partitions(config, len(clients))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import torch
 from flwr.app import Context
 
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Partition
+from collab_asd.threads import pin_threads
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
@@ -78,7 +78,7 @@ def open_client(context: Context) -> ClientData:
         The data folder, the encoder's weights or its key cannot be used.
     """
     config = RunConfig.from_mapping(context.run_config)
-    torch.set_num_threads(config.threads)
+    pin_threads(config.threads)
     client, clients = client_number(context)
     partitions = _partitions(context.run_id, config, clients)
     if client >= len(partitions):

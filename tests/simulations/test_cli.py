@@ -1,0 +1,112 @@
+"""The command line: exit codes and words."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from simulations.cli import app
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160"})
+
+
+@pytest.fixture
+def run(machines, cache, tmp_path):
+    def run(*more, out="out"):
+        fixed = ["--set", f"cache-dir={cache}", "--set", "threads=1", "--set", "epochs=1", "--out", tmp_path / out]
+        return call("run", "--data", machines, "--encoder", "logmel", *fixed, *more)
+
+    return run
+
+
+def test_run_prints_the_table_and_where_the_results_are(run, tmp_path):
+    result = run()
+    assert result.exit_code == 0, result.output
+    for word in ("fan/00", "fan/01", "fan/02", "mean", "AUC", "not private", str(tmp_path / "out")):
+        assert word in result.output
+    again = run()
+    assert again.exit_code == 2
+    assert "finished run" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "sead=1"], ["'sead'", "seed"]),
+        (["--set", "seed=seven"], ["seed = 'seven'", "int"]),
+        (["--set", "nonsense"], ["KEY=VALUE"]),
+        (["--method", "magic"], ["method 'magic'", "embedding-sharing, local-knn"]),
+        (["--encoder", "wav2vec"], ["encoder 'wav2vec'", "logmel, random-conv, yamnet"]),
+        (["--set", "scorer=svm"], ["scorer 'svm'", "fusion"]),
+        (["--engine", "spark"], ["--engine 'spark'", "inprocess, ray"]),
+        (["--encoder", "yamnet", "--weights", "/nowhere.h5"], ["/nowhere.h5"]),
+        (["--encoder", "random-conv", "--set", "encoder-key-file=/nowhere.key"], ["/nowhere.key"]),
+        (["--data", "/nowhere"], ["/nowhere"]),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(run, tmp_path, arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert all(word in result.output for word in words), result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_kind_are_refused(run, tmp_path):
+    page = tmp_path / "yamnet.h5"
+    page.write_text("<html>please log in</html>")
+    result = run("--encoder", "yamnet", "--weights", page)
+    assert result.exit_code == 2
+    assert str(page) in result.output
+
+
+def test_bad_clips_are_named_and_left_out_on_request(run, machines, tmp_path):
+    copy = tmp_path / "copy"
+    for source in machines.rglob("*.wav"):
+        target = copy / source.relative_to(machines)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    bad = copy / "fan" / "train" / "normal_id_01_00000003.wav"
+    bad.write_bytes(bad.read_bytes()[:5000])
+    refused = run("--data", copy, out="refused")
+    assert refused.exit_code == 2
+    assert bad.name in refused.output
+    accepted = run("--data", copy, "--skip-bad", out="accepted")
+    assert accepted.exit_code == 0, accepted.output
+    assert "left out: " in accepted.output
+    manifest = (tmp_path / "accepted" / "manifest.csv").read_text()
+    assert f"train/{bad.name}" not in manifest
+    assert manifest.count("\n") == 1 + 3 * 24 - 1
+
+
+def test_synth_makes_machines_that_check_accepts(tmp_path):
+    counts = ["--train", 3, "--test-normal", 1, "--test-anomaly", 1, "--seconds", 1]
+    made = call("data", "synth", tmp_path / "s", "--machines", 2, *counts)
+    assert made.exit_code == 0, made.output
+    checked = call("data", "check", tmp_path / "s", "--json")
+    assert checked.exit_code == 0, checked.output
+    assert [m["test_anomaly"] for m in json.loads(checked.stdout)["machines"]] == [1, 1]
+    assert call("data", "synth", tmp_path / "s").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["data"], ["data", "check"], ["data", "synth"]])
+def test_every_command_has_help(command):
+    result = call(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_server_side_loads_no_encoder():
+    code = "import sys, simulations.server_app\nprint([m for m in sys.modules if m.startswith('collab_asd.encoders')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_client_app_loads_encoders_only_when_asked():
+    code = "import sys, simulations.client_app\nprint('collab_asd.encoders' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
