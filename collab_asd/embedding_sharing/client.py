@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
@@ -18,6 +19,8 @@ from collab_asd.scorers import ScorerSettings
 
 logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
+REPORT_SECONDS = 10.0
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 def describe(client: ClientData, config: RunConfig) -> RecordDict:
@@ -26,15 +29,13 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
     The reply holds what the server must know of f_c, and for each split where its pages end, counted in clips.
     """
     spec = client.encoder.spec
-    logger.info("client %d: embedding %d clips", client.partition.client, len(client.partition.clips))
     content = ConfigRecord(
         {
             "stack": spec.stack,
             "stack-hop": spec.stack_hop,
             "digest": spec.digest,
             "note": spec.note,
-            "train-pages": _page_ends(client, "train", config),
-            "test-pages": _page_ends(client, "test", config),
+            **{f"{split}-pages": _page_ends(client, split, config) for split in SPLITS},
         }
     )
     return RecordDict({"client": content})
@@ -83,5 +84,12 @@ def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScore
 
 
 def _page_ends(client: ClientData, split: Split, config: RunConfig) -> list[int]:
-    sizes = [frames.nbytes for i in client.partition.indices(split) for frames in client.frames([i])]
+    """Embed the clips of one split, one at a time, and plan their pages."""
+    clips = client.partition.indices(split)
+    sizes, reported = [], time.monotonic()
+    for done, index in enumerate(clips):
+        if done == 0 or time.monotonic() - reported > REPORT_SECONDS:
+            reported = time.monotonic()
+            logger.info("client %d: embedding %s clip %d of %d", client.partition.client, split, done + 1, len(clips))
+        sizes += [frames.nbytes for frames in client.frames([index])]
     return plan_pages(sizes, config.page_megabytes * MEGABYTE)

@@ -4,9 +4,10 @@ The network follows the audio half of Look, Listen and Learn (blocks of convolut
 spectrogram), but is never trained and keeps the position in frequency, by which machines are told apart. All clients
 have the same key and so the same network; the server needs none.
 
-This is no encryption, and nothing is proven about what can be recovered from the frames. The rhythm of a sound shows in
-them without any key, frequency bands stay in order, and whoever knows some recordings together with their frames can
-learn an inverse. With the public demo key, anybody can. What known attacks achieve is for the privacy audit to measure.
+This is no encryption, and nothing is proven about what can be recovered from the frames. Level and rhythm of a sound
+show in them without any key, frequency bands stay in order, and whoever knows some recordings together with their
+frames can learn an inverse. With the public demo key, anybody can. What known attacks achieve is for the privacy audit
+to measure.
 
 References
 ----------
@@ -31,7 +32,7 @@ from collab_asd.interfaces import EncoderSpec, FloatArray
 SAMPLE_RATE = 16_000  # Hz
 FFT, FFT_HOP, MEL_BANDS = 1024, 400, 128  # samples, samples, bands
 FLOOR = 1e-10  # of mel power
-UNIT = 10.0  # dB; about the spread of a log-mel spectrogram
+CENTRE, UNIT = -10.0, 10.0  # dB; about the mean and the spread of a log-mel spectrogram
 
 # Blocks of convolutions (output channels, kernel in frequency and time), each followed by max pooling (same axes).
 Block = tuple[tuple[tuple[int, tuple[int, int]], ...], tuple[int, int]]
@@ -45,7 +46,7 @@ FRAME_SPECTRA, FRAME_HOP = 18, 4  # spectra that one frame sees: no padding in t
 WINDOW, HOP = FFT + (FRAME_SPECTRA - 1) * FFT_HOP, FRAME_HOP * FFT_HOP  # samples
 STACK, STACK_HOP = 32, 4  # frames
 
-ARCHITECTURE = f"random-conv 1: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {UNIT} {BLOCKS}"
+ARCHITECTURE = f"random-conv 1: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {CENTRE} {UNIT} {BLOCKS}"
 KEY_BYTES = 16  # at least
 _DEMO = b"collab-asd public demo key "
 
@@ -129,9 +130,9 @@ class RandomConv:
         return frames
 
     def _spectra(self, waveform: Tensor) -> Tensor:
-        """Log-mel spectra ``[128, spectra]`` without their level: how loud a machine is depends on the microphone."""
+        """Log-mel spectra ``[128, spectra]``, about zero on average and one in spread."""
         decibels = 10.0 * torch.log10(self._mel(waveform).clamp_min(FLOOR))
-        return (decibels - decibels.mean(dim=0)) / UNIT
+        return (decibels - CENTRE) / UNIT
 
 
 def draw_network(key: bytes) -> nn.Sequential:

@@ -173,6 +173,19 @@ def test_unfinished_folder_is_resumed_by_the_same_run_only(config, tmp_path):
     assert (run_inprocess(config, 3) / "scores.csv").read_bytes() == whole
 
 
+def test_a_clip_that_changed_since_the_run_began_is_named(config, machines, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(machines, copy)
+    folder = run_inprocess(changed(config, tmp_path / "run", data_dir=str(copy)), 3)
+    (folder / "summary.json").unlink()
+    clip = copy / "fan" / "train" / "normal_id_01_00000003.wav"
+    sound = bytearray(clip.read_bytes())
+    sound[-2] ^= 1
+    clip.write_bytes(sound)
+    with pytest.raises(InputError, match=r"other clips \(changed: fan/train/normal_id_01_00000003\.wav"):
+        run_inprocess(changed(config, folder, data_dir=str(copy)), 3)
+
+
 def test_folder_with_other_files_is_refused(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")

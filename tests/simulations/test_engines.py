@@ -1,0 +1,83 @@
+"""The real `flwr run`, on a private SuperLink, and through the command that a user types."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collab_asd.config import RunConfig
+from collab_asd.errors import InputError
+from simulations.engines import _free_ports, run_inprocess, run_ray
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config(machines, tmp_path):
+    """Separate caches, so that the engines agree by computing and not by reading."""
+    values = {"data-dir": str(machines), "epochs": 1, "threads": 1, "results-dir": str(tmp_path / "ray")}
+    return RunConfig.from_mapping(values | {"cache-dir": str(tmp_path / "cache ray")})
+
+
+def beside(config, name):
+    path = Path(config.results_dir).parent
+    return replace(config, results_dir=str(path / name), cache_dir=str(path / f"cache {name}"))
+
+
+def processes_of(folder):
+    """Process IDs whose working directory lies in a folder that is gone or in our scratch."""
+    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listing.splitlines() if folder in line and "ps -eo" not in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["random-conv", "logmel"])
+def test_ray_and_in_process_give_the_same_file(config, encoder):
+    config = replace(config, encoder=encoder)
+    lines = []
+    ray = run_ray(config, 3, lines.append)
+    inprocess = run_inprocess(beside(config, "inprocess"), 3)
+    assert (ray / "scores.csv").read_bytes() == (inprocess / "scores.csv").read_bytes()
+    engines = [json.loads((folder / "summary.json").read_text())["engine"] for folder in (ray, inprocess)]
+    assert engines == ["ray", "inprocess"]
+    assert any("client 2: embedding train clip 1 of 12" in line for line in lines)
+    assert not processes_of("collab-asd-")
+
+
+@pytest.mark.slow
+def test_what_the_server_refuses_reaches_the_user(config):
+    with pytest.raises(InputError, match='--federation-config "num-supernodes=3"'):
+        run_ray(config, 2, lambda line: None)
+    assert not (Path(config.results_dir) / "summary.json").exists()
+
+
+@pytest.mark.slow
+def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
+    """What the README tells a Flower user to type; two SuperNodes, two synthetic machines."""
+    ports = _free_ports(2)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "FLWR_HOME": str(tmp_path / "flwr"),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(ports[0]),
+        "FLWR_LOCAL_CONTROL_API_PORT": str(ports[1]),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    }
+    try:
+        done = subprocess.run(
+            ["flwr", "run", str(REPOSITORY), "--stream"],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    finally:
+        subprocess.run(["pkill", "-f", "--", f"--port {ports[0]} "], check=False)
+    summaries = list((tmp_path / "data" / "collab-asd" / "results").glob("*/summary.json"))
+    assert len(summaries) == 1, done.stdout[-3000:] + done.stderr[-3000:]
+    summary = json.loads(summaries[0].read_text())
+    assert (summary["engine"], summary["encoder"], len(summary["machines"])) == ("ray", "random-conv", 2)
+    assert set(summary["bytes_up"]) == {"0", "1"}
