@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
@@ -23,7 +24,7 @@ from collab_asd.data.run_data import load_partitions
 from collab_asd.embedding_sharing.algorithm import local_scores, shared_scores, train_id_classifiers
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.evaluation import evaluate
-from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.id_classifier.training import PRESETS
 from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable, SpaceScores
 from collab_asd.paths import cache_dir
@@ -35,18 +36,29 @@ from collab_asd.threads import pin_threads
 COLUMNS = ("local k-NN", "shared k-NN", "fusion", "fusion - local k-NN", "ID accuracy")
 
 
-def measure(config: RunConfig) -> dict[str, float]:
-    """Run one seed and return the mean over machines of each column."""
-    pin_threads(config.threads)
+@dataclass(frozen=True)
+class Loaded:
+    """Embeddings of all machines, and how frames are stacked."""
+
+    machines: Sequence[tuple[ClientData, LocalMachine, MachineFrames]]
+    stacking: tuple[int, int]
+
+
+def load(config: RunConfig) -> Loaded:
+    """Embed all clips, or read them from the cache."""
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
     clients = [ClientData(partition, encoder, cache) for partition in load_partitions(config, 0)]
     machines = [(c, m, c.machine_frames(m)) for c in clients for m in c.machines()]
-    stacking = (encoder.spec.stack, encoder.spec.stack_hop)
-    frames = [f for _, _, f in machines]
-    classifiers = train_id_classifiers(frames, PRESETS[config.preset], stacking, config.seed)
+    return Loaded(machines, (encoder.spec.stack, encoder.spec.stack_hop))
+
+
+def score(loaded: Loaded, config: RunConfig) -> dict[str, float]:
+    """Train f_s with one seed and return the mean over machines of each column."""
+    frames = [f for _, _, f in loaded.machines]
+    classifiers = train_id_classifiers(frames, PRESETS[config.preset], loaded.stacking, config.seed)
     scorer = ScorerSettings.of(config)
     rows: dict[str, list[ScoreRow]] = {name: [] for name in COLUMNS[:3]}
-    for client, machine, f in machines:
+    for client, machine, f in loaded.machines:
         shared, local = shared_scores(classifiers[f.group], f, scorer), local_scores(f, scorer)
         for name, scores in zip(rows, (local, shared.scores, fuse([shared.scores, local])), strict=True):
             rows[name] += _rows(client.partition, machine.test, f, scores, shared.predicted, config)
@@ -87,15 +99,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--encoders", default="random-conv,logmel,yamnet")
     parser.add_argument("--weights", default="")
-    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--threads", type=int, default=RunConfig.threads)
+    parser.add_argument("--metric", choices=["euclidean", "cosine"], default=RunConfig.metric)
     args = parser.parse_args()
+    pin_threads(args.threads)
+    chosen = {"data-dir": args.data, "metric": args.metric, "threads": args.threads}
     table = Table("encoder", *COLUMNS, title=f"mean AUC over machines, {args.seeds} seeds, 95 % interval over seeds")
     console = Console(width=140)
     for name in args.encoders.split(","):
         weights = args.weights if name == "yamnet" else ""
         runs = [
-            measure(RunConfig(data_dir=args.data, encoder=name, encoder_weights=weights, preset=args.preset, seed=seed))
+            score(load(config), config)
             for seed in range(args.seeds)
+            for config in [RunConfig.from_mapping(chosen | {"encoder": name, "encoder-weights": weights, "seed": seed})]
         ]
         table.add_row(name, *(interval([run[column] for run in runs]) for column in COLUMNS))
         console.print(name, [{k: round(v, 4) for k, v in run.items()} for run in runs])

@@ -15,7 +15,7 @@ from collab_asd.errors import InputError
 Inference = Literal["client", "server"]
 GroupBy = Literal["machine-type", "all"]
 Preset = Literal["fast", "paper"]
-Metric = Literal["cosine", "euclidean"]
+Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
 
@@ -41,7 +41,7 @@ class RunConfig:
     epochs: int = 0
     scorer: str = "fusion"
     space_scorer: str = "knn"
-    metric: Metric = "cosine"
+    metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
     threshold: Thresholding = "gamma"
     false_alarm_rate: float = 0.1

@@ -46,7 +46,7 @@ FRAME_SPECTRA, FRAME_HOP = 18, 4  # spectra that one frame sees: no padding in t
 WINDOW, HOP = FFT + (FRAME_SPECTRA - 1) * FFT_HOP, FRAME_HOP * FFT_HOP  # samples
 STACK, STACK_HOP = 32, 4  # frames
 
-ARCHITECTURE = f"random-conv 1: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {CENTRE} {UNIT} {BLOCKS}"
+ARCHITECTURE = f"random-conv 2: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {CENTRE} {UNIT} {BLOCKS}"
 KEY_BYTES = 16  # at least
 _DEMO = b"collab-asd public demo key "
 
@@ -139,14 +139,17 @@ def draw_network(key: bytes) -> nn.Sequential:
     """Draw the network: ``[1, 1, 128 bands, spectra]`` -> ``[1, 16, 32 bands, T]``.
 
     Layer l's weights, in PyTorch's order (out, in, frequency, time), are `gaussian` numbers scaled by sqrt(2 / fan-in),
-    which keeps the size of what flows through (K. He et al., ICCV 2015). There are no biases.
+    which keeps the size of what flows through (K. He et al., ICCV 2015). There are no biases, and as in Look, Listen
+    and Learn no activation after the last convolution.
     """
     layers: list[nn.Module] = []
-    channels = 1
+    drawn, channels = 0, 1
     for convolutions, pooling in BLOCKS:
         for out, kernel in convolutions:
-            layers += [_convolution(key, len(layers), channels, out, kernel), nn.ReLU()]
-            channels = out
+            if drawn:  # after the pooling of the block before, which is the same: maximum and ReLU commute
+                layers.append(nn.ReLU())
+            layers.append(_convolution(key, drawn, channels, out, kernel))
+            drawn, channels = drawn + 1, out
         layers.append(nn.MaxPool2d(pooling))
     return nn.Sequential(*layers).eval()
 

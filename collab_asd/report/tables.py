@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from collab_asd.evaluation import Evaluation
@@ -21,8 +22,8 @@ MEASURES = {
 
 def machine_table(evaluation: Evaluation, title: str) -> Table:
     """One row per machine and the mean over machines, as the paper's "total"; fractions, "–" where unknown."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("machine")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("machine", no_wrap=True)
     for heading in MEASURES.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for machine in evaluation.machines:

@@ -33,14 +33,14 @@ class ScorerSettings:
         A name of `SCORERS`: scored in the shared space alone; or ``"fusion"``: shared plus local space.
     space : str
         The scorer that ``"fusion"`` uses in each of its two spaces.
-    metric : {"cosine", "euclidean"}
+    metric : {"euclidean", "cosine"}
     pooling : {"mean-embedding", "mean", "max", "top-k"}
         How the windows of a clip become its score.
     """
 
     name: str = FUSION
     space: str = "knn"
-    metric: Metric = "cosine"
+    metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ class KnnScorer:
     ----------
     neighbors : int
         k; fewer where there are fewer training points.
-    metric : {"cosine", "euclidean"}
+    metric : {"euclidean", "cosine"}
         Cosine distance lies in [0, 2].
 
     Examples
@@ -31,7 +31,7 @@ class KnnScorer:
     """
 
     neighbors: int = 2
-    metric: Metric = "cosine"
+    metric: Metric = "euclidean"
     _index: NearestNeighbors = field(init=False, repr=False)
     held_out_folds: ClassVar[int | None] = None
 

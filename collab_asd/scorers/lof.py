@@ -20,11 +20,11 @@ class LofScorer:
     ----------
     neighbors : int
         Size of the neighbourhood; at most one less than there are training points.
-    metric : {"cosine", "euclidean"}
+    metric : {"euclidean", "cosine"}
     """
 
     neighbors: int = 4
-    metric: Metric = "cosine"
+    metric: Metric = "euclidean"
     _model: LocalOutlierFactor = field(init=False, repr=False)
     held_out_folds: ClassVar[int | None] = 10
 

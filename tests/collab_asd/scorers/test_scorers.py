@@ -20,7 +20,7 @@ def test_knn_is_the_mean_distance_to_two_neighbours():
 
 
 def test_knn_cosine_ignores_length():
-    scorer = KnnScorer(neighbors=1).fit(points([1, 0], [0, 5]))
+    scorer = KnnScorer(neighbors=1, metric="cosine").fit(points([1, 0], [0, 5]))
     assert scorer.score(points([7, 0], [-1, 0], [3, 3])) == pytest.approx([0, 1, 1 - 0.5**0.5], abs=1e-6)
 
 
