@@ -32,17 +32,17 @@ from collab_asd.interfaces import EncoderSpec, FloatArray
 SAMPLE_RATE = 16_000  # Hz
 FFT, FFT_HOP, MEL_BANDS = 1024, 400, 128  # samples, samples, bands
 FLOOR = 1e-10  # of mel power
-CENTRE, UNIT = -10.0, 10.0  # dB; about the mean and the spread of a log-mel spectrogram
+CENTRE, UNIT = -40.0, 10.0  # dB; the level stays in: what is louder is further from zero
 
 # Blocks of convolutions (output channels, kernel in frequency and time), each followed by max pooling (same axes).
 Block = tuple[tuple[tuple[int, tuple[int, int]], ...], tuple[int, int]]
 BLOCKS: tuple[Block, ...] = (
     (((16, (3, 3)), (16, (3, 3))), (2, 2)),
     (((32, (3, 3)), (32, (3, 3))), (2, 2)),
-    (((64, (3, 1)), (16, (3, 1))), (1, 1)),
+    (((64, (3, 3)), (32, (3, 3))), (2, 1)),
 )
-DIMENSION = 512  # 32 frequency bands of 16 channels
-FRAME_SPECTRA, FRAME_HOP = 18, 4  # spectra that one frame sees: no padding in time; and between two frames
+DIMENSION = 512  # 16 frequency bands of 32 channels
+FRAME_SPECTRA, FRAME_HOP = 32, 4  # spectra that one frame sees: no padding in time; and between two frames
 WINDOW, HOP = FFT + (FRAME_SPECTRA - 1) * FFT_HOP, FRAME_HOP * FFT_HOP  # samples
 STACK, STACK_HOP = 32, 4  # frames
 
@@ -92,7 +92,7 @@ def gaussian(key: bytes, layer: int, count: int) -> NDArray[np.float64]:
 
 
 class RandomConv:
-    """Waveform at 16 kHz -> 32 frequency bands of 16 random features every 0.1 s: 96 frames of 512 for 10 s.
+    """Waveform at 16 kHz -> 16 frequency bands of 32 random features every 0.1 s: 92 frames of 512 for 10 s.
 
     Parameters
     ----------
@@ -118,25 +118,25 @@ class RandomConv:
         )
 
     def frames(self, samples: int) -> int:
-        """Frames of a clip of so many samples; 0 for one shorter than 0.489 s."""
+        """Frames of a clip of so many samples; 0 for one shorter than 0.839 s."""
         return max(0, 1 + (samples - WINDOW) // HOP)
 
     @torch.inference_mode()
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Encode one mono clip ``[samples]`` at 16 kHz into frames ``[T, 512]``; band by channel, low bands first."""
         spectra = self._spectra(torch.tensor(waveform))
-        features = self._network(spectra[None, None])[0]  # [16 channels, 32 bands, T]
+        features = self._network(spectra[None, None])[0]  # [32 channels, 16 bands, T]
         frames: FloatArray = features.permute(2, 1, 0).flatten(1).contiguous().numpy()
         return frames
 
     def _spectra(self, waveform: Tensor) -> Tensor:
-        """Log-mel spectra ``[128, spectra]``, about zero on average and one in spread."""
+        """Log-mel spectra ``[128, spectra]``, in units of 10 dB above -40 dB."""
         decibels = 10.0 * torch.log10(self._mel(waveform).clamp_min(FLOOR))
         return (decibels - CENTRE) / UNIT
 
 
 def draw_network(key: bytes) -> nn.Sequential:
-    """Draw the network: ``[1, 1, 128 bands, spectra]`` -> ``[1, 16, 32 bands, T]``.
+    """Draw the network: ``[1, 1, 128 bands, spectra]`` -> ``[1, 32, 16 bands, T]``.
 
     Layer l's weights, in PyTorch's order (out, in, frequency, time), are `gaussian` numbers scaled by sqrt(2 / fan-in),
     which keeps the size of what flows through (K. He et al., ICCV 2015). There are no biases, and as in Look, Listen

@@ -6,6 +6,7 @@ here, from the client's own normals.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[np.
     }
 
 
-class ScoreGathering:
+class ScoreGathering(ABC):
     """The evaluate half of a Flower strategy: asks every client for its scores once, after the last round.
 
     A mixin, to stand before any strategy: ``class Mine(ScoreGathering, FedAvg)``. Call `begin` before ``start``.
@@ -86,9 +87,9 @@ class ScoreGathering:
         """Say with whom and for how many rounds the strategy runs."""
         self.grid, self.rounds, self.scores = grid, rounds, []
 
+    @abstractmethod
     def score_request(self, client: int) -> RecordDict:
-        """Return what a client needs from the server to score its clips; a method overrides this."""
-        raise NotImplementedError
+        """Return what a client needs from the server to score its clips."""
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -64,9 +64,11 @@ def test_a_rare_machine_is_learned_too():
 
 def test_clips_are_read_and_not_changed():
     frames, classes = two_machines(seed=0, count=2)
+    before = [clip.copy() for clip in frames]
     for clip in frames:
-        clip.flags.writeable = False
+        clip.flags.writeable = False  # as views of a message are
     train(frames, classes, replace(QUICK, epochs=1), seed=0, **STACKING)
+    assert all(np.array_equal(clip, kept) for clip, kept in zip(frames, before, strict=True))
 
 
 def test_one_machine_is_not_enough():
