@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--clients 20] [--clips 1000] [--epochs 1]
 
-Frames are drawn at random (96 x 512 fp32 per clip, a little more than random-conv gives for 10 s) and lie in the cache as if they had
-been computed; no recording is read. Everything after that is the real run: ClientApp, messages, strategy, training,
-scoring.
+Frames are drawn at random (96 x 512 fp32 per clip, a little more than random-conv gives for 10 s) and lie in the cache
+as if they had been computed; no recording is read. Everything after that is the real run: ClientApp, messages,
+strategy, training, scoring.
 """
 
 from __future__ import annotations
