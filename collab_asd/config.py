@@ -49,7 +49,7 @@ class RunConfig:
     page_megabytes: int = 32
     seed: int = 0
     device: str = "cpu"
-    threads: int = 2
+    threads: int = 1
     results_dir: str = ""
     cache_dir: str = ""
     min_clients: int = 2

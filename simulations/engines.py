@@ -65,7 +65,7 @@ def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> 
         error_file = Path(scratch) / "error.txt"
         app = _write_app(Path(scratch) / "app", config)
         with _superlink(Path(scratch), error_file) as environment:
-            tail = _flwr_run(app, clients, environment, on_line)
+            tail = _flwr_run(app, clients, config.threads, environment, on_line)
         if error_file.exists():
             raise InputError(error_file.read_text(encoding="utf-8"))
     if not (results / "summary.json").exists():
@@ -119,10 +119,12 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
             _stop(process)
 
 
-def _flwr_run(app: Path, clients: int, environment: dict[str, str], on_line: Callable[[str], None]) -> list[str]:
+def _flwr_run(
+    app: Path, clients: int, threads: int, environment: dict[str, str], on_line: Callable[[str], None]
+) -> list[str]:
     """Submit the app, hand on its output, and return its last lines. Its exit code says nothing."""
     command = [_program("flwr", environment), "run", str(app), "--stream"]
-    command += ["--federation-config", f"num-supernodes={clients}"]
+    command += ["--federation-config", f"num-supernodes={clients} client-resources-num-cpus={threads}"]
     tail: list[str] = []
     with subprocess.Popen(
         command, cwd=app, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ def call(*arguments):
 @pytest.fixture
 def run(machines, cache, tmp_path):
     def run(*more, out="out"):
-        fixed = ["--set", f"cache-dir={cache}", "--set", "threads=1", "--set", "epochs=1", "--out", tmp_path / out]
+        fixed = ["--set", f"cache-dir={cache}", "--set", "epochs=1", "--out", tmp_path / out]
         return call("run", "--data", machines, "--encoder", "logmel", *fixed, *more)
 
     return run

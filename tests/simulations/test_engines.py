@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def config(machines, tmp_path):
     """Separate caches, so that the engines agree by computing and not by reading."""
-    values = {"data-dir": str(machines), "epochs": 1, "threads": 1, "results-dir": str(tmp_path / "ray")}
+    values = {"data-dir": str(machines), "epochs": 1, "results-dir": str(tmp_path / "ray")}
     return RunConfig.from_mapping(values | {"cache-dir": str(tmp_path / "cache ray")})
 
 

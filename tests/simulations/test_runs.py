@@ -30,7 +30,6 @@ def config(machines, cache, tmp_path):
         results_dir=str(tmp_path / "run"),
         encoder="logmel",
         epochs=1,
-        threads=1,
     )
 
 
