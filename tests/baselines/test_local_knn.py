@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from baselines.local.knn import score
+from collab_asd.config import RunConfig
+from collab_asd.federation.client_data import ClientData
+from collab_asd.interfaces import Clip, Partition
+
+
+class Frames(ClientData):
+    """A client whose clips are single frames on a line, with their own place as content."""
+
+    def frames(self, indices):
+        return [np.array([[float(self.partition.clips[i].sha256)]], np.float32) for i in indices]
+
+
+def client(**splits):
+    clips = [Clip(Path(), "fan", "00", split, None, str(x)) for split, places in splits.items() for x in places]
+    return Frames(Partition(0, tuple(clips), (0,) * len(clips), (0,) * len(clips)), None, None)
+
+
+def test_score_is_the_mean_distance_to_the_two_nearest_normals():
+    (machine,) = score(client(train=[0, 1, 4], test=[6, -1]), RunConfig())
+    assert machine.test == (3, 4)
+    assert machine.scores.test == pytest.approx([(2 + 5) / 2, (1 + 2) / 2])
+    assert machine.scores.normal == pytest.approx([(1 + 4) / 2, (1 + 3) / 2, (3 + 4) / 2])
+    assert machine.predicted == ()
+
+
+def test_machine_without_test_clips_is_left_out():
+    assert score(client(train=[0, 1, 4]), RunConfig()) == []
