@@ -15,7 +15,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from baselines.local import knn
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
-from collab_asd.federation.client_data import ClientData, client_number, open_client
+from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
 from collab_asd.federation.scoring import MachineScores, score_reply
 from simulations.logs import show_progress
 
@@ -53,8 +53,7 @@ def hello(message: Message, context: Context) -> Message:
 @app.query("describe")
 def describe(message: Message, context: Context) -> Message:
     """Embed all clips and say what there is to share."""
-    content = embedding_sharing.describe(open_client(context), RunConfig.from_mapping(context.run_config))
-    return Message(content, reply_to=message)
+    return Message(embedding_sharing.describe(open_client(context), client_config(context)), reply_to=message)
 
 
 @app.train("embeddings")
@@ -67,6 +66,6 @@ def embeddings(message: Message, context: Context) -> Message:
 @app.evaluate("score")
 def score(message: Message, context: Context) -> Message:
     """Score this client's own test clips, as its method does."""
-    config = RunConfig.from_mapping(context.run_config)
+    config = client_config(context)
     machines = SCORING[config.method](open_client(context), config, message.content)
     return Message(score_reply(machines, config), reply_to=message)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
 
 
+OWN_KEYS = ("data-dir", "encoder-weights", "encoder-key-file", "cache-dir")
+
+
 @dataclass(frozen=True)
 class LocalMachine:
     """One machine of a client: its group, its class within the group, and where its clips stand in the partition."""
@@ -69,6 +72,16 @@ def client_number(context: Context) -> tuple[int, int]:
     return int(node.get("partition-id", 0)), int(node.get("num-partitions", 1))
 
 
+def client_config(context: Context) -> RunConfig:
+    """Return the run's configuration as this client sees it.
+
+    In a deployment a SuperNode's ``--node-config`` gives what is its own: where its recordings, weights, key and cache
+    lie. Such paths never stand in the run config, which the server sees.
+    """
+    own = {key: value for key, value in context.node_config.items() if key in OWN_KEYS}
+    return RunConfig.from_mapping(context.run_config | own)
+
+
 def open_client(context: Context) -> ClientData:
     """Open the recordings, the encoder and the cache of the client that this SuperNode is.
 
@@ -77,7 +90,7 @@ def open_client(context: Context) -> ClientData:
     InputError
         The data folder, the encoder's weights or its key cannot be used.
     """
-    config = RunConfig.from_mapping(context.run_config)
+    config = client_config(context)
     pin_threads(config.threads)
     client, clients = client_number(context)
     partitions = _partitions(context.run_id, config, clients)

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from collab_asd.federation.client_data import ClientData, LocalMachine
+from flwr.app import Context, RecordDict
+
+from collab_asd.federation.client_data import ClientData, LocalMachine, client_config
 from collab_asd.interfaces import Clip, Partition
 
 
@@ -15,3 +17,11 @@ def test_a_client_may_hold_several_machines():
         LocalMachine(group=0, machine_class=0, train=(1, 3), test=()),
         LocalMachine(group=1, machine_class=2, train=(2,), test=(0,)),
     ]
+
+
+def test_node_config_gives_what_is_the_clients_own_and_nothing_else():
+    run = {"encoder": "logmel", "seed": 3}
+    node = {"partition-id": 1, "data-dir": "/site", "encoder-key-file": "/key", "seed": 9}
+    context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config=run)
+    config = client_config(context)
+    assert (config.data_dir, config.encoder_key_file, config.encoder, config.seed) == ("/site", "/key", "logmel", 3)
