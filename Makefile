@@ -2,12 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := demo-$(shell date +%Y%m%d-%H%M%S)
 export MPLBACKEND := Agg
 
 .PHONY: demo test fast lint clean
 
 demo: $(VENV)/installed
-	$(BIN)/collab-asd run --engine ray --supernodes 6 --out results/demo-$$(date +%Y%m%d-%H%M%S)
+	@echo "== embedding sharing through flwr run: six synthetic machines, six clients =="
+	$(BIN)/collab-asd run --engine ray --supernodes 6 --out results/$(DEMO)
+	@echo "== the same clips with nothing shared: local k-NN =="
+	$(BIN)/collab-asd run --supernodes 6 --method local-knn --out results/$(DEMO)-local
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest

@@ -23,7 +23,7 @@ from simulations.cli_errors import FriendlyGroup
 from simulations.logs import show_progress
 from simulations.results import default_name, require_unfinished
 
-OUR_LINES = re.compile(r"^\S*\s*(\x1b\[\d+m)*\d\d:\d\d:\d\d ")
+OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
 
 app = typer.Typer(
     name="collab-asd",
@@ -79,6 +79,7 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     method = methods.build(config)
+    encoders.require_used(config)
     encoders.build(config)
     if skip_bad and config.data_dir:
         listing, left_out = without_bad_clips(config, method.shares)
@@ -100,7 +101,7 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool) -
 
 def _pass_on(line: str, verbose: bool) -> None:
     """Show a line of ``flwr run``: ours, or all."""
-    if verbose or OUR_LINES.match(line):
+    if verbose or OUR_LINES.search(line):
         errors.print(line, highlight=False, markup=False)
 
 

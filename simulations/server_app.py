@@ -29,7 +29,7 @@ from collab_asd.threads import pin_threads
 from simulations import methods
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
-from simulations.results import ResultFolder, summarize
+from simulations.results import ResultFolder, scorer_name, summarize
 
 # Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
 ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
@@ -70,7 +70,8 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     with PeakMemory() as memory:
         table = join(method.run(supervised), partitions, data_dir)
     evaluation = evaluate(table)
-    plot_auc_bars(evaluation, f"{config.method}, {config.encoder}", folder.path / "figures" / "per_id_auc.png")
+    title = f"{config.method}, {config.encoder}, {scorer_name(config)}, seed {config.seed}"
+    plot_auc_bars(evaluation, title, folder.path / "figures" / "per_id_auc.png")
     summary = summarize(config, evaluation, folder.manifest) | {
         "engine": engine,
         "encoder_note": method.encoder_note,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collab_asd.config import RunConfig, check_choice
+from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder
 from collab_asd.paths import cache_dir
 
@@ -40,6 +41,27 @@ ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
     "logmel": _logmel,
     "yamnet": _yamnet,
 }
+
+
+TAKES_WEIGHTS = {"yamnet"}
+TAKES_KEY = {"random-conv"}
+
+
+def require_used(config: RunConfig) -> None:
+    """Refuse weights or a key that the configured encoder would silently ignore.
+
+    Raises
+    ------
+    InputError
+        Names the key that has no effect.
+    """
+    check_choice("encoder", config.encoder, ENCODERS)
+    for key, value, takers in (
+        ("encoder-weights", config.encoder_weights, TAKES_WEIGHTS),
+        ("encoder-key-file", config.encoder_key_file, TAKES_KEY),
+    ):
+        if value and config.encoder not in takers:
+            raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")
 
 
 def build(config: RunConfig) -> Encoder:

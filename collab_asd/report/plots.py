@@ -22,13 +22,14 @@ def plot_auc_bars(evaluation: Evaluation, title: str, path: Path) -> None:
     for i, machine in enumerate(machines):
         axes.bar(i, machine.auc or 0.0, color=BLUE, width=0.7)
         axes.errorbar(i, machine.auc or 0.0, yerr=_error(machine), color="black", capsize=4, linewidth=1)
-        axes.annotate(f"{machine.auc:.2f}", (i, 0.02), ha="center", color="white")
+        axes.annotate(f"{machine.auc:.2f}", (i, 0.03), ha="center", color="white")
     axes.axhline(0.5, color=GREY, linewidth=1, linestyle=":", label="chance")
     if (mean := evaluation.total("auc")) is not None:
         axes.axhline(mean, color=BLUE, linewidth=1, linestyle="--", label=f"mean {mean:.3f}")
     axes.set_xticks(range(len(machines)), [m.machine for m in machines], rotation=30, ha="right")
-    axes.set(ylim=(0, 1), ylabel="AUC", title=title)
-    axes.legend(loc="lower right", framealpha=0.9)
+    axes.set(ylim=(0, 1), ylabel="AUC")
+    axes.set_title(title, pad=28, loc="left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

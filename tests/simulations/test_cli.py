@@ -7,7 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from simulations.cli import app
+from simulations.cli import OUR_LINES, app
 
 
 def call(*arguments):
@@ -46,6 +46,8 @@ def test_run_prints_the_table_and_where_the_results_are(run, tmp_path):
         (["--encoder", "yamnet", "--weights", "/nowhere.h5"], ["/nowhere.h5"]),
         (["--encoder", "random-conv", "--set", "encoder-key-file=/nowhere.key"], ["/nowhere.key"]),
         (["--data", "/nowhere"], ["/nowhere"]),
+        (["--weights", "yamnet.h5"], ["encoder-weights = 'yamnet.h5'", "'logmel' takes none"]),
+        (["--set", "encoder-key-file=key"], ["encoder-key-file = 'key'", "'logmel' takes none"]),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(run, tmp_path, arguments, words):
@@ -91,6 +93,20 @@ def test_synth_makes_machines_that_check_accepts(tmp_path):
     assert checked.exit_code == 0, checked.output
     assert [m["test_anomaly"] for m in json.loads(checked.stdout)["machines"]] == [1, 1]
     assert call("data", "synth", tmp_path / "s").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        ("04:32:24 checking 72 clips", True),
+        ("\x1b[36m(ClientAppActor pid=12352)\x1b[0m 03:16:34 client 0: embedding train clip 1 of 12", True),
+        ("(ClientAppActor pid=12) 04:33:57 client 2: embedding train clip 1 of 12", True),
+        ("\x1b[92mINFO \x1b[0m:      Starting Flower Simulation", False),
+        ("", False),
+    ],
+)
+def test_lines_of_flwr_run_that_are_ours(line, ours):
+    assert bool(OUR_LINES.search(line)) == ours
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["data"], ["data", "check"], ["data", "synth"]])
