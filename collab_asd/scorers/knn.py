@@ -45,3 +45,16 @@ class KnnScorer:
         """Mean distance of each point ``[n, d]`` to its nearest normal points -> ``[n]``."""
         distances, _ = self._index.kneighbors(points)
         return np.asarray(distances.mean(axis=1), dtype=np.float64)
+
+    def score_left_out(self) -> ScoreArray:
+        """Score each of the normal points by the others, all at once -> ``[n]``; n >= 2.
+
+        Examples
+        --------
+        >>> normal = np.array([[0.0], [0.0], [4.0]], np.float32)
+        >>> KnnScorer(metric="euclidean").fit(normal).score_left_out().tolist()
+        [2.0, 2.0, 4.0]
+        """
+        neighbors = min(self.neighbors, self._index.n_samples_fit_ - 1)
+        distances, _ = self._index.kneighbors(n_neighbors=neighbors)  # without points: each one's own is left out
+        return np.asarray(distances.mean(axis=1), dtype=np.float64)

@@ -40,6 +40,14 @@ def test_held_out_scores_leave_each_clip_out():
     assert ClipScorer(KNN).held_out_scores(NORMALS).tolist() == [2.0, 2.0, 4.0]
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_leaving_out_at_once_is_leaving_out_one_by_one(metric):
+    settings = ScorerSettings("knn", metric=metric)
+    clips = list(np.random.default_rng(0).normal(size=(15, 1, 6)).astype(np.float32))
+    one_by_one = [ClipScorer(settings).fit(clips[:i] + clips[i + 1 :]).score([clips[i]])[0] for i in range(len(clips))]
+    assert ClipScorer(settings).held_out_scores(clips) == pytest.approx(one_by_one, abs=1e-6)
+
+
 def test_held_out_windows_of_one_clip_do_not_see_each_other():
     clips = [clip(0.0, 0.0), clip(3.0, 3.0)]
     assert ClipScorer(KNN, "mean").held_out_scores(clips).tolist() == [3.0, 3.0]
