@@ -91,5 +91,5 @@ def _page_ends(client: ClientData, split: Split, config: RunConfig) -> list[int]
         if done == 0 or time.monotonic() - reported > REPORT_SECONDS:
             reported = time.monotonic()
             logger.info("client %d: embedding %s clip %d of %d", client.partition.client, split, done + 1, len(clips))
-        sizes += [frames.nbytes for frames in client.frames([index])]
+        sizes.append(client.prepare(index))
     return plan_pages(sizes, config.page_megabytes * MEGABYTE)

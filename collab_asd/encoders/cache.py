@@ -61,6 +61,13 @@ class EmbeddingCache:
             self.store(encoder.spec, clip, frames)
         return frames
 
+    def prepare(self, encoder: Encoder, clip: Clip) -> int:
+        """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""
+        path = self.path(encoder.spec, clip)
+        if not path.exists():
+            self.encode(encoder, clip)
+        return path.stat().st_size
+
     def load(self, spec: EncoderSpec, clip: Clip, *, mapped: bool = False) -> FloatArray | None:
         """Return stored frames ``[T, D]``, or None where there are none that can be trusted."""
         path = self.path(spec, clip)

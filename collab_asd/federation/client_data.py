@@ -44,6 +44,10 @@ class ClientData:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
         return [self.cache.encode(self.encoder, self.partition.clips[i]) for i in indices]
 
+    def prepare(self, index: int) -> int:
+        """Make sure that a clip is embedded; returns the size of its embedding in bytes."""
+        return self.cache.prepare(self.encoder, self.partition.clips[index])
+
     def machine_frames(self, machine: LocalMachine) -> MachineFrames:
         """Embeddings of one machine's clips."""
         return MachineFrames(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.common.serde import recorddict_to_proto
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
@@ -33,6 +34,11 @@ def test_objects_are_refused():
     record["a"].data = forged
     with pytest.raises(ValueError, match="Python objects"):
         from_record(record)
+
+
+def test_content_bytes_are_those_of_the_serialized_message():
+    content = RecordDict({"x": to_record({"a": np.zeros(5000), "b": np.arange(3)}), "c": ConfigRecord({"k": "v"})})
+    assert content_bytes(content) == pytest.approx(recorddict_to_proto(content).ByteSize(), abs=2 * 16)
 
 
 def test_content_bytes_grow_by_what_is_added():
