@@ -101,6 +101,7 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
         "FLWR_LOCAL_CONTROL_API_PORT": str(control),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "RAY_DEDUP_LOGS": "0",
         ERROR_FILE_VARIABLE: str(error_file),
     }
     command = (
