@@ -79,7 +79,6 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     method = methods.build(config)
-    encoders.require_used(config)
     encoders.build(config)
     if skip_bad and config.data_dir:
         listing, left_out = without_bad_clips(config, method.shares)

@@ -47,30 +47,20 @@ TAKES_WEIGHTS = {"yamnet"}
 TAKES_KEY = {"random-conv"}
 
 
-def require_used(config: RunConfig) -> None:
-    """Refuse weights or a key that the configured encoder would silently ignore.
-
-    Raises
-    ------
-    InputError
-        Names the key that has no effect.
-    """
-    check_choice("encoder", config.encoder, ENCODERS)
-    for key, value, takers in (
-        ("encoder-weights", config.encoder_weights, TAKES_WEIGHTS),
-        ("encoder-key-file", config.encoder_key_file, TAKES_KEY),
-    ):
-        if value and config.encoder not in takers:
-            raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")
-
-
 def build(config: RunConfig) -> Encoder:
     """Build the configured encoder.
 
     Raises
     ------
     InputError
-        There is none of that name, or its weights or key cannot be used.
+        There is none of that name, its weights or key cannot be used, or it takes none and would ignore them.
     """
     check_choice("encoder", config.encoder, ENCODERS)
+    _require_used("encoder-weights", config.encoder_weights, config.encoder in TAKES_WEIGHTS, config)
+    _require_used("encoder-key-file", config.encoder_key_file, config.encoder in TAKES_KEY, config)
     return ENCODERS[config.encoder](config)
+
+
+def _require_used(key: str, value: str, used: bool, config: RunConfig) -> None:
+    if value and not used:
+        raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")
