@@ -44,6 +44,7 @@ class RunConfig:
     metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
     threshold: Thresholding = "gamma"
+    calibration: float = 0.2
     false_alarm_rate: float = 0.1
     codec: Literal["fp32"] = "fp32"
     page_megabytes: int = 32
@@ -62,6 +63,8 @@ class RunConfig:
                 raise InputError(f"{_key(name)} = {getattr(self, name)}: must be at least {low}")
         if not 0 < self.false_alarm_rate < 1:
             raise InputError(f"false-alarm-rate = {self.false_alarm_rate}: must lie between 0 and 1")
+        if not 0 <= self.calibration < 1:
+            raise InputError(f"calibration = {self.calibration}: must be at least 0 and less than 1")
         if self.timeout <= 0:
             raise InputError(f"timeout = {self.timeout}: must be a positive number of seconds")
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float32]
 ScoreArray: TypeAlias = NDArray[np.float64]
+ClipNumbers: TypeAlias = NDArray[np.int64]
 Split: TypeAlias = Literal["train", "test"]
+Part: TypeAlias = Literal["train", "calibration", "test"]
+"""Clips that f_s is trained on; normal clips of the training split that it has not seen; test clips."""
 
 NORMAL, ANOMALY = 0, 1
 
@@ -132,15 +135,7 @@ class Encoder(Protocol):
 
 
 class AnomalyScorer(Protocol):
-    """An anomaly detection model f_a on points of an embedding space (paper, section IV-A).
-
-    Attributes
-    ----------
-    held_out_folds : int or None
-        In how many parts the normal clips are left out in turn to score them unseen; None: one by one.
-    """
-
-    held_out_folds: ClassVar[int | None]
+    """An anomaly detection model f_a on points of an embedding space (paper, section IV-A)."""
 
     def fit(self, points: FloatArray) -> Self:
         """Learn what is normal from points ``[n, d]``."""
@@ -148,6 +143,13 @@ class AnomalyScorer(Protocol):
 
     def score(self, points: FloatArray) -> ScoreArray:
         """Anomaly score of each point ``[n, d]`` -> ``[n]``; higher is more anomalous."""
+        ...
+
+    def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+        """Score normal points ``[n, d]`` by models that have not seen their clip -> ``[n]``; of two clips at least.
+
+        `clips` ``[n]`` says which clip each point is from.
+        """
         ...
 
 
@@ -161,13 +163,18 @@ class MachineFrames:
         Which ID classifier the machine takes part in.
     machine_class : int
         Its number within the group.
-    normal, test : sequence of FloatArray
-        Frames ``[T, D]`` of each training clip and of each test clip.
+    normal : sequence of FloatArray
+        Frames ``[T, D]`` of each normal clip that f_s is trained on.
+    calibration : sequence of FloatArray
+        Those of normal clips that f_s has not seen. They tell how new normal clips will score.
+    test : sequence of FloatArray
+        Those of test clips.
     """
 
     group: int
     machine_class: int
     normal: Sequence[FloatArray]
+    calibration: Sequence[FloatArray] = ()
     test: Sequence[FloatArray] = ()
 
 
@@ -178,7 +185,7 @@ class SpaceScores:
     Parameters
     ----------
     normal : ScoreArray
-        ``[n_train]``: the machine's own normals, each scored by a model that has not seen it.
+        ``[n]``: clips of the machine's own normal sound, each scored by a model that has not seen it.
     test : ScoreArray
         ``[n_test]``.
     """

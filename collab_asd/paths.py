@@ -1,6 +1,7 @@
 """Where things lie on a user's machine."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from platformdirs import user_cache_path, user_data_path
 
@@ -12,6 +13,14 @@ def cache_dir(configured: str) -> Path:
     return Path(configured).expanduser().absolute() if configured else user_cache_path(APP)
 
 
-def default_results_dir(name: str) -> Path:
-    """Folder of one run's results, where none was configured: in the user's data folder."""
-    return user_data_path(APP) / "results" / name
+def results_dir(configured: str, run_id: int) -> Path:
+    """Folder of one run's results: the configured one, or one named by Flower's run ID in the user's data folder.
+
+    Server and clients find it without telling each other a path.
+    """
+    return Path(configured).expanduser().absolute() if configured else user_data_path(APP) / "results" / f"run-{run_id}"
+
+
+def machine_folder_name(machine_type: str, machine_id: str) -> str:
+    """Name of a file or folder of one machine: ``"ToyCar_id_01"``, with what a path cannot hold as ``%XX``."""
+    return quote(f"{machine_type}_id_{machine_id}", safe=" ")

@@ -16,7 +16,9 @@ from baselines.local import knn
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
+from collab_asd.federation.keeping import keep
 from collab_asd.federation.scoring import MachineScores, score_reply
+from collab_asd.paths import results_dir
 from simulations.logs import show_progress
 
 logger = logging.getLogger(__name__)
@@ -65,7 +67,9 @@ def embeddings(message: Message, context: Context) -> Message:
 
 @app.evaluate("score")
 def score(message: Message, context: Context) -> Message:
-    """Score this client's own test clips, as its method does."""
+    """Score this client's own test clips, as its method does, and keep the detectors."""
     config = client_config(context)
-    machines = SCORING[config.method](open_client(context), config, message.content)
+    client = open_client(context)
+    machines = SCORING[config.method](client, config, message.content)
+    keep(client, machines, config, results_dir(config.results_dir, context.run_id))
     return Message(score_reply(machines, config), reply_to=message)

@@ -38,6 +38,7 @@ def run_inprocess(config: RunConfig, clients: int) -> Path:
     from collab_asd.federation.inprocess import InProcessGrid
     from simulations import client_app, server_app
 
+    config = replace(config, results_dir=str(_results_of(config)))
     grid = InProcessGrid(client_app.app, clients, config.to_mapping())
     return server_app.run(grid, config, engine="inprocess")
 
@@ -58,8 +59,7 @@ def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> 
     InputError
         What the ServerApp refused; or that it ended without a result, with the end of what it printed.
     """
-    results = Path(config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
-    require_unfinished(results)
+    results = _results_of(config)
     config = replace(config, results_dir=str(results), cache_dir=str(cache_dir(config.cache_dir)))
     with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
         error_file = Path(scratch) / "error.txt"
@@ -71,6 +71,13 @@ def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> 
     if not (results / "summary.json").exists():
         raise InputError("the run ended without a result; it last printed:\n" + "\n".join(tail))
     return results
+
+
+def _results_of(config: RunConfig) -> Path:
+    """Return the configured result folder, or a new one in ``results/``; refuses one that is complete."""
+    folder = Path(config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
+    require_unfinished(folder)
+    return folder
 
 
 def _write_app(folder: Path, config: RunConfig) -> Path:

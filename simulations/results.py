@@ -16,7 +16,6 @@ from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, r
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ScoreTable
-from collab_asd.paths import default_results_dir
 
 WHERE_ONLY = {"results-dir", "cache-dir"}
 
@@ -42,7 +41,7 @@ class ResultFolder:
     manifest: Sequence[ManifestRow]
 
     @classmethod
-    def open(cls, config: RunConfig, manifest: Sequence[ManifestRow]) -> ResultFolder:
+    def open(cls, path: Path, config: RunConfig, manifest: Sequence[ManifestRow]) -> ResultFolder:
         """Begin a result folder, or go on with one that the same run began and did not finish.
 
         Raises
@@ -50,7 +49,6 @@ class ResultFolder:
         InputError
             The folder is complete, belongs to a run with another configuration or other clips, or holds other files.
         """
-        path = Path(config.results_dir).expanduser().absolute() if config.results_dir else _unnamed(config)
         folder = cls(path, config, manifest)
         require_unfinished(path)
         if (path / "config.json").exists():
@@ -125,10 +123,6 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         "manifest_sha256": manifest_sha256(manifest),
         "config": replace(config, encoder_key_file="(secret)" if config.encoder_key_file else "").to_mapping(),
     }
-
-
-def _unnamed(config: RunConfig) -> Path:
-    return default_results_dir(default_name(config))
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import SupervisedGrid, meet_clients
 from collab_asd.federation.scoring import NO_CLASS, ClientScores
 from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
+from collab_asd.paths import results_dir
 from collab_asd.report.plots import plot_auc_bars
 from collab_asd.threads import pin_threads
 from simulations import methods
@@ -66,7 +67,9 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     require_trainable(config, partitions, method.shares)
     supervised = SupervisedGrid(grid, _taking_part(clients, partitions), config.timeout)
     data_dir = data_folder(config, len(clients))
-    folder = ResultFolder.open(config, manifest_rows(partitions, data_dir))
+    folder = ResultFolder.open(
+        results_dir(config.results_dir, grid.run.run_id), config, manifest_rows(partitions, data_dir)
+    )
     with PeakMemory() as memory:
         table = join(method.run(supervised), partitions, data_dir)
     evaluation = evaluate(table)

@@ -6,17 +6,19 @@ The same frames and the same scorers as embedding sharing, without f_s; the pape
 from __future__ import annotations
 
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.algorithm import local_scores
-from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.scoring import MachineScores
+from collab_asd.embedding_sharing.algorithm import fit_local_detector
+from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.scorers import ScorerSettings
 
 
 def score(client: ClientData, config: RunConfig) -> list[MachineScores]:
     """Score each machine's test clips by the distance of their mean frame to those of the normals."""
     scorer = ScorerSettings("knn", metric=config.metric)
-    return [
-        MachineScores(machine.test, local_scores(client.machine_frames(machine), scorer))
-        for machine in client.machines()
-        if machine.test
-    ]
+    return [_score_machine(client, machine, scorer) for machine in client.machines()]
+
+
+def _score_machine(client: ClientData, machine: LocalMachine, scorer: ScorerSettings) -> MachineScores:
+    frames = client.machine_frames(machine)
+    detector = fit_local_detector(frames, scorer)
+    return score_with(detector, frames, normal=machine.normal, test=machine.test)

@@ -3,13 +3,17 @@
 ==============  =====================================================================
 Paper           Here
 ==============  =====================================================================
-E_k, E'_k       `MachineFrames.normal`, `.test`: frames ``[T, D]`` of f_c, per clip
+E_k             `MachineFrames.normal`: frames ``[T, D]`` of f_c of each normal clip
+E'_k            `MachineFrames.test`
 S_k             `MachineFrames.machine_class`: the machine's number in its group
 f_s             `IdClassifier`, one per group (per machine type, section V-B)
-f_a             `ClipScorer`
-E~_k            ``f_s.embed(frames)``: ``[w, 128]``, one row per window
+f_a             `ClipScorer`, in a `Space`
+E~_k            ``Space.embed(frames)``: ``[w, 128]``, one row per window
 A_k             `SpaceScores.test`
 ==============  =====================================================================
+
+The paper does not say how a client finds a threshold. Here some of its normal clips, `MachineFrames.calibration`, take
+no part in line 5: f_s has seen the others and puts them closer together than it will put new ones.
 
 References
 ----------
@@ -19,26 +23,15 @@ K. Dohi and Y. Kawaguchi, "Distributed collaborative anomalous sound detection b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
+from collab_asd.detectors.detector import Detector
+from collab_asd.detectors.space import Space
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.training import TrainingSettings, train
-from collab_asd.interfaces import FloatArray, MachineFrames, SpaceScores
+from collab_asd.interfaces import MachineFrames, SpaceScores
 from collab_asd.scorers import ScorerSettings
-from collab_asd.scorers.clip_scorer import score_space
-from collab_asd.scorers.fusion import fuse
 from collab_asd.seeding import derive
-
-
-@dataclass(frozen=True)
-class SharedScores:
-    """Scores of one machine in the space of f_s, and the class that f_s gives to each test clip."""
-
-    scores: SpaceScores
-    predicted: tuple[int, ...]
 
 
 def algorithm_1(
@@ -56,11 +49,11 @@ def algorithm_1(
         Anomaly scores of each machine, in the order given.
     """
     classifiers = train_id_classifiers(machines, training, stacking, seed)  # server, lines 4-6
-    results = []
-    for machine in machines:  # clients, lines 7-14
-        shared = shared_scores(classifiers[machine.group], machine, scorer)
-        results.append(anomaly_scores(shared.scores, machine, scorer))
-    return results
+    detectors = [fit_detector(classifiers[machine.group], machine, scorer) for machine in machines]  # clients, 7-10
+    return [
+        detector.scores([detector.embed(frames) for frames in machine.test])  # 11-14
+        for detector, machine in zip(detectors, machines, strict=True)
+    ]
 
 
 def train_id_classifiers(
@@ -101,24 +94,13 @@ def train_id_classifiers(
     return classifiers
 
 
-def shared_scores(classifier: IdClassifier, machine: MachineFrames, scorer: ScorerSettings) -> SharedScores:
-    """Score one machine in the space of f_s (lines 9, 10, 13 and 14)."""
-    normal = [classifier.embed(frames) for frames in machine.normal]
-    test = [classifier.embed(frames) for frames in machine.test]
-    predicted = tuple(classifier.predict(embedding) for embedding in test)
-    return SharedScores(score_space(scorer, normal, test), predicted)
+def fit_detector(classifier: IdClassifier, machine: MachineFrames, scorer: ScorerSettings) -> Detector:
+    """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own space of f_c."""
+    shared = Space.fit(machine, scorer, classifier)
+    return Detector((shared, Space.fit(machine, scorer)) if scorer.fused else (shared,))
 
 
-def local_scores(machine: MachineFrames, scorer: ScorerSettings) -> SpaceScores:
-    """Score one machine in the space of f_c: a clip is the mean of its frames. Nothing is shared."""
-    normal = [_mean_frame(frames) for frames in machine.normal]
-    return score_space(scorer, normal, [_mean_frame(frames) for frames in machine.test], pooling="mean-embedding")
-
-
-def anomaly_scores(shared: SpaceScores, machine: MachineFrames, scorer: ScorerSettings) -> SpaceScores:
-    """Give the client's final scores: the shared ones, or with ``fusion`` their sum with its own local ones."""
-    return fuse([shared, local_scores(machine, scorer)]) if scorer.fused else shared
-
-
-def _mean_frame(frames: FloatArray) -> FloatArray:
-    return np.asarray(frames.mean(axis=0, keepdims=True, dtype=np.float64), dtype=np.float32)
+def fit_local_detector(machine: MachineFrames, scorer: ScorerSettings) -> Detector:
+    """Build f_a in the client's own space of f_c. Nothing is shared, so there is no f_s to have seen any clip."""
+    alone = MachineFrames(machine.group, machine.machine_class, [*machine.normal, *machine.calibration])
+    return Detector((Space.fit(alone, scorer),))

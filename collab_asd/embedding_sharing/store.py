@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from collab_asd.embedding_sharing.codec import SharedClip
-from collab_asd.interfaces import MachineFrames, Split
+from collab_asd.interfaces import MachineFrames, Part
+
+PARTS: tuple[Part, ...] = get_args(Part)  # in the order of the fields of `MachineFrames`
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,16 @@ class SharedMachine:
 
 
 class EmbeddingStore:
-    """Embeddings by client and split, in the order of the client's clip numbers."""
+    """Embeddings by client and part, in the order of the client's clip numbers."""
 
     def __init__(self) -> None:
-        self._clips: dict[tuple[int, Split], list[SharedClip]] = defaultdict(list)
+        self._clips: dict[tuple[int, Part], list[SharedClip]] = defaultdict(list)
         self._groups: dict[int, set[int]] = defaultdict(set)
 
-    def add(self, client: int, split: Split, clips: Iterable[SharedClip]) -> None:
+    def add(self, client: int, part: Part, clips: Iterable[SharedClip]) -> None:
         """Keep one page."""
         page = list(clips)
-        self._clips[client, split].extend(page)
+        self._clips[client, part].extend(page)
         self._groups[client].update(clip.group for clip in page)
 
     def __len__(self) -> int:
@@ -42,15 +45,19 @@ class EmbeddingStore:
 
     def machines(self, client: int) -> list[SharedMachine]:
         """Return what one client has sent, by machine."""
-        train, test = self._clips[client, "train"], self._clips[client, "test"]
-        return [self._machine(key, train, test) for key in sorted({(c.group, c.machine_class) for c in train})]
+        held = {part: self._clips[client, part] for part in PARTS}
+        places = sorted({(clip.group, clip.machine_class) for clip in held["train"]})
+        return [_machine(place, held) for place in places]
 
     def release(self) -> None:
         """Forget the embeddings: under Algorithm 1 nothing needs them once f_s is trained."""
         self._clips.clear()
 
-    @staticmethod
-    def _machine(key: tuple[int, int], train: list[SharedClip], test: list[SharedClip]) -> SharedMachine:
-        normal, other = ([c for c in clips if (c.group, c.machine_class) == key] for clips in (train, test))
-        frames = MachineFrames(*key, [c.frames for c in normal], [c.frames for c in other])
-        return SharedMachine(frames, tuple(c.clip for c in normal), tuple(c.clip for c in other))
+
+def _machine(place: tuple[int, int], held: Mapping[Part, Sequence[SharedClip]]) -> SharedMachine:
+    own = {part: [c for c in clips if (c.group, c.machine_class) == place] for part, clips in held.items()}
+    return SharedMachine(
+        MachineFrames(*place, *([clip.frames for clip in own[part]] for part in PARTS)),
+        normal_clips=tuple(clip.clip for clip in (*own["train"], *own["calibration"])),
+        test_clips=tuple(clip.clip for clip in own["test"]),
+    )

@@ -1,8 +1,8 @@
 """The server's half of embedding sharing, as a Flower strategy.
 
 One round is one page of embeddings from every client. After the last training page the server trains f_s; under
-Algorithm 2 the pages of the test clips follow. After the last round the clients score. The server never computes f_c
-and never imports an encoder: that it cannot is the paper's privacy argument (section IV-C).
+Algorithm 2 the pages of the calibration and test clips follow. After the last round the clients score. The server
+never computes f_c and never imports an encoder: that it cannot is the paper's privacy argument (section IV-C).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from collab_asd.config import Inference
-from collab_asd.embedding_sharing.algorithm import SharedScores, shared_scores, train_id_classifiers
+from collab_asd.detectors.space import Space
+from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.codec import decode_page
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.errors import InputError
@@ -28,7 +29,7 @@ from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.id_classifier.model import IdClassifier, to_arrays
 from collab_asd.id_classifier.training import TrainingSettings
-from collab_asd.interfaces import Split
+from collab_asd.interfaces import Part
 from collab_asd.scorers import ScorerSettings
 
 logger = logging.getLogger(__name__)
@@ -39,15 +40,16 @@ class ClientFacts:
     """What one client said of itself: where its pages end, in clips, and what the server must know of its encoder."""
 
     train_pages: list[int]
+    calibration_pages: list[int]
     test_pages: list[int]
     stack: int
     stack_hop: int
     digest: str
     note: str
 
-    def pages(self, split: Split) -> list[tuple[int, int]]:
+    def pages(self, part: Part) -> list[tuple[int, int]]:
         """Return the first clip of each page, and the first after it."""
-        ends = self.train_pages if split == "train" else self.test_pages
+        ends: list[int] = getattr(self, f"{part}_pages")
         return list(zip([0, *ends], ends, strict=False))
 
 
@@ -80,7 +82,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self.watch = Stopwatch()
         self.facts: dict[int, ClientFacts] = {}
         self._store = EmbeddingStore()
-        self._schedule: list[tuple[Split, int]] = []
+        self._schedule: list[tuple[Part, int]] = []
         self._classifiers: dict[int, IdClassifier] = {}
         self._shared: dict[int, RecordDict] = {}
 
@@ -93,7 +95,9 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Carry out the whole algorithm and return the clients' scores."""
         with self.watch("embed"):
             self.facts = self._describe(grid)
-        self._schedule = self._rounds("train") + (self._rounds("test") if self.inference == "server" else [])
+        self._schedule = self._rounds("train")
+        if self.inference == "server":
+            self._schedule += self._rounds("calibration") + self._rounds("test")
         self.begin(grid, len(self._schedule))
         with self.watch("share, train and score"):
             self.start(grid, ArrayRecord(), num_rounds=len(self._schedule))
@@ -108,21 +112,21 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask for this round's page, each client that has one."""
-        split, page = self._schedule[server_round - 1]
+        part, page = self._schedule[server_round - 1]
         return [
-            Message(_page_request(split, *self.facts[client].pages(split)[page]), node, EMBEDDINGS)
+            Message(_page_request(part, *self.facts[client].pages(part)[page]), node, EMBEDDINGS)
             for client, node in self.grid.clients.items()
-            if page < len(self.facts[client].pages(split))
+            if page < len(self.facts[client].pages(part))
         ]
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
         """Store the pages; train f_s after the last training page, score after the last of all (Algorithm 2)."""
-        split, page = self._schedule[server_round - 1]
+        part, page = self._schedule[server_round - 1]
         for reply in replies:
             arrays = from_record(reply.content.array_records["page"])
-            self._store.add(self.grid.client_of(reply), split, decode_page(arrays))
+            self._store.add(self.grid.client_of(reply), part, decode_page(arrays))
         stored = len(self._store)
-        if (split, page) == self._rounds("train")[-1]:
+        if (part, page) == self._rounds("train")[-1]:
             self._train()
         if self.inference == "server" and server_round == self.rounds:
             self._shared = {client: self._score_client(client) for client in self.grid.clients}
@@ -138,8 +142,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             content[f"settings/{group}"] = ConfigRecord(asdict(self._classifiers[group].settings))
         return content
 
-    def _rounds(self, split: Split) -> list[tuple[Split, int]]:
-        return [(split, page) for page in range(max(len(facts.pages(split)) for facts in self.facts.values()))]
+    def _rounds(self, part: Part) -> list[tuple[Part, int]]:
+        return [(part, page) for page in range(max(len(facts.pages(part)) for facts in self.facts.values()))]
 
     def _describe(self, grid: SupervisedGrid) -> dict[int, ClientFacts]:
         replies = grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
@@ -169,25 +173,27 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         content = RecordDict()
         for machine in self._store.machines(client):
             group = machine.frames.group
-            shared = shared_scores(self._classifiers[group], machine.frames, self.scorer)
+            shared = Space.fit(machine.frames, self.scorer, self._classifiers[group])
             content[f"shared/{group}/{machine.frames.machine_class}"] = _shared_record(machine, shared)
         return content
 
 
-def _shared_record(machine: SharedMachine, shared: SharedScores) -> ArrayRecord:
+def _shared_record(machine: SharedMachine, shared: Space) -> ArrayRecord:
+    embedded = [shared.embed(frames) for frames in machine.frames.test]
+    scores = shared.scores(embedded)
     return to_record(
         {
             "normal-clips": np.array(machine.normal_clips, np.int32),
             "test-clips": np.array(machine.test_clips, np.int32),
-            "normal": shared.scores.normal,
-            "test": shared.scores.test,
-            "predicted": np.array(shared.predicted, np.int32),
+            "normal": scores.normal,
+            "test": scores.test,
+            "predicted": np.array([shared.predicted_class(clip) for clip in embedded], np.int32),
         }
     )
 
 
-def _page_request(split: Split, start: int, stop: int) -> RecordDict:
-    return RecordDict({"request": ConfigRecord({"split": split, "start": start, "stop": stop})})
+def _page_request(part: Part, start: int, stop: int) -> RecordDict:
+    return RecordDict({"request": ConfigRecord({"part": part, "start": start, "stop": stop})})
 
 
 def _facts(record: ConfigRecord) -> ClientFacts:

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 from filelock import FileLock
 
-from collab_asd.encoders.atomic import replacing
+from collab_asd.atomic import replacing
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir as default_cache_dir
 

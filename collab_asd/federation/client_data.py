@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flwr.app import Context
 
 from collab_asd.config import RunConfig
-from collab_asd.data.run_data import load_partitions
+from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.errors import InputError
-from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Partition
+from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.threads import pin_threads
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
 
 
-OWN_KEYS = ("data-dir", "encoder-weights", "encoder-key-file", "cache-dir")
+OWN_KEYS = ("data-dir", "encoder-weights", "encoder-key-file", "cache-dir", "results-dir")
+FEWEST_CALIBRATION_CLIPS = 10  # with fewer, a threshold is safer from the clips that f_s was trained on
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,35 @@ class LocalMachine:
     group: int
     machine_class: int
     train: tuple[int, ...]
+    calibration: tuple[int, ...]
     test: tuple[int, ...]
+
+    @property
+    def normal(self) -> tuple[int, ...]:
+        """All normal clips, those for calibration last."""
+        return self.train + self.calibration
 
 
 @dataclass(frozen=True)
 class ClientData:
-    """What a client's handlers work on."""
+    """What a client's handlers work on.
+
+    Parameters
+    ----------
+    partition : Partition
+    encoder : Encoder
+    cache : EmbeddingCache
+    data_dir : Path
+        What the clips were found in.
+    calibration : float
+        Share of each machine's training clips, in [0, 1), that f_s is not to be trained on.
+    """
 
     partition: Partition
     encoder: Encoder
     cache: EmbeddingCache
+    data_dir: Path
+    calibration: float = 0.0
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
@@ -50,24 +71,29 @@ class ClientData:
 
     def machine_frames(self, machine: LocalMachine) -> MachineFrames:
         """Embeddings of one machine's clips."""
-        return MachineFrames(
-            machine.group, machine.machine_class, self.frames(machine.train), self.frames(machine.test)
-        )
+        parts = (self.frames(part) for part in (machine.train, machine.calibration, machine.test))
+        return MachineFrames(machine.group, machine.machine_class, *parts)
+
+    def indices(self, part: Part) -> list[int]:
+        """Positions of the clips of one part, of all machines, in the order of the partition."""
+        return sorted(i for machine in self.machines() for i in getattr(machine, part))
 
     def machines(self) -> list[LocalMachine]:
         """Return the machines of this client, in the order of group and class."""
         p = self.partition
-        train, test = set(p.indices("train")), set(p.indices("test"))
-        found = sorted(set(zip(p.groups, p.classes, strict=True)))
-        members = {m: [i for i, g in enumerate(zip(p.groups, p.classes, strict=True)) if g == m] for m in found}
+        placed = list(zip(p.groups, p.classes, strict=True))
         return [
-            LocalMachine(
-                *machine,
-                train=tuple(i for i in members[machine] if i in train),
-                test=tuple(i for i in members[machine] if i in test),
-            )
-            for machine in found
+            self._machine(*place, [i for i, other in enumerate(placed) if other == place])
+            for place in sorted(set(placed))
         ]
+
+    def _machine(self, group: int, machine_class: int, members: Sequence[int]) -> LocalMachine:
+        """Divide one machine's clips. They are in the order of their hashes, so the first ones are a random sample."""
+        normal = [i for i in members if self.partition.clips[i].split == "train"]
+        test = [i for i in members if self.partition.clips[i].split == "test"]
+        held = int(len(normal) * self.calibration)
+        held = held if held >= FEWEST_CALIBRATION_CLIPS else 0
+        return LocalMachine(group, machine_class, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
 
 
 def client_number(context: Context) -> tuple[int, int]:
@@ -101,7 +127,7 @@ def open_client(context: Context) -> ClientData:
     if client >= len(partitions):
         raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
     encoder, cache = _encoder_and_cache(config)
-    return ClientData(partitions[client], encoder, cache)
+    return ClientData(partitions[client], encoder, cache, data_folder(config, clients), config.calibration)
 
 
 @lru_cache(maxsize=4)

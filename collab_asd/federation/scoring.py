@@ -16,10 +16,12 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from collab_asd.config import RunConfig
+from collab_asd.detectors.detector import Detector
+from collab_asd.detectors.points import ClipPoints
 from collab_asd.federation.actions import SCORE
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
-from collab_asd.interfaces import ScoreArray, SpaceScores
+from collab_asd.interfaces import MachineFrames, ScoreArray, SpaceScores
 from collab_asd.scorers.threshold import threshold
 
 NO_CLASS = -1
@@ -36,11 +38,24 @@ class MachineScores:
     scores : SpaceScores
     predicted : tuple of int
         Class that an ID classifier gives to each test clip; empty where the method has none.
+    normal : tuple of int
+        Positions of the normal clips, in the order of the detector's.
+    detector : Detector or None
+        What the client keeps to score tomorrow's clips; None if it needs the server for that (Algorithm 2).
+    points : ClipPoints or None
+        Where the clips lie before and after f_s.
     """
 
     test: tuple[int, ...]
     scores: SpaceScores
     predicted: tuple[int, ...] = ()
+    normal: tuple[int, ...] = ()
+    detector: Detector | None = None
+    points: ClipPoints | None = None
+
+    def threshold(self, config: RunConfig) -> float:
+        """Score above which a clip is called anomalous, from the client's own normals."""
+        return threshold(self.scores.normal, config.false_alarm_rate, config.threshold)
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,24 @@ class ClientScores:
     predicted: NDArray[np.int32]
 
 
+def score_with(
+    detector: Detector, frames: MachineFrames, *, normal: tuple[int, ...], test: tuple[int, ...]
+) -> MachineScores:
+    """Score one machine's test clips with a detector that the client has built.
+
+    Parameters
+    ----------
+    detector : Detector
+    frames : MachineFrames
+    normal, test : tuple of int
+        Positions of its clips in the client's partition.
+    """
+    embedded = [detector.embed(clip) for clip in frames.test]
+    predicted = [p for clip in embedded if (p := detector.predicted_class(clip)) is not None]
+    points = ClipPoints.of(frames, detector.spaces[0], embedded)
+    return MachineScores(test, detector.scores(embedded), tuple(predicted), normal, detector, points)
+
+
 def score_reply(machines: Sequence[MachineScores], config: RunConfig) -> RecordDict:
     """Client side: decide each test clip and report scores and decisions."""
     parts = [_decided(machine, config) for machine in machines]
@@ -62,7 +95,7 @@ def score_reply(machines: Sequence[MachineScores], config: RunConfig) -> RecordD
 
 
 def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[np.generic]]:
-    limit = threshold(machine.scores.normal, config.false_alarm_rate, config.threshold)
+    limit = machine.threshold(config)
     scores = machine.scores.test
     return {
         "clips": np.array(machine.test, np.int32),

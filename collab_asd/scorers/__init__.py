@@ -1,6 +1,7 @@
 """Anomaly detection models f_a: points of an embedding space in, anomaly scores out (paper, section IV-A).
 
-A scorer is added by one file and one line of `SCORERS`.
+A scorer is added by one file and one line of `SCORERS`, which imports it only when it is used: a saved detector is to
+answer within seconds.
 """
 
 from collections.abc import Callable
@@ -9,16 +10,37 @@ from typing import Self
 
 from collab_asd.config import Metric, Pooling, RunConfig, check_choice
 from collab_asd.interfaces import AnomalyScorer
-from collab_asd.scorers.gmm import GaussianMixtureScorer
-from collab_asd.scorers.knn import KnnScorer
-from collab_asd.scorers.lof import LofScorer
-from collab_asd.scorers.mahalanobis import MahalanobisScorer
+
+
+def _knn(metric: Metric) -> AnomalyScorer:
+    from collab_asd.scorers.knn import KnnScorer
+
+    return KnnScorer(metric=metric)
+
+
+def _lof(metric: Metric) -> AnomalyScorer:
+    from collab_asd.scorers.lof import LofScorer
+
+    return LofScorer(metric=metric)
+
+
+def _mahalanobis(metric: Metric) -> AnomalyScorer:
+    from collab_asd.scorers.mahalanobis import MahalanobisScorer
+
+    return MahalanobisScorer(normalize=metric == "cosine")
+
+
+def _gmm(metric: Metric) -> AnomalyScorer:
+    from collab_asd.scorers.gmm import GaussianMixtureScorer
+
+    return GaussianMixtureScorer(normalize=metric == "cosine")
+
 
 SCORERS: dict[str, Callable[[Metric], AnomalyScorer]] = {
-    "knn": lambda metric: KnnScorer(metric=metric),
-    "lof": lambda metric: LofScorer(metric=metric),
-    "mahalanobis": lambda metric: MahalanobisScorer(normalize=metric == "cosine"),
-    "gmm": lambda metric: GaussianMixtureScorer(normalize=metric == "cosine"),
+    "knn": _knn,
+    "lof": _lof,
+    "mahalanobis": _mahalanobis,
+    "gmm": _gmm,
 }
 FUSION = "fusion"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
-from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
+from collab_asd.scorers.held_out import by_folds
 from collab_asd.scorers.normalize import unit_length
 
 
@@ -30,7 +31,6 @@ class GaussianMixtureScorer:
     components: int = 2
     normalize: bool = False
     _model: GaussianMixture = field(init=False, repr=False)
-    held_out_folds: ClassVar[int | None] = 10
 
     def fit(self, points: FloatArray) -> Self:
         """Fit the mixture to normal points ``[n, d]``."""
@@ -44,6 +44,10 @@ class GaussianMixtureScorer:
     def score(self, points: FloatArray) -> ScoreArray:
         """Negative log-likelihood of each point ``[n, d]`` -> ``[n]``."""
         return -np.asarray(self._model.score_samples(self._prepare(points)), dtype=np.float64)
+
+    def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+        """Score normal points ``[n, d]`` unseen, see `by_folds` -> ``[n]``; `clips` says whose each is."""
+        return by_folds(lambda: replace(self), points, clips)
 
     def _prepare(self, points: FloatArray) -> ScoreArray:
         return (unit_length(points) if self.normalize else points).astype(np.float64)

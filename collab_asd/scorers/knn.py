@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+import torch
+from torch import Tensor
 
 from collab_asd.config import Metric
-from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
+from collab_asd.scorers.normalize import unit_length
 
 
 @dataclass
 class KnnScorer:
     """Mean distance to the `neighbors` nearest training points.
+
+    Distances are computed pair by pair, not by the faster expansion into matrix products: the score of a clip is then
+    the same to the last bit, whichever clips are scored beside it, today or by a saved detector tomorrow.
 
     Parameters
     ----------
@@ -32,29 +37,45 @@ class KnnScorer:
 
     neighbors: int = 2
     metric: Metric = "euclidean"
-    _index: NearestNeighbors = field(init=False, repr=False)
-    held_out_folds: ClassVar[int | None] = None
+    _normal: Tensor = field(init=False, repr=False)
 
     def fit(self, points: FloatArray) -> Self:
         """Remember the normal points ``[n, d]``."""
-        k = min(self.neighbors, len(points))
-        self._index = NearestNeighbors(n_neighbors=k, metric=self.metric, algorithm="brute").fit(points)
+        self._normal = self._prepare(points)
         return self
 
     def score(self, points: FloatArray) -> ScoreArray:
         """Mean distance of each point ``[n, d]`` to its nearest normal points -> ``[n]``."""
-        distances, _ = self._index.kneighbors(points)
-        return np.asarray(distances.mean(axis=1), dtype=np.float64)
+        return self._mean_of_nearest(self.distances(points))
 
-    def score_left_out(self) -> ScoreArray:
-        """Score each of the normal points by the others, all at once -> ``[n]``; n >= 2.
+    def distances(self, points: FloatArray) -> Tensor:
+        """Distance of each point ``[m, d]`` to each of the normal points ``[n, d]`` -> ``[m, n]``."""
+        return self._distances(self._prepare(points))
+
+    def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+        """Score normal points ``[n, d]`` by those of the other clips -> ``[n]``; `clips` says whose each is.
 
         Examples
         --------
         >>> normal = np.array([[0.0], [0.0], [4.0]], np.float32)
-        >>> KnnScorer(metric="euclidean").fit(normal).score_left_out().tolist()
+        >>> KnnScorer(metric="euclidean").held_out(normal, np.arange(3)).tolist()
         [2.0, 2.0, 4.0]
         """
-        neighbors = min(self.neighbors, self._index.n_samples_fit_ - 1)
-        distances, _ = self._index.kneighbors(n_neighbors=neighbors)  # without points: each one's own is left out
-        return np.asarray(distances.mean(axis=1), dtype=np.float64)
+        self.fit(points)
+        owner = torch.from_numpy(clips)
+        scores = np.empty(len(points))
+        for clip in np.unique(clips):
+            own = owner == clip
+            scores[own.numpy()] = self._mean_of_nearest(self._distances(self._normal[own])[:, ~own])
+        return scores
+
+    def _prepare(self, points: FloatArray) -> Tensor:
+        return torch.from_numpy((unit_length(points) if self.metric == "cosine" else points).astype(np.float64))
+
+    def _distances(self, prepared: Tensor) -> Tensor:
+        lengths = torch.cdist(prepared, self._normal, compute_mode="donot_use_mm_for_euclid_dist")
+        return lengths.square() / 2 if self.metric == "cosine" else lengths
+
+    def _mean_of_nearest(self, distances: Tensor) -> ScoreArray:
+        nearest = distances.topk(min(self.neighbors, distances.shape[1]), largest=False).values
+        return nearest.mean(dim=1).numpy()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from sklearn.neighbors import LocalOutlierFactor
 
 from collab_asd.config import Metric
-from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
+from collab_asd.scorers.held_out import by_folds
 
 
 @dataclass
@@ -26,7 +27,6 @@ class LofScorer:
     neighbors: int = 4
     metric: Metric = "euclidean"
     _model: LocalOutlierFactor = field(init=False, repr=False)
-    held_out_folds: ClassVar[int | None] = 10
 
     def fit(self, points: FloatArray) -> Self:
         """Learn the local densities of normal points ``[n, d]``, n >= 2."""
@@ -37,3 +37,7 @@ class LofScorer:
     def score(self, points: FloatArray) -> ScoreArray:
         """Outlier factor of each point ``[n, d]`` -> ``[n]`` (scikit-learn's sign turned round)."""
         return -np.asarray(self._model.score_samples(points), dtype=np.float64)
+
+    def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+        """Score normal points ``[n, d]`` unseen, see `by_folds` -> ``[n]``; `clips` says whose each is."""
+        return by_folds(lambda: replace(self), points, clips)

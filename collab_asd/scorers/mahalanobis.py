@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
 
-from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
+from collab_asd.scorers.held_out import by_folds
 from collab_asd.scorers.normalize import unit_length
 
 
@@ -26,7 +27,6 @@ class MahalanobisScorer:
 
     normalize: bool = False
     _model: LedoitWolf = field(init=False, repr=False)
-    held_out_folds: ClassVar[int | None] = 10
 
     def fit(self, points: FloatArray) -> Self:
         """Estimate mean and covariance of normal points ``[n, d]``."""
@@ -37,6 +37,10 @@ class MahalanobisScorer:
         """Mahalanobis distance of each point ``[n, d]`` -> ``[n]``."""
         squared = self._model.mahalanobis(self._prepare(points))
         return np.sqrt(np.maximum(np.asarray(squared, dtype=np.float64), 0.0))
+
+    def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+        """Score normal points ``[n, d]`` unseen, see `by_folds` -> ``[n]``; `clips` says whose each is."""
+        return by_folds(lambda: replace(self), points, clips)
 
     def _prepare(self, points: FloatArray) -> ScoreArray:
         return (unit_length(points) if self.normalize else points).astype(np.float64)

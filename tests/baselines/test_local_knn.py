@@ -18,7 +18,7 @@ class Frames(ClientData):
 
 def client(**splits):
     clips = [Clip(Path(), "fan", "00", split, None, str(x)) for split, places in splits.items() for x in places]
-    return Frames(Partition(0, tuple(clips), (0,) * len(clips), (0,) * len(clips)), None, None)
+    return Frames(Partition(0, tuple(clips), (0,) * len(clips), (0,) * len(clips)), None, None, Path())
 
 
 def test_score_is_the_mean_distance_to_the_two_nearest_normals():
@@ -29,5 +29,7 @@ def test_score_is_the_mean_distance_to_the_two_nearest_normals():
     assert machine.predicted == ()
 
 
-def test_machine_without_test_clips_is_left_out():
-    assert score(client(train=[0, 1, 4]), RunConfig()) == []
+def test_machine_without_test_clips_still_gets_a_detector():
+    (machine,) = score(client(train=[0, 1, 4]), RunConfig())
+    assert machine.scores.test.shape == (0,)
+    assert machine.detector.normal_scores.tolist() == machine.scores.normal.tolist()

@@ -89,17 +89,17 @@ def test_algorithms_agree_for_every_scorer(config, tmp_path, scorer):
     np.testing.assert_allclose(scores(folders[1]), scores(folders[0]), rtol=0, atol=1e-6)
 
 
-def test_flower_run_equals_the_plain_loop(config, tmp_path):
+def test_flower_run_equals_the_plain_loop(config, machines, tmp_path):
     folder = run_inprocess(config, 3)
     encoder, cache = build(config), EmbeddingCache(tmp_path / "other-cache")
-    clients = [ClientData(p, encoder, cache) for p in load_partitions(config, 0)]
-    machines = [(c, c.machines()[0]) for c in clients]
+    clients = [ClientData(p, encoder, cache, machines, config.calibration) for p in load_partitions(config, 0)]
+    held = [(c, c.machines()[0]) for c in clients]
     training = PRESETS["fast"].__class__(**(vars(PRESETS["fast"]) | {"epochs": 1}))
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
-    plain = algorithm_1([c.machine_frames(m) for c, m in machines], training, stacking, ScorerSettings(), seed=0)
+    plain = algorithm_1([c.machine_frames(m) for c, m in held], training, stacking, ScorerSettings(), seed=0)
     expected = {
         str(client.partition.clips[i].path): score
-        for (client, machine), result in zip(machines, plain, strict=True)
+        for (client, machine), result in zip(held, plain, strict=True)
         for i, score in zip(machine.test, result.test, strict=True)
     }
     found = {f"{config.data_dir}/{row['clip']}": float(row["anomaly_score"]) for row in rows(folder)}

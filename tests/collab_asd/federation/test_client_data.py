@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from flwr.app import Context, RecordDict
 
 from collab_asd.federation.client_data import ClientData, LocalMachine, client_config
@@ -12,10 +13,10 @@ def clip(machine_id, split):
 
 def test_a_client_may_hold_several_machines():
     clips = (clip("02", "test"), clip("00", "train"), clip("02", "train"), clip("00", "train"))
-    client = ClientData(Partition(5, clips, groups=(1, 0, 1, 0), classes=(2, 0, 2, 0)), None, None)
+    client = ClientData(Partition(5, clips, groups=(1, 0, 1, 0), classes=(2, 0, 2, 0)), None, None, Path())
     assert client.machines() == [
-        LocalMachine(group=0, machine_class=0, train=(1, 3), test=()),
-        LocalMachine(group=1, machine_class=2, train=(2,), test=(0,)),
+        LocalMachine(group=0, machine_class=0, train=(1, 3), calibration=(), test=()),
+        LocalMachine(group=1, machine_class=2, train=(2,), calibration=(), test=(0,)),
     ]
 
 
@@ -25,3 +26,23 @@ def test_node_config_gives_what_is_the_clients_own_and_nothing_else():
     context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config=run)
     config = client_config(context)
     assert (config.data_dir, config.encoder_key_file, config.encoder, config.seed) == ("/site", "/key", "logmel", 3)
+
+
+def held(count, share):
+    clips = tuple(clip("00", "train") for _ in range(count))
+    client = ClientData(Partition(0, clips, groups=(0,) * count, classes=(0,) * count), None, None, Path(), share)
+    return client
+
+
+def test_a_fifth_of_the_normal_clips_is_kept_from_f_s():
+    client = held(75, 0.2)
+    (machine,) = client.machines()
+    assert (machine.calibration, machine.train) == (tuple(range(15)), tuple(range(15, 75)))
+    assert machine.normal == (*range(15, 75), *range(15))
+    assert client.indices("calibration") == list(range(15))
+
+
+@pytest.mark.parametrize(("count", "share"), [(49, 0.2), (500, 0.0)])
+def test_too_few_clips_for_calibration_are_all_trained_on(count, share):
+    (machine,) = held(count, share).machines()
+    assert (len(machine.train), machine.calibration) == (count, ())

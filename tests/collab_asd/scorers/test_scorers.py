@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from collab_asd.errors import InputError
@@ -26,6 +28,15 @@ def test_knn_cosine_ignores_length():
 
 def test_knn_with_fewer_points_than_neighbours():
     assert KnnScorer(neighbors=5, metric="euclidean").fit(points([0.0])).score(points([2.0])).tolist() == [2.0]
+
+
+@given(st.integers(1, 40), st.integers(1, 30), st.sampled_from(["euclidean", "cosine"]))
+def test_knn_scores_a_point_alone_as_in_any_company(count, dimension, metric):
+    rng = np.random.default_rng(count)
+    scorer = KnnScorer(metric=metric).fit(rng.normal(size=(50, dimension)).astype(np.float32))
+    new = rng.normal(size=(count, dimension)).astype(np.float32)
+    alone = [scorer.score(new[i : i + 1])[0] for i in range(count)]
+    assert scorer.score(new).tolist() == alone
 
 
 def test_lof_against_its_definition_by_hand():

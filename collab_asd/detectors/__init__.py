@@ -1,0 +1,1 @@
+"""Detectors: what a client keeps to score its sounds, today and tomorrow."""

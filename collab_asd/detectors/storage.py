@@ -1,0 +1,178 @@
+"""A detector in a folder: ``detector.json`` for what a person may read, ``detector.safetensors`` for the arrays.
+
+No pickle: loading a detector runs no code of whoever made it. The JSON holds the hash of the arrays and its own, so
+that a flipped byte in either is found. It is written last: a folder with a ``detector.json`` is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from collab_asd.atomic import replacing
+from collab_asd.detectors.detector import Detector
+from collab_asd.detectors.space import Space
+from collab_asd.errors import InputError
+from collab_asd.id_classifier.model import ClassifierSettings, from_arrays, to_arrays
+from collab_asd.interfaces import FloatArray
+from collab_asd.scorers import ScorerSettings
+
+FORMAT = 1
+CARD_FILE, ARRAYS_FILE = "detector.json", "detector.safetensors"
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """What must be known of a detector, beside its arrays. Holds no secret.
+
+    Parameters
+    ----------
+    machine_type, machine_id : str
+    encoder, encoder_digest : str
+        f_c by name, and the SHA-256 of its architecture, weights and key.
+    encoder_weights : str
+        Where its weights file lay; empty for the encoder's own.
+    seed : int
+        Of the run; for ``random-conv`` without a secret key also the number of the public key.
+    channel : int
+        Of a recording, from 0.
+    threshold : float
+        Score above which a clip is called anomalous.
+    false_alarm_rate : float
+        What the threshold was set for.
+    thresholding : str
+        How: see `collab_asd.scorers.threshold`.
+    normals : tuple of str
+        Names of the normal clips, in the order of the detector's.
+    """
+
+    machine_type: str
+    machine_id: str
+    encoder: str
+    encoder_digest: str
+    encoder_weights: str
+    seed: int
+    channel: int
+    threshold: float
+    false_alarm_rate: float
+    thresholding: str
+    normals: tuple[str, ...]
+
+    @property
+    def machine(self) -> str:
+        """``"type/id"``."""
+        return f"{self.machine_type}/{self.machine_id}"
+
+
+def save(folder: Path, detector: Detector, card: DetectorCard) -> None:
+    """Write a detector into a folder, in place of one that may be there."""
+    arrays = save_arrays({f"{i}/{k}": v for i, space in enumerate(detector.spaces) for k, v in _arrays(space).items()})
+    content = {
+        "format": FORMAT,
+        "card": asdict(card),
+        "spaces": [_settings(space) for space in detector.spaces],
+        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+    }
+    for name, data in ((ARRAYS_FILE, arrays), (CARD_FILE, _sealed(content).encode())):
+        with replacing(folder / name) as file:
+            file.write(data)
+
+
+def load(folder: Path) -> tuple[Detector, DetectorCard]:
+    """Read a detector.
+
+    Raises
+    ------
+    InputError
+        It is not there, was made by another version, or is damaged.
+    """
+    content, arrays = _read_card(folder), _read_arrays(folder)
+    if hashlib.sha256(arrays).hexdigest() != content["arrays_sha256"]:
+        raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
+    try:
+        by_name = load_arrays(arrays)
+        spaces = [_space(settings, _part(by_name, f"{i}/")) for i, settings in enumerate(content["spaces"])]
+        card = DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder}: not a detector of this version ({error}); repeat the run that made it") from error
+    return Detector(tuple(spaces)), card
+
+
+def _arrays(space: Space) -> Arrays:
+    """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points."""
+    f_s = {} if space.classifier is None else to_arrays(space.classifier)
+    return {
+        "points": np.concatenate(space.normals),
+        "lengths": np.array([len(clip) for clip in space.normals], np.int64),
+        "held_out": space.held_out,
+        **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
+    }
+
+
+def _settings(space: Space) -> dict[str, Any]:
+    classifier = None if space.classifier is None else asdict(space.classifier.settings)
+    return {"scorer": asdict(space.settings), "classifier": classifier}
+
+
+def _space(settings: Mapping[str, Any], arrays: Arrays) -> Space:
+    classifier = None
+    if settings["classifier"] is not None:
+        classifier = from_arrays(ClassifierSettings(**settings["classifier"]), _part(arrays, "f_s/"))
+    return Space(classifier, ScorerSettings(**settings["scorer"]), _clips(arrays), arrays["held_out"])
+
+
+def _clips(arrays: Arrays) -> list[FloatArray]:
+    return np.split(arrays["points"], np.cumsum(arrays["lengths"])[:-1])
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD_FILE
+    try:
+        content = json.loads(path.read_bytes())
+        seal = content.pop("sha256")
+        version = content["format"]
+    except OSError as error:
+        raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {_WHERE}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a detector's description, or damaged; copy it again") from error
+    if version != FORMAT:
+        raise InputError(
+            f"{path}: a detector of format {version}, this version of collab-asd reads format {FORMAT}; "
+            "use the version that made it, or repeat the run"
+        )
+    if _hash(content) != seal:
+        raise InputError(f"{path}: damaged or edited (its SHA-256 is another); copy it again")
+    return dict(content)
+
+
+def _read_arrays(folder: Path) -> bytes:
+    try:
+        return (folder / ARRAYS_FILE).read_bytes()
+    except OSError as error:
+        raise InputError(f"{folder / ARRAYS_FILE}: cannot be read ({error.strerror}); copy it again") from error
+
+
+def _sealed(content: Mapping[str, Any]) -> str:
+    return json.dumps({**content, "sha256": _hash(content)}, indent=2) + "\n"
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+_WHERE = "name a folder such as results/RUN/detectors/TYPE_id_ID"

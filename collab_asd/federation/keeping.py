@@ -1,0 +1,46 @@
+"""What a client keeps of a run, in its own folder: the detectors of its machines, and where their clips lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collab_asd.config import RunConfig
+from collab_asd.data.layouts import clip_name
+from collab_asd.detectors import storage
+from collab_asd.detectors.storage import DetectorCard
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.scoring import MachineScores
+from collab_asd.paths import machine_folder_name
+
+
+def keep(client: ClientData, machines: Sequence[MachineScores], config: RunConfig, folder: Path) -> None:
+    """Write ``detectors/`` and ``embeddings/`` into the client's results folder.
+
+    Under Algorithm 2 there is no detector to keep: f_s stays with the server.
+    """
+    for machine in machines:
+        clip = client.partition.clips[machine.normal[0]]
+        name = machine_folder_name(clip.machine_type, clip.machine_id)
+        if machine.detector is not None:
+            storage.save(folder / "detectors" / name, machine.detector, _card(client, machine, config))
+        if machine.points is not None:
+            machine.points.save(folder / "embeddings" / f"{name}.safetensors")
+
+
+def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> DetectorCard:
+    clips = client.partition.clips
+    any_clip = clips[machine.normal[0]]
+    return DetectorCard(
+        machine_type=any_clip.machine_type,
+        machine_id=any_clip.machine_id,
+        encoder=client.encoder.spec.name,
+        encoder_digest=client.encoder.spec.digest,
+        encoder_weights=config.encoder_weights,
+        seed=config.seed,
+        channel=config.channel,
+        threshold=machine.threshold(config),
+        false_alarm_rate=config.false_alarm_rate,
+        thresholding=config.threshold,
+        normals=tuple(clip_name(clips[i], client.data_dir) for i in machine.normal),
+    )
