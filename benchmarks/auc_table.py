@@ -20,17 +20,17 @@ from scipy.stats import t as student
 
 from collab_asd import encoders
 from collab_asd.config import RunConfig
-from collab_asd.data.run_data import load_partitions
-from collab_asd.embedding_sharing.algorithm import local_scores, shared_scores, train_id_classifiers
+from collab_asd.data.run_data import data_folder, load_partitions
+from collab_asd.detectors.detector import Detector
+from collab_asd.embedding_sharing.algorithm import fit_detector, fit_local_detector, train_id_classifiers
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.id_classifier.training import PRESETS
-from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable, SpaceScores
+from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable
 from collab_asd.paths import cache_dir
 from collab_asd.scorers import ScorerSettings
-from collab_asd.scorers.fusion import fuse
-from collab_asd.scorers.threshold import threshold
 from collab_asd.threads import pin_threads
 
 COLUMNS = ("local k-NN", "shared k-NN", "fusion", "fusion - local k-NN", "ID accuracy")
@@ -47,40 +47,42 @@ class Loaded:
 def load(config: RunConfig) -> Loaded:
     """Embed all clips, or read them from the cache."""
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
-    clients = [ClientData(partition, encoder, cache) for partition in load_partitions(config, 0)]
+    folder = data_folder(config, 0)
+    clients = [ClientData(p, encoder, cache, folder, config.calibration) for p in load_partitions(config, 0)]
     machines = [(c, m, c.machine_frames(m)) for c in clients for m in c.machines()]
     return Loaded(machines, (encoder.spec.stack, encoder.spec.stack_hop))
 
 
 def score(loaded: Loaded, config: RunConfig) -> dict[str, float]:
     """Train f_s with one seed and return the mean over machines of each column."""
-    frames = [f for _, _, f in loaded.machines]
-    classifiers = train_id_classifiers(frames, PRESETS[config.preset], loaded.stacking, config.seed)
-    scorer = ScorerSettings.of(config)
-    rows: dict[str, list[ScoreRow]] = {name: [] for name in COLUMNS[:3]}
-    for client, machine, f in loaded.machines:
-        shared, local = shared_scores(classifiers[f.group], f, scorer), local_scores(f, scorer)
-        for name, scores in zip(rows, (local, shared.scores, fuse([shared.scores, local])), strict=True):
-            rows[name] += _rows(client.partition, machine.test, f, scores, shared.predicted, config)
-    tables = {name: evaluate(ScoreTable(tuple(r))) for name, r in rows.items()}
+    tables = {name: evaluate(table) for name, table in score_tables(loaded, config).items()}
     result = {name: float(table.total("auc") or math.nan) for name, table in tables.items()}
     result["fusion - local k-NN"] = result["fusion"] - result["local k-NN"]
     result["ID accuracy"] = float(tables["fusion"].total("id_accuracy") or math.nan)
     return result
 
 
-def _rows(
-    partition: Partition,
-    test: Sequence[int],
-    frames: MachineFrames,
-    scores: SpaceScores,
-    predicted: Sequence[int],
-    config: RunConfig,
-) -> Iterator[ScoreRow]:
-    limit = threshold(scores.normal, config.false_alarm_rate, config.threshold)
-    for index, score, guess in zip(test, scores.test, predicted, strict=True):
+def score_tables(loaded: Loaded, config: RunConfig) -> dict[str, ScoreTable]:
+    """Train f_s with one seed and score all test clips with each of the three detectors."""
+    frames = [f for _, _, f in loaded.machines]
+    classifiers = train_id_classifiers(frames, PRESETS[config.preset], loaded.stacking, config.seed)
+    settings = ScorerSettings.of(config)
+    rows: dict[str, list[ScoreRow]] = {name: [] for name in COLUMNS[:3]}
+    for client, machine, f in loaded.machines:
+        fused = fit_detector(classifiers[f.group], f, settings)
+        for name, detector in zip(
+            rows, (fit_local_detector(f, settings), Detector(fused.spaces[:1]), fused), strict=True
+        ):
+            scores = score_with(detector, f, normal=machine.normal, test=machine.test)
+            rows[name] += _rows(client.partition, scores, f.machine_class, scores.threshold(config))
+    return {name: ScoreTable(tuple(found)) for name, found in rows.items()}
+
+
+def _rows(partition: Partition, scores: MachineScores, own_class: int, limit: float) -> Iterator[ScoreRow]:
+    predicted = scores.predicted or [None] * len(scores.test)
+    for index, score, guess in zip(scores.test, scores.scores.test, predicted, strict=True):
         clip = partition.clips[index]
-        decision, right = int(score > limit) * ANOMALY, guess == frames.machine_class
+        decision, right = int(score > limit) * ANOMALY, guess == own_class
         machine = (partition.client, clip.machine_type, clip.machine_id)
         yield ScoreRow(*machine, clip.path.name, clip.label, float(score), limit, decision, right)
 

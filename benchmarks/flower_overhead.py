@@ -16,7 +16,7 @@ from statistics import median
 
 from collab_asd import encoders
 from collab_asd.config import RunConfig
-from collab_asd.data.run_data import load_partitions
+from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.embedding_sharing.algorithm import algorithm_1
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
@@ -33,7 +33,8 @@ from simulations.engines import count_clients
 def plain_loop(config: RunConfig) -> list[float]:
     """Run Algorithm 1 with no Flower at all; returns all scores."""
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
-    clients = [ClientData(partition, encoder, cache) for partition in load_partitions(config, 0)]
+    folder = data_folder(config, 0)
+    clients = [ClientData(p, encoder, cache, folder, config.calibration) for p in load_partitions(config, 0)]
     machines = [client.machine_frames(machine) for client in clients for machine in client.machines()]
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
     results = algorithm_1(machines, PRESETS[config.preset], stacking, ScorerSettings.of(config), config.seed)
@@ -42,7 +43,7 @@ def plain_loop(config: RunConfig) -> list[float]:
 
 def through_flower(config: RunConfig) -> list[float]:
     """Run the same as a Flower strategy on the in-process grid; returns all scores."""
-    grid = InProcessGrid(client_app.app, count_clients(config), config.to_mapping())
+    grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
     supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), config.timeout)
     return [float(score) for client in methods.build(config).run(supervised) for score in client.anomaly_score]
 

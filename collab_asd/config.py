@@ -19,6 +19,7 @@ Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
 
+SWITCH = {"true": True, "false": False}
 LOWEST = {"page_megabytes": 1, "threads": 1, "min_clients": 1, "epochs": 0, "seed": 0, "channel": 0}
 
 
@@ -51,6 +52,7 @@ class RunConfig:
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+    report: bool = True
     results_dir: str = ""
     cache_dir: str = ""
     min_clients: int = 2
@@ -121,6 +123,9 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
 
 
 def _parsed(key: str, text: str, hint: type) -> Any:
+    if hint is bool:
+        check_choice(f"{key} =", text, SWITCH)
+        return SWITCH[text]
     try:
         return hint(text)
     except ValueError:

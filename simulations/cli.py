@@ -2,116 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import re
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
-
 import typer
-from rich.console import Console
 
-from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.data.run_data import without_bad_clips
-from collab_asd.errors import InputError
-from collab_asd.evaluation import Evaluation, MachineResult
-from collab_asd.report.tables import machine_table
-from simulations import engines, methods
 from simulations.cli_data import data_app
 from simulations.cli_errors import FriendlyGroup
-from simulations.logs import show_progress
-from simulations.results import default_name, require_unfinished
+from simulations.cli_report import report_command
+from simulations.cli_run import run_command
+from simulations.cli_score import score_command
 
-OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
+ABOUT = "Collaborative anomalous sound detection: one detector from many factories, without sharing recordings."
 
 app = typer.Typer(
-    name="collab-asd",
-    cls=FriendlyGroup,
-    help="Collaborative anomalous sound detection: one detector from many factories, without sharing recordings.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    name="collab-asd", cls=FriendlyGroup, help=ABOUT, no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.command("run")(run_command)
+app.command("report")(report_command)
+app.command("score")(score_command)
 app.add_typer(data_app, name="data")
-console, errors = Console(), Console(stderr=True)
-
-
-@app.callback()
-def common() -> None:
-    """Collaborative anomalous sound detection: one detector from many factories, without sharing recordings."""
-
-
-@app.command()
-def run(
-    data: Annotated[
-        str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
-    ] = "",
-    method: Annotated[str, typer.Option(help=f"One of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
-    encoder: Annotated[str, typer.Option(help="f_c: random-conv, logmel or yamnet.")] = RunConfig.encoder,
-    weights: Annotated[str, typer.Option(help="Weights of the encoder, instead of the download.")] = "",
-    engine: Annotated[str, typer.Option(help="inprocess, or ray: the same through `flwr run`.")] = "inprocess",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Result folder, new or empty. Default: results/TIME-…")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key; repeatable.")
-    ] = None,
-    supernodes: Annotated[
-        int, typer.Option(help="Number of synthetic machines, one per client; with --data it follows from the data.")
-    ] = engines.SYNTHETIC_CLIENTS,
-    skip_bad: Annotated[bool, typer.Option(help="Leave out clips that cannot be used, and list them.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
-) -> None:
-    """Run one method on one set of recordings; print the per-machine table and write the result folder."""
-    named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
-    config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
-    config = _prepared(config, out, skip_bad)
-    show_progress()
-    if not verbose:
-        logging.getLogger("flwr").setLevel(logging.WARNING)
-    folder = _on_engine(engine, config, supernodes, verbose)
-    _print_results(folder)
-
-
-def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
-    """Find out what is wrong before anything starts, and make all paths absolute."""
-    from collab_asd import encoders
-
-    results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
-    require_unfinished(results)
-    method = methods.build(config)
-    encoders.build(config)
-    if skip_bad and config.data_dir:
-        listing, left_out = without_bad_clips(config, method.shares)
-        for line in left_out:
-            errors.print(f"left out: {line}", style="yellow", highlight=False, markup=False)
-        config = replace(config, data_dir=str(listing))
-    data_dir = str(Path(config.data_dir).expanduser().absolute()) if config.data_dir else ""
-    return replace(config, results_dir=str(results), data_dir=data_dir)
-
-
-def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool) -> Path:
-    clients = engines.count_clients(config, supernodes)
-    if engine == "inprocess":
-        return engines.run_inprocess(config, clients)
-    if engine == "ray":
-        return engines.run_ray(config, clients, lambda line: _pass_on(line, verbose))
-    raise InputError(f"--engine {engine!r} does not exist: choose one of inprocess, ray")
-
-
-def _pass_on(line: str, verbose: bool) -> None:
-    """Show a line of ``flwr run``: ours, or all."""
-    if verbose or OUR_LINES.search(line):
-        errors.print(line, highlight=False, markup=False)
-
-
-def _print_results(folder: Path) -> None:
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
-    evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
-    console.print(machine_table(evaluation, title))
-    up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
-    console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
-    console.print(f"results: {folder}", soft_wrap=True)
 
 
 if __name__ == "__main__":

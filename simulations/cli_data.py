@@ -1,4 +1,4 @@
-"""``collab-asd data``: look at recordings before training on them."""
+"""``collab-asd data``: get recordings, and look at them before training on them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from collab_asd.data.check import DataReport, MachineRow, check
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import GROUP_BY
 from collab_asd.data.problems import Severity, describe
-from collab_asd.data.synthetic import SyntheticSettings, write_dataset
+from collab_asd.data.synthetic.settings import SyntheticSettings
+from simulations.cli_download import download_app
 from simulations.cli_errors import BAD_INPUT, FriendlyGroup
 
 DEFAULTS = SyntheticSettings()
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
-data_app = typer.Typer(cls=FriendlyGroup, help="Make and inspect recordings.", no_args_is_help=True)
+data_app = typer.Typer(cls=FriendlyGroup, help="Make, download and inspect recordings.", no_args_is_help=True)
+data_app.add_typer(download_app, name="download")
 
 
 @data_app.callback()
 def data() -> None:
-    """Make and inspect recordings."""
+    """Make, download and inspect recordings."""
 
 
 @data_app.command("check")
@@ -62,6 +64,8 @@ def synth_command(
     seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = DEFAULTS.seed,
 ) -> None:
     """Make machines that one can hear, with faults; metadata.csv tells what each clip is."""
+    from collab_asd.data.synthetic.dataset import write_dataset  # here, because it takes a second to import
+
     settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("rendering", total=machines * (train + test_normal + test_anomaly))

@@ -23,12 +23,11 @@ from collab_asd.paths import cache_dir
 from simulations.results import default_name, require_unfinished
 from simulations.server_app import ERROR_FILE_VARIABLE
 
-SYNTHETIC_CLIENTS = 4
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 
-def count_clients(config: RunConfig, synthetic: int = SYNTHETIC_CLIENTS) -> int:
+def count_clients(config: RunConfig, synthetic: int) -> int:
     """Return how many SuperNodes a run needs: one per machine of the data folder."""
     return len(load_partitions(config, synthetic)) if config.data_dir else synthetic
 
@@ -40,7 +39,12 @@ def run_inprocess(config: RunConfig, clients: int) -> Path:
 
     config = replace(config, results_dir=str(_results_of(config)))
     grid = InProcessGrid(client_app.app, clients, config.to_mapping())
-    return server_app.run(grid, config, engine="inprocess")
+    folder = server_app.run(grid, config, engine="inprocess")
+    if config.report:
+        from simulations.reporting import report
+
+        report([folder])
+    return folder
 
 
 def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> Path:

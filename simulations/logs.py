@@ -1,18 +1,67 @@
-"""Progress that `flwr run --stream` shows: it passes on what reaches stderr, not plain logging."""
+"""Progress and log lines on stderr: bars in a terminal, plain lines elsewhere.
+
+`flwr run --stream` passes on what reaches stderr, not plain logging.
+"""
+
+from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from collab_asd import progress
 
 ROOMS = ("collab_asd", "baselines", "simulations")
 
 
-def show_progress(level: int = logging.INFO) -> None:
-    """Send the project's log lines to stderr, once per process."""
+def show_progress(level: int = logging.INFO, console: Console | None = None) -> None:
+    """Send the project's log lines to stderr, once per process.
+
+    Parameters
+    ----------
+    level : int
+        Of `logging`; above INFO there is no progress, either.
+    console : Console, optional
+        Where it is a terminal, it shows bars, and log lines above them.
+    """
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if console is not None and console.is_terminal and level <= logging.INFO:
+        handler = _AboveBars(console)
+        progress.show_on(Bars(console))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for room in ROOMS:
         logger = logging.getLogger(room)
         logger.setLevel(level)
         if not logger.handlers:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
             logger.addHandler(handler)
             logger.propagate = False
+
+
+class Bars:
+    """A bar with the remaining time for each step while it lasts."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """See `collab_asd.progress.Display`."""
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=self._console, transient=True) as bars:
+            task = bars.add_task(what, total=total)
+            yield lambda: bars.advance(task)
+
+
+class _AboveBars(logging.Handler):
+    """Prints on the console that the bars are on, which moves them down."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, r
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ScoreTable
+from simulations.dcase_files import write_dcase
 
 WHERE_ONLY = {"results-dir", "cache-dir"}
 
@@ -61,8 +62,9 @@ class ResultFolder:
         return folder
 
     def finish(self, table: ScoreTable, summary: Mapping[str, Any]) -> None:
-        """Write the scores, and last the summary, which says that the folder is complete."""
+        """Write the scores, ours and DCASE's, and last the summary, which says that the folder is complete."""
         self._write_scores(table)
+        write_dcase(self.path / "dcase", table)
         _write_json(self.path / "summary.json", summary)
 
     def _write_scores(self, table: ScoreTable) -> None:

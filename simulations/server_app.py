@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +27,11 @@ from collab_asd.federation.grid import SupervisedGrid, meet_clients
 from collab_asd.federation.scoring import NO_CLASS, ClientScores
 from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
 from collab_asd.paths import results_dir
-from collab_asd.report.plots import plot_auc_bars
 from collab_asd.threads import pin_threads
 from simulations import methods
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
-from simulations.results import ResultFolder, scorer_name, summarize
+from simulations.results import ResultFolder, summarize
 
 # Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
 ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
@@ -44,11 +45,14 @@ def main(grid: Grid, context: Context) -> None:
     """Run the configured method on a Flower grid."""
     show_progress()
     try:
-        run(grid, RunConfig.from_mapping(context.run_config), engine="ray")
+        config = RunConfig.from_mapping(context.run_config)
+        folder = run(grid, config, engine="ray")
     except InputError as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             Path(error_file).write_text(str(error), encoding="utf-8")
         raise
+    if config.report:
+        _draw_report(folder)
 
 
 def run(grid: Grid, config: RunConfig, engine: str) -> Path:
@@ -73,8 +77,6 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     with PeakMemory() as memory:
         table = join(method.run(supervised), partitions, data_dir)
     evaluation = evaluate(table)
-    title = f"{config.method}, {config.encoder}, {scorer_name(config)}, seed {config.seed}"
-    plot_auc_bars(evaluation, title, folder.path / "figures" / "per_id_auc.png")
     summary = summarize(config, evaluation, folder.manifest) | {
         "engine": engine,
         "encoder_note": method.encoder_note,
@@ -86,6 +88,11 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     folder.finish(table, summary)
     logger.info("results: %s", folder.path)
     return folder.path
+
+
+def _draw_report(folder: Path) -> None:
+    """Let another process draw the report: it explains clips, for which it needs the encoder that no server has."""
+    subprocess.run([sys.executable, "-m", "simulations.cli", "report", str(folder)], check=False)
 
 
 def join(scores: Sequence[ClientScores], partitions: Sequence[Partition], data_dir: Path) -> ScoreTable:

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
-import torchaudio.functional
 
 from collab_asd.data.truncation import is_truncated
 from collab_asd.errors import InputError
@@ -106,11 +104,7 @@ def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
     ClipError
         If the file is missing, changed since it was listed, unreadable, truncated, empty or lacks the channel.
     """
-    audio = load_audio(clip)
-    if audio.rate == sample_rate:
-        return audio.waveform
-    _refuse_odd_ratio(clip.path, audio.rate, sample_rate)
-    return resample(audio.waveform, audio.rate, sample_rate)
+    return at_rate(load_audio(clip), sample_rate, clip.path)
 
 
 def load_audio(clip: Clip) -> Audio:
@@ -128,12 +122,45 @@ def load_audio(clip: Clip) -> Audio:
             "the clip changed since the data folder was listed (its SHA-256 is another)",
             "bring the old file back, or start a new run with an empty results folder",
         )
-    samples, rate = _decode(data, clip.path)
-    channels = samples.shape[1]
-    if not 0 <= clip.channel < channels:
-        what = f"channel {clip.channel} was asked for, but it has {channels} (counted from 0)"
-        raise ClipError(clip.path, what, "choose another channel")
-    return Audio(np.ascontiguousarray(samples[:, clip.channel]), rate, channels)
+    return _audio(data, clip.path, clip.channel)
+
+
+def read_audio(path: Path, channel: int) -> Audio:
+    """Decode one channel of a file that no data folder lists, at the file's own rate.
+
+    Raises
+    ------
+    ClipError
+        As `load_waveform`.
+    """
+    return _audio(_bytes_of(path), path, channel)
+
+
+def at_rate(audio: Audio, sample_rate: int, path: Path) -> FloatArray:
+    """Waveform ``[samples]`` at a sample rate in Hz: the file's own samples, untouched, where it has this rate already.
+
+    Raises
+    ------
+    ClipError
+        If the rates are such that no filter leads from one to the other.
+    """
+    if audio.rate == sample_rate:
+        return audio.waveform
+    _refuse_odd_ratio(path, audio.rate, sample_rate)
+    return resample(audio.waveform, audio.rate, sample_rate)
+
+
+def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | None:
+    """Find what makes a decoded recording useless: numbers that are none, silence of a dead sensor, shortness."""
+    seconds = len(audio.waveform) / audio.rate
+    if not np.isfinite(audio.waveform).all():
+        return ClipError(path, "NaN or infinity among its samples", "export it again")
+    if np.ptp(audio.waveform) == 0:
+        return ClipError(path, "a constant signal, as from a dead sensor", "remove it or choose another channel")
+    if seconds < min_seconds:
+        what = f"shorter than one embedding window of {min_seconds:g} s"
+        return ClipError(path, what, "record longer or remove it")
+    return None
 
 
 def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
@@ -153,6 +180,9 @@ def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
     FloatArray
         ``[ceil(samples * new_rate / rate)]``.
     """
+    import torch  # here, because it takes seconds and most recordings need no resampling
+    import torchaudio.functional
+
     resampled: torch.Tensor = torchaudio.functional.resample(
         torch.from_numpy(waveform),
         rate,
@@ -163,6 +193,15 @@ def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
         beta=14.769656459379492,
     )
     return np.asarray(resampled.numpy(), dtype=np.float32)
+
+
+def _audio(data: bytes, path: Path, channel: int) -> Audio:
+    samples, rate = _decode(data, path)
+    channels = samples.shape[1]
+    if not 0 <= channel < channels:
+        what = f"channel {channel} was asked for, but it has {channels} (counted from 0)"
+        raise ClipError(path, what, "choose another channel")
+    return Audio(np.ascontiguousarray(samples[:, channel]), rate, channels)
 
 
 def _bytes_of(path: Path) -> bytes:

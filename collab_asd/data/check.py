@@ -13,9 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from collab_asd.data.audio import Audio, ClipError, load_audio
+from collab_asd.data.audio import ClipError, load_audio, signal_fault
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.problems import Problem, Severity, describe, machine_problems, mislabelled, repeated
 from collab_asd.data.recordings import in_threads
@@ -179,20 +177,8 @@ def _examine(clip: Clip, min_seconds: float) -> _Examined:
     seconds = len(audio.waveform) / audio.rate
     fingerprint = hashlib.sha256(audio.waveform.tobytes()).hexdigest()
     return _Examined(
-        clip, seconds, audio.rate, audio.channels, fingerprint, _signal_fault(clip.path, audio, min_seconds)
+        clip, seconds, audio.rate, audio.channels, fingerprint, signal_fault(clip.path, audio, min_seconds)
     )
-
-
-def _signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | None:
-    seconds = len(audio.waveform) / audio.rate
-    if not np.isfinite(audio.waveform).all():
-        return ClipError(path, "NaN or infinity among its samples", "export it again")
-    if np.ptp(audio.waveform) == 0:
-        return ClipError(path, "a constant signal, as from a dead sensor", "remove it or choose another channel")
-    if seconds < min_seconds:
-        what = f"shorter than one embedding window of {min_seconds:g} s"
-        return ClipError(path, what, "record longer or remove it")
-    return None
 
 
 def _unusable(fault: ClipError, name: str) -> Problem:

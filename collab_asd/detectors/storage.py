@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.atomic import replacing
+from collab_asd.config import Thresholding
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.errors import InputError
@@ -53,8 +54,10 @@ class DetectorCard:
         What the threshold was set for.
     thresholding : str
         How: see `collab_asd.scorers.threshold`.
+    data_dir : str
+        Folder of the recordings that it learnt from, where they lay at the client.
     normals : tuple of str
-        Names of the normal clips, in the order of the detector's.
+        Names of the normal clips in it, in the order of the detector's.
     """
 
     machine_type: str
@@ -66,7 +69,8 @@ class DetectorCard:
     channel: int
     threshold: float
     false_alarm_rate: float
-    thresholding: str
+    thresholding: Thresholding
+    data_dir: str
     normals: tuple[str, ...]
 
     @property

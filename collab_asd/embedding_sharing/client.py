@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import get_args
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -18,12 +16,11 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays
 from collab_asd.interfaces import Part, SpaceScores
+from collab_asd.progress import step
 from collab_asd.scorers import ScorerSettings
 from collab_asd.scorers.fusion import fuse
 
-logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
-REPORT_SECONDS = 10.0
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -93,11 +90,9 @@ def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScore
 
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
     """Embed the clips of one part, one at a time, and plan their pages."""
-    clips = client.indices(part)
-    sizes, reported = [], time.monotonic()
-    for done, index in enumerate(clips):
-        if done == 0 or time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
-            logger.info("client %d: embedding %s clip %d of %d", client.partition.client, part, done + 1, len(clips))
-        sizes.append(client.prepare(index))
+    clips, sizes = client.indices(part), []
+    with step(f"client {client.partition.client}: embedding {part} clips", len(clips)) as advance:
+        for index in clips:
+            sizes.append(client.prepare(index))
+            advance()
     return plan_pages(sizes, config.page_megabytes * MEGABYTE)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from collab_asd.data.audio import load_waveform
 from collab_asd.atomic import replacing
+from collab_asd.data.audio import load_waveform
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
 

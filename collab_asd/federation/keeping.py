@@ -42,5 +42,6 @@ def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> Dete
         threshold=machine.threshold(config),
         false_alarm_rate=config.false_alarm_rate,
         thresholding=config.threshold,
+        data_dir=str(client.data_dir),
         normals=tuple(clip_name(clips[i], client.data_dir) for i in machine.normal),
     )

@@ -16,52 +16,9 @@ from collab_asd.data.synthetic.factories import FACTORIES
 from collab_asd.data.synthetic.faults import FAULTS, Fault
 from collab_asd.data.synthetic.machines import Machine
 from collab_asd.data.synthetic.recipes import MACHINE_TYPES, make_machine
+from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.data.synthetic.sound import Conditions, render
-from collab_asd.errors import InputError
 from collab_asd.interfaces import ANOMALY, NORMAL, FloatArray, Split
-
-MOST_MACHINES = 100 * len(MACHINE_TYPES)
-"""Machine IDs have two digits."""
-
-
-@dataclass(frozen=True)
-class SyntheticSettings:
-    """What to make.
-
-    Parameters
-    ----------
-    machines : int
-        How many machines in all, 1 to `MOST_MACHINES`; `machines` spreads them over types.
-    seed : int
-        Other seeds give other machines.
-    train, test_normal, test_anomaly : int
-        Clips per machine.
-    seconds : float
-        Length of a clip in s, at least 0.1.
-    sample_rate : int
-        Hz, at least 8000.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range.
-    """
-
-    machines: int = 6
-    seed: int = 0
-    train: int = 60
-    test_normal: int = 30
-    test_anomaly: int = 30
-    seconds: float = 10.0
-    sample_rate: int = 16000
-
-    def __post_init__(self) -> None:
-        least = {"machines": 1, "seed": 0, "train": 0, "test_normal": 0, "test_anomaly": 0, "seconds": 0.1}
-        for name, minimum in {**least, "sample_rate": 8000}.items():
-            if not getattr(self, name) >= minimum:
-                raise InputError(f"synthetic data: {name} is {getattr(self, name)}, must be {minimum} or more")
-        if self.machines > MOST_MACHINES:
-            raise InputError(f"synthetic data: machines is {self.machines}, must be {MOST_MACHINES} or less")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import soundfile
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from collab_asd.data.synthetic.clips import SyntheticClip, SyntheticSettings, clips
+from collab_asd.data.synthetic.clips import SyntheticClip, clips
+from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray
 

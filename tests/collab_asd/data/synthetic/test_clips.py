@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import signal
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.data.synthetic import SyntheticSettings, clips, machines
+from collab_asd.data.synthetic.clips import clips, machines
 from collab_asd.data.synthetic.recipes import MACHINE_TYPES
+from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.errors import InputError
 
 RATE = 16000

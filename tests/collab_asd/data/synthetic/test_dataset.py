@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import soundfile
 
-from collab_asd.data.synthetic import SyntheticSettings, dataset, ensure_dataset, write_dataset
+from collab_asd.data.synthetic import dataset
+from collab_asd.data.synthetic.dataset import ensure_dataset, write_dataset
 from collab_asd.data.synthetic.factories import FACTORIES
 from collab_asd.data.synthetic.faults import FAULTS
+from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.errors import InputError
 
 RATE = 16000

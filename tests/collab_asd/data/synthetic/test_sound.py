@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from scipy import signal, stats
 
-from collab_asd.data.synthetic import render
 from collab_asd.data.synthetic.faults import FAULTS, Fault
 from collab_asd.data.synthetic.machines import Impacts, Machine, Mode
 from collab_asd.data.synthetic.recipes import MACHINE_TYPES, make_machine
 from collab_asd.data.synthetic.signals import rms
-from collab_asd.data.synthetic.sound import Conditions, components, impact_train, ring, shaft_phase
+from collab_asd.data.synthetic.sound import Conditions, components, impact_train, render, ring, shaft_phase
 
 RATE = 16000
 QUIET = Conditions(speed=25.0, load=0.5, factory="assembly", snr_db=60.0)

@@ -1,0 +1,125 @@
+"""One file from a server: resumed where it broke off, and right to the last bit or an error."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import requests
+
+from collab_asd.data.download import record
+from collab_asd.data.download.progress import Progress
+from collab_asd.data.download.record import RemoteFile, reason
+from collab_asd.data.download.verified import Checksums
+from collab_asd.errors import InputError
+
+CHUNK = 1 << 20  # bytes
+DOWNLOADS = 2  # of a whole file whose content turns out to be wrong
+BREAKS = 4  # of the connection in a row, without a byte gained
+RESUME = "the same command resumes"
+
+
+def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums, progress: Progress) -> Path:
+    """Download a file into a folder, or what is missing of it, and verify it.
+
+    While it is incomplete it is called ``<name>.part``. A file that lies there already and is right is not asked for.
+
+    Returns
+    -------
+    Path
+        ``<folder>/<name>``. Where ``file.md5`` is None, its content is as the server gave it.
+
+    Raises
+    ------
+    InputError
+        If the server refuses, the connection breaks again and again, or the content is wrong twice.
+    """
+    path, part = folder / file.name, folder / f"{file.name}.part"
+    if path.exists():
+        if not difference(file, path, checksums):
+            return path
+        path.unlink()
+    for _ in range(DOWNLOADS):
+        _complete(file, part, session, progress)
+        wrong = difference(file, part, checksums)
+        if not wrong:
+            part.replace(path)
+            checksums.moved(part, path)
+            return path
+        part.unlink()
+        progress.note(f"{file.name}: {wrong}; thrown away")
+    raise InputError(
+        f"{file.url}: {wrong}, {DOWNLOADS} times; {RESUME}, or choose another source with --mirror or --from"
+    )
+
+
+def difference(file: RemoteFile, path: Path, checksums: Checksums) -> str:
+    """Say in what a file differs from what it should be; empty if in nothing that is known."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"expected {file.size} bytes, found {size}"
+    if file.md5 is not None and (found := checksums.md5(path)) != file.md5:
+        return f"expected MD5 {file.md5}, found {found}"
+    return ""
+
+
+def _complete(file: RemoteFile, part: Path, session: requests.Session, progress: Progress) -> None:
+    """Ask for what is missing until nothing is."""
+    if file.size is not None and _size(part) > file.size:
+        part.unlink()
+    breaks, most = 0, _size(part)
+    while file.size is None or _size(part) < file.size:
+        try:
+            _stream(file, part, session, progress)
+            if file.size is None:
+                return
+            why = "it ended early"
+        except requests.RequestException as error:
+            why = reason(error)
+        breaks = breaks + 1 if _size(part) <= most else 0
+        most = max(most, _size(part))
+        if breaks == BREAKS:
+            size = "an unknown number of" if file.size is None else file.size
+            raise InputError(
+                f"{file.url}: the connection broke {BREAKS} times at {_size(part)} of {size} bytes ({why}); {RESUME}"
+            )
+        if _size(part) != file.size:
+            time.sleep(record.PAUSE * 2**breaks)
+
+
+def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: Progress) -> None:
+    """Append what the server gives from the end of the part on; start over where it knows no ranges."""
+    have = _size(part)
+    with _ask(file, have, session) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable or _is_other_range(response, have):
+            part.unlink()
+            raise requests.ConnectionError(f"no range from byte {have} on")
+        resumes = response.status_code == requests.codes.partial_content
+        progress.begin(f"downloading {file.name}", file.size, have if resumes else 0)
+        with part.open("ab" if resumes else "wb") as out:
+            for chunk in response.iter_content(CHUNK):
+                out.write(chunk)
+                progress.advance(len(chunk))
+                if file.size is not None and out.tell() > file.size:
+                    return  # of too much, no more is needed to know that it is wrong
+
+
+def _ask(file: RemoteFile, have: int, session: requests.Session) -> requests.Response:
+    try:
+        response = session.get(
+            file.url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=record.TIMEOUT
+        )
+        if response.status_code != requests.codes.requested_range_not_satisfiable:
+            response.raise_for_status()
+    except requests.RequestException as error:
+        raise InputError(f"{file.url}: cannot be downloaded ({reason(error)}); try again later: {RESUME}") from error
+    return response
+
+
+def _is_other_range(response: requests.Response, have: int) -> bool:
+    given = response.headers.get("Content-Range", "")
+    return response.status_code == requests.codes.partial_content and not given.startswith(f"bytes {have}-")
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0

@@ -1,0 +1,73 @@
+"""Checksums that are computed once: a file of known size and time of change is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from collab_asd.atomic import replacing
+from collab_asd.data.download.progress import Progress
+
+CHUNK = 1 << 20  # bytes
+
+
+class Checksums:
+    """MD5 of files, remembered in a small JSON file.
+
+    Parameters
+    ----------
+    memory : Path
+        The JSON file. What cannot be read in it is forgotten: then files are read once more.
+    progress : Progress
+    """
+
+    def __init__(self, memory: Path, progress: Progress) -> None:
+        self._memory = memory
+        self._progress = progress
+
+    def md5(self, path: Path) -> str:
+        """Return the MD5 (hex) of a file, reading it if it changed since the last time."""
+        known = self._load().get(_key(path))
+        state = _state(path)
+        if isinstance(known, dict) and {key: known.get(key) for key in state} == state:
+            return str(known.get("md5"))
+        found = self._read(path)
+        self._store(self._load() | {_key(path): state | {"md5": found}})
+        return found
+
+    def moved(self, old: Path, new: Path) -> None:
+        """Keep what is known of a file that was renamed."""
+        seen = self._load()
+        if _key(old) in seen:
+            self._store(seen | {_key(new): seen[_key(old)]})
+
+    def _read(self, path: Path) -> str:
+        self._progress.begin(f"verifying {path.name}", path.stat().st_size)
+        digest = hashlib.md5(usedforsecurity=False)  # what Zenodo publishes: against accidents, not against attackers
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                self._progress.advance(len(chunk))
+        return digest.hexdigest()
+
+    def _load(self) -> dict[str, object]:
+        try:
+            seen = json.loads(self._memory.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return seen if isinstance(seen, dict) else {}
+
+    def _store(self, seen: dict[str, object]) -> None:
+        kept = {path: known for path, known in seen.items() if Path(path).exists()}
+        with replacing(self._memory) as file:
+            file.write(json.dumps(kept, indent=2).encode())
+
+
+def _key(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _state(path: Path) -> dict[str, object]:
+    stat = path.stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}

@@ -1,0 +1,1 @@
+"""Tomorrow's recordings: scoring them with a saved detector, watching for drift, explaining an alarm."""

@@ -1,0 +1,76 @@
+"""Where in time and frequency a clip departs from normal, asked of the detector itself.
+
+Each patch of the clip's spectrogram is replaced by the same patch of the nearest normal clip, and the clip is scored
+again: how far the anomaly score falls is how much the patch had to do with it. It works for every encoder and detector,
+and tells what the detector heard, not what merely looks different.
+
+References
+----------
+M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (occlusion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.report.contents import Heat
+
+FFT, HOP = 1024, 256  # samples
+BANDS, TIMES = 10, 8
+
+
+def explain(score: Callable[[FloatArray], float], waveform: FloatArray, normal: FloatArray, rate: int) -> Heat:
+    """Map how much each patch of a clip adds to its anomaly score.
+
+    Parameters
+    ----------
+    score : callable
+        Anomaly score of a waveform ``[samples]``.
+    waveform : FloatArray
+        ``[samples]``: the clip.
+    normal : FloatArray
+        The normal clip that patches are taken from; repeated where it is shorter.
+    rate : int
+        Of both, Hz.
+
+    Returns
+    -------
+    Heat
+        10 frequency bands of equal width on the mel scale, 8 stretches of time.
+    """
+    edges_hz, edges_s = _mel_edges(rate / 2), np.linspace(0.0, len(waveform) / rate, TIMES + 1)
+    difference = _spectrum(np.resize(normal, len(waveform))) - _spectrum(waveform)
+    rows = np.rint(edges_hz / (rate / 2) * (difference.shape[0] - 1)).astype(int)
+    rows[-1] += 1  # the bin at half the sample rate
+    columns = np.rint(edges_s / edges_s[-1] * difference.shape[1]).astype(int)
+    whole = score(waveform)
+    values = np.empty((BANDS, TIMES))
+    for band, time in np.ndindex(values.shape):
+        patch = torch.zeros_like(difference)
+        area = slice(rows[band], rows[band + 1]), slice(columns[time], columns[time + 1])
+        patch[area] = difference[area]
+        values[band, time] = whole - score(waveform + _waveform(patch, len(waveform)))
+    return Heat(values, edges_hz, edges_s)
+
+
+def _mel_edges(highest: float) -> ScoreArray:
+    """Edges of the bands in Hz, equally spaced on O'Shaughnessy's mel scale."""
+    mels = np.linspace(0.0, np.log1p(highest / 700), BANDS + 1)
+    return 700 * np.expm1(mels)
+
+
+def _spectrum(waveform: FloatArray) -> Tensor:
+    return torch.stft(torch.from_numpy(np.array(waveform)), FFT, HOP, window=_window(), return_complex=True)
+
+
+def _waveform(spectrum: Tensor, samples: int) -> FloatArray:
+    return torch.istft(spectrum, FFT, HOP, window=_window(), length=samples).numpy()
+
+
+def _window() -> Tensor:
+    return torch.hann_window(FFT)

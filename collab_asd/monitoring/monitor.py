@@ -1,0 +1,141 @@
+"""A saved detector at work: recordings in, verdicts out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from collab_asd import encoders
+from collab_asd.config import RunConfig
+from collab_asd.data.audio import ClipError, at_rate, read_audio, signal_fault
+from collab_asd.detectors import storage
+from collab_asd.detectors.detector import Detector
+from collab_asd.detectors.storage import DetectorCard
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Encoder, FloatArray
+from collab_asd.threads import pin_threads
+
+SHORTEST_SECONDS = 1.0  # as in training
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a detector says of one recording.
+
+    Parameters
+    ----------
+    path : Path
+    anomaly_score : float
+        Higher is more anomalous.
+    threshold : float
+    nearest_normal : str
+        Name of the normal clip that it is most like.
+    """
+
+    path: Path
+    anomaly_score: float
+    threshold: float
+    nearest_normal: str
+
+    @property
+    def decision(self) -> int:
+        """1 if the score lies above the threshold, else 0."""
+        return int(self.anomaly_score > self.threshold)
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A machine's detector and the encoder that it needs.
+
+    Parameters
+    ----------
+    detector : Detector
+    card : DetectorCard
+    encoder : Encoder
+    """
+
+    detector: Detector
+    card: DetectorCard
+    encoder: Encoder
+
+    @classmethod
+    def open(
+        cls, folder: Path, weights: str = "", key_file: str = "", false_alarm_rate: float | None = None
+    ) -> Monitor:
+        """Load a detector and build its encoder.
+
+        Parameters
+        ----------
+        folder : Path
+            One machine's folder in ``detectors/`` of a result folder.
+        weights, key_file : str
+            Files of the encoder's weights or secret key, where it had any. They are not part of a detector.
+        false_alarm_rate : float, optional
+            Set the threshold for another rate, in (0, 1), than the run did.
+
+        Raises
+        ------
+        InputError
+            The detector cannot be used, or the encoder is another than the one that it was made with.
+        """
+        pin_threads(1)
+        detector, card = storage.load(folder)
+        encoder = encoders.build(_encoder_config(card, weights, key_file))
+        if encoder.spec.digest != card.encoder_digest:
+            raise InputError(
+                f"{folder}: was made with another {card.encoder} (digest {card.encoder_digest[:12]}) than this one "
+                f"({encoder.spec.digest[:12]}); give the weights or the key of that run with --weights or --key-file"
+            )
+        return cls(detector, _with_threshold(card, detector, false_alarm_rate), encoder)
+
+    def judge(self, path: Path) -> Verdict:
+        """Score one recording.
+
+        Raises
+        ------
+        ClipError
+            It cannot be decoded, is too short, silent or lacks the channel.
+        """
+        clip = self.detector.embed(self.encoder(self.waveform(path)))
+        nearest = self.card.normals[self.detector.nearest(clip)]
+        return Verdict(path, self.detector.score(clip), self.card.threshold, nearest)
+
+    def score(self, waveform: FloatArray) -> float:
+        """Anomaly score of a waveform ``[samples]`` at the encoder's rate."""
+        return self.detector.score(self.detector.embed(self.encoder(waveform)))
+
+    def waveform(self, path: Path) -> FloatArray:
+        """Read a recording ``[samples]`` at the encoder's rate.
+
+        Raises
+        ------
+        ClipError
+            As `judge`.
+        """
+        audio = read_audio(path, self.card.channel)
+        if fault := signal_fault(path, audio, SHORTEST_SECONDS):
+            raise fault
+        waveform = at_rate(audio, self.encoder.spec.sample_rate, path)
+        if self.encoder.frames(len(waveform)) < 1:
+            raise ClipError(path, f"too short for one frame of {self.card.encoder}", "record longer")
+        return waveform
+
+
+def _encoder_config(card: DetectorCard, weights: str, key_file: str) -> RunConfig:
+    return RunConfig(
+        encoder=card.encoder,
+        encoder_weights=weights or card.encoder_weights,
+        encoder_key_file=key_file,
+        seed=card.seed,
+    )
+
+
+def _with_threshold(card: DetectorCard, detector: Detector, false_alarm_rate: float | None) -> DetectorCard:
+    if false_alarm_rate is None:
+        return card
+    if not 0 < false_alarm_rate < 1:
+        raise InputError(f"--false-alarm-rate {false_alarm_rate}: must lie between 0 and 1")
+    from collab_asd.scorers.threshold import threshold  # here, because it takes a second to import
+
+    limit = threshold(detector.normal_scores, false_alarm_rate, card.thresholding)
+    return replace(card, threshold=limit, false_alarm_rate=false_alarm_rate)

@@ -1,0 +1,62 @@
+"""A clip to be looked at and listened to, beside the normal clip that it is most like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from collab_asd.errors import InputError
+from collab_asd.monitoring.explain import explain
+from collab_asd.monitoring.monitor import Monitor, Verdict
+from collab_asd.report.contents import ClipPortrait, Sound
+from collab_asd.report.spectrogram import side_by_side
+
+
+def portray(monitor: Monitor, verdict: Verdict, data_dir: Path, label: int | None = None) -> ClipPortrait:
+    """Load a clip and its nearest normal one, and explain the clip's score.
+
+    Parameters
+    ----------
+    monitor : Monitor
+    verdict : Verdict
+        Of the clip.
+    data_dir : Path
+        Folder (or table) of the recordings that the detector learnt from.
+    label : int or None
+        Of the clip, if somebody knows.
+
+    Raises
+    ------
+    InputError
+        A recording cannot be used; the normal one may have moved.
+    """
+    root = data_dir if data_dir.is_dir() else data_dir.parent
+    waveform, normal = monitor.waveform(verdict.path), monitor.waveform(root / verdict.nearest_normal)
+    rate = monitor.encoder.spec.sample_rate
+    return ClipPortrait(
+        clip=verdict.path.name,
+        machine=monitor.card.machine,
+        label=label,
+        score=verdict.anomaly_score,
+        threshold=verdict.threshold,
+        sound=Sound(waveform, rate),
+        normal_name=verdict.nearest_normal,
+        normal=Sound(normal, rate),
+        heat=explain(monitor.score, waveform, normal, rate),
+    )
+
+
+def draw(monitor: Monitor, verdict: Verdict, normals: Path | None, folder: Path) -> Path:
+    """Draw a clip with its heat map beside its nearest normal clip; return the PNG, named after the clip.
+
+    Raises
+    ------
+    InputError
+        The training recordings lie neither in `normals` nor where they lay when the detector was made.
+    """
+    data_dir = normals or Path(monitor.card.data_dir)
+    if not data_dir.exists():
+        raise InputError(f"{data_dir}: the training recordings are not there; say where with --normals")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{verdict.path.stem}.png"
+    side_by_side(portray(monitor, verdict, data_dir)).savefig(path, dpi=150)
+    return path

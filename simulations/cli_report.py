@@ -1,0 +1,24 @@
+"""``collab-asd report``: draw the page of finished runs again, or several runs on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simulations.logs import show_progress
+
+
+def report_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="RESULT_DIR…", help="Folders of finished runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the page. Default: the run's own; ./report for several runs.")
+    ] = None,
+    sounds: Annotated[bool, typer.Option(help="Let the page carry the recordings that it shows.")] = True,
+) -> None:
+    """Write report.html, its figures, and its tables as CSV and LaTeX."""
+    show_progress()
+    from simulations.reporting import report
+
+    typer.echo(f"report: {report(folders, out, sounds)}")

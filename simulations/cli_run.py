@@ -1,0 +1,112 @@
+"""``collab-asd run``: one run of one method.
+
+What takes long to import is imported where it is used, so that ``--help`` and bad input are answered at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from collab_asd.config import RunConfig, parse_assignment
+from collab_asd.errors import InputError
+from simulations import methods
+from simulations.logs import show_progress
+
+OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
+SYNTHETIC_CLIENTS = 4
+console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+def run_command(
+    data: Annotated[
+        str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
+    ] = "",
+    method: Annotated[str, typer.Option(help=f"One of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
+    encoder: Annotated[str, typer.Option(help="f_c: random-conv, logmel or yamnet.")] = RunConfig.encoder,
+    weights: Annotated[str, typer.Option(help="Weights of the encoder, instead of the download.")] = "",
+    engine: Annotated[str, typer.Option(help="inprocess, or ray: the same through `flwr run`.")] = "inprocess",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Result folder, new or empty. Default: results/TIME-…")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key; repeatable.")
+    ] = None,
+    supernodes: Annotated[
+        int, typer.Option(help="Number of synthetic machines, one per client; with --data it follows from the data.")
+    ] = SYNTHETIC_CLIENTS,
+    skip_bad: Annotated[bool, typer.Option(help="Leave out clips that cannot be used, and list them.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json in place of the table.")] = False,
+) -> None:
+    """Run one method on one set of recordings; print the per-machine table and write the result folder."""
+    named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
+    config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    if not verbose:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
+    config = _prepared(config, out, skip_bad)
+    folder = _on_engine(engine, config, supernodes, verbose, quiet)
+    _print_summary(folder) if as_json else _print_results(folder)
+
+
+def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
+    """Find out what is wrong before anything starts, and make all paths absolute."""
+    from collab_asd import encoders
+    from collab_asd.data.run_data import without_bad_clips
+    from simulations.results import default_name, require_unfinished
+
+    results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
+    require_unfinished(results)
+    method = methods.build(config)
+    encoders.build(config)
+    if skip_bad and config.data_dir:
+        listing, left_out = without_bad_clips(config, method.shares)
+        for line in left_out:
+            errors.print(f"left out: {line}", style="yellow")
+        config = replace(config, data_dir=str(listing))
+    data_dir = str(Path(config.data_dir).expanduser().absolute()) if config.data_dir else ""
+    return replace(config, results_dir=str(results), data_dir=data_dir)
+
+
+def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, quiet: bool) -> Path:
+    from simulations import engines
+
+    clients = engines.count_clients(config, supernodes)
+    if engine == "inprocess":
+        return engines.run_inprocess(config, clients)
+    if engine == "ray":
+        return engines.run_ray(config, clients, lambda line: None if quiet else _pass_on(line, verbose))
+    raise InputError(f"--engine {engine!r} does not exist: choose one of inprocess, ray")
+
+
+def _pass_on(line: str, verbose: bool) -> None:
+    """Show a line of ``flwr run``: ours, or all."""
+    if verbose or OUR_LINES.search(line):
+        errors.print(line)
+
+
+def _print_summary(folder: Path) -> None:
+    typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
+
+
+def _print_results(folder: Path) -> None:
+    from collab_asd.evaluation import Evaluation, MachineResult
+    from collab_asd.report.tables import machine_table
+
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
+    evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
+    console.print(machine_table(evaluation, title))
+    up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
+    console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
+    console.print(f"results: {folder}", soft_wrap=True)
+    if (folder / "report.html").exists():
+        console.print(f"report:  {folder / 'report.html'}", soft_wrap=True)

@@ -1,0 +1,150 @@
+"""``collab-asd score``: tomorrow's recordings, judged by a saved detector.
+
+What takes long to import is imported where it is used: the first verdict is to come within seconds.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from collab_asd.errors import InputError
+from simulations.cli_errors import BAD_INPUT
+from simulations.logs import show_progress
+
+if TYPE_CHECKING:
+    from collab_asd.monitoring.monitor import Monitor, Verdict
+
+COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal")
+notes = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+class Format(StrEnum):
+    """How verdicts are printed."""
+
+    text = "text"
+    csv = "csv"
+    json = "json"
+
+
+def score_command(
+    detector: Annotated[Path, typer.Argument(help="A machine's folder in the detectors/ of a result folder.")],
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of recordings.")],
+    output: Annotated[Format, typer.Option("--format", help="Text, CSV, or JSON (one object per line).")] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    watch: Annotated[bool, typer.Option(help="Go on with what comes into the folder, until Ctrl-C.")] = False,
+    explain: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of each alarm: when, at what pitch.")
+    ] = None,
+    false_alarm_rate: Annotated[float | None, typer.Option(help="Set the threshold for another rate.")] = None,
+    weights: Annotated[str, typer.Option(help="Weights of the encoder, if the run was given some.")] = "",
+    key_file: Annotated[str, typer.Option(help="Secret key of the encoder, if the run had one.")] = "",
+    normals: Annotated[Path | None, typer.Option(help="Where the training recordings lie now, for --explain.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notes, only verdicts and errors.")] = False,
+) -> None:
+    """Score new recordings with a saved detector; exit code 2 if any could not be scored."""
+    show_progress(logging.ERROR if quiet else logging.WARNING)
+    incoming = _incoming(paths, watch)
+    from collab_asd.monitoring.monitor import Monitor
+
+    monitor = Monitor.open(detector, weights, key_file, false_alarm_rate)
+    session = Session(monitor, _printer(Format.json if as_json else output), explain, normals)
+    try:
+        session.judge(incoming)
+    except KeyboardInterrupt:
+        notes.print("stopped")
+    if not quiet:
+        session.report_drift()
+    if session.refused:
+        raise typer.Exit(BAD_INPUT)
+
+
+@dataclass
+class Session:
+    """One call of ``score``."""
+
+    monitor: Monitor
+    show: Callable[[Verdict], None]
+    explain: Path | None
+    normals: Path | None
+    scores: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    def judge(self, recordings: Iterable[Path]) -> None:
+        """Print a verdict on each recording; one that does not fit is refused in words, and the others go on."""
+        for path in recordings:
+            try:
+                verdict = self.monitor.judge(path)
+            except InputError as error:
+                self.refused += 1
+                notes.print(f"refused: {error}", style="red")
+                continue
+            self.scores.append(verdict.anomaly_score)
+            self.show(verdict)
+            if self.explain is not None and verdict.decision:
+                self._draw(verdict, self.explain)
+
+    def report_drift(self) -> None:
+        """Say whether the recordings still look like the training normals."""
+        from collab_asd.monitoring import drift
+
+        found = drift.compare(self.monitor.detector.normal_scores, self.scores, self.monitor.card.threshold)
+        if found is not None:
+            notes.print(drift.describe(found), style="yellow" if found.found else "green")
+
+    def _draw(self, verdict: Verdict, folder: Path) -> None:
+        from collab_asd.monitoring.portrait import draw
+
+        notes.print(f"explained: {draw(self.monitor, verdict, self.normals, folder)}", style="cyan")
+
+
+def _incoming(paths: list[Path], watch: bool) -> Iterable[Path]:
+    from collab_asd.monitoring import watch as watching
+
+    if not watch:
+        return watching.recordings(paths)
+    if len(paths) != 1:
+        raise InputError("--watch takes one folder: start one command for each")
+    return watching.watch(paths[0])
+
+
+def _printer(output: Format) -> Callable[[Verdict], None]:
+    if output is Format.json:
+        return lambda verdict: _line(json.dumps(_row(verdict)))
+    if output is Format.csv:
+        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        return lambda verdict: _flushed(writer.writerow(_row(verdict)))
+    return lambda verdict: _line(_text(verdict))
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    fields = asdict(verdict)
+    return {"clip": str(fields.pop("path")), **fields, "decision": verdict.decision}
+
+
+def _text(verdict: Verdict) -> str:
+    word = "ANOMALY" if verdict.decision else "normal "
+    return (
+        f"{word}  score {verdict.anomaly_score:8.3f}  threshold {verdict.threshold:.3f}  {verdict.path}  "
+        f"(nearest normal: {verdict.nearest_normal})"
+    )
+
+
+def _line(text: str) -> None:
+    _flushed(sys.stdout.write(text + "\n"))
+
+
+def _flushed(_: int) -> None:
+    """Whoever reads the output of a watched folder must see each verdict at once."""
+    sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""From result folders to a report: who has the recordings adds sounds, pictures and explanations.
+
+The page itself is drawn by `collab_asd.report` from result files alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from collab_asd.config import RunConfig
+from collab_asd.detectors.points import MOST_NORMALS, ClipPoints
+from collab_asd.errors import InputError
+from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow
+from collab_asd.monitoring.monitor import Monitor
+from collab_asd.monitoring.portrait import portray
+from collab_asd.paths import machine_folder_name
+from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
+from collab_asd.report.page import write_report
+from collab_asd.report.reading import read_run
+
+log = logging.getLogger(__name__)
+SHOWN = 5
+KINDS: dict[str, ClipKind] = {str(NORMAL): "test normal", str(ANOMALY): "test anomaly", "": "test"}
+
+
+def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True) -> Path:
+    """Write the report of one run into its own folder, or of several into `out`; return the page.
+
+    Raises
+    ------
+    InputError
+        A folder holds no finished run, or the runs do not belong on one page.
+    """
+    runs = [read_run(folder) for folder in folders]
+    if len(runs) > 1:
+        return write_report(out or Path("report"), runs)
+    (run,) = runs
+    mistakes, alarms, note = _portraits(run)
+    return write_report(
+        out or run.path, runs, embeddings=_embeddings(run), mistakes=mistakes, alarms=alarms, note=note, sounds=sounds
+    )
+
+
+def _embeddings(run: Run) -> list[Embeddings]:
+    """Read where each machine's clips lie before and after f_s; what a client did not keep is left out."""
+    held = defaultdict(list)
+    for row in run.manifest:
+        held[row.machine_type, row.machine_id].append(row)
+    found = []
+    for (machine_type, machine_id), rows in sorted(held.items()):
+        path = run.path / "embeddings" / f"{machine_folder_name(machine_type, machine_id)}.safetensors"
+        if path.exists():
+            points = ClipPoints.load(path)
+            labels = [KINDS[row.label] for row in rows if row.split == "test"]
+            normals: list[ClipKind] = ["normal"] * min(MOST_NORMALS, len(rows) - len(labels))
+            before = np.concatenate([points.normal_before, points.test_before])
+            after = None
+            if points.normal_after is not None and points.test_after is not None:
+                after = np.concatenate([points.normal_after, points.test_after])
+            found.append(Embeddings(f"{machine_type}/{machine_id}", machine_type, normals + labels, before, after))
+    return found
+
+
+def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
+    """Portray the worst mistakes and the loudest alarms; or say why there are none."""
+    try:
+        artist = _Artist(run)
+        return [artist(row) for row in _mistakes(run)], [artist(row) for row in _alarms(run)], ""
+    except InputError as error:
+        log.warning("no clips in the report: %s", error)
+        return [], [], f"No clips are shown: {error}"
+
+
+class _Artist:
+    """Portrays clips of a run, by the detectors that it kept."""
+
+    def __init__(self, run: Run) -> None:
+        self._folder = run.path / "detectors"
+        config = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
+        self._config = RunConfig.from_mapping(config)
+        if not self._folder.is_dir():
+            raise InputError("this run kept no detectors (under Algorithm 2, f_s stays with the server).")
+        self._monitor = lru_cache(maxsize=4)(self._open)
+
+    def __call__(self, row: ScoreRow) -> ClipPortrait:
+        monitor = self._monitor(machine_folder_name(row.machine_type, row.machine_id))
+        data_dir = Path(monitor.card.data_dir)
+        root = data_dir if data_dir.is_dir() else data_dir.parent
+        return portray(monitor, monitor.judge(root / row.clip), data_dir, row.label)
+
+    def _open(self, machine: str) -> Monitor:
+        return Monitor.open(self._folder / machine, self._config.encoder_weights, self._config.encoder_key_file)
+
+
+def _mistakes(run: Run) -> list[ScoreRow]:
+    wrong = [row for row in run.table.rows if row.label is not None and row.decision != row.label]
+    return _farthest(run, wrong)
+
+
+def _alarms(run: Run) -> list[ScoreRow]:
+    return _farthest(run, [row for row in run.table.rows if row.decision])
+
+
+def _farthest(run: Run, rows: Sequence[ScoreRow]) -> list[ScoreRow]:
+    """Return those farthest from their thresholds, in units of the spread of their machine's scores."""
+    scores = defaultdict(list)
+    for row in run.table.rows:
+        scores[row.machine_type, row.machine_id].append(row.anomaly_score)
+    spread = {machine: max(float(np.std(values)), 1e-12) for machine, values in scores.items()}
+
+    def margin(row: ScoreRow) -> float:
+        return abs(row.anomaly_score - row.threshold) / spread[row.machine_type, row.machine_id]
+
+    return sorted(rows, key=margin, reverse=True)[:SHOWN]

@@ -1,0 +1,62 @@
+import json
+import os
+
+import pytest
+
+from collab_asd.data.download.progress import Silent
+from collab_asd.data.download.verified import Checksums
+
+MD5_OF_ABC = "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, appendix A.5
+
+
+class Reads(Silent):
+    def __init__(self):
+        self.steps = []
+
+    def begin(self, step, total, done=0):
+        self.steps.append(step)
+
+
+@pytest.fixture
+def reads():
+    return Reads()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"abc")
+    return path
+
+
+def test_read_once_by_any_process(file, reads):
+    for _ in range(2):
+        assert Checksums(file.with_name("verified.json"), reads).md5(file) == MD5_OF_ABC
+    assert reads.steps == ["verifying a.zip"]
+
+
+def test_not_read_after_a_rename(file, reads):
+    checksums = Checksums(file.with_name("verified.json"), reads)
+    checksums.md5(file)
+    new = file.rename(file.with_name("b.zip"))
+    checksums.moved(file, new)
+    assert checksums.md5(new) == MD5_OF_ABC
+    assert reads.steps == ["verifying a.zip"]
+
+
+@pytest.mark.parametrize("content", [b"abcd", b"abd"])
+def test_read_again_when_it_changed(file, reads, content):
+    checksums = Checksums(file.with_name("verified.json"), reads)
+    checksums.md5(file)
+    file.write_bytes(content)
+    os.utime(file, ns=(0, 0))
+    assert checksums.md5(file) != MD5_OF_ABC
+    assert len(reads.steps) == 2
+
+
+@pytest.mark.parametrize("memory", ["{", "[]", '{"a.zip": 5}'])
+def test_memory_that_makes_no_sense_is_forgotten(file, reads, memory):
+    path = file.with_name("verified.json")
+    path.write_text(memory)
+    assert Checksums(path, reads).md5(file) == MD5_OF_ABC
+    assert list(json.loads(path.read_text())) == [str(file)]
