@@ -24,7 +24,7 @@ from collab_asd.federation.grid import SupervisedGrid, meet_clients
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.id_classifier.training import PRESETS
 from collab_asd.paths import cache_dir
-from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers import DetectorSettings
 from collab_asd.threads import pin_threads
 from simulations import client_app, methods
 from simulations.engines import count_clients
@@ -37,7 +37,7 @@ def plain_loop(config: RunConfig) -> list[float]:
     clients = [ClientData(p, encoder, cache, folder, config.calibration) for p in load_partitions(config, 0)]
     machines = [client.machine_frames(machine) for client in clients for machine in client.machines()]
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
-    results = algorithm_1(machines, PRESETS[config.preset], stacking, ScorerSettings.of(config), config.seed)
+    results = algorithm_1(machines, PRESETS[config.preset], stacking, DetectorSettings.of(config), config.seed)
     return [float(score) for result in results for score in result.test]
 
 

@@ -41,7 +41,8 @@ class RunConfig:
     preset: Preset = "fast"
     epochs: int = 0
     scorer: str = "fusion"
-    space_scorer: str = "knn"
+    shared_scorer: str = "knn"
+    local_scorer: str = "mahalanobis"
     metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
     threshold: Thresholding = "gamma"

@@ -22,5 +22,8 @@ def results_dir(configured: str, run_id: int) -> Path:
 
 
 def machine_folder_name(machine_type: str, machine_id: str) -> str:
-    """Name of a file or folder of one machine: ``"ToyCar_id_01"``, with what a path cannot hold as ``%XX``."""
-    return quote(f"{machine_type}_id_{machine_id}", safe=" ")
+    """Name of a file or folder of one machine: ``"ToyCar_id_01"``, with what a path cannot hold as ``%XX``.
+
+    An underscore of the ID is escaped as well: the last one then ends the type, and no two machines share a name.
+    """
+    return f"{quote(machine_type, safe=' ')}_id_{quote(machine_id, safe=' ').replace('_', '%5F')}"

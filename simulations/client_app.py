@@ -12,7 +12,8 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from baselines.local import knn
+from baselines.local import scoring as local
+from baselines.local.strategy import SCORER_OF
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
@@ -26,7 +27,7 @@ HANDLER_RAISED = 2
 
 SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineScores]]] = {
     "embedding-sharing": embedding_sharing.score,
-    "local-knn": lambda client, config, _: knn.score(client, config),
+    **dict.fromkeys(SCORER_OF, lambda client, config, _: local.score(client, config)),
 }
 
 

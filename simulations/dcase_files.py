@@ -1,6 +1,6 @@
 """A run's scores as the files that the DCASE challenge takes.
 
-One ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per test clip and no
+One ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per test clip, no
 header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years.
 """
 

@@ -33,14 +33,14 @@ class Method(Protocol):
 def _embedding_sharing(config: RunConfig) -> Method:
     from collab_asd.embedding_sharing.strategy import EmbeddingSharing
     from collab_asd.id_classifier.training import PRESETS
-    from collab_asd.scorers import ScorerSettings
+    from collab_asd.scorers import DetectorSettings
 
     preset = PRESETS[config.preset]
     training = replace(preset, epochs=config.epochs or preset.epochs)
-    return EmbeddingSharing(training, ScorerSettings.of(config), config.inference, config.seed, config.device)
+    return EmbeddingSharing(training, DetectorSettings.of(config), config.inference, config.seed, config.device)
 
 
-def _local_knn(config: RunConfig) -> Method:
+def _local(config: RunConfig) -> Method:
     from baselines.local.strategy import LocalOnly
 
     return LocalOnly()
@@ -48,7 +48,8 @@ def _local_knn(config: RunConfig) -> Method:
 
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
-    "local-knn": _local_knn,
+    "local-knn": _local,
+    "local-mahalanobis": _local,
 }
 
 

@@ -26,7 +26,7 @@ from collab_asd.report.page import write_report
 from collab_asd.report.reading import read_run
 
 log = logging.getLogger(__name__)
-SHOWN = 5
+SHOWN, MISSED_SHOWN = 5, 3
 KINDS: dict[str, ClipKind] = {str(NORMAL): "test normal", str(ANOMALY): "test anomaly", "": "test"}
 
 
@@ -93,15 +93,18 @@ class _Artist:
         monitor = self._monitor(machine_folder_name(row.machine_type, row.machine_id))
         data_dir = Path(monitor.card.data_dir)
         root = data_dir if data_dir.is_dir() else data_dir.parent
-        return portray(monitor, monitor.judge(root / row.clip), data_dir, row.label)
+        return portray(monitor, monitor.judge(root / row.clip), data_dir, name=row.clip, label=row.label)
 
     def _open(self, machine: str) -> Monitor:
         return Monitor.open(self._folder / machine, self._config.encoder_weights, self._config.encoder_key_file)
 
 
 def _mistakes(run: Run) -> list[ScoreRow]:
-    wrong = [row for row in run.table.rows if row.label is not None and row.decision != row.label]
-    return _farthest(run, wrong)
+    """Worst missed faults, then worst false alarms; of five, three are missed faults where there are so many."""
+    missed = _farthest(run, [row for row in run.table.rows if row.label == ANOMALY and not row.decision])
+    false_alarms = _farthest(run, [row for row in run.table.rows if row.label == NORMAL and row.decision])
+    few = max(SHOWN - len(false_alarms), MISSED_SHOWN)
+    return missed[:few] + false_alarms[: SHOWN - len(missed[:few])]
 
 
 def _alarms(run: Run) -> list[ScoreRow]:
@@ -109,7 +112,7 @@ def _alarms(run: Run) -> list[ScoreRow]:
 
 
 def _farthest(run: Run, rows: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Return those farthest from their thresholds, in units of the spread of their machine's scores."""
+    """Return the five farthest from their thresholds, in units of the spread of their machine's scores."""
     scores = defaultdict(list)
     for row in run.table.rows:
         scores[row.machine_type, row.machine_id].append(row.anomaly_score)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from baselines.local.strategy import SCORER_OF
+from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ScoreTable
+from collab_asd.report.reading import SUMMARY_VERSION
 from simulations.dcase_files import write_dcase
 
 WHERE_ONLY = {"results-dir", "cache-dir"}
@@ -100,8 +102,8 @@ def require_unfinished(path: Path) -> None:
 
 
 def scorer_name(config: RunConfig) -> str:
-    """Return the scorer that a method really uses: local k-NN has no shared space to fuse with."""
-    return "knn" if config.method == "local-knn" else config.scorer
+    """Return the scorer that a method really uses: local ones have no shared space to fuse with."""
+    return SCORER_OF.get(config.method, config.scorer)
 
 
 def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         for name in ("auc", "pauc")
     }
     return {
+        "version": SUMMARY_VERSION,
         "method": config.method,
         "encoder": config.encoder,
         "scorer": scorer_name(config),
@@ -128,7 +131,5 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write beside, then rename: the file is whole or not there."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    with replacing(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -92,7 +92,8 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
 
 def _draw_report(folder: Path) -> None:
     """Let another process draw the report: it explains clips, for which it needs the encoder that no server has."""
-    subprocess.run([sys.executable, "-m", "simulations.cli", "report", str(folder)], check=False)
+    # Not where the app was unpacked: the page's templates do not travel with the app, the installed package has them.
+    subprocess.run([sys.executable, "-m", "simulations.cli", "report", str(folder)], check=False, cwd=folder)
 
 
 def join(scores: Sequence[ClientScores], partitions: Sequence[Partition], data_dir: Path) -> ScoreTable:

@@ -13,6 +13,10 @@ from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import Stopwatch
 
 
+SCORER_OF = {"local-knn": "knn", "local-mahalanobis": "mahalanobis"}
+"""Methods of which this is the server's side, and how their clients score."""
+
+
 class LocalOnly(ScoreGathering, Strategy):
     """Each client fits and scores alone."""
 

@@ -102,7 +102,7 @@ def load(folder: Path) -> tuple[Detector, DetectorCard]:
         It is not there, was made by another version, or is damaged.
     """
     content, arrays = _read_card(folder), _read_arrays(folder)
-    if hashlib.sha256(arrays).hexdigest() != content["arrays_sha256"]:
+    if hashlib.sha256(arrays).hexdigest() != content.get("arrays_sha256"):
         raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
     try:
         by_name = load_arrays(arrays)
@@ -152,7 +152,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
         version = content["format"]
     except OSError as error:
         raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {_WHERE}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a detector's description, or damaged; copy it again") from error
     if version != FORMAT:
         raise InputError(

@@ -30,7 +30,7 @@ from collab_asd.detectors.space import Space
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.training import TrainingSettings, train
 from collab_asd.interfaces import MachineFrames, SpaceScores
-from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers import DetectorSettings, ScorerSettings
 from collab_asd.seeding import derive
 
 
@@ -38,7 +38,7 @@ def algorithm_1(
     machines: Sequence[MachineFrames],
     training: TrainingSettings,
     stacking: tuple[int, int],
-    scorer: ScorerSettings,
+    scorer: DetectorSettings,
     seed: int,
 ) -> list[SpaceScores]:
     """Run Algorithm 1 as one plain loop; Algorithm 2 differs only in who does lines 7 to 14.
@@ -94,10 +94,10 @@ def train_id_classifiers(
     return classifiers
 
 
-def fit_detector(classifier: IdClassifier, machine: MachineFrames, scorer: ScorerSettings) -> Detector:
+def fit_detector(classifier: IdClassifier, machine: MachineFrames, scorer: DetectorSettings) -> Detector:
     """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own space of f_c."""
-    shared = Space.fit(machine, scorer, classifier)
-    return Detector((shared, Space.fit(machine, scorer)) if scorer.fused else (shared,))
+    shared = Space.fit(machine, scorer.shared, classifier)
+    return Detector((shared,) if scorer.local is None else (shared, Space.fit(machine, scorer.local)))
 
 
 def fit_local_detector(machine: MachineFrames, scorer: ScorerSettings) -> Detector:

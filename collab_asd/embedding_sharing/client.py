@@ -17,7 +17,7 @@ from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays
 from collab_asd.interfaces import Part, SpaceScores
 from collab_asd.progress import step
-from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers import DetectorSettings
 from collab_asd.scorers.fusion import fuse
 
 MEGABYTE = 1_000_000
@@ -55,20 +55,20 @@ def embeddings(client: ClientData, request: ConfigRecord) -> RecordDict:
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
-    scorer = ScorerSettings.of(config)
+    scorer = DetectorSettings.of(config)
     return [_score_machine(client, machine, scorer, content) for machine in client.machines()]
 
 
 def _score_machine(
-    client: ClientData, machine: LocalMachine, scorer: ScorerSettings, content: RecordDict
+    client: ClientData, machine: LocalMachine, scorer: DetectorSettings, content: RecordDict
 ) -> MachineScores:
     frames = client.machine_frames(machine)
     if f"f_s/{machine.group}" in content.array_records:
         detector = fit_detector(_classifier(machine.group, content), frames, scorer)
         return score_with(detector, frames, normal=machine.normal, test=machine.test)
     scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
-    if scorer.fused:
-        local = Space.fit(frames, scorer)
+    if scorer.local is not None:
+        local = Space.fit(frames, scorer.local)
         scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=ClipPoints.of(frames))
 

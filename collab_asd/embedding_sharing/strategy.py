@@ -30,7 +30,7 @@ from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.id_classifier.model import IdClassifier, to_arrays
 from collab_asd.id_classifier.training import TrainingSettings
 from collab_asd.interfaces import Part
-from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers import DetectorSettings
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     ----------
     training : TrainingSettings
         How f_s is trained; how frames are stacked comes from the clients.
-    scorer : ScorerSettings
+    scorer : DetectorSettings
         f_a, which the server needs under Algorithm 2 only.
     inference : {"client", "server"}
     seed : int
@@ -73,7 +73,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     def __init__(
         self,
         training: TrainingSettings,
-        scorer: ScorerSettings,
+        scorer: DetectorSettings,
         inference: Inference = "client",
         seed: int = 0,
         device: str = "cpu",
@@ -173,7 +173,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         content = RecordDict()
         for machine in self._store.machines(client):
             group = machine.frames.group
-            shared = Space.fit(machine.frames, self.scorer, self._classifiers[group])
+            shared = Space.fit(machine.frames, self.scorer.shared, self._classifiers[group])
             content[f"shared/{group}/{machine.frames.machine_class}"] = _shared_record(machine, shared)
         return content
 

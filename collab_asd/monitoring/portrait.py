@@ -11,7 +11,9 @@ from collab_asd.report.contents import ClipPortrait, Sound
 from collab_asd.report.spectrogram import side_by_side
 
 
-def portray(monitor: Monitor, verdict: Verdict, data_dir: Path, label: int | None = None) -> ClipPortrait:
+def portray(
+    monitor: Monitor, verdict: Verdict, data_dir: Path, *, name: str = "", label: int | None = None
+) -> ClipPortrait:
     """Load a clip and its nearest normal one, and explain the clip's score.
 
     Parameters
@@ -21,6 +23,8 @@ def portray(monitor: Monitor, verdict: Verdict, data_dir: Path, label: int | Non
         Of the clip.
     data_dir : Path
         Folder (or table) of the recordings that the detector learnt from.
+    name : str
+        What to call the clip; by default its file name.
     label : int or None
         Of the clip, if somebody knows.
 
@@ -33,7 +37,7 @@ def portray(monitor: Monitor, verdict: Verdict, data_dir: Path, label: int | Non
     waveform, normal = monitor.waveform(verdict.path), monitor.waveform(root / verdict.nearest_normal)
     rate = monitor.encoder.spec.sample_rate
     return ClipPortrait(
-        clip=verdict.path.name,
+        clip=name or verdict.path.name,
         machine=monitor.card.machine,
         label=label,
         score=verdict.anomaly_score,

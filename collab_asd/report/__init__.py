@@ -1,1 +1,1 @@
-"""Tables and figures of finished runs."""
+"""Tables, figures and the page of finished runs."""

@@ -1,38 +1,72 @@
-"""Figures, drawn without a display."""
+"""AUC bars, ROC curves and score histograms: what a run found out, drawn without a display."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import roc_curve
 
 from collab_asd.evaluation import Evaluation, MachineResult
+from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray
+from collab_asd.report.machine_clips import MachineClips
+from collab_asd.report.theme import LIGHT, SERIES, chart, drawing, save_png
 
-BLUE, GREY = "#2a6f97", "#6c757d"
+BINS = 30
+KINDS: dict[int | None, tuple[str, str]] = {
+    None: ("not labelled", LIGHT["soft"]),
+    NORMAL: ("normal", LIGHT["normal"]),
+    ANOMALY: ("faulty", LIGHT["anomaly"]),
+}
 
 
 def plot_auc_bars(evaluation: Evaluation, title: str, path: Path) -> None:
-    """Draw the AUC of each machine as a bar with its 95 % bootstrap interval, and their mean as a line.
+    """Write a PNG of the AUC of each machine as a bar with its 95 % bootstrap interval, and their mean as a line."""
+    with drawing():
+        figure = auc_bars({"": evaluation})
+        figure.axes[0].set_title(title, loc="left", pad=24)
+        save_png(figure, path)
 
-    Machines without labelled anomalies have no AUC and are left out.
+
+def auc_bars(evaluations: dict[str, Evaluation]) -> Figure:
+    """Draw a bar per machine and run; machines without labelled anomalies have no AUC and are left out.
+
+    Parameters
+    ----------
+    evaluations : dict
+        By the name of the run, on the same machines; the name of a single run is not shown.
     """
-    machines = [m for m in evaluation.machines if m.auc is not None]
-    figure = Figure(figsize=(max(5.0, 0.7 * len(machines) + 2), 4), layout="constrained")
-    axes = figure.subplots()
-    for i, machine in enumerate(machines):
-        axes.bar(i, machine.auc or 0.0, color=BLUE, width=0.7)
-        axes.errorbar(i, machine.auc or 0.0, yerr=_error(machine), color="black", capsize=4, linewidth=1)
-        axes.annotate(f"{machine.auc:.2f}", (i, 0.03), ha="center", color="white")
-    axes.axhline(0.5, color=GREY, linewidth=1, linestyle=":", label="chance")
-    if (mean := evaluation.total("auc")) is not None:
-        axes.axhline(mean, color=BLUE, linewidth=1, linestyle="--", label=f"mean {mean:.3f}")
-    axes.set_xticks(range(len(machines)), [m.machine for m in machines], rotation=30, ha="right")
-    axes.set(ylim=(0, 1), ylabel="AUC")
-    axes.set_title(title, pad=28, loc="left")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    machines = [m.machine for m in next(iter(evaluations.values())).machines if m.auc is not None]
+    thickness = 0.8 / len(evaluations)
+    figure, axes = chart(4.7, 1.0 + len(machines) * (0.12 + 0.19 * len(evaluations)))
+    for i, (run, evaluation) in enumerate(evaluations.items()):
+        results = [m for m in evaluation.machines if m.auc is not None]
+        offset = (i + 0.5) * thickness - 0.4
+        _draw_bars(axes, results, offset, thickness, SERIES[i % len(SERIES)])
+        if (mean := evaluation.total("auc")) is not None:
+            label = f"{run}: mean {mean:.2f}" if run else f"mean {mean:.2f}"
+            axes.axvline(mean, color=SERIES[i % len(SERIES)], linewidth=1, linestyle="--", label=label)
+    axes.axvline(0.5, color=LIGHT["soft"], linewidth=1, linestyle=":", label="guessing")
+    axes.set_yticks(range(len(machines)), machines)
+    axes.set(xlim=(0, 1), ylim=(max(len(machines), 1) - 0.4, -0.6), xlabel="AUC, with 95 % interval")
+    columns = 1 if len(evaluations) > 1 else 2
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, handlelength=1.6)
+    return figure
+
+
+def _draw_bars(axes: Axes, results: Sequence[MachineResult], offset: float, thickness: float, colour: str) -> None:
+    for row, result in enumerate(results):
+        y, auc = row + offset, result.auc or 0.0
+        axes.barh(y, auc, height=0.92 * thickness, color=colour)
+        axes.errorbar(auc, y, xerr=_error(result), color=LIGHT["ink"], capsize=2.5, linewidth=1)
+        inside = auc > 0.15
+        colour_of_text = LIGHT["paper"] if inside else LIGHT["ink"]
+        x = 0.015 if inside else (result.auc_interval or (0.0, auc))[1] + 0.015
+        axes.annotate(f"{auc:.2f}", (x, y), va="center_baseline", color=colour_of_text, fontsize=8)
 
 
 def _error(machine: MachineResult) -> list[list[float]] | None:
@@ -40,3 +74,48 @@ def _error(machine: MachineResult) -> list[list[float]] | None:
         return None
     low, high = machine.auc_interval
     return [[max(machine.auc - low, 0.0)], [max(high - machine.auc, 0.0)]]
+
+
+def roc(machine: MachineClips) -> Figure:
+    """Draw faults found against false alarms for every possible threshold, and the point of the one in use."""
+    normal, anomaly = machine.scores(NORMAL), machine.scores(ANOMALY)
+    labels = np.repeat([NORMAL, ANOMALY], [len(normal), len(anomaly)])
+    false_alarms, found, _ = roc_curve(labels, np.concatenate([normal, anomaly]))
+    figure, axes = chart(2.3, 2.3)
+    axes.plot([0, 1], [0, 1], color=LIGHT["soft"], linewidth=1, linestyle=":")
+    axes.plot(false_alarms, found, color=LIGHT["normal"], linewidth=1.8)
+    point = np.array([machine.result.false_alarm_rate, machine.result.recall], dtype=float)
+    axes.plot(point[:1], point[1:], "o", color=LIGHT["anomaly"], markersize=6, clip_on=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false alarms", ylabel="faults found", aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    axes.set_title(machine.name, loc="left")
+    return figure
+
+
+def score_histogram(machine: MachineClips) -> Figure:
+    """Draw how many clips of each kind got which score, and the threshold as a dashed line.
+
+    The outermost 1 % of the scores are counted in the outermost bars: one extreme clip would squeeze all others.
+    """
+    scores = {kind: machine.scores(kind) for kind in KINDS if machine.count(kind)}
+    edges = _bin_edges(np.concatenate(list(scores.values())), machine.thresholds)
+    figure, axes = chart(3.3, 2.1)
+    for kind, of_kind in scores.items():
+        name, colour = KINDS[kind]
+        inside = of_kind.clip(edges[0], edges[-1])
+        axes.hist(inside, edges, color=colour, alpha=0.35)
+        axes.hist(inside, edges, color=colour, histtype="step", linewidth=1.3, label=name)
+    for limit in machine.thresholds:
+        axes.axvline(limit, color=LIGHT["ink"], linewidth=1.3, linestyle="--")
+    axes.set(xlabel="anomaly score", ylabel="recordings")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_title(machine.name, loc="left")
+    return figure
+
+
+def _bin_edges(scores: ScoreArray, thresholds: Sequence[float]) -> list[float]:
+    low, high = np.quantile(scores, [0.01, 0.99])
+    low, high = min(low, *thresholds), max(high, *thresholds)
+    edges: list[float] = np.linspace(low, high if high > low else low + 1, BINS + 1).tolist()
+    return edges

@@ -47,39 +47,50 @@ FUSION = "fusion"
 
 @dataclass(frozen=True)
 class ScorerSettings:
-    """How the clips of one machine are scored.
+    """How the clips of one machine are scored in one embedding space.
 
     Parameters
     ----------
     name : str
-        A name of `SCORERS`: scored in the shared space alone; or ``"fusion"``: shared plus local space.
-    space : str
-        The scorer that ``"fusion"`` uses in each of its two spaces.
+        A name of `SCORERS`.
     metric : {"euclidean", "cosine"}
     pooling : {"mean-embedding", "mean", "max", "top-k"}
         How the windows of a clip become its score.
     """
 
-    name: str = FUSION
-    space: str = "knn"
+    name: str = "knn"
     metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
 
     def __post_init__(self) -> None:
-        """Check the names."""
-        check_choice("scorer", self.name, [FUSION, *SCORERS])
-        check_choice("space-scorer", self.space, SCORERS)
+        """Check the name."""
+        check_choice("scorer", self.name, SCORERS)
+
+    def make(self) -> AnomalyScorer:
+        """Build an unfitted scorer."""
+        return SCORERS[self.name](self.metric)
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """How the clips of one machine are scored.
+
+    Parameters
+    ----------
+    shared : ScorerSettings
+        In the space of f_s, which all clients share.
+    local : ScorerSettings or None
+        In the client's own space of f_c; None to leave that out.
+    """
+
+    shared: ScorerSettings
+    local: ScorerSettings | None
 
     @classmethod
     def of(cls, config: RunConfig) -> Self:
-        """Read the settings out of a run's configuration."""
-        return cls(config.scorer, config.space_scorer, config.metric, config.pooling)
-
-    @property
-    def fused(self) -> bool:
-        """Whether the client adds the score of its own f_c space."""
-        return self.name == FUSION
-
-    def make(self) -> AnomalyScorer:
-        """Build an unfitted scorer for one space."""
-        return SCORERS[self.space if self.fused else self.name](self.metric)
+        """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both spaces, all else f_s alone."""
+        check_choice("scorer =", config.scorer, [FUSION, *SCORERS])
+        if config.scorer != FUSION:
+            return cls(ScorerSettings(config.scorer, config.metric, config.pooling), None)
+        shared = ScorerSettings(config.shared_scorer, config.metric, config.pooling)
+        return cls(shared, ScorerSettings(config.local_scorer, config.metric, config.pooling))

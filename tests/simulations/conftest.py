@@ -1,8 +1,13 @@
 """Small synthetic machines that whole runs are tested on."""
 
+import logging
+
 import numpy as np
 import pytest
 import soundfile
+
+from collab_asd import progress
+from simulations.logs import ROOMS
 
 RATE = 16000
 
@@ -35,3 +40,18 @@ def machines(tmp_path_factory):
 def cache(tmp_path_factory):
     """One cache for all runs of a test session."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def fresh_process(monkeypatch):
+    """As if nobody had called `show_progress` in this process, and as if nobody had afterwards."""
+    monkeypatch.setattr(progress, "_display", progress.LogLines())
+    loggers = [logging.getLogger(room) for room in ROOMS]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)

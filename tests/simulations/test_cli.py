@@ -7,7 +7,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from simulations.cli import OUR_LINES, app
+from simulations.cli import app
+from simulations.cli_run import OUR_LINES
 
 
 def call(*arguments):

@@ -17,7 +17,7 @@ from collab_asd.errors import InputError
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.id_classifier.training import PRESETS
-from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
 from simulations.engines import run_inprocess
 
@@ -96,7 +96,7 @@ def test_flower_run_equals_the_plain_loop(config, machines, tmp_path):
     held = [(c, c.machines()[0]) for c in clients]
     training = PRESETS["fast"].__class__(**(vars(PRESETS["fast"]) | {"epochs": 1}))
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
-    plain = algorithm_1([c.machine_frames(m) for c, m in held], training, stacking, ScorerSettings(), seed=0)
+    plain = algorithm_1([c.machine_frames(m) for c, m in held], training, stacking, DetectorSettings.of(config), seed=0)
     expected = {
         str(client.partition.clips[i].path): score
         for (client, machine), result in zip(held, plain, strict=True)

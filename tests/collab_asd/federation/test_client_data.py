@@ -30,8 +30,7 @@ def test_node_config_gives_what_is_the_clients_own_and_nothing_else():
 
 def held(count, share):
     clips = tuple(clip("00", "train") for _ in range(count))
-    client = ClientData(Partition(0, clips, groups=(0,) * count, classes=(0,) * count), None, None, Path(), share)
-    return client
+    return ClientData(Partition(0, clips, groups=(0,) * count, classes=(0,) * count), None, None, Path(), share)
 
 
 def test_a_fifth_of_the_normal_clips_is_kept_from_f_s():

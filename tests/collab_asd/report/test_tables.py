@@ -2,9 +2,12 @@ import io
 
 from rich.console import Console
 
+from collab_asd.config import RunConfig
 from collab_asd.evaluation import Evaluation, MachineResult
 from collab_asd.report.plots import plot_auc_bars
-from collab_asd.report.tables import machine_table
+from collab_asd.report.reading import read_run
+from collab_asd.report.sheet import Sheet
+from collab_asd.report.tables import configuration, decisions, machine_table, traffic
 
 GOOD = MachineResult("ToyConveyor", "00", 0.9, 0.8, (0.85, 0.95), 0.1, 0.7, 0.75, 1.0)
 UNLABELLED = MachineResult("ToyConveyor", "01", None, None, None, 0.2, None, None, None)
@@ -22,6 +25,51 @@ def test_table_fits_a_narrow_terminal_whole():
     assert good[1:] == ["0.900", "0.850–0.950", "0.800", "1.000", "0.100", "0.700", "0.750"]
     assert unlabelled[1:] == ["–", "–", "–", "–", "0.200", "–", "–"]
     assert (mean[1], mean[5]) == ("0.900", "0.150")
+
+
+def test_decisions_are_counted_per_machine(make_folder):
+    sheet = decisions(read_run(make_folder()))
+    assert sheet.headings == (
+        *("machine", "normal", "false alarms", "FAR"),
+        *("faulty", "missed", "recall", "F1", "threshold"),
+    )
+    # F1 = 2 * 3 found / (4 faulty + 3 found + 1 false alarm)
+    assert sheet.rows[0] == ("fan/00", "4", "1", "0.250", "4", "1", "0.750", "0.750", "2.5")
+    assert sheet.rows[-1] == ("all / mean", "8", "2", "0.250", "8", "2", "0.750", "0.750", "–")
+
+
+def test_without_labels_there_are_only_alarms(make_folder):
+    sheet = decisions(read_run(make_folder(labels=("", ""))))
+    assert sheet.headings == ("machine", "not labelled", "alarms", "threshold")
+    assert sheet.rows[0] == ("fan/00", "8", "4", "2.5")
+
+
+def test_files_of_a_table(make_folder, tmp_path):
+    folder = make_folder(machines=(("fan_&_co", "50%"),), encoder_note="")
+    traffic(read_run(folder), "run1_").write(tmp_path / "new")
+    assert (tmp_path / "new" / "run1_traffic.csv").read_text() == (
+        "client,machines,MB sent,MB received\n0,fan_&_co/50%,2.50,2.50\nall,,2.50,2.50\n"
+    )
+    assert (tmp_path / "new" / "run1_traffic.tex").read_text() == (
+        "\\begin{tabular}{llrr}\n\\toprule\n"
+        "client & machines & MB sent & MB received \\\\\n\\midrule\n"
+        "0 & fan\\_\\&\\_co/50\\% & 2.50 & 2.50 \\\\\n\\midrule\n"
+        "all &  & 2.50 & 2.50 \\\\\n\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def test_all_that_latex_would_interpret_is_escaped():
+    sheet = Sheet("t", "title", (r"a\b", "#{}$~^"), (("1–2", "<x>"),))
+    assert r"a\textbackslash{}b & \#\{\}\$\textasciitilde{}\textasciicircum{} \\" in sheet.latex()
+    assert r"1--2 & \textless{}x\textgreater{} \\" in sheet.latex()
+
+
+def test_configuration_stands_beside_its_defaults(make_folder):
+    config = RunConfig(seed=7, scorer="knn").to_mapping() | {"gone-key": 1}
+    rows = {row[0]: row[1:] for row in configuration(read_run(make_folder(config=config))).rows}
+    assert rows["seed"] == ("7", "0")
+    assert rows["scorer"] == ("knn", "fusion")
+    assert rows["gone-key"] == ("1", "–")
 
 
 def test_bars_are_drawn_for_machines_that_have_an_auc(tmp_path):

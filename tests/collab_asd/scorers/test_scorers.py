@@ -3,9 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
+from sklearn.covariance import LedoitWolf
 
+from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
-from collab_asd.scorers import SCORERS, ScorerSettings
+from collab_asd.scorers import SCORERS, DetectorSettings, ScorerSettings
 from collab_asd.scorers.gmm import GaussianMixtureScorer
 from collab_asd.scorers.knn import KnnScorer
 from collab_asd.scorers.lof import LofScorer
@@ -54,6 +56,22 @@ def test_mahalanobis_of_a_round_cloud_is_distance_in_standard_deviations():
     assert MahalanobisScorer().fit(cloud).score(points([6, 0, 0], [0, 0, 2])) == pytest.approx([3, 1], rel=0.03)
 
 
+@given(st.integers(3, 40), st.integers(1, 40), st.integers(0, 9))
+def test_mahalanobis_is_that_of_the_ledoit_wolf_covariance(count, dimension, seed):
+    """Against scikit-learn, which forms the whole covariance and inverts it: more points than dimensions, and fewer."""
+    rng = np.random.default_rng(seed)
+    normal, new = (rng.normal(size=(n, dimension)).astype(np.float32) for n in (count, 7))
+    expected = np.sqrt(LedoitWolf().fit(normal.astype(np.float64)).mahalanobis(new))
+    assert MahalanobisScorer().fit(normal).score(new) == pytest.approx(expected, rel=1e-6)
+
+
+def test_mahalanobis_of_points_that_are_all_the_same_stays_finite():
+    scorer = MahalanobisScorer().fit(points([1, 2], [1, 2], [1, 2]))
+    near, far = scorer.score(points([1, 2], [1, 3]))
+    assert (near, np.isfinite(far)) == (0.0, True)
+    assert far > 0
+
+
 def test_gmm_of_one_gaussian_is_its_negative_log_likelihood():
     cloud = np.random.default_rng(0).normal([1, -1], [2, 1], size=(20000, 2)).astype(np.float32)
     expected = -multivariate_normal([1, -1], np.diag([4, 1])).logpdf([[3, 0]])
@@ -71,6 +89,6 @@ def test_every_scorer_scores_a_far_point_higher(name, metric):
 
 def test_unknown_scorer_is_named():
     with pytest.raises(InputError, match=r"'svm'.*fusion, gmm, knn"):
-        ScorerSettings("svm")
-    with pytest.raises(InputError, match=r"space-scorer 'fusion'"):
-        ScorerSettings(space="fusion")
+        DetectorSettings.of(RunConfig(scorer="svm"))
+    with pytest.raises(InputError, match=r"'fusion'.*gmm, knn"):
+        DetectorSettings.of(RunConfig(local_scorer="fusion"))

@@ -1,10 +1,12 @@
 """Local scoring in the space of f_c: what a client can do without the others.
 
-The same frames and the same scorers as embedding sharing, without f_s; the paper's comparison with nothing shared.
+The same frames and the same scorers as embedding sharing, without f_s. ``local-knn`` is the paper's comparison with
+nothing shared; ``local-mahalanobis`` is the strongest that we know of, and what sharing has to beat.
 """
 
 from __future__ import annotations
 
+from baselines.local.strategy import SCORER_OF
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing.algorithm import fit_local_detector
 from collab_asd.federation.client_data import ClientData, LocalMachine
@@ -13,8 +15,8 @@ from collab_asd.scorers import ScorerSettings
 
 
 def score(client: ClientData, config: RunConfig) -> list[MachineScores]:
-    """Score each machine's test clips by the distance of their mean frame to those of the normals."""
-    scorer = ScorerSettings("knn", metric=config.metric)
+    """Score each machine's test clips by how far their mean frames lie from those of the normals."""
+    scorer = ScorerSettings(SCORER_OF[config.method], metric=config.metric)
     return [_score_machine(client, machine, scorer) for machine in client.machines()]
 
 

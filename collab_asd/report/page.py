@@ -1,0 +1,172 @@
+"""``report.html``: one self-contained page of one run, or of several on the same clips."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from collab_asd.atomic import replacing
+from collab_asd.errors import InputError
+from collab_asd.progress import step
+from collab_asd.report import figures, tables, words
+from collab_asd.report.contents import ClipPortrait, Embeddings, Run
+from collab_asd.report.glossary import GLOSSARY
+from collab_asd.report.reading import require_same_clips
+from collab_asd.report.repeat import command
+from collab_asd.report.sheet import Sheet
+from collab_asd.report.theme import PALETTE, Gallery, Picture, drawing
+
+PACKAGES = ("collab-asd", "flwr", "torch", "scikit-learn", "numpy", "matplotlib")
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """What the page shows of one run; ids on the page begin with ``prefix``."""
+
+    prefix: str
+    name: str
+    run: Run
+    verdict: str
+    facts: list[words.Fact]
+    story: list[str]
+    bars: Picture | None
+    histograms: list[Picture]
+    roc_curves: list[Picture]
+    sheets: dict[str, Sheet]
+    command: str
+
+    @property
+    def kinds(self) -> list[str]:
+        """Which kinds of test clips there are, for the histograms' key."""
+        labels = {row.label for row in self.run.table.rows}
+        return [kind for kind, label in words.LABELS.items() if label in labels]
+
+
+def write_report(
+    folder: Path,
+    runs: Sequence[Run],
+    *,
+    embeddings: Sequence[Embeddings] = (),
+    mistakes: Sequence[ClipPortrait] = (),
+    alarms: Sequence[ClipPortrait] = (),
+    note: str = "",
+    sounds: bool = True,
+) -> Path:
+    """Write ``report.html``, ``figures/*.png`` and every table as ``tables/*.csv`` and ``*.tex``; return the page.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be; files of an earlier report are replaced.
+    runs : sequence of Run
+        One, or several to be compared.
+    embeddings : sequence of Embeddings
+        One per machine, for the maps.
+    mistakes, alarms : sequence of ClipPortrait
+        The worst mistakes and the loudest alarms, worst and loudest first.
+    note : str
+        Shown under the headline, such as why there are no sounds.
+    sounds : bool
+        Whether the page carries the recordings of the portraits.
+
+    Raises
+    ------
+    InputError
+        There is no run, or the runs are on different clips.
+    """
+    if not runs:
+        raise InputError("a report needs at least one result folder")
+    require_same_clips(runs)
+    clips = (*mistakes, *alarms)
+    with drawing(), step("drawing figures", _figures(runs, embeddings, clips)) as advance:
+        gallery = Gallery(folder / "figures", advance)
+        names = run_names(runs)
+        parts = [
+            _run_part(gallery, run, name, f"run{i}_" if len(runs) > 1 else "")
+            for i, (run, name) in enumerate(zip(runs, names, strict=True), start=1)
+        ]
+        content = {
+            "parts": parts,
+            "comparison": _comparison(gallery, runs, names) if len(runs) > 1 else None,
+            "maps": figures.maps(gallery, embeddings),
+            "mistakes": figures.cards(gallery, mistakes, "mistake", sounds),
+            "alarms": figures.cards(gallery, alarms, "alarm", sounds),
+            "note": note,
+        }
+    for sheet in _all_sheets(content):
+        sheet.write(folder / "tables")
+    return _write_page(folder / "report.html", content)
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """Name runs by method, encoder, scorer and seed, leaving out what all share; by folder where that is not enough."""
+    rows = [[str(run.summary[key]) for key in ("method", "encoder", "scorer")] for run in runs]
+    for row, run in zip(rows, runs, strict=True):
+        row.append(f"seed {run.summary['seed']}")
+    differing = [len(runs) == 1 or len(set(column)) > 1 for column in zip(*rows, strict=True)]
+    names = [", ".join(cell for cell, keep in zip(row, differing, strict=True) if keep) for row in rows]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name} ({run.path})".strip() for name, run in zip(names, runs, strict=True)]
+
+
+def _figures(runs: Sequence[Run], embeddings: Sequence[Embeddings], clips: Sequence[ClipPortrait]) -> int:
+    """At most so many figures, to tell how far the drawing is."""
+    per_machine = sum(1 + 2 * len(run.evaluation.machines) for run in runs)
+    return per_machine + (len(runs) > 1) + 2 * len({machine.machine_type for machine in embeddings}) + 2 * len(clips)
+
+
+def _run_part(gallery: Gallery, run: Run, name: str, prefix: str) -> RunPart:
+    sheets = (tables.quality, tables.decisions, tables.traffic, tables.seconds, tables.configuration)
+    return RunPart(
+        prefix=prefix,
+        name=name,
+        run=run,
+        verdict=words.verdict(run),
+        facts=words.facts(run),
+        story=words.story(run),
+        bars=figures.bars(gallery, {"": run.evaluation}, f"{prefix}per_id_auc"),
+        histograms=figures.histograms(gallery, run, prefix),
+        roc_curves=figures.roc_curves(gallery, run, prefix),
+        sheets={make.__name__: make(run, prefix) for make in sheets},
+        command=command(run),
+    )
+
+
+def _comparison(gallery: Gallery, runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
+    evaluations = {name: run.evaluation for name, run in zip(names, runs, strict=True)}
+    return {
+        "verdict": words.comparison_verdict(runs, names),
+        "story": words.comparison_story(runs),
+        "bars": figures.bars(gallery, evaluations, "auc_by_run"),
+        "runs": tables.comparison(runs, names),
+        "auc_by_run": tables.auc_by_run(runs, names),
+    }
+
+
+def _all_sheets(content: dict[str, Any]) -> list[Sheet]:
+    sheets = [sheet for part in content["parts"] for sheet in part.sheets.values()]
+    return sheets + [sheet for sheet in (content["comparison"] or {}).values() if isinstance(sheet, Sheet)]
+
+
+def _write_page(path: Path, content: dict[str, Any]) -> Path:
+    environment = Environment(
+        loader=PackageLoader("collab_asd.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    versions = {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    html = environment.get_template("report.html.j2").render(
+        content, palette=PALETTE, glossary=GLOSSARY, versions=versions
+    )
+    with replacing(path) as file:
+        file.write(html.encode())
+    return path

@@ -1,0 +1,136 @@
+"""Read finished result folders, and refuse what is no result or does not belong together."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from collab_asd.data.manifest import difference, manifest_sha256, read_manifest
+from collab_asd.errors import InputError
+from collab_asd.evaluation import Evaluation, evaluate
+from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow, ScoreTable
+from collab_asd.report.contents import Run
+
+SUMMARY_VERSION = 1
+SCORE_COLUMNS = (
+    *("method", "encoder", "scorer", "seed", "client", "machine_type", "machine_id", "clip", "label"),
+    *("anomaly_score", "threshold", "decision"),
+)
+LABELS = {"0": NORMAL, "1": ANOMALY, "": None}
+DECISIONS = {"0": NORMAL, "1": ANOMALY}
+
+# What the page reads of a summary, and the JSON type of each.
+NEEDED: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("method", "encoder", "scorer", "engine", "manifest_sha256"), str),
+    **dict.fromkeys(("config", "bytes_up", "bytes_down", "seconds", "excluded"), dict),
+    "seed": int,
+    "machines": list,
+    "peak_rss_mb": (int, float),
+}
+
+
+def read_run(folder: Path) -> Run:
+    """Read a result folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished run, or a file of it is malformed or of another version.
+    """
+    summary = _read_summary(folder)
+    manifest = tuple(read_manifest(folder / "manifest.csv"))
+    if manifest_sha256(manifest) != summary["manifest_sha256"]:
+        raise InputError(
+            f"{folder / 'manifest.csv'}: not the manifest that summary.json was written for; "
+            "restore it or repeat the run in a new folder"
+        )
+    table = _read_scores(folder / "scores.csv")
+    return Run(folder, summary, table, _with_id_accuracy(evaluate(table), summary["machines"]), manifest)
+
+
+def require_same_clips(runs: Sequence[Run]) -> None:
+    """Refuse runs on different clips: a page that compares them would compare nothing.
+
+    Raises
+    ------
+    InputError
+        Names the two folders and up to five clips of each kind of difference.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        if run.summary["manifest_sha256"] != first.summary["manifest_sha256"]:
+            raise InputError(
+                f"{first.path} and {run.path} do not belong on one page, their clips differ "
+                f"({difference(first.manifest, run.manifest)}); report them apart, "
+                "or repeat one on the clips of the other"
+            )
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: holds no finished run (no summary.json); finish that run or name another folder")
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a summary of a run ({error}); repeat the run in a new folder") from error
+    if not isinstance(summary, dict):
+        raise InputError(f"{path}: not a summary of a run; repeat the run in a new folder")
+    if (version := summary.get("version", SUMMARY_VERSION)) != SUMMARY_VERSION:
+        raise InputError(
+            f"{path}: has version {version!r}, this program reads version {SUMMARY_VERSION}; "
+            "report it with the version of collab-asd that made it"
+        )
+    for key, kind in NEEDED.items():
+        if not isinstance(summary.get(key), kind):
+            raise InputError(f"{path}: {key!r} is missing or of a wrong type; repeat the run in a new folder")
+    return summary
+
+
+def _read_scores(path: Path) -> ScoreTable:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: not a table of scores ({error}); repeat the run in a new folder") from error
+    if tuple(header) != SCORE_COLUMNS:
+        raise InputError(f"{path}: the header is not {','.join(SCORE_COLUMNS)}; repeat the run in a new folder")
+    if not lines:
+        raise InputError(f"{path}: holds no scores; repeat the run in a new folder")
+    return ScoreTable(tuple(_score_row(path, number, line) for number, line in enumerate(lines, start=2)))
+
+
+def _score_row(path: Path, number: int, line: Sequence[str]) -> ScoreRow:
+    try:
+        cells = dict(zip(SCORE_COLUMNS, line, strict=True))
+        return ScoreRow(
+            client=int(cells["client"]),
+            machine_type=cells["machine_type"],
+            machine_id=cells["machine_id"],
+            clip=cells["clip"],
+            label=LABELS[cells["label"]],
+            anomaly_score=_finite(cells["anomaly_score"]),
+            threshold=_finite(cells["threshold"]),
+            decision=DECISIONS[cells["decision"]],
+        )
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}, line {number}: not a score ({error}); repeat the run in a new folder") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
+
+
+def _with_id_accuracy(evaluation: Evaluation, machines: Sequence[dict[str, Any]]) -> Evaluation:
+    known = {(m.get("machine_type"), m.get("machine_id")): m.get("id_accuracy") for m in machines}
+    return Evaluation(
+        tuple(replace(m, id_accuracy=known.get((m.machine_type, m.machine_id))) for m in evaluation.machines)
+    )

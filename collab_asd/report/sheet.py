@@ -1,0 +1,66 @@
+"""A table that is text already, and its two files: CSV for a spreadsheet, LaTeX for a paper."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LATEX_SPECIAL = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "–": "--",
+        "—": "---",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table: a name for its files, a title, headings and rows of equal length.
+
+    Parameters
+    ----------
+    name : str
+        Of its files, without suffix.
+    title : str
+    headings : tuple of str
+    rows : tuple of tuple of str
+    last_is_mean : bool
+        The last row sums up the others.
+    words : int
+        So many columns from the left hold words, the others numbers.
+    """
+
+    name: str
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    last_is_mean: bool = False
+    words: int = 1
+
+    def write(self, folder: Path) -> None:
+        """Write ``name.csv`` and ``name.tex``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{self.name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([self.headings, *self.rows])
+        (folder / f"{self.name}.tex").write_text(self.latex(), encoding="utf-8")
+
+    def latex(self) -> str:
+        """Return a ``tabular`` for the booktabs package."""
+        columns = "l" * self.words + "r" * (len(self.headings) - self.words)
+        body = [_latex_row(row) for row in self.rows]
+        if self.last_is_mean:
+            body.insert(-1, r"\midrule")
+        lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(self.headings), r"\midrule"]
+        return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cell.translate(LATEX_SPECIAL) for cell in cells) + r" \\"

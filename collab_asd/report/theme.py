@@ -1,0 +1,130 @@
+"""How figures look: one palette for page and figures, light and dark, safe for colour-blind readers.
+
+Figures are drawn in the light colours. In the SVG on the page each colour of the palette becomes a CSS variable, so
+that the page's style sheet decides between light, dark and print; the PNG files stay light.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Name: colour on a light and on a dark ground. Blue against orange and the series follow Okabe and Ito (2008),
+# darker or lighter where the ground asks for contrast.
+PALETTE = {
+    "paper": ("#fdfdfb", "#14181b"),
+    "panel": ("#f1f3f1", "#1d2327"),
+    "ink": ("#1c2226", "#e8eaeb"),
+    "soft": ("#55606a", "#a9b3bb"),
+    "line": ("#d0d6da", "#3d464d"),
+    "normal": ("#0068a3", "#5cb8ee"),
+    "anomaly": ("#bf4a00", "#ff9a57"),
+    "green": ("#00775a", "#35c79c"),
+    "purple": ("#a04478", "#e69cc6"),
+    "ochre": ("#8f6a00", "#e5b93a"),
+    "sky": ("#2f8fa8", "#86d5ea"),
+}
+LIGHT = {name: light for name, (light, _) in PALETTE.items()}
+SERIES = tuple(LIGHT[name] for name in ("normal", "anomaly", "green", "purple", "ochre", "sky"))
+
+PNG_DPI = 150
+CSS_DPI = 96
+STYLE: dict[Any, Any] = {  # matplotlib's type of its keys is another in every version
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.edgecolor": LIGHT["soft"],
+    "axes.labelcolor": LIGHT["soft"],
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "none",
+    "text.color": LIGHT["ink"],
+    "text.parse_math": False,  # a machine may be called $1
+    "xtick.color": LIGHT["soft"],
+    "ytick.color": LIGHT["soft"],
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "collab-asd",
+    "image.composite_image": False,  # images stay at their own size and the browser enlarges them
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw and save in the page's style; a letter that the PNG's font lacks is no reason to complain."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s).*Glyph .* missing")
+        yield
+
+
+def chart(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches with one pair of axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure on white paper."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=PNG_DPI, facecolor="white")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page: its file name without suffix, its words for those who cannot see it, and its SVG."""
+
+    name: str
+    alt: str
+    svg: Markup
+
+
+class Gallery:
+    """Saves the figures of one page as PNG files and turns them into inline SVG with ids of their own."""
+
+    def __init__(self, folder: Path, advance: Callable[[], None]) -> None:
+        self._folder, self._advance = folder, advance
+        self._names: set[str] = set()
+
+    def hang(self, name: str, alt: str, figure: Figure) -> Picture:
+        """Save ``name.png``, numbered if there is one by that name on this page, and return the figure as SVG."""
+        stem = slug = re.sub(r"[^\w.-]+", "_", name)
+        number = 1
+        while stem in self._names:
+            number += 1
+            stem = f"{slug}_{number}"
+        self._names.add(stem)
+        save_png(figure, self._folder / f"{stem}.png")
+        self._advance()
+        return Picture(stem, alt, _inline_svg(figure, f"f{len(self._names)}", alt))
+
+
+def _inline_svg(figure: Figure, prefix: str, alt: str) -> Markup:
+    """Keep what is drawn; the opening tag is written anew: its size is the style sheet's to bound."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True)
+    opening, drawn = re.search(r"(<svg.*?>)(.*)", buffer.getvalue(), re.DOTALL).groups()  # type: ignore[union-attr]
+    view_box = re.search(r'viewBox="[^"]*"', opening)[0]  # type: ignore[index]
+    drawn = _own_ids(re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL), prefix)
+    for name, colour in LIGHT.items():
+        drawn = re.sub(rf"((?:fill|stroke): ?){colour}", rf"\1var(--{name})", drawn)
+    width = figure.get_figwidth() * CSS_DPI
+    return Markup(f'<svg role="img" aria-label="{escape(alt)}" {view_box} style="width: {width:.0f}px">{drawn}')
+
+
+def _own_ids(svg: str, prefix: str) -> str:
+    """Drop the ids that nothing refers to and give the others a prefix: ids must be unique on a page."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
+    return re.sub(r'(url\(#|href="#)([^)"]+)', rf"\g<1>{prefix}-\g<2>", svg)

@@ -1,0 +1,220 @@
+"""What a run found out, said in words that need no knowledge of the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binomtest
+
+from collab_asd.evaluation import MachineResult
+from collab_asd.interfaces import ANOMALY, NORMAL
+from collab_asd.report.contents import ClipPortrait, Run
+from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
+
+METHODS = {
+    "embedding-sharing": "Each site turned its recordings into compact numbers (embeddings) and sent those, not the "
+    "recordings, to a server, which trained one model for all sites.",
+    "local-knn": "Nothing was shared: each site compared its new recordings with its own normal ones alone.",
+    "local-mahalanobis": "Nothing was shared: each site measured how far its new recordings lie from its own normal ones, "
+    "in units of how much these differ among themselves.",
+}
+LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
+NAMES_SHOWN = 5
+SURPRISE = 0.05  # a rate is called higher or lower than asked for if chance alone makes it so less often than this
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One figure of the headline, and what it counts."""
+
+    figure: str
+    words: str
+
+
+def facts(run: Run) -> list[Fact]:
+    """Return the figures of the headline; only those that the labels allow."""
+    machines = machine_clips(run)
+    found, faults = pooled(machines, ANOMALY)
+    false_alarms, normals = pooled(machines, NORMAL)
+    alarms, unlabelled = pooled(machines, None)
+    asked = run.summary["config"].get("false-alarm-rate")
+    facts = []
+    if (mean := run.evaluation.total("auc")) is not None:
+        facts.append(
+            Fact(of_hundred(mean), "pairs of a faulty and a normal recording ranked rightly; guessing gives 50")
+        )
+    if faults:
+        facts.append(Fact(f"{found} of {faults}", f"faulty recordings raised an alarm; {faults - found} were missed"))
+    if normals:
+        share = f"{percent(false_alarms / normals)}; asked for: {percent(asked)}" if asked else "false alarms"
+        facts.append(Fact(f"{false_alarms} of {normals}", f"normal recordings raised a false alarm ({share})"))
+    if unlabelled:
+        facts.append(Fact(f"{alarms} of {unlabelled}", "recordings that nobody has labelled raised an alarm"))
+    return facts
+
+
+def verdict(run: Run) -> str:
+    """Return the one sentence that a hurried reader must not misunderstand."""
+    mean = run.evaluation.total("auc")
+    if mean is None:
+        return (
+            "How well faults are recognised cannot be said: no machine has test recordings of both kinds, "
+            "labelled normal and labelled faulty. What follows are the alarms that were raised."
+        )
+    measured = [m for m in run.evaluation.machines if m.auc is not None]
+    over = f" (mean over {len(measured)} machines)" if len(measured) > 1 else ""
+    return (
+        f"Of a random faulty and a random normal recording of the same machine, the faulty one gets the higher anomaly "
+        f"score in {of_hundred(mean)} cases{over}. Guessing would give 50."
+    )
+
+
+def story(run: Run) -> list[str]:
+    """Return the sentences under the verdict: what was done, where it worked, and what was found wanting."""
+    machines = machine_clips(run)
+    return [
+        f"{_method_words(run.summary['method'])} {_recordings(run)}",
+        *_range_of_machines([m for m in run.evaluation.machines if m.auc is not None]),
+        *_unmeasured(run.evaluation.machines),
+        *_false_alarms(run, machines),
+        *_reservations(run),
+    ]
+
+
+def comparison_verdict(runs: Sequence[Run], names: Sequence[str]) -> str:
+    """Return the mean AUC of the two best runs, and on how many machines each is ahead of the other."""
+    totals = [(run.evaluation.total("auc"), name, run) for run, name in zip(runs, names, strict=True)]
+    means = [(auc, name, run) for auc, name, run in totals if auc is not None]
+    if len(means) < 2:
+        return "Which run is better cannot be said: no machine has labelled test recordings of both kinds."
+    (best, name, run), (second, second_name, second_run), *_ = sorted(means, key=lambda entry: -entry[0])
+    ours, theirs = (r.evaluation.by_id("auc") for r in (run, second_run))
+    gains = [a - b for m, a in ours.items() if a is not None and (b := theirs.get(m)) is not None]
+    return (
+        f"The faulty one of two recordings gets the higher anomaly score in {of_hundred(best)} cases with {name}, in "
+        f"{of_hundred(second)} with {second_name}; guessing would give 50. The first is ahead on "
+        f"{sum(gain > 0 for gain in gains)} of {len(gains)} machines, the second on {sum(gain < 0 for gain in gains)}. "
+        "Differences much smaller than the intervals in the figure may be chance."
+    )
+
+
+def comparison_story(runs: Sequence[Run]) -> list[str]:
+    """Return what all runs were given, and what each method does with it."""
+    methods = dict.fromkeys(run.summary["method"] for run in runs)
+    return [_recordings(runs[0]), *(f"{method}: {_method_words(method)}" for method in methods)]
+
+
+def portrait_words(clip: ClipPortrait) -> str:
+    """Say what happened to a clip, and by how much."""
+    alarm = clip.score > clip.threshold
+    happened = {
+        (NORMAL, True): "False alarm on a normal recording",
+        (NORMAL, False): "Normal, and no alarm",
+        (ANOMALY, True): "Fault found",
+        (ANOMALY, False): "Fault missed",
+        (None, True): "Alarm on a recording without a label",
+        (None, False): "No alarm on a recording without a label",
+    }[clip.label, alarm]
+    where = "above" if alarm else "below"
+    distance = abs(clip.score - clip.threshold)
+    return f"{happened}: score {clip.score:.3g}, which is {distance:.3g} {where} the threshold of {clip.threshold:.3g}."
+
+
+def heat_words(clip: ClipPortrait) -> str:
+    """Say what the darkest patch of the heat map means; empty without one."""
+    if clip.heat is None:
+        return ""
+    most = float(clip.heat.values.max())
+    if most <= 0:
+        return "No single patch raised the score: the heat map is empty."
+    return (
+        f"Without the deepest orange patch alone the score would be {most:.2g} lower: {clip.score - most:.3g} in place "
+        f"of {clip.score:.3g}."
+    )
+
+
+def of_hundred(share: float) -> str:
+    """``0.926`` as ``"93 of 100"``; never 0 or 100 for what is not."""
+    if 0 < share < 0.005:
+        return "under 1 of 100"
+    if 0.995 <= share < 1:
+        return "over 99 of 100"
+    return f"{share * 100:.0f} of 100"
+
+
+def percent(share: float) -> str:
+    """``0.146`` as ``"14.6 %"``, which no line break may part."""
+    return f"{round(share * 100, 1):g}\N{NO-BREAK SPACE}%"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join up to five names; the others are counted."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _method_words(method: str) -> str:
+    return METHODS.get(method, f"The method {method} was used.")
+
+
+def _recordings(run: Run) -> str:
+    machines = machine_clips(run)
+    learned = sum(row.split == "train" for row in run.manifest)
+    clips = {kind: sum(m.count(label) for m in machines) for kind, label in LABELS.items()}
+    kinds = ", ".join(f"{count} {kind}" for kind, count in clips.items() if count)
+    return (
+        f"What is normal was learned from {learned} recordings of {len(machines)} "
+        f"{'machine' if len(machines) == 1 else 'machines'} in normal operation; then {sum(clips.values())} other "
+        f"recordings were judged: {kinds}."
+    )
+
+
+def _range_of_machines(measured: Sequence[MachineResult]) -> Iterator[str]:
+    if len(measured) > 1:
+        ranked = sorted(measured, key=lambda m: m.auc or 0.0)
+        hardest, easiest = ranked[0], ranked[-1]
+        yield (
+            f"Easiest machine: {easiest.machine} ({of_hundred(easiest.auc or 0.0)}). "
+            f"Hardest: {hardest.machine} ({of_hundred(hardest.auc or 0.0)})."
+        )
+    guessing = [m.machine for m in measured if m.auc_interval and m.auc_interval[0] <= 0.5 <= m.auc_interval[1]]
+    worse = [m.machine for m in measured if m.auc_interval and m.auc_interval[1] < 0.5]
+    if guessing:
+        yield (
+            f"No better than guessing, as far as these recordings can tell: {listed(guessing)}. "
+            "Do not rely on the alarms there."
+        )
+    if worse:
+        yield f"Worse than guessing (faulty recordings look more normal than normal ones): {listed(worse)}."
+
+
+def _unmeasured(machines: Sequence[MachineResult]) -> Iterator[str]:
+    unmeasured = [m.machine for m in machines if m.auc is None]
+    if 0 < len(unmeasured) < len(machines):
+        yield f"Not measured, for want of labelled recordings of both kinds: {listed(unmeasured)}."
+
+
+def _false_alarms(run: Run, machines: Sequence[MachineClips]) -> Iterator[str]:
+    false_alarms, normals = pooled(machines, NORMAL)
+    asked = run.summary["config"].get("false-alarm-rate")
+    if not normals or not asked:
+        return
+    surprising = binomtest(false_alarms, normals, asked).pvalue < SURPRISE
+    as_asked = "about what was asked for"
+    more_or_less = "more than was asked for" if false_alarms > asked * normals else "fewer than were asked for"
+    yield (
+        f"The thresholds were set on normal recordings alone, to let about {of_hundred(asked)} normal recordings "
+        f"raise a false alarm. On the new recordings it was {of_hundred(false_alarms / normals)}: "
+        f"{more_or_less if surprising else as_asked}."
+    )
+    worst = max(machines, key=lambda m: m.result.false_alarm_rate or 0.0)
+    if len(machines) > 1 and worst.false_alarms:
+        yield f"Most false alarms: {worst.name}, {worst.false_alarms} of its {worst.count(NORMAL)} normal recordings."
+
+
+def _reservations(run: Run) -> Iterator[str]:
+    if note := run.summary.get("encoder_note"):
+        yield f"Privacy of the encoder: {note}."
+    for client, reason in run.summary["excluded"].items():
+        yield f"Left out: client {client} ({reason})."

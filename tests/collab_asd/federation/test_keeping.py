@@ -1,0 +1,177 @@
+"""What a client keeps of a run, and what it does not."""
+
+import base64
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import ConfigRecord, RecordDict
+
+from baselines.local import knn
+from collab_asd.config import RunConfig
+from collab_asd.detectors import storage
+from collab_asd.detectors.points import ClipPoints
+from collab_asd.embedding_sharing import client as embedding_sharing
+from collab_asd.embedding_sharing.codec import decode_page
+from collab_asd.encoders.random_conv import RandomConv
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.keeping import keep
+from collab_asd.federation.records import from_record, to_record
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, to_arrays
+from collab_asd.interfaces import Clip, Partition
+
+KEY = bytes(range(100, 132))
+NAMES = ("fan_id_00", "L%C3%BCfter_id_A%2F7")
+TRAIN, TEST, DIMENSION = 12, 3, 512
+
+
+class Frames:
+    """Stands for the cache: random frames of each clip, the same whenever they are asked for."""
+
+    def encode(self, encoder, clip):
+        frames = np.random.default_rng(int(clip.sha256, 16)).normal(size=(6, DIMENSION))
+        return (frames + 3 * (clip.label or 0)).astype(np.float32)
+
+
+def clips_of(machine_type, machine_id, number):
+    parts = [("train", "normal", 0)] * TRAIN + [("test", "normal", 0), ("test", "anomaly", 1), ("test", "anomaly", 1)]
+    return [
+        Clip(
+            Path(f"/data/{machine_type}/{split}/{kind}_{number}_{i}.wav"),
+            machine_type,
+            machine_id,
+            split,
+            label,
+            f"{64 * number + i:x}",
+        )
+        for i, (split, kind, label) in enumerate(parts)
+    ]
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A client with two machines, ten clips of each kept for calibration, and an encoder with a secret key."""
+    clips = (*clips_of("fan", "00", 0), *clips_of("Lüfter", "A/7", 1))
+    owner = (0,) * (TRAIN + TEST) + (1,) * (TRAIN + TEST)
+    partition = Partition(0, clips, groups=(0,) * len(clips), classes=owner)
+    return ClientData(partition, RandomConv(KEY), Frames(), Path("/data"), calibration=0.9)
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "secret.key").write_bytes(KEY)
+    return RunConfig(
+        encoder_key_file=str(tmp_path / "secret.key"), seed=5, channel=0, false_alarm_rate=0.2, threshold="quantile"
+    )
+
+
+@pytest.fixture(scope="module")
+def f_s():
+    """What a server sends down under Algorithm 1."""
+    torch.manual_seed(0)
+    settings = ClassifierSettings("light", DIMENSION, stack=4, stack_hop=1, classes=2)
+    content = RecordDict({"settings/0": ConfigRecord(asdict(settings))})
+    content["f_s/0"] = to_record(to_arrays(IdClassifier(settings)))
+    return content
+
+
+def unseen_clips(client, machine):
+    return [client.partition.clips[i] for i in client.machines()[machine].test]
+
+
+def test_each_machine_has_a_folder_of_its_own(client, config, f_s, tmp_path):
+    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path / "kept")
+    assert sorted(path.name for path in (tmp_path / "kept" / "detectors").iterdir()) == sorted(NAMES)
+    embeddings = sorted(path.name for path in (tmp_path / "kept" / "embeddings").iterdir())
+    assert embeddings == sorted(f"{name}.safetensors" for name in NAMES)
+
+
+def test_a_kept_detector_scores_its_machines_clips_as_the_client_did(client, config, f_s, tmp_path):
+    machines = embedding_sharing.score(client, config, f_s)
+    keep(client, machines, config, tmp_path)
+    for k, name in enumerate(NAMES):
+        detector, card = storage.load(tmp_path / "detectors" / name)
+        frames = [Frames().encode(None, clip) for clip in unseen_clips(client, k)]
+        assert [detector.score(detector.embed(f)) for f in frames] == machines[k].scores.test.tolist()
+        assert card.threshold == machines[k].threshold(config)
+        # Of ten calibration clips, at a rate of 0.2, the ninth: ceil(11 * 0.8).
+        assert card.threshold == np.sort(detector.normal_scores)[8]
+
+
+def test_a_card_says_where_it_is_from(client, config, f_s, tmp_path):
+    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    _, card = storage.load(tmp_path / "detectors" / NAMES[1])
+    assert (card.machine_type, card.machine_id, card.machine) == ("Lüfter", "A/7", "Lüfter/A/7")
+    assert (card.encoder, card.encoder_digest) == ("random-conv", client.encoder.spec.digest)
+    assert (card.seed, card.channel, card.false_alarm_rate, card.thresholding) == (5, 0, 0.2, "quantile")
+    assert card.data_dir == "/data"
+
+
+def test_normals_are_named_in_the_detectors_order(client, config, f_s, tmp_path):
+    """A normal clip is its own nearest normal, under its own name; those for calibration come last."""
+    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    detector, card = storage.load(tmp_path / "detectors" / NAMES[1])
+    order = [10, 11, *range(10)]
+    assert list(card.normals) == [f"Lüfter/train/normal_1_{i}.wav" for i in order]
+    for i, name in zip(order, card.normals, strict=True):
+        frames = Frames().encode(None, client.partition.clips[TRAIN + TEST + i])
+        assert card.normals[detector.nearest(detector.embed(frames))] == name
+
+
+def test_a_detector_holds_no_key_no_label_and_no_test_clip(client, config, f_s, tmp_path):
+    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path / "kept")
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "kept").rglob("*") if path.is_file())
+    assert len(kept) > 1_000_000
+    for secret in (KEY, KEY.hex().encode(), base64.b64encode(KEY), b"secret.key", str(list(KEY)).encode()):
+        assert secret not in kept
+    card = (tmp_path / "kept" / "detectors" / NAMES[0] / "detector.json").read_text()
+    assert not [word for word in ("label", "anomaly", "/test/") if word in card]
+    assert json.loads(card)["card"]["normals"]
+
+
+def test_points_lie_before_and_after_f_s(client, config, f_s, tmp_path):
+    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    points = ClipPoints.load(tmp_path / "embeddings" / f"{NAMES[0]}.safetensors")
+    assert (points.normal_before.shape, points.test_before.shape) == ((TRAIN, DIMENSION), (TEST, DIMENSION))
+    assert (points.normal_after.shape, points.test_after.shape) == ((TRAIN, 128), (TEST, 128))
+    expected = [Frames().encode(None, clip).mean(axis=0) for clip in unseen_clips(client, 0)]
+    np.testing.assert_allclose(points.test_before, expected, rtol=1e-6)
+
+
+def test_under_algorithm_2_there_are_embeddings_alone(client, config, tmp_path):
+    content = RecordDict()
+    for k, machine in enumerate(client.machines()):
+        shared = {
+            "normal-clips": np.array(machine.normal, np.int32),
+            "test-clips": np.array(machine.test, np.int32),
+            "normal": np.arange(10.0),
+            "test": np.array([1.0, 20.0, 30.0]),
+            "predicted": np.zeros(TEST, np.int32),
+        }
+        content[f"shared/0/{k}"] = to_record(shared)
+    keep(client, embedding_sharing.score(client, config, content), config, tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["embeddings"]
+    points = ClipPoints.load(tmp_path / "kept" / "embeddings" / f"{NAMES[1]}.safetensors")
+    assert points.normal_before.shape == (TRAIN, DIMENSION)
+    assert (points.normal_after, points.test_after) == (None, None)
+
+
+def test_a_client_on_its_own_keeps_its_own_space(client, config, tmp_path):
+    machines = knn.score(client, config)
+    keep(client, machines, config, tmp_path)
+    detector, card = storage.load(tmp_path / "detectors" / NAMES[0])
+    assert [space.name for space in detector.spaces] == ["f_c"]
+    assert len(detector.normal_scores) == len(card.normals) == TRAIN  # no f_s has seen any: all set the threshold
+    assert ClipPoints.load(tmp_path / "embeddings" / f"{NAMES[0]}.safetensors").normal_after is None
+
+
+@pytest.mark.parametrize(
+    ("part", "clips"), [("train", [10, 11, 25, 26]), ("calibration", [*range(10), *range(15, 25)])]
+)
+def test_pages_that_f_s_is_trained_on_hold_no_calibration_clip(client, part, clips):
+    request = ConfigRecord({"part": part, "start": 0, "stop": 99})
+    page = embedding_sharing.embeddings(client, request).array_records["page"]
+    assert [shared.clip for shared in decode_page(from_record(page))] == clips
