@@ -30,10 +30,11 @@ from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.id_classifier.training import PRESETS
 from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable
 from collab_asd.paths import cache_dir
-from collab_asd.scorers import ScorerSettings
+from collab_asd.scorers import DetectorSettings, ScorerSettings
 from collab_asd.threads import pin_threads
 
-COLUMNS = ("local k-NN", "shared k-NN", "fusion", "fusion - local k-NN", "ID accuracy")
+DETECTORS = ("local k-NN", "local Mahalanobis", "shared k-NN", "fusion")
+COLUMNS = (*DETECTORS, "fusion - local k-NN", "fusion - local Mahalanobis", "ID accuracy")
 
 
 @dataclass(frozen=True)
@@ -57,22 +58,23 @@ def score(loaded: Loaded, config: RunConfig) -> dict[str, float]:
     """Train f_s with one seed and return the mean over machines of each column."""
     tables = {name: evaluate(table) for name, table in score_tables(loaded, config).items()}
     result = {name: float(table.total("auc") or math.nan) for name, table in tables.items()}
-    result["fusion - local k-NN"] = result["fusion"] - result["local k-NN"]
+    for local in DETECTORS[:2]:
+        result[f"fusion - {local}"] = result["fusion"] - result[local]
     result["ID accuracy"] = float(tables["fusion"].total("id_accuracy") or math.nan)
     return result
 
 
 def score_tables(loaded: Loaded, config: RunConfig) -> dict[str, ScoreTable]:
-    """Train f_s with one seed and score all test clips with each of the three detectors."""
+    """Train f_s with one seed and score all test clips with each of the four detectors."""
     frames = [f for _, _, f in loaded.machines]
     classifiers = train_id_classifiers(frames, PRESETS[config.preset], loaded.stacking, config.seed)
-    settings = ScorerSettings.of(config)
-    rows: dict[str, list[ScoreRow]] = {name: [] for name in COLUMNS[:3]}
+    settings = DetectorSettings.of(config)
+    local = [ScorerSettings(name, config.metric) for name in ("knn", "mahalanobis")]
+    rows: dict[str, list[ScoreRow]] = {name: [] for name in DETECTORS}
     for client, machine, f in loaded.machines:
         fused = fit_detector(classifiers[f.group], f, settings)
-        for name, detector in zip(
-            rows, (fit_local_detector(f, settings), Detector(fused.spaces[:1]), fused), strict=True
-        ):
+        alone = [fit_local_detector(f, scorer) for scorer in local]
+        for name, detector in zip(DETECTORS, (*alone, Detector(fused.spaces[:1]), fused), strict=True):
             scores = score_with(detector, f, normal=machine.normal, test=machine.test)
             rows[name] += _rows(client.partition, scores, f.machine_class, scores.threshold(config))
     return {name: ScoreTable(tuple(found)) for name, found in rows.items()}
@@ -107,7 +109,7 @@ def main() -> None:
     pin_threads(args.threads)
     chosen = {"data-dir": args.data, "metric": args.metric, "threads": args.threads}
     table = Table("encoder", *COLUMNS, title=f"mean AUC over machines, {args.seeds} seeds, 95 % interval over seeds")
-    console = Console(width=140)
+    console = Console(width=160)
     for name in args.encoders.split(","):
         weights = args.weights if name == "yamnet" else ""
         runs = [

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
-from auc_table import COLUMNS, load, score_tables
+from auc_table import DETECTORS, load, score_tables
 from rich.console import Console
 from rich.table import Table
 
@@ -47,9 +47,9 @@ def main() -> None:
     config = RunConfig(data_dir=args.data, encoder=args.encoder, threshold=args.threshold, calibration=args.calibration)
     pin_threads(config.threads)
     found = measure(config, args.seeds)
-    machines = [m.machine for m in found[COLUMNS[0], RATES[0]][0].machines]
+    machines = [m.machine for m in found[DETECTORS[0], RATES[0]][0].machines]
     table = Table("detector", "asked", *machines, "mean", "recall", title=f"{args.encoder}, mean of {args.seeds} seeds")
-    for name in COLUMNS[:3]:
+    for name in DETECTORS:
         for rate in RATES:
             runs = found[name, rate]
             rates = [np.mean([run.by_id("false_alarm_rate")[machine] for run in runs]) for machine in machines]

@@ -50,8 +50,6 @@ def run_command(
     named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    if not verbose:
-        logging.getLogger("flwr").setLevel(logging.WARNING)
     config = _prepared(config, out, skip_bad)
     folder = _on_engine(engine, config, supernodes, verbose, quiet)
     _print_summary(folder) if as_json else _print_results(folder)
@@ -79,6 +77,8 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
 def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, quiet: bool) -> Path:
     from simulations import engines
 
+    if not verbose:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
     clients = engines.count_clients(config, supernodes)
     if engine == "inprocess":
         return engines.run_inprocess(config, clients)

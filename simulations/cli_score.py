@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collab_asd.monitoring.monitor import Monitor, Verdict
 
 COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal")
-notes = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+notes, errors = (Console(stderr=True, soft_wrap=True, highlight=False, markup=False) for _ in range(2))
 
 
 class Format(StrEnum):
@@ -54,6 +55,9 @@ def score_command(
 ) -> None:
     """Score new recordings with a saved detector; exit code 2 if any could not be scored."""
     show_progress(logging.ERROR if quiet else logging.WARNING)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be in no known encoding
+    notes.quiet = quiet
     incoming = _incoming(paths, watch)
     from collab_asd.monitoring.monitor import Monitor
 
@@ -87,7 +91,7 @@ class Session:
                 verdict = self.monitor.judge(path)
             except InputError as error:
                 self.refused += 1
-                notes.print(f"refused: {error}", style="red")
+                errors.print(f"refused: {error}", style="red")
                 continue
             self.scores.append(verdict.anomaly_score)
             self.show(verdict)
@@ -105,7 +109,11 @@ class Session:
     def _draw(self, verdict: Verdict, folder: Path) -> None:
         from collab_asd.monitoring.portrait import draw
 
-        notes.print(f"explained: {draw(self.monitor, verdict, self.normals, folder)}", style="cyan")
+        try:
+            notes.print(f"explained: {draw(self.monitor, verdict, self.normals, folder)}", style="cyan")
+        except InputError as error:  # the verdict stands, and the recordings to come need theirs
+            self.refused += 1
+            errors.print(f"not explained: {error}", style="red")
 
 
 def _incoming(paths: list[Path], watch: bool) -> Iterable[Path]:

@@ -35,8 +35,8 @@ def show_progress(level: int = logging.INFO, console: Console | None = None) -> 
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for room in ROOMS:
         logger = logging.getLogger(room)
-        logger.setLevel(level)
         if not logger.handlers:
+            logger.setLevel(level)
             logger.addHandler(handler)
             logger.propagate = False
 

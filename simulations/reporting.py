@@ -21,6 +21,7 @@ from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.monitoring.portrait import portray
 from collab_asd.paths import machine_folder_name
+from collab_asd.progress import step
 from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
 from collab_asd.report.page import write_report
 from collab_asd.report.reading import read_run
@@ -70,9 +71,15 @@ def _embeddings(run: Run) -> list[Embeddings]:
 
 def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
     """Portray the worst mistakes and the loudest alarms; or say why there are none."""
+    mistakes, alarms = _mistakes(run), _alarms(run)
     try:
         artist = _Artist(run)
-        return [artist(row) for row in _mistakes(run)], [artist(row) for row in _alarms(run)], ""
+        with step("explaining clips", len(mistakes) + len(alarms)) as advance:
+            portraits = []
+            for row in (*mistakes, *alarms):
+                portraits.append(artist(row))
+                advance()
+        return portraits[: len(mistakes)], portraits[len(mistakes) :], ""
     except InputError as error:
         log.warning("no clips in the report: %s", error)
         return [], [], f"No clips are shown: {error}"

@@ -12,7 +12,6 @@ from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import Stopwatch
 
-
 SCORER_OF = {"local-knn": "knn", "local-mahalanobis": "mahalanobis"}
 """Methods of which this is the server's side, and how their clients score."""
 

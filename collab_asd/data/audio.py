@@ -84,6 +84,20 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(_bytes_of(path)).hexdigest()
 
 
+def sample_rate_of(path: Path) -> int:
+    """Sample rate of a recording in Hz, from its header.
+
+    Raises
+    ------
+    ClipError
+        If the file cannot be read or is no recording.
+    """
+    try:
+        return int(soundfile.info(path).samplerate)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise ClipError(path, f"cannot be read ({error})", "check that it is there and readable") from error
+
+
 def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
     """Decode one clip and bring it to a sample rate.
 

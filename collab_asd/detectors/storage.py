@@ -48,6 +48,8 @@ class DetectorCard:
         Of the run; for ``random-conv`` without a secret key also the number of the public key.
     channel : int
         Of a recording, from 0.
+    sample_rate : int
+        Of the recordings that it learnt from, Hz.
     threshold : float
         Score above which a clip is called anomalous.
     false_alarm_rate : float
@@ -67,6 +69,7 @@ class DetectorCard:
     encoder_weights: str
     seed: int
     channel: int
+    sample_rate: int
     threshold: float
     false_alarm_rate: float
     thresholding: Thresholding
@@ -108,6 +111,8 @@ def load(folder: Path) -> tuple[Detector, DetectorCard]:
         by_name = load_arrays(arrays)
         spaces = [_space(settings, _part(by_name, f"{i}/")) for i, settings in enumerate(content["spaces"])]
         card = DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
+        if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
+            raise ValueError("it has no space, or other normal clips than it names")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder}: not a detector of this version ({error}); repeat the run that made it") from error
     return Detector(tuple(spaces)), card

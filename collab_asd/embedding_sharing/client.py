@@ -91,6 +91,8 @@ def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScore
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
     """Embed the clips of one part, one at a time, and plan their pages."""
     clips, sizes = client.indices(part), []
+    if not clips:
+        return []
     with step(f"client {client.partition.client}: embedding {part} clips", len(clips)) as advance:
         for index in clips:
             sizes.append(client.prepare(index))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collab_asd.config import RunConfig
+from collab_asd.data.audio import sample_rate_of
 from collab_asd.data.layouts import clip_name
 from collab_asd.detectors import storage
 from collab_asd.detectors.storage import DetectorCard
@@ -39,6 +40,7 @@ def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> Dete
         encoder_weights=config.encoder_weights,
         seed=config.seed,
         channel=config.channel,
+        sample_rate=sample_rate_of(any_clip.path),
         threshold=machine.threshold(config),
         false_alarm_rate=config.false_alarm_rate,
         thresholding=config.threshold,

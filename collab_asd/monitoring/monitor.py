@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from collab_asd import encoders
@@ -15,6 +16,7 @@ from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray
 from collab_asd.threads import pin_threads
 
+log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 1.0  # as in training
 
 
@@ -52,11 +54,14 @@ class Monitor:
     detector : Detector
     card : DetectorCard
     encoder : Encoder
+    odd_rates : set of int
+        Sample rates in Hz, other than that of the training recordings, that were warned of.
     """
 
     detector: Detector
     card: DetectorCard
     encoder: Encoder
+    odd_rates: set[int] = field(default_factory=set)
 
     @classmethod
     def open(
@@ -115,10 +120,20 @@ class Monitor:
         audio = read_audio(path, self.card.channel)
         if fault := signal_fault(path, audio, SHORTEST_SECONDS):
             raise fault
+        self._note_rate(path, audio.rate)
         waveform = at_rate(audio, self.encoder.spec.sample_rate, path)
         if self.encoder.frames(len(waveform)) < 1:
             raise ClipError(path, f"too short for one frame of {self.card.encoder}", "record longer")
         return waveform
+
+    def _note_rate(self, path: Path, rate: int) -> None:
+        if rate != self.card.sample_rate and rate not in self.odd_rates:
+            self.odd_rates.add(rate)
+            log.warning(
+                "%s: recorded at %d Hz, the training recordings at %d Hz; resampling takes away the highest "
+                "frequencies, which may raise the scores",
+                path, rate, self.card.sample_rate,
+            )  # fmt: skip
 
 
 def _encoder_config(card: DetectorCard, weights: str, key_file: str) -> RunConfig:

@@ -10,6 +10,8 @@ from collab_asd.monitoring.monitor import Monitor, Verdict
 from collab_asd.report.contents import ClipPortrait, Sound
 from collab_asd.report.spectrogram import side_by_side
 
+NAME_PARTS = 3
+
 
 def portray(
     monitor: Monitor, verdict: Verdict, data_dir: Path, *, name: str = "", label: int | None = None
@@ -50,17 +52,22 @@ def portray(
 
 
 def draw(monitor: Monitor, verdict: Verdict, normals: Path | None, folder: Path) -> Path:
-    """Draw a clip with its heat map beside its nearest normal clip; return the PNG, named after the clip.
+    """Draw a clip with its heat map beside its nearest normal clip; return the PNG, named after the clip's path.
 
     Raises
     ------
     InputError
-        The training recordings lie neither in `normals` nor where they lay when the detector was made.
+        The training recordings lie neither in `normals` nor where they lay when the detector was made, or the picture
+        cannot be written.
     """
     data_dir = normals or Path(monitor.card.data_dir)
     if not data_dir.exists():
         raise InputError(f"{data_dir}: the training recordings are not there; say where with --normals")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{verdict.path.stem}.png"
-    side_by_side(portray(monitor, verdict, data_dir)).savefig(path, dpi=150)
-    return path
+    figure = side_by_side(portray(monitor, verdict, data_dir))
+    parts = verdict.path.absolute().with_suffix(".png").parts[-NAME_PARTS:]  # clips of several folders may share names
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / "_".join(parts), dpi=150)
+    except OSError as error:
+        raise InputError(f"{folder}: no pictures can be written there ({error}); name another folder") from error
+    return folder / "_".join(parts)

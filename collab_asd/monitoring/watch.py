@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -51,11 +52,13 @@ def watch(folder: Path, poll: float = POLL_SECONDS) -> Iterator[Path]:
     seen: set[Path] = set()
     sizes: dict[Path, int] = {}
     queue: deque[Path] = deque()
-    longest = LONG_QUEUE
+    longest, next_look = LONG_QUEUE, time.monotonic()
     while True:
-        sizes, ready = _look(folder, seen, sizes)
-        seen.update(ready)
-        queue.extend(ready)
+        if time.monotonic() >= next_look:  # not between any two clips: a file that grows would seem to stand still
+            sizes, ready = _look(folder, seen, sizes)
+            seen.update(ready)
+            queue.extend(ready)
+            next_look = time.monotonic() + poll
         if len(queue) >= longest:
             log.warning("%s: %d recordings wait; they come faster than they are scored", folder, len(queue))
             longest = 2 * len(queue)
@@ -83,4 +86,6 @@ def _look(folder: Path, seen: set[Path], before: dict[Path, int]) -> tuple[dict[
 
 
 def _inside(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if is_recording(path) and path.is_file())
+    """List the recordings in a folder; what vanishes meanwhile is left out (`Path.rglob` would end with an error)."""
+    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if is_recording(path) and path.is_file())

@@ -89,7 +89,7 @@ class DetectorSettings:
     @classmethod
     def of(cls, config: RunConfig) -> Self:
         """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both spaces, all else f_s alone."""
-        check_choice("scorer =", config.scorer, [FUSION, *SCORERS])
+        check_choice("scorer", config.scorer, [FUSION, *SCORERS])
         if config.scorer != FUSION:
             return cls(ScorerSettings(config.scorer, config.metric, config.pooling), None)
         shared = ScorerSettings(config.shared_scorer, config.metric, config.pooling)

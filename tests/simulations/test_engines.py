@@ -37,14 +37,17 @@ def processes_of(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["random-conv", "logmel"])
 def test_ray_and_in_process_give_the_same_file(config, encoder):
-    config = replace(config, encoder=encoder)
+    config = replace(config, encoder=encoder, report=True)
     lines = []
     ray = run_ray(config, 3, lines.append)
     inprocess = run_inprocess(beside(config, "inprocess"), 3)
     assert (ray / "scores.csv").read_bytes() == (inprocess / "scores.csv").read_bytes()
     engines = [json.loads((folder / "summary.json").read_text())["engine"] for folder in (ray, inprocess)]
     assert engines == ["ray", "inprocess"]
-    assert any("client 2: embedding train clip 1 of 12" in line for line in lines)
+    assert any("client 2: embedding train clips: 12" in line for line in lines)
+    for folder in (ray, inprocess):
+        assert (folder / "report.html").stat().st_size > 100_000
+        assert sorted(d.name for d in (folder / "detectors").iterdir()) == ["fan_id_00", "fan_id_01", "fan_id_02"]
     assert not processes_of("collab-asd-")
 
 
@@ -81,3 +84,5 @@ def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
     summary = json.loads(summaries[0].read_text())
     assert (summary["engine"], summary["encoder"], len(summary["machines"])) == ("ray", "random-conv", 2)
     assert set(summary["bytes_up"]) == {"0", "1"}
+    assert (summaries[0].parent / "report.html").exists()
+    assert len(list((summaries[0].parent / "detectors").iterdir())) == 2

@@ -87,7 +87,6 @@ def test_a_second_call_doubles_no_line(capsys):
     assert capsys.readouterr().err.count("once") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="clients in the same process ask for INFO and undo -q")
 def test_a_second_call_does_not_undo_quiet(capsys):
     """In process, the ClientApp and the ServerApp call `show_progress` after the command line did."""
     show_progress(logging.WARNING)

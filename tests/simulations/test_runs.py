@@ -30,6 +30,7 @@ def config(machines, cache, tmp_path):
         results_dir=str(tmp_path / "run"),
         encoder="logmel",
         epochs=1,
+        report=False,
     )
 
 

@@ -47,7 +47,7 @@ def make_detector():
 
     def make(name="knn", pooling="mean-embedding", backbone=None, fused=False, metric="euclidean", seed=0):
         machine = MachineFrames(0, 0, random_clips(seed, NORMALS))
-        settings = ScorerSettings("fusion" if fused else name, name, metric, pooling)
+        settings = ScorerSettings(name, metric, pooling)
         shared = Space.fit(machine, settings, backbone and random_classifier(backbone))
         return Detector((shared, Space.fit(machine, settings)) if fused else (shared,))
 
@@ -64,6 +64,7 @@ def card():
         encoder_weights="",
         seed=3,
         channel=2,
+        sample_rate=16000,
         threshold=0.1 + 0.2,
         false_alarm_rate=0.05,
         thresholding="gamma",

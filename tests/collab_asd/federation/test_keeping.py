@@ -10,18 +10,21 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, RecordDict
 
-from baselines.local import knn
 from collab_asd.config import RunConfig
 from collab_asd.detectors import storage
 from collab_asd.detectors.points import ClipPoints
 from collab_asd.embedding_sharing import client as embedding_sharing
+from collab_asd.embedding_sharing.algorithm import fit_local_detector
 from collab_asd.embedding_sharing.codec import decode_page
 from collab_asd.encoders.random_conv import RandomConv
+from collab_asd.federation import keeping
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.keeping import keep
 from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.scoring import score_with
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, to_arrays
 from collab_asd.interfaces import Clip, Partition
+from collab_asd.scorers import ScorerSettings
 
 KEY = bytes(range(100, 132))
 NAMES = ("fan_id_00", "L%C3%BCfter_id_A%2F7")
@@ -58,6 +61,12 @@ def client():
     owner = (0,) * (TRAIN + TEST) + (1,) * (TRAIN + TEST)
     partition = Partition(0, clips, groups=(0,) * len(clips), classes=owner)
     return ClientData(partition, RandomConv(KEY), Frames(), Path("/data"), calibration=0.9)
+
+
+@pytest.fixture(autouse=True)
+def recorded_at_48_khz(monkeypatch):
+    """The clips of these tests have no files."""
+    monkeypatch.setattr(keeping, "sample_rate_of", lambda path: 48000)
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def test_a_card_says_where_it_is_from(client, config, f_s, tmp_path):
     assert (card.machine_type, card.machine_id, card.machine) == ("Lüfter", "A/7", "Lüfter/A/7")
     assert (card.encoder, card.encoder_digest) == ("random-conv", client.encoder.spec.digest)
     assert (card.seed, card.channel, card.false_alarm_rate, card.thresholding) == (5, 0, 0.2, "quantile")
-    assert card.data_dir == "/data"
+    assert (card.data_dir, card.sample_rate) == ("/data", 48000)
 
 
 def test_normals_are_named_in_the_detectors_order(client, config, f_s, tmp_path):
@@ -160,7 +169,11 @@ def test_under_algorithm_2_there_are_embeddings_alone(client, config, tmp_path):
 
 
 def test_a_client_on_its_own_keeps_its_own_space(client, config, tmp_path):
-    machines = knn.score(client, config)
+    machines = []
+    for machine in client.machines():
+        frames = client.machine_frames(machine)
+        detector = fit_local_detector(frames, ScorerSettings("knn"))
+        machines.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
     keep(client, machines, config, tmp_path)
     detector, card = storage.load(tmp_path / "detectors" / NAMES[0])
     assert [space.name for space in detector.spaces] == ["f_c"]

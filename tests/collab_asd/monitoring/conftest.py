@@ -53,7 +53,7 @@ def save_detector(normal_paths):
         names = tuple(f"fan/train/{path.name}" for path in [*normal_paths[4:], *normal_paths[:4]])
         data_dir = str(normal_paths[0].parents[2])
         known = ("fan", "00", encoder.spec.name, encoder.spec.digest)
-        card = DetectorCard(*known, "", 0, 0, 1.0, 0.1, "gamma", data_dir, names)
+        card = DetectorCard(*known, "", 0, 0, 16000, 1.0, 0.1, "gamma", data_dir, names)
         storage.save(folder, detector, replace(card, **changes))
         return folder
 

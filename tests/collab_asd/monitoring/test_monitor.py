@@ -1,6 +1,7 @@
 """A saved detector at work: what it says of recordings, and which it refuses."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_fewer_false_alarms_need_a_higher_threshold(detectors):
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 10.0, float("nan")])
 def test_a_false_alarm_rate_out_of_range_is_refused(detectors, rate):
-    with pytest.raises(InputError, match="--false-alarm-rate .*must lie between 0 and 1"):
+    with pytest.raises(InputError, match=r"--false-alarm-rate .*must lie between 0 and 1"):
         Monitor.open(detectors["logmel"], false_alarm_rate=rate)
 
 
@@ -134,6 +135,14 @@ def test_other_sample_rates_are_brought_to_the_encoders(monitor, write_sound, tm
     waveform = monitor.waveform(write_sound(tmp_path / "tones.wav", tones(rate), rate, "FLOAT"))
     assert waveform.shape == (24_000,)
     np.testing.assert_allclose(waveform[500:-500], tones(16_000)[500:-500], atol=1e-4)
+
+
+def test_another_rate_than_in_training_is_said_once(detectors, write_sound, tmp_path, caplog):
+    monitor = Monitor.open(detectors["logmel"])
+    for name, rate in (("a", 16_000), ("b", 48_000), ("c", 48_000), ("d", 8_000)):
+        monitor.waveform(write_sound(tmp_path / f"{name}.wav", tones(rate), rate, "FLOAT"))
+    said = [(Path(record.args[0]).name, *record.args[1:]) for record in caplog.records]
+    assert said == [("b.wav", 48_000, 16_000), ("d.wav", 8_000, 16_000)]
 
 
 @pytest.mark.parametrize("rate", [32_000, 48_000])

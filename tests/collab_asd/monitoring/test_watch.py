@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from collab_asd.errors import InputError
 from collab_asd.monitoring import watch as watching
 
 
-class Ended(Exception):
+class WorldEndsError(Exception):
     """Nothing more happens in the test's world."""
 
 
@@ -24,7 +25,7 @@ def world(monkeypatch):
         def sleep(seconds):
             now[0] += seconds
             if not left:
-                raise Ended
+                raise WorldEndsError
             left.pop(0)()
 
         monkeypatch.setattr(watching, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
@@ -43,13 +44,14 @@ def nothing():
     pass
 
 
+def until_the_end(recordings):
+    """All that is yielded before the world ends."""
+    with suppress(WorldEndsError):
+        yield from recordings
+
+
 def names(recordings):
-    """Names of all that is yielded before the world ends."""
-    found = []
-    with pytest.raises(Ended):
-        for path in recordings:
-            found.append(path.name)
-    return found
+    return [path.name for path in until_the_end(recordings)]
 
 
 def write(path, size=100, age=0):
@@ -88,15 +90,10 @@ def test_what_comes_later_is_picked_up(tmp_path, world):
 
 def test_a_file_is_taken_when_it_has_stopped_growing(tmp_path, world):
     path = write(tmp_path / "a.wav", 10)
-    sizes = []
     world(*(lambda size=size: write(path, size) for size in (20, 30, 40)), nothing, nothing)
-    with pytest.raises(Ended):
-        for recording in watching.watch(tmp_path):
-            sizes.append(recording.stat().st_size)
-    assert sizes == [40]
+    assert [recording.stat().st_size for recording in until_the_end(watching.watch(tmp_path))] == [40]
 
 
-@pytest.mark.xfail(strict=True, reason="while clips wait, two looks lie as close together as two scores take")
 def test_a_file_that_grows_while_others_are_scored_is_not_taken_too_early(tmp_path, world):
     for name in ("a.wav", "b.wav", "c.wav"):
         write(tmp_path / name)
@@ -122,7 +119,6 @@ def test_a_file_that_vanishes_while_it_grows_is_forgotten(tmp_path, world):
     assert names(watching.watch(tmp_path)) == ["a.wav"]
 
 
-@pytest.mark.xfail(strict=True, reason="Path.rglob of Python 3.11 raises FileNotFoundError")
 def test_a_folder_that_vanishes_while_it_is_listed_does_no_harm(tmp_path, world, monkeypatch):
     write(tmp_path / "stays.wav")
     write(tmp_path / "shift" / "moved.wav")
@@ -160,8 +156,9 @@ def test_it_is_said_again_when_twice_as_many_wait(tmp_path, world, warnings):
     assert len(warnings()) == 1
     come()
     assert len(names(stream)) == 79
-    assert [line.split(": ")[1].split()[0] for line in warnings()][0] == "20"
-    assert len(warnings()) == 2
+    first, second = (int(line.split(": ")[1].split()[0]) for line in warnings())
+    assert first == 20
+    assert second >= 40
 
 
 def test_few_that_wait_are_not_worth_a_word(tmp_path, world, warnings):
