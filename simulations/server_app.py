@@ -92,8 +92,13 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
 
 def _draw_report(folder: Path) -> None:
     """Let another process draw the report: it explains clips, for which it needs the encoder that no server has."""
-    # Not where the app was unpacked: the page's templates do not travel with the app, the installed package has them.
-    subprocess.run([sys.executable, "-m", "simulations.cli", "report", str(folder)], check=False, cwd=folder)
+    logger.info("drawing the report")
+    command = [sys.executable, "-m", "simulations.cli", "report", str(folder)]
+    # The installed package, not the app that Flower unpacked: the page's templates do not travel with that.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    drawn = subprocess.run(command, check=False, cwd=folder, env=environment)
+    if drawn.returncode:
+        logger.warning("the report could not be drawn; its reason: collab-asd report %s", folder)
 
 
 def join(scores: Sequence[ClientScores], partitions: Sequence[Partition], data_dir: Path) -> ScoreTable:

@@ -60,10 +60,10 @@ def saved(make_detector, card, tmp_path):
 def spoilt(tmp_path_factory, make_detector):
     """Write a small detector with a byte changed; the same folder each time."""
     whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
-    card = DetectorCard(
-        "fan", "Nº 1", "logmel", "0" * 64, "", 0, 0, 16000, 1.25, 0.1, "gamma", "/data", ("a.wav", "b.wav")
-    )
-    save(whole, make_detector(), card)
+    detector = make_detector()
+    names = tuple(f"{i}.wav" for i in range(len(detector.spaces[0].normals)))
+    card = DetectorCard("fan", "Nº 1", "logmel", "0" * 64, "", 0, 0, 16000, 1.25, 0.1, "gamma", "/data", names)
+    save(whole, detector, card)
 
     def spoil(name, position, mask):
         for file in FILES:
