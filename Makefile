@@ -10,8 +10,10 @@ export MPLBACKEND := Agg
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients =="
 	$(BIN)/collab-asd run --engine ray --supernodes 6 --out results/$(DEMO)
-	@echo "== the same clips with nothing shared: local k-NN =="
-	$(BIN)/collab-asd run --supernodes 6 --method local-knn --out results/$(DEMO)-local
+	@echo "== the same clips with nothing shared: each client's own Mahalanobis distance =="
+	$(BIN)/collab-asd run --quiet --supernodes 6 --method local-mahalanobis --set report=false --out results/$(DEMO)-local
+	@echo "== both on one page =="
+	$(BIN)/collab-asd report results/$(DEMO) results/$(DEMO)-local --out results/$(DEMO)-compared
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest

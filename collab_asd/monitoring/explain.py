@@ -21,7 +21,7 @@ from collab_asd.interfaces import FloatArray, ScoreArray
 from collab_asd.report.contents import Heat
 
 FFT, HOP = 1024, 256  # samples
-BANDS, TIMES = 10, 8
+BANDS, TIMES = 10, 6
 
 
 def explain(score: Callable[[FloatArray], float], waveform: FloatArray, normal: FloatArray, rate: int) -> Heat:
@@ -41,7 +41,7 @@ def explain(score: Callable[[FloatArray], float], waveform: FloatArray, normal: 
     Returns
     -------
     Heat
-        10 frequency bands of equal width on the mel scale, 8 stretches of time.
+        10 frequency bands of equal width on the mel scale, 6 stretches of time.
     """
     edges_hz, edges_s = _mel_edges(rate / 2), np.linspace(0.0, len(waveform) / rate, TIMES + 1)
     difference = _spectrum(np.resize(normal, len(waveform))) - _spectrum(waveform)
