@@ -46,10 +46,18 @@ def _local(config: RunConfig) -> Method:
     return LocalOnly()
 
 
+def _federated(config: RunConfig) -> Method:
+    from baselines.fedavg.strategy import FederatedAveraging
+
+    return FederatedAveraging(config)
+
+
+FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
     "local-knn": _local,
     "local-mahalanobis": _local,
+    **dict.fromkeys(FEDERATED, _federated),
 }
 
 
