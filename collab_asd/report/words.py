@@ -19,6 +19,11 @@ METHODS = {
     "local-mahalanobis": "Nothing was shared: each site measured how far its new recordings lie from its own normal "
     "ones, in units of how much these differ among themselves.",
 }
+METHODS |= dict.fromkeys(
+    ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi"),
+    "Each site trained the same model a little on its own recordings and sent the model's weights; a server averaged "
+    "them, and so on for some rounds. Neither recordings nor embeddings were sent.",
+)
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
 SURPRISE = 0.05  # a rate is called higher or lower than asked for if chance alone makes it so less often than this
