@@ -43,7 +43,7 @@ def _embedding_sharing(config: RunConfig) -> Method:
 def _local(config: RunConfig) -> Method:
     from baselines.local.strategy import LocalOnly
 
-    return LocalOnly()
+    return LocalOnly(config.encoder)
 
 
 def _federated(config: RunConfig) -> Method:

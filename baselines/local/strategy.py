@@ -17,9 +17,9 @@ class LocalOnly:
 
     shares = False
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: str) -> None:
         self.watch = Stopwatch()
-        self.encoder_note = ""
+        self.encoder_note = f"{encoder}; nothing was sent"
 
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Ask every client for its scores; the question holds nothing else."""

@@ -20,6 +20,7 @@ from collab_asd.id_classifier.training import PRESETS
 from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
 from simulations.engines import run_inprocess
+from simulations.reporting import report
 
 
 @pytest.fixture
@@ -49,7 +50,8 @@ def scores(folder):
 
 
 def test_result_folder_holds_what_was_promised(config, tmp_path):
-    folder = run_inprocess(changed(config, config.results_dir, report=True), 3)
+    folder = run_inprocess(config, 3)
+    assert report([folder]) == folder / "report.html"
     table = rows(folder)
     header = "method,encoder,scorer,seed,client,machine_type,machine_id,clip,label,anomaly_score,threshold,decision"
     assert list(table[0]) == header.split(",")
