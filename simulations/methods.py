@@ -46,10 +46,19 @@ def _local(config: RunConfig) -> Method:
     return LocalOnly()
 
 
+def _local_network(config: RunConfig) -> Method:
+    from baselines.local_networks.strategy import local_network
+
+    return local_network(config)
+
+
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
     "local-knn": _local,
     "local-mahalanobis": _local,
+    "local-vae": _local_network,
+    "local-vidnn": _local_network,
+    "local-glow": _local_network,
 }
 
 
@@ -59,7 +68,7 @@ def build(config: RunConfig) -> Method:
     Raises
     ------
     InputError
-        The method, or a scorer that it uses, does not exist.
+        The method, or a scorer that it uses, does not exist, or it cannot read the encoder's frames.
     """
     check_choice("method", config.method, METHODS)
     return METHODS[config.method](config)
