@@ -56,7 +56,7 @@ PRESETS: dict[Preset, GlowSettings] = {
     # K, L and hidden channels are those that Glow's authors gave to images of 32 x 32 (their appendix, CIFAR-10).
     "paper": GlowSettings(32, 8, Budget(100, 64, None, 1e-3), "image", levels=3, blocks=32, hidden=512),
     "fast": GlowSettings(
-        8, 4, Budget(8, 64, 2000, 2e-3, one_cycle=True), "bands as channels", levels=1, blocks=4, hidden=64
+        8, 4, Budget(16, 64, 2000, 5e-3, one_cycle=True), "bands as channels", levels=1, blocks=4, hidden=64
     ),
 }
 

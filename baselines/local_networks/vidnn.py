@@ -21,7 +21,7 @@ from collab_asd.config import Preset
 
 PRESETS: dict[Preset, VariationalSettings] = {
     "paper": VariationalSettings(5, 1, Budget(100, 512, None, 1e-3), (64, 32), 16),
-    "fast": VariationalSettings(5, 1, Budget(5, 128, 8000, 2e-3, one_cycle=True), (64, 32), 16),
+    "fast": VariationalSettings(5, 1, Budget(20, 128, 8000, 2e-3, one_cycle=True), (64, 32), 16),
 }
 
 
