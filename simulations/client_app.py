@@ -16,6 +16,8 @@ from baselines.fedavg import client as fedavg
 from baselines.fedavg.averaging import STOCK
 from baselines.local import scoring as local
 from baselines.local.strategy import SCORER_OF
+from baselines.local_networks import client as local_networks
+from baselines.local_networks.strategy import NETWORK_OF
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
@@ -31,6 +33,7 @@ SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineSco
     "embedding-sharing": embedding_sharing.score,
     **dict.fromkeys(STOCK, embedding_sharing.score),  # with f_s from the server, as under Algorithm 1
     **dict.fromkeys(SCORER_OF, lambda client, config, _: local.score(client, config)),
+    **dict.fromkeys(NETWORK_OF, lambda client, config, _: local_networks.score(client, config)),
 }
 
 

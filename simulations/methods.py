@@ -53,11 +53,20 @@ def _federated(config: RunConfig) -> Method:
 
 
 FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
+def _local_network(config: RunConfig) -> Method:
+    from baselines.local_networks.strategy import local_network
+
+    return local_network(config)
+
+
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
     "local-knn": _local,
     "local-mahalanobis": _local,
     **dict.fromkeys(FEDERATED, _federated),
+    "local-vae": _local_network,
+    "local-vidnn": _local_network,
+    "local-glow": _local_network,
 }
 
 
@@ -67,7 +76,7 @@ def build(config: RunConfig) -> Method:
     Raises
     ------
     InputError
-        The method, or a scorer that it uses, does not exist.
+        The method, or a scorer that it uses, does not exist, or it cannot read the encoder's frames.
     """
     check_choice("method", config.method, METHODS)
     return METHODS[config.method](config)

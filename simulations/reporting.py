@@ -93,7 +93,9 @@ class _Artist:
         config = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
         self._config = RunConfig.from_mapping(config)
         if not self._folder.is_dir():
-            raise InputError("this run kept no detectors (under Algorithm 2, f_s stays with the server).")
+            raise InputError(
+                "this run kept no detectors (under Algorithm 2 f_s stays with the server; local networks are not kept)."
+            )
         self._monitor = lru_cache(maxsize=4)(self._open)
 
     def __call__(self, row: ScoreRow) -> ClipPortrait:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.local.strategy import SCORER_OF
+from baselines.local_networks.strategy import NETWORK_OF
 from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
@@ -103,7 +104,7 @@ def require_unfinished(path: Path) -> None:
 
 def scorer_name(config: RunConfig) -> str:
     """Return the scorer that a method really uses: local ones have no shared space to fuse with."""
-    return SCORER_OF.get(config.method, config.scorer)
+    return (SCORER_OF | NETWORK_OF).get(config.method, config.scorer)
 
 
 def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:

@@ -18,6 +18,12 @@ METHODS = {
     "local-knn": "Nothing was shared: each site compared its new recordings with its own normal ones alone.",
     "local-mahalanobis": "Nothing was shared: each site measured how far its new recordings lie from its own normal "
     "ones, in units of how much these differ among themselves.",
+    "local-vae": "Nothing was shared: each site trained a network to squeeze its own normal recordings into a few "
+    "numbers and restore them (a variational autoencoder); what it restores badly is unusual.",
+    "local-vidnn": "Nothing was shared: each site trained a network on its own normal recordings to guess each moment "
+    "of the sound from those just before and after it; what it guesses badly is unusual.",
+    "local-glow": "Nothing was shared: each site trained a network to say how probable a sound is among its own normal "
+    "recordings (a normalizing flow); what is improbable is unusual.",
 }
 METHODS |= dict.fromkeys(
     ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi"),
