@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simulations.comparison import Comparison
     from simulations.experiment import Cell, Experiment
 
+FILE_WIDTH = 160  # characters of a line where stdout is no terminal
 TALKATIVE = ("collab_asd.embedding_sharing", "collab_asd.data", "simulations.server_app")
 console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
@@ -126,9 +127,10 @@ def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
         typer.echo(to_json(out, comparison))
         return
     title = f"{comparison.experiment.name}: means over machines and seeds; bold: the best, and what beats sharing"
-    console.print(terminal_table(comparison_sheet(comparison.rows), title))
+    shown = console if console.is_terminal else Console(width=FILE_WIDTH)
+    shown.print(terminal_table(comparison_sheet(comparison.rows), title, shown))
     if not comparison.complete:
-        console.print(terminal_table(failure_sheet(comparison.cells), "not finished"), style="red")
+        shown.print(terminal_table(failure_sheet(comparison.cells), "not finished", shown), style="red")
     console.print(f"report:  {out / 'report.html'}", soft_wrap=True)
 
 

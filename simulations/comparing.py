@@ -110,6 +110,11 @@ class Row:
     is_best: bool = False
 
     @property
+    def label(self) -> str:
+        """Method and scorer; the method alone where the scorer is in its name."""
+        return self.method if self.method.endswith(f"-{self.scorer}") else f"{self.method}, {self.scorer}"
+
+    @property
     def beats_reference(self) -> bool:
         """Whether its mean AUC lies above that of embedding sharing, by chance or not."""
         return self.gain is not None and self.gain.mean > 0

@@ -23,7 +23,7 @@ class Comparison:
     Parameters
     ----------
     cells : sequence of Cell
-        All, in the order of the table: by method, encoder, scorer and seed as the experiment names them.
+        All, in the order of the table: by encoder, method, scorer and seed as the experiment names them.
     summaries : mapping
         ``summary.json`` of the finished ones, by the cell's name.
     rows : sequence of Row
@@ -94,8 +94,8 @@ def _place(experiment: Experiment, cell: Cell) -> tuple[int, int, int, int]:
     """Where a cell stands in the table. A method that has a scorer of its own comes first with it."""
     config = cell.config
     return (
-        experiment.methods.index(config.method),
         experiment.encoders.index(config.encoder),
+        experiment.methods.index(config.method),
         experiment.scorers.index(cell.scorer) if cell.scorer in experiment.scorers else 0,
         experiment.seeds.index(config.seed),
     )

@@ -58,7 +58,7 @@ def write_comparison_page(
         "story": list(story(rows)),
         "failures": failures if failures.rows else None,
         "methods": {method: method_words(method) for method in experiment.methods},
-        "notes": sorted({(str(s["encoder"]), str(s["encoder_note"])) for s in summaries if s.get("encoder_note")}),
+        "notes": _notes(summaries),
         "manifests": sorted({str(s["manifest_sha256"]) for s in summaries}),
         "terms": {term: GLOSSARY[term] for term in TERMS} | OWN_TERMS,
         "command": command,
@@ -75,9 +75,9 @@ def verdict(rows: Sequence[Row]) -> str:
     if best is None or best.auc is None:
         return "Which method is best cannot be said: no finished cell has labelled test recordings of both kinds."
     return (
-        f"Best is {best.method} with the encoder {best.encoder} (scorer {best.scorer}): of a random faulty and a "
-        "random normal recording of the same machine, the faulty one gets the higher anomaly score in "
-        f"{of_hundred(best.auc.mean)} cases. Guessing would give 50."
+        f"Best is {best.label} with the encoder {best.encoder}: of a random faulty and a random normal recording of "
+        f"the same machine, the faulty one gets the higher anomaly score in {of_hundred(best.auc.mean)} cases. "
+        "Guessing would give 50."
     )
 
 
@@ -99,7 +99,7 @@ def _above(rows: Sequence[Row]) -> str:
         return "Nothing was compared with it."
     if not above:
         return "Nothing that was compared lies above it."
-    named = [f"{row.method}, {row.scorer}: {with_interval(row.gain, '+')} ({_chance(row.gain)})" for row in above]
+    named = [f"{row.label}: {with_interval(row.gain, '+')} ({_chance(row.gain)})" for row in above]
     return f"Above it: {'; '.join(named)}."
 
 
@@ -118,9 +118,21 @@ def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mappi
     if compared:
         beaten = sum(not row.beats_reference for row in compared)
         facts.append(
-            Fact(f"{beaten} of {len(compared)}", "rows of the table are not better than embedding sharing as it is set")
+            Fact(
+                f"{beaten} of {len(compared)}",
+                "other rows of the table do not beat embedding sharing with the same encoder",
+            )
         )
     return facts
+
+
+def _notes(summaries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what must be known of each encoder, as its first seed says it."""
+    notes: dict[str, str] = {}
+    for summary in summaries:
+        if summary["encoder_note"]:
+            notes.setdefault(summary["encoder"], summary["encoder_note"])
+    return notes
 
 
 def _hang(gallery: Gallery, name: str, alt: str, figure: Figure | None) -> Picture | None:
@@ -128,13 +140,13 @@ def _hang(gallery: Gallery, name: str, alt: str, figure: Figure | None) -> Pictu
 
 
 def _dots_words(rows: Sequence[Row]) -> str:
-    known = [f"{row.method}, {row.encoder}, {row.scorer}: {with_interval(row.auc)}" for row in rows if row.auc]
+    known = [f"{row.label}, {row.encoder}: {with_interval(row.auc)}" for row in rows if row.auc]
     return f"Mean AUC with its 95 % interval. {'; '.join(known)}."
 
 
 def _costs_words(rows: Sequence[Row]) -> str:
     known = [
-        f"{row.method}, {row.encoder}, {row.scorer}: {row.bytes_sent.mean / 1e6:.2f} MB, {row.auc.mean:.3f}"
+        f"{row.label}, {row.encoder}: {row.bytes_sent.mean / 1e6:.2f} MB, {row.auc.mean:.3f}"
         for row in rows
         if row.auc and row.bytes_sent
     ]

@@ -33,7 +33,7 @@ def auc_dots(rows: Sequence[Row]) -> Figure | None:
         of_encoder = [row for row in measured if row.encoder == encoder]
         labels[y] = encoder
         for place, row in enumerate(of_encoder, start=1):
-            labels[y + place] = f"{row.method}, {row.scorer}"
+            labels[y + place] = row.label
             _draw_dot(axes, row, y + place, SERIES[i % len(SERIES)])
         for row in of_encoder:
             if row.is_reference and row.auc:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from collab_asd.atomic import replacing
@@ -18,10 +20,12 @@ from simulations.comparing import MEASURES, Estimate, Row
 from simulations.experiment import Cell
 
 COLUMNS = (
-    *("method", "encoder", "scorer", "seeds", "AUC", "std", "minus sharing", "pAUC", "ID acc.", "FAR"),
-    *("MB sent", "seconds"),
+    *("method", "encoder", "AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR"),
+    *("MB sent", "s", "n"),
 )
+DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s")  # on a narrow terminal, in this order
 LAST = ("folder", "error")
+WIDEST = 1000  # characters
 SUMMARY_KEYS = ("id_accuracy", "false_alarm_rate", "recall", "f1", "peak_rss_mb", "manifest_sha256")
 
 
@@ -62,19 +66,18 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 def comparison_sheet(rows: Sequence[Row]) -> Sheet:
     """One row per method, encoder and scorer; bold where it is the best or above embedding sharing."""
     bold = frozenset(i for i, row in enumerate(rows) if row.stands_out)
-    return Sheet("comparison", "Means over machines and seeds", COLUMNS, tuple(map(_cells, rows)), words=3, bold=bold)
+    return Sheet("comparison", "Means over machines and seeds", COLUMNS, tuple(map(_cells, rows)), words=2, bold=bold)
 
 
 def machine_sheet(rows: Sequence[Row]) -> Sheet:
     """AUC of each machine, mean over seeds."""
     machines = list(dict.fromkeys(machine for row in rows for machine in row.auc_by_machine))
     lines = [
-        (row.method, row.encoder, row.scorer, *(number(row.auc_by_machine.get(machine)) for machine in machines))
-        for row in rows
+        (row.label, row.encoder, *(number(row.auc_by_machine.get(machine)) for machine in machines)) for row in rows
     ]
     bold = frozenset(i for i, row in enumerate(rows) if row.stands_out)
-    headings = ("method", "encoder", "scorer", *machines)
-    return Sheet("auc_by_machine", "AUC of each machine, mean over seeds", headings, tuple(lines), words=3, bold=bold)
+    headings = ("method", "encoder", *machines)
+    return Sheet("auc_by_machine", "AUC of each machine, mean over seeds", headings, tuple(lines), words=2, bold=bold)
 
 
 def failure_sheet(cells: Iterable[Cell]) -> Sheet:
@@ -83,13 +86,24 @@ def failure_sheet(cells: Iterable[Cell]) -> Sheet:
     return Sheet("not_finished", "Cells that are not finished", ("cell", "reason"), tuple(lines), words=2)
 
 
-def terminal_table(sheet: Sheet, title: str) -> Table:
-    """Return a sheet as a table for the terminal."""
+def terminal_table(sheet: Sheet, title: str, console: Console) -> Table:
+    """Return a sheet as a table for the terminal, without the columns that it has no room for."""
+    left_out: tuple[str, ...] = ()
+    for column in ("", *DISPENSABLE):
+        left_out += (column,)
+        table = _table(sheet, title, left_out)
+        if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum <= console.width:
+            break
+    return table
+
+
+def _table(sheet: Sheet, title: str, left_out: Sequence[str]) -> Table:
+    shown = [i for i, heading in enumerate(sheet.headings) if heading not in left_out]
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(sheet.headings):
-        table.add_column(heading, justify="left" if i < sheet.words else "right")
+    for i in shown:
+        table.add_column(sheet.headings[i], justify="left" if i < sheet.words else "right")
     for i, row in enumerate(sheet.rows):
-        table.add_row(*row, style="bold" if i in sheet.bold else None)
+        table.add_row(*(row[k] for k in shown), style="bold" if i in sheet.bold else None)
     return table
 
 
@@ -109,15 +123,16 @@ def with_interval(value: Estimate | None, sign: str = "") -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     deviation = row.auc.deviation if row.auc else None
     return (
-        *(row.method, row.encoder, row.scorer, str(len(row.seeds))),
+        *(row.label, row.encoder),
         with_interval(row.auc),
-        UNKNOWN if deviation is None else f"{deviation:.3f}",
         with_interval(row.gain, "+"),
+        UNKNOWN if deviation is None else f"{deviation:.3f}",
         with_interval(row.pauc),
         number(row.id_accuracy),
         number(row.false_alarm_rate),
         number(row.bytes_sent, 2, 1e-6),
         number(row.seconds, 1),
+        str(len(row.seeds)),
     )
 
 

@@ -176,9 +176,9 @@ def test_the_impossible_is_refused_before_any_cell(experiment, tmp_path, setting
 
 
 def test_two_processes_do_not_work_on_one_comparison(experiment, tmp_path):
-    hold = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); input()"
-    command = [sys.executable, "-c", hold, str(tmp_path / ".lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    hold = "from filelock import FileLock; lock = FileLock('.lock'); lock.acquire(); print('held', flush=True); input()"
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as other:
         other.stdout.readline()
         with pytest.raises(InputError, match="another process is at work"):
             compare(experiment.cells(tmp_path), 3, tmp_path)
