@@ -59,6 +59,7 @@ def run_units(
                 unit = waiting.pop(0)
                 process = context.Process(target=_work, args=(unit, run_cell, clients), daemon=True)
                 process.start()
+                log.info("begun: %s", ", ".join(cell.name for cell in unit))
                 running[process] = unit
             wait([process.sentinel for process in running])
             for process in [p for p in running if not p.is_alive()]:
