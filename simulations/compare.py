@@ -84,7 +84,17 @@ def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> No
 
 
 def run_cell(cell: Cell, clients: int) -> None:
-    """Run one cell; what stops it is kept in its ``error.txt``, with what was said before."""
+    """Run one cell; what stops it is kept in its ``error.txt``, with what was said before.
+
+    A process whose parent was killed lives on for a moment: who takes up its cell waits until it is gone.
+    """
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(cell.folder.with_name(f".{cell.name}.lock")):
+        if cell.state != "finished":
+            _run(cell, clients)
+
+
+def _run(cell: Cell, clients: int) -> None:
     log.info("cell %s", cell.name)
     cell.error_file.unlink(missing_ok=True)
     with collected_warnings() as said:
@@ -170,11 +180,15 @@ def _embed(config: RunConfig, clients: int) -> None:
 
 
 def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Put cells that differ in the scorer alone together: the second finds the f_s that the first one trained."""
+    """Put cells that differ in the scorer alone together: the second finds the f_s that the first one trained.
+
+    Method by method, so that processes side by side work on different encoders and do not wait for one's embeddings.
+    """
     units: dict[RunConfig, list[Cell]] = {}
     for cell in cells:
         units.setdefault(replace(cell.config, scorer="", results_dir=""), []).append(cell)
-    return list(units.values())
+    methods_in_order = list(dict.fromkeys(cell.config.method for cell in cells))
+    return sorted(units.values(), key=lambda unit: methods_in_order.index(unit[0].config.method))
 
 
 def _peaks(cells: Sequence[Cell]) -> list[float]:

@@ -299,7 +299,7 @@ def test_bad_input_is_one_message_and_exit_code_2(call, tmp_path, lines, more, w
     assert all(word in result.output for word in words), result.output
     assert "Traceback" not in result.output
     assert result.exit_code == (2 if words else 0)
-    assert not (tmp_path / "out" / "cells").exists()
+    assert not list(tmp_path.glob("out/cells/*"))
 
 
 @pytest.mark.slow
@@ -321,13 +321,12 @@ def test_killed_in_the_middle_with_two_processes_and_started_again(machines, cac
     ]
     command += ["--set", f"cache-dir={cache}", "--set", "epochs=1"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not list(out.glob("cells/*/summary.json")) and time.monotonic() < deadline:
             time.sleep(0.05)
-        killed.kill()
-    time.sleep(1)  # its processes end with it
+        killed.kill()  # its own processes die a moment later
     finished = {path.parent: content(path.parent) for path in out.glob("cells/*/summary.json")}
     assert 0 < len(finished) < 6
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert len(list(out.glob("cells/*/summary.json"))) == 6
     assert {folder: content(folder) for folder in finished} == finished
