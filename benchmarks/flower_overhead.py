@@ -45,7 +45,9 @@ def through_flower(config: RunConfig) -> list[float]:
     """Run the same as a Flower strategy on the in-process grid; returns all scores."""
     grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
     supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), config.timeout)
-    return [float(score) for client in methods.build(config).run(supervised) for score in client.anomaly_score]
+    method = methods.build(config)
+    method.cache = None  # the plain loop keeps no classifiers, either
+    return [float(score) for client in method.run(supervised) for score in client.anomaly_score]
 
 
 def timed(run: object, config: RunConfig) -> tuple[float, list[float]]:

@@ -25,14 +25,24 @@ class Display(Protocol):
 
 
 class LogLines:
-    """A line when a step begins, and one every 10 s with the time that is left."""
+    """A line when a step begins, and one every 10 s with the time that is left.
+
+    Parameters
+    ----------
+    announce : bool
+        False leaves out the first line, where there are many short steps.
+    """
+
+    def __init__(self, announce: bool = True) -> None:
+        self._announce = announce
 
     @contextmanager
     def step(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """See `Display`."""
         began = said = time.monotonic()
         done = 0
-        log.info("%s: %d", what, total)
+        if self._announce:
+            log.info("%s: %d", what, total)
 
         def advance() -> None:
             nonlocal done, said

@@ -42,18 +42,64 @@ def show_progress(level: int = logging.INFO, console: Console | None = None) -> 
 
 
 class Bars:
-    """A bar with the remaining time for each step while it lasts."""
+    """A bar with the remaining time for each step while it lasts; steps within a step have theirs below."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._shown: Progress | None = None
 
     @contextmanager
     def step(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """See `collab_asd.progress.Display`."""
+        if self._shown is None:
+            with self._display() as bars:
+                task = bars.add_task(what, total=total)
+                yield lambda: bars.advance(task)
+        else:
+            with _bar_below(self._shown, what, total) as advance:
+                yield advance
+
+    @contextmanager
+    def _display(self) -> Iterator[Progress]:
+        """Show bars: a terminal has room for one display of them."""
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=self._console, transient=True) as bars:
-            task = bars.add_task(what, total=total)
-            yield lambda: bars.advance(task)
+        with Progress(*columns, console=self._console, transient=True) as self._shown:
+            try:
+                yield self._shown
+            finally:
+                self._shown = None
+
+
+@contextmanager
+def _bar_below(bars: Progress, what: str, total: int) -> Iterator[Callable[[], None]]:
+    task = bars.add_task(what, total=total)
+    try:
+        yield lambda: bars.advance(task)
+    finally:
+        bars.remove_task(task)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect what the project warns of within a ``with`` block, wherever else it is said."""
+    collector = _Collector(logging.WARNING)
+    loggers = [logging.getLogger(room) for room in ROOMS]
+    for logger in loggers:
+        logger.addHandler(collector)
+    try:
+        yield collector.lines
+    finally:
+        for logger in loggers:
+            logger.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 class _AboveBars(logging.Handler):

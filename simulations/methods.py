@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from collab_asd.config import RunConfig, check_choice
+from collab_asd.paths import cache_dir
 
 if TYPE_CHECKING:
     from collab_asd.federation.grid import SupervisedGrid
@@ -31,13 +32,16 @@ class Method(Protocol):
 
 
 def _embedding_sharing(config: RunConfig) -> Method:
+    from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
     from collab_asd.embedding_sharing.strategy import EmbeddingSharing
     from collab_asd.id_classifier.training import PRESETS
     from collab_asd.scorers import DetectorSettings
 
     preset = PRESETS[config.preset]
     training = replace(preset, epochs=config.epochs or preset.epochs)
-    return EmbeddingSharing(training, DetectorSettings.of(config), config.inference, config.seed, config.device)
+    cache = ClassifierCache(cache_dir(config.cache_dir) / "classifiers")
+    scorer = DetectorSettings.of(config)
+    return EmbeddingSharing(training, scorer, config.inference, config.seed, config.device, cache)
 
 
 def _local(config: RunConfig) -> Method:

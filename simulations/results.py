@@ -56,13 +56,23 @@ class ResultFolder:
         folder = cls(path, config, manifest)
         require_unfinished(path)
         if (path / "config.json").exists():
-            folder._require_same_run()
-        elif path.exists() and any(path.iterdir()):
+            folder.require_same_run()
+        elif path.exists() and not all(map(_is_beginning, path.iterdir())):
             raise InputError(f"{path}: holds other files; name a new or an empty folder for the results")
         path.mkdir(parents=True, exist_ok=True)
         write_manifest(path / "manifest.csv", manifest)
         _write_json(path / "config.json", config.to_mapping())
         return folder
+
+    def require_same_run(self) -> None:
+        """Refuse to go on with a folder that was begun with another configuration or on other clips."""
+        began = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        now = self.config.to_mapping()
+        other = sorted(k for k in began.keys() | now.keys() if k not in WHERE_ONLY and began.get(k) != now.get(k))
+        if other:
+            raise InputError(f"{self.path}: was begun with another {', '.join(other)}; name a new folder")
+        if clips := difference(read_manifest(self.path / "manifest.csv"), self.manifest):
+            raise InputError(f"{self.path}: was begun on other clips ({clips}); restore them or name a new folder")
 
     def finish(self, table: ScoreTable, summary: Mapping[str, Any]) -> None:
         """Write the scores, ours and DCASE's, and last the summary, which says that the folder is complete."""
@@ -79,15 +89,6 @@ class ResultFolder:
             for row in table.rows:  # csv writes None as an empty field, and floats with all their digits
                 writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
 
-    def _require_same_run(self) -> None:
-        began = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        now = self.config.to_mapping()
-        other = sorted(k for k in began.keys() | now.keys() if k not in WHERE_ONLY and began.get(k) != now.get(k))
-        if other:
-            raise InputError(f"{self.path}: was begun with another {', '.join(other)}; name a new folder")
-        if clips := difference(read_manifest(self.path / "manifest.csv"), self.manifest):
-            raise InputError(f"{self.path}: was begun on other clips ({clips}); restore them or name a new folder")
-
 
 RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
 CLIP_COLUMNS = (
@@ -100,6 +101,11 @@ def require_unfinished(path: Path) -> None:
     """Refuse a folder that holds a complete result."""
     if (path / "summary.json").exists():
         raise InputError(f"{path}: holds a finished run (summary.json); name another folder, nothing was overwritten")
+
+
+def _is_beginning(file: Path) -> bool:
+    """Whether a file is what a run leaves that was killed before it could write its configuration."""
+    return file.name == "manifest.csv" or file.name.startswith(".config.json.")
 
 
 def scorer_name(config: RunConfig) -> str:

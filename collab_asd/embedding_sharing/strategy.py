@@ -19,6 +19,7 @@ from flwr.serverapp.strategy import Strategy
 from collab_asd.config import Inference
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
+from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.embedding_sharing.codec import decode_page
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.errors import InputError
@@ -26,7 +27,7 @@ from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
-from collab_asd.federation.stopwatch import Stopwatch
+from collab_asd.federation.stopwatch import TRAINED_BEFORE, Stopwatch
 from collab_asd.id_classifier.model import IdClassifier, to_arrays
 from collab_asd.id_classifier.training import TrainingSettings
 from collab_asd.interfaces import Part
@@ -66,6 +67,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     seed : int
     device : str
         A PyTorch device to train f_s on.
+    cache : ClassifierCache, optional
+        Where classifiers that were trained before are found; without it each run trains its own.
     """
 
     shares = True
@@ -77,8 +80,10 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         inference: Inference = "client",
         seed: int = 0,
         device: str = "cpu",
+        cache: ClassifierCache | None = None,
     ) -> None:
         self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
+        self.cache = cache
         self.watch = Stopwatch()
         self.facts: dict[int, ClientFacts] = {}
         self._store = EmbeddingStore()
@@ -161,10 +166,13 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
         facts = next(iter(self.facts.values()))
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
+        train = train_id_classifiers if self.cache is None else self.cache.train
         with self.watch("train"):
-            self._classifiers = train_id_classifiers(
+            self._classifiers = train(
                 machines, self.training, (facts.stack, facts.stack_hop), self.seed, self.device, _log_epoch
             )
+        if self.cache is not None and self.cache.seconds_saved:
+            self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved
         if self.inference == "client":
             self._store.release()
 

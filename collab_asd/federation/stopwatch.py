@@ -5,6 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TRAINED_BEFORE = "train, in an earlier run"
+"""Seconds that a run was spared because what it would have trained was kept; no part of its total."""
+
 
 class Stopwatch:
     """Adds up the seconds spent in named phases; phases may nest.

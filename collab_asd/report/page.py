@@ -101,7 +101,7 @@ def write_report(
         }
     for sheet in _all_sheets(content):
         sheet.write(folder / "tables")
-    return _write_page(folder / "report.html", content)
+    return write_page(folder / "report.html", "report.html.j2", content)
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
@@ -155,7 +155,8 @@ def _all_sheets(content: dict[str, Any]) -> list[Sheet]:
     return sheets + [sheet for sheet in (content["comparison"] or {}).values() if isinstance(sheet, Sheet)]
 
 
-def _write_page(path: Path, content: dict[str, Any]) -> Path:
+def write_page(path: Path, template: str, content: dict[str, Any]) -> Path:
+    """Fill a template with its content, the palette, the glossary and the versions that it was drawn with."""
     environment = Environment(
         loader=PackageLoader("collab_asd.report"),
         autoescape=True,
@@ -164,9 +165,7 @@ def _write_page(path: Path, content: dict[str, Any]) -> Path:
         lstrip_blocks=True,
     )
     versions = {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-    html = environment.get_template("report.html.j2").render(
-        content, palette=PALETTE, glossary=GLOSSARY, versions=versions
-    )
+    html = environment.get_template(template).render(content, palette=PALETTE, glossary=GLOSSARY, versions=versions)
     with replacing(path) as file:
         file.write(html.encode())
     return path

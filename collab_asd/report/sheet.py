@@ -15,6 +15,8 @@ LATEX_SPECIAL = str.maketrans(
         "^": r"\textasciicircum{}",
         "–": "--",
         "—": "---",
+        "±": r"$\pm$",
+        "−": r"$-$",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
     }
@@ -36,6 +38,8 @@ class Sheet:
         The last row sums up the others.
     words : int
         So many columns from the left hold words, the others numbers.
+    bold : frozenset of int
+        Rows that stand out, counted from 0.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
     last_is_mean: bool = False
     words: int = 1
+    bold: frozenset[int] = frozenset()
 
     def write(self, folder: Path) -> None:
         """Write ``name.csv`` and ``name.tex``."""
@@ -55,12 +60,13 @@ class Sheet:
     def latex(self) -> str:
         """Return a ``tabular`` for the booktabs package."""
         columns = "l" * self.words + "r" * (len(self.headings) - self.words)
-        body = [_latex_row(row) for row in self.rows]
+        body = [_latex_row(row, i in self.bold) for i, row in enumerate(self.rows)]
         if self.last_is_mean:
             body.insert(-1, r"\midrule")
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(self.headings), r"\midrule"]
         return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(cell.translate(LATEX_SPECIAL) for cell in cells) + r" \\"
+def _latex_row(cells: Sequence[str], bold: bool = False) -> str:
+    texts = [cell.translate(LATEX_SPECIAL) for cell in cells]
+    return " & ".join(rf"\textbf{{{text}}}" if bold else text for text in texts) + r" \\"

@@ -86,7 +86,7 @@ def story(run: Run) -> list[str]:
     """Return the sentences under the verdict: what was done, where it worked, and what was found wanting."""
     machines = machine_clips(run)
     return [
-        f"{_method_words(run.summary['method'])} {_recordings(run)}",
+        f"{method_words(run.summary['method'])} {_recordings(run)}",
         *_range_of_machines([m for m in run.evaluation.machines if m.auc is not None]),
         *_unmeasured(run.evaluation.machines),
         *_false_alarms(run, machines),
@@ -125,7 +125,7 @@ def _decided(run: Run) -> str:
 def comparison_story(runs: Sequence[Run]) -> list[str]:
     """Return what all runs were given, and what each method does with it."""
     methods = dict.fromkeys(run.summary["method"] for run in runs)
-    return [_recordings(runs[0]), *(f"{method}: {_method_words(method)}" for method in methods)]
+    return [_recordings(runs[0]), *(f"{method}: {method_words(method)}" for method in methods)]
 
 
 def portrait_words(clip: ClipPortrait) -> str:
@@ -184,7 +184,8 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _method_words(method: str) -> str:
+def method_words(method: str) -> str:
+    """Say what a method does, to a reader from outside the field."""
     return METHODS.get(method, f"The method {method} was used.")
 
 

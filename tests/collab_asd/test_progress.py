@@ -81,3 +81,10 @@ def test_steps_go_to_the_display_that_was_set(monkeypatch):
 def test_what_breaks_within_a_step_is_not_swallowed(lines):
     with pytest.raises(ZeroDivisionError), progress.LogLines().step("x", 1):
         raise ZeroDivisionError
+
+
+def test_many_short_steps_need_not_be_announced(clock, lines):
+    with progress.LogLines(announce=False).step("embedding clips", 2) as advance:
+        clock[0] += 12
+        advance()
+    assert lines() == ["embedding clips: 1 of 2, 12 s left"]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from collab_asd import progress
-from simulations.logs import Bars, show_progress
+from simulations.logs import Bars, collected_warnings, show_progress
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -106,3 +106,28 @@ def test_all_rooms_of_the_project_are_heard(capsys):
     for room in ("collab_asd.data.audio", "baselines.local.knn", "simulations.engines"):
         logging.getLogger(room).info("from %s", room)
     assert capsys.readouterr().err.count("from ") == 3
+
+
+def test_a_step_within_a_step_has_its_bar_below():
+    console = terminal()
+    bars = Bars(console)
+    with bars.step("cells", 2) as outer:
+        for _ in range(2):
+            with bars.step("clips", 3) as inner:
+                inner()
+                console.print("between")
+            outer()
+    shown = plain(console.file.getvalue())
+    assert re.search(r"cells [^\n]* 0/2 [^\n]*\nclips [^\n]* 0/3 ", shown)
+    assert "2/2" in shown
+
+
+def test_warnings_are_collected_wherever_else_they_are_said(capsys):
+    show_progress(logging.INFO)
+    with collected_warnings() as said:
+        logging.getLogger("collab_asd.data").warning("clip %d is short", 7)
+        logging.getLogger("baselines.local").info("all is well")
+        logging.getLogger("elsewhere").warning("not ours")
+    logging.getLogger("simulations.x").warning("too late")
+    assert said == ["clip 7 is short"]
+    assert "clip 7 is short" in capsys.readouterr().err

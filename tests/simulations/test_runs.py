@@ -10,12 +10,14 @@ import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
+from collab_asd.embedding_sharing import classifier_cache
 from collab_asd.embedding_sharing.algorithm import algorithm_1
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.stopwatch import TRAINED_BEFORE
 from collab_asd.id_classifier.training import PRESETS
 from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
@@ -113,10 +115,26 @@ def test_flower_run_equals_the_plain_loop(config, machines, tmp_path):
 
 
 def test_same_seed_same_file_other_seed_other_scores(config, tmp_path):
-    first, again = (run_inprocess(changed(config, tmp_path / name), 3) for name in ("first", "again"))
+    caches = {"first": config.cache_dir, "again": str(tmp_path / "other-cache")}  # a kept f_s would prove nothing
+    first, again = (run_inprocess(changed(config, tmp_path / n, cache_dir=d), 3) for n, d in caches.items())
     other = run_inprocess(changed(config, tmp_path / "other", seed=1), 3)
     assert (first / "scores.csv").read_bytes() == (again / "scores.csv").read_bytes()
     assert not np.array_equal(scores(first), scores(other))
+
+
+def test_second_scorer_trains_nothing_and_scores_as_without_a_cache(config, tmp_path, monkeypatch):
+    run_inprocess(config, 3)
+    alone = run_inprocess(changed(config, tmp_path / "alone", scorer="knn", cache_dir=str(tmp_path / "other-cache")), 3)
+
+    def trained_again(*_, **__):
+        raise AssertionError("f_s was trained again")
+
+    monkeypatch.setattr(classifier_cache, "train_id_classifiers", trained_again)
+    cached = run_inprocess(changed(config, tmp_path / "cached", scorer="knn"), 3)
+    assert (cached / "scores.csv").read_bytes() == (alone / "scores.csv").read_bytes()
+    seconds = json.loads((cached / "summary.json").read_text())["seconds"]
+    assert seconds[TRAINED_BEFORE] > 0
+    assert TRAINED_BEFORE not in json.loads((alone / "summary.json").read_text())["seconds"]
 
 
 def test_small_pages_change_nothing(config, tmp_path, monkeypatch):

@@ -1,0 +1,143 @@
+"""``collab-asd compare``: methods x encoders x scorers x seeds on the same clips, resumable."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from collab_asd import progress
+from collab_asd.config import check_choice, parse_assignment
+from simulations.cli_errors import BAD_INPUT
+from simulations.logs import show_progress
+
+if TYPE_CHECKING:
+    from simulations.comparison import Comparison
+    from simulations.experiment import Cell, Experiment
+
+FILE_WIDTH = 160  # characters of a line where stdout is no terminal
+TALKATIVE = ("collab_asd.embedding_sharing", "collab_asd.data", "simulations.server_app")
+console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+def compare_command(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT.toml", help="Experiment file, or the name of one that comes along.")
+    ],
+    data: Annotated[str, typer.Option(help="Recordings, in place of those that the file names.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the comparison; taken up again if it exists. Default: results/NAME.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(metavar="ENCODER=FILE", help="Weights of an encoder; repeatable.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration key of all cells; repeatable.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once, each in a process of its own.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and which of them are done.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what each run logs.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print states and statistics in place of the table.")] = False,
+) -> None:
+    """Compare methods on the same recordings: run what is not done yet, then write table, figures and page.
+
+    Exit code 0 if all cells are finished, 2 if one failed; what the others found is written all the same.
+    """
+    _show(verbose, quiet)
+    from simulations.experiment import Experiment, find_experiment
+
+    file = find_experiment(experiment)
+    chosen = _with_options(Experiment.read(file), data, weights or [])
+    overrides = dict(map(parse_assignment, settings or []))
+    folder = (out or Path("results") / chosen.name).expanduser().absolute()
+    cells = chosen.cells(folder, overrides)
+    if dry_run:
+        _list(cells, as_json)
+        return
+    comparison = _carry_out(chosen, cells, folder, jobs, _command(experiment, chosen, weights or [], overrides))
+    _print(comparison, folder, as_json)
+    if not comparison.complete:
+        raise typer.Exit(BAD_INPUT)
+
+
+def _show(verbose: bool, quiet: bool) -> None:
+    """Show how far the comparison is; what each of its many runs says only on request."""
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    if not verbose:
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
+    if not errors.is_terminal and not verbose:
+        progress.show_on(progress.LogLines(announce=False))
+
+
+def _with_options(experiment: Experiment, data: str, weights: Sequence[str]) -> Experiment:
+    """Let the command line have its way with the data and with the encoders' weights."""
+    data_dir = str(Path(data).expanduser().absolute()) if data else experiment.data_dir
+    by_encoder: dict[str, Mapping[str, object]] = dict(experiment.encoder_settings)
+    for encoder, file in map(parse_assignment, weights):
+        check_choice("--weights: of encoders,", encoder, experiment.encoders)
+        by_encoder[encoder] = {
+            **by_encoder.get(encoder, {}),
+            "encoder-weights": str(Path(file).expanduser().absolute()),
+        }
+    return replace(experiment, data_dir=data_dir, encoder_settings=by_encoder)
+
+
+def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: int, command: str) -> Comparison:
+    from simulations.compare import compare
+    from simulations.comparison import collect, write_comparison
+    from simulations.engines import count_clients
+
+    logging.getLogger("flwr").setLevel(logging.WARNING)  # flwr sets it when it is imported
+    compare(cells, count_clients(cells[0].config, experiment.machines), out, jobs)
+    comparison = collect(experiment, cells)
+    write_comparison(out, comparison, command)
+    return comparison
+
+
+def _list(cells: Sequence[Cell], as_json: bool) -> None:
+    from simulations.compare import require_possible
+
+    require_possible(cells)
+    if as_json:
+        typer.echo(json.dumps([{"name": cell.name, "state": cell.state, "error": cell.error} for cell in cells]))
+        return
+    table = Table("cell", "state", "", box=None, padding=(0, 2, 0, 0))
+    for cell in cells:
+        table.add_row(cell.name, cell.state, cell.error)
+    console.print(table)
+    finished = sum(cell.state == "finished" for cell in cells)
+    console.print(f"{len(cells)} cells, {finished} finished, {len(cells) - finished} to run")
+
+
+def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
+    from simulations.comparison import as_json as to_json
+    from simulations.comparison_tables import comparison_sheet, failure_sheet, terminal_table
+
+    if as_json:
+        typer.echo(to_json(out, comparison))
+        return
+    title = f"{comparison.experiment.name}: means over machines and seeds; bold: the best, and what beats sharing"
+    shown = console if console.is_terminal else Console(width=FILE_WIDTH)
+    shown.print(terminal_table(comparison_sheet(comparison.rows), title, shown))
+    if not comparison.complete:
+        shown.print(terminal_table(failure_sheet(comparison.cells), "not finished", shown), style="red")
+    console.print(f"report:  {out / 'report.html'}", soft_wrap=True)
+
+
+def _command(name: str, experiment: Experiment, weights: Sequence[str], overrides: Mapping[str, str]) -> str:
+    """Return what repeats the comparison; where results and embeddings lie changes no figure."""
+    words = ["collab-asd", "compare", name]
+    words += ["--data", experiment.data_dir] if experiment.data_dir else []
+    words += [word for given in weights for word in ("--weights", given)]
+    words += [word for key, value in overrides.items() if key != "cache-dir" for word in ("--set", f"{key}={value}")]
+    return shlex.join(words)

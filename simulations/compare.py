@@ -1,0 +1,197 @@
+"""A comparison: the cells of an experiment, one run after the other, or several at once.
+
+A cell is an ordinary run with a result folder of its own, so a comparison that was killed is taken up by starting it
+again: finished cells are left alone. A cell that fails leaves its reason in ``error.txt``, and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from collab_asd import encoders
+from collab_asd.config import RunConfig, check_choice
+from collab_asd.data.manifest import ManifestRow, manifest_rows
+from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
+from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.errors import InputError
+from collab_asd.paths import cache_dir
+from collab_asd.progress import step
+from collab_asd.threads import pin_threads
+from simulations import methods, workers
+from simulations.engines import run_inprocess
+from simulations.experiment import Cell
+from simulations.logs import collected_warnings
+from simulations.results import ResultFolder
+
+log = logging.getLogger(__name__)
+
+
+def require_possible(cells: Sequence[Cell]) -> None:
+    """Refuse methods, scorers and encoders that do not exist.
+
+    Raises
+    ------
+    InputError
+        Names the first.
+    """
+    for cell in cells:
+        check_choice("encoder", cell.config.encoder, encoders.ENCODERS)
+        methods.build(cell.config)
+
+
+def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> None:
+    """Run all cells that are not finished.
+
+    Parameters
+    ----------
+    clients : int
+        Number of clients of each run.
+    out : Path
+        Folder of the comparison; two processes cannot work on it at once.
+    jobs : int
+        So many cells at once, each in a process of its own.
+
+    Raises
+    ------
+    InputError
+        A cell is impossible, the data are not fit, or what is done already was done on other clips or with other
+        settings; nothing was run then. Or the clips changed meanwhile.
+    """
+    with _alone(out):
+        manifest = _prepare(cells, clients)
+        _require_same(cells, manifest)
+        _clear_outdated(cells, manifest)
+        todo = [cell for cell in cells if cell.state != "finished"]
+        log.info("%d of %d cells are finished already", len(cells) - len(todo), len(cells))
+        if todo:
+            with step("cells", len(todo)) as advance:
+                if jobs > 1:
+                    workers.run_units(_units(todo), run_cell, clients, workers.affordable(jobs, _peaks(cells)), advance)
+                else:
+                    for cell in todo:
+                        run_cell(cell, clients)
+                        advance()
+        _require_same(cells, manifest)
+
+
+def run_cell(cell: Cell, clients: int) -> None:
+    """Run one cell; what stops it is kept in its ``error.txt``, with what was said before.
+
+    A process whose parent was killed lives on for a moment: who takes up its cell waits until it is gone.
+    """
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(cell.folder.with_name(f".{cell.name}.lock")):
+        if cell.state != "finished":
+            _run(cell, clients)
+
+
+def _run(cell: Cell, clients: int) -> None:
+    log.info("cell %s", cell.name)
+    cell.error_file.unlink(missing_ok=True)
+    with collected_warnings() as said:
+        try:
+            pin_threads(cell.config.threads)
+            _embed(cell.config, clients)
+            run_inprocess(cell.config, clients)
+        except Exception as error:
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            trace = [] if isinstance(error, InputError) else [traceback.format_exc()]
+            cell.fail("\n".join([reason, *said, *trace]))
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes from working on this comparison; the lock of one that was killed is gone with it."""
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(f"{out}: another process is at work on this comparison; wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare(cells: Sequence[Cell], clients: int) -> list[ManifestRow]:
+    """Find out what is wrong before anything starts; return the manifest that all cells must have."""
+    require_possible(cells)
+    for config in {_encoder_config(cell.config): cell.config for cell in cells}.values():
+        encoders.build(config)
+    for config in {_data_config(cell.config): cell.config for cell in cells}.values():
+        partitions = load_partitions(config, clients)
+        require_trainable(config, partitions, methods.build(config).shares)
+    return manifest_rows(partitions, data_folder(config, clients))
+
+
+def _encoder_config(config: RunConfig) -> tuple[str, ...]:
+    """Return what decides whether an encoder can be built; its seed does not."""
+    return config.encoder, config.encoder_weights, config.encoder_key_file
+
+
+def _data_config(config: RunConfig) -> tuple[str, str, int, bool]:
+    """Return what decides whether the data are fit."""
+    return config.data_dir, config.group_by, config.channel, methods.build(config).shares
+
+
+def _require_same(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> None:
+    """Refuse finished cells that have other clips, or other settings, than the comparison is to have."""
+    for cell in cells:
+        if cell.state == "finished":
+            ResultFolder(cell.folder, cell.config, manifest).require_same_run()
+
+
+def _clear_outdated(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> None:
+    """Remove what was begun with other settings: who mends an experiment after a failure begins that cell anew."""
+    for cell in cells:
+        if cell.state != "finished" and (cell.folder / "config.json").exists():
+            try:
+                ResultFolder(cell.folder, cell.config, manifest).require_same_run()
+            except InputError as error:
+                log.info("beginning anew: %s", error)
+                shutil.rmtree(cell.folder)
+
+
+def _embed(config: RunConfig, clients: int) -> None:
+    """Embed all clips before a run's clock starts: its seconds are then those of its method, whoever came first.
+
+    Of several processes that need the same embeddings one computes them and the others wait.
+    """
+    encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
+    clips = [clip for partition in load_partitions(config, clients) for clip in partition.clips]
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache.folder / f".{encoder.spec.digest[:32]}.lock"):
+        missing = [clip for clip in clips if not cache.path(encoder.spec, clip).exists()]
+        if missing:
+            with step(f"embedding clips with {config.encoder}", len(missing)) as advance:
+                for clip in missing:
+                    cache.prepare(encoder, clip)
+                    advance()
+
+
+def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Put cells that differ in the scorer alone together: the second finds the f_s that the first one trained.
+
+    Method by method, so that processes side by side work on different encoders and do not wait for one's embeddings.
+    """
+    units: dict[RunConfig, list[Cell]] = {}
+    for cell in cells:
+        units.setdefault(replace(cell.config, scorer="", results_dir=""), []).append(cell)
+    methods_in_order = list(dict.fromkeys(cell.config.method for cell in cells))
+    return sorted(units.values(), key=lambda unit: methods_in_order.index(unit[0].config.method))
+
+
+def _peaks(cells: Sequence[Cell]) -> list[float]:
+    """Memory that finished cells took at most, in MB."""
+    done = [cell.folder / "summary.json" for cell in cells if cell.state == "finished"]
+    return [json.loads(path.read_text(encoding="utf-8"))["peak_rss_mb"] for path in done]

@@ -1,0 +1,180 @@
+"""The statistics of a comparison, on numbers alone: means over seeds, their intervals, paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.stats import t as student
+
+REFERENCE = "embedding-sharing"
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one finished cell found; fractions, or None where it has none.
+
+    Parameters
+    ----------
+    method, encoder, scorer : str
+    seed : int
+    auc, pauc, id_accuracy, false_alarm_rate : float or None
+        Means over machines.
+    bytes_sent : float
+        Of all messages, both ways.
+    seconds : float
+        Of the run on embeddings that were there; with the training of an f_s that another cell did for it.
+    auc_by_machine : mapping
+        AUC by ``"type/id"``.
+    """
+
+    method: str
+    encoder: str
+    scorer: str
+    seed: int
+    auc: float | None
+    pauc: float | None
+    id_accuracy: float | None
+    false_alarm_rate: float | None
+    bytes_sent: float
+    seconds: float
+    auc_by_machine: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """What the cells of one row of the table share."""
+        return self.method, self.encoder, self.scorer
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Parameters
+    ----------
+    mean : float
+    deviation : float or None
+        Sample standard deviation (divided by n - 1); None of one value.
+    half_width : float or None
+        The 95 % interval of the mean reaches so far to both sides (Student's t, n - 1 degrees of freedom); None of one
+        value, which says nothing about how far others lie.
+    n : int
+        Number of seeds.
+    """
+
+    mean: float
+    deviation: float | None
+    half_width: float | None
+    n: int
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval."""
+        return None if self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval."""
+        return None if self.half_width is None else self.mean + self.half_width
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one encoder and one scorer, over its seeds.
+
+    Parameters
+    ----------
+    gain : Estimate or None
+        AUC minus that of embedding sharing with the same encoder, the reference scorer and the same seed; None for
+        that row itself, and where there is no such run.
+    is_reference, is_best : bool
+        Whether it is that row; whether no row has a higher mean AUC.
+    """
+
+    method: str
+    encoder: str
+    scorer: str
+    seeds: tuple[int, ...]
+    auc: Estimate | None
+    pauc: Estimate | None
+    id_accuracy: Estimate | None
+    false_alarm_rate: Estimate | None
+    bytes_sent: Estimate | None
+    seconds: Estimate | None
+    gain: Estimate | None
+    auc_by_machine: Mapping[str, Estimate | None]
+    is_reference: bool = False
+    is_best: bool = False
+
+    @property
+    def label(self) -> str:
+        """Method and scorer; the method alone where the scorer is in its name."""
+        return self.method if self.method.endswith(f"-{self.scorer}") else f"{self.method}, {self.scorer}"
+
+    @property
+    def beats_reference(self) -> bool:
+        """Whether its mean AUC lies above that of embedding sharing, by chance or not."""
+        return self.gain is not None and self.gain.mean > 0
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether it is to be set in bold."""
+        return self.is_best or self.beats_reference
+
+
+MEASURES = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "bytes_sent", "seconds")
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """Mean, deviation and interval of the values that there are; None if there is none."""
+    known = [float(v) for v in values if v is not None]
+    n = len(known)
+    if n == 0:
+        return None
+    if n == 1:
+        return Estimate(known[0], None, None, 1)
+    deviation = float(np.std(known, ddof=1))
+    quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return Estimate(float(np.mean(known)), deviation, quantile * deviation / math.sqrt(n), n)
+
+
+def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list[Row]:
+    """Return a row per method, encoder and scorer, in the order in which they first appear."""
+    by_row: dict[tuple[str, str, str], list[CellResult]] = {}
+    for result in results:
+        by_row.setdefault(result.row, []).append(result)
+    rows = [
+        _summarize(cells, by_row.get((REFERENCE, encoder, reference_scorer), []))
+        for (_, encoder, _), cells in by_row.items()
+    ]
+    best = max((row.auc.mean for row in rows if row.auc), default=None)
+    return [replace(row, is_best=row.auc is not None and row.auc.mean == best) for row in rows]
+
+
+def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> Row:
+    first = cells[0]
+    is_reference = bool(reference) and first.row == reference[0].row
+    machines = dict.fromkeys(machine for cell in cells for machine in cell.auc_by_machine)
+    return Row(
+        *first.row,
+        seeds=tuple(cell.seed for cell in cells),
+        auc=estimate(cell.auc for cell in cells),
+        pauc=estimate(cell.pauc for cell in cells),
+        id_accuracy=estimate(cell.id_accuracy for cell in cells),
+        false_alarm_rate=estimate(cell.false_alarm_rate for cell in cells),
+        bytes_sent=estimate(cell.bytes_sent for cell in cells),
+        seconds=estimate(cell.seconds for cell in cells),
+        gain=None if is_reference else estimate(_differences(cells, reference)),
+        auc_by_machine={m: estimate(cell.auc_by_machine.get(m) for cell in cells) for m in machines},
+        is_reference=is_reference,
+    )
+
+
+def _differences(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> list[float]:
+    """AUC minus the reference's, of the seeds that both have."""
+    of_seed = {cell.seed: cell.auc for cell in reference}
+    pairs = [(cell.auc, of_seed.get(cell.seed)) for cell in cells]
+    return [auc - other for auc, other in pairs if auc is not None and other is not None]

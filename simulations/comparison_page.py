@@ -1,0 +1,153 @@
+"""``report.html`` of a comparison, in the look of a run's page: what was compared, the table, the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from collab_asd.report.glossary import GLOSSARY
+from collab_asd.report.page import write_page
+from collab_asd.report.theme import Gallery, Picture, drawing
+from collab_asd.report.words import Fact, method_words, of_hundred
+from simulations.comparing import Estimate, Row
+from simulations.comparison_plots import auc_against_bytes, auc_dots
+from simulations.comparison_tables import comparison_sheet, failure_sheet, machine_sheet, with_interval
+from simulations.experiment import Cell, Experiment
+
+TERMS = (
+    *("AUC", "pAUC", "False-alarm rate (FAR)", "ID accuracy (ID acc.)"),
+    *("Embedding", "Encoder (f_c)", "ID classifier (f_s)", "Manifest"),
+)
+OWN_TERMS = {
+    "Scorer": "How the distance of a recording to the normal ones is measured in an embedding space.",
+    "Seed": "The number that everything random is drawn from. Runs that differ in the seed alone show how much of a "
+    "difference is chance.",
+    "± (95 % interval)": "Where the mean over all possible seeds lies, in 95 of 100 cases (Student's t). It says "
+    "nothing of other recordings or machines.",
+    "Minus sharing": "AUC minus that of embedding sharing with the same encoder, seed by seed: what chance gives to "
+    "both cancels.",
+}
+
+
+def write_comparison_page(
+    out: Path,
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    rows: Sequence[Row],
+    summaries: Sequence[Mapping[str, Any]],
+    command: str,
+) -> Path:
+    """Write the page with its figures and tables; return it."""
+    failures = failure_sheet(cells)
+    sheets = {"comparison": comparison_sheet(rows), "machines": machine_sheet(rows)}
+    for sheet in sheets.values():
+        sheet.write(out / "tables")
+    with drawing():
+        gallery = Gallery(out / "figures", lambda: None)
+        pictures = {
+            "dots": _hang(gallery, "auc_by_method", _dots_words(rows), auc_dots(rows)),
+            "costs": _hang(gallery, "auc_against_bytes", _costs_words(rows), auc_against_bytes(rows)),
+        }
+    content = {
+        "experiment": experiment,
+        "verdict": verdict(rows),
+        "facts": _facts(cells, rows, summaries),
+        "story": list(story(rows)),
+        "failures": failures if failures.rows else None,
+        "methods": {method: method_words(method) for method in experiment.methods},
+        "notes": _notes(summaries),
+        "manifests": sorted({str(s["manifest_sha256"]) for s in summaries}),
+        "terms": {term: GLOSSARY[term] for term in TERMS} | OWN_TERMS,
+        "command": command,
+        "out": out,
+        **sheets,
+        **pictures,
+    }
+    return write_page(out / "report.html", "compare.html.j2", content)
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Return which row is best, in words."""
+    best = next((row for row in rows if row.is_best), None)
+    if best is None or best.auc is None:
+        return "Which method is best cannot be said: no finished cell has labelled test recordings of both kinds."
+    return (
+        f"Best is {best.label} with the encoder {best.encoder}: of a random faulty and a random normal recording of "
+        f"the same machine, the faulty one gets the higher anomaly score in {of_hundred(best.auc.mean)} cases. "
+        "Guessing would give 50."
+    )
+
+
+def story(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield, for each encoder, what beats embedding sharing, and whether by more than chance."""
+    for reference in rows:
+        if reference.is_reference and reference.auc:
+            encoder = reference.encoder
+            yield (
+                f"With {encoder}, embedding sharing ({reference.scorer}) reaches an AUC of "
+                f"{with_interval(reference.auc)}. {_above([row for row in rows if row.encoder == encoder])}"
+            )
+
+
+def _above(rows: Sequence[Row]) -> str:
+    others = [row for row in rows if row.gain]
+    above = [row for row in others if row.beats_reference]
+    if not others:
+        return "Nothing was compared with it."
+    if not above:
+        return "Nothing that was compared lies above it."
+    named = [f"{row.label}: {with_interval(row.gain, '+')} ({_chance(row.gain)})" for row in above]
+    return f"Above it: {'; '.join(named)}."
+
+
+def _chance(gain: Estimate | None) -> str:
+    if gain is None or gain.low is None:
+        return "one seed cannot tell from chance"
+    return "more than chance" if gain.low > 0 else "may be chance"
+
+
+def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mapping[str, Any]]) -> list[Fact]:
+    facts = [Fact(f"{len(summaries)} of {len(cells)}", "runs are finished; all were made on the same recordings")]
+    if summaries:
+        machines = len(summaries[0]["machines"])
+        facts.append(Fact(str(machines), f"{'machine' if machines == 1 else 'machines'}, each figure a mean over them"))
+    compared = [row for row in rows if row.gain]
+    if compared:
+        beaten = sum(not row.beats_reference for row in compared)
+        facts.append(
+            Fact(
+                f"{beaten} of {len(compared)}",
+                "other rows of the table do not beat embedding sharing with the same encoder",
+            )
+        )
+    return facts
+
+
+def _notes(summaries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what must be known of each encoder, as its first seed says it."""
+    notes: dict[str, str] = {}
+    for summary in summaries:
+        if summary["encoder_note"]:
+            notes.setdefault(summary["encoder"], summary["encoder_note"])
+    return notes
+
+
+def _hang(gallery: Gallery, name: str, alt: str, figure: Figure | None) -> Picture | None:
+    return None if figure is None else gallery.hang(name, alt, figure)
+
+
+def _dots_words(rows: Sequence[Row]) -> str:
+    known = [f"{row.label}, {row.encoder}: {with_interval(row.auc)}" for row in rows if row.auc]
+    return f"Mean AUC with its 95 % interval. {'; '.join(known)}."
+
+
+def _costs_words(rows: Sequence[Row]) -> str:
+    known = [
+        f"{row.label}, {row.encoder}: {row.bytes_sent.mean / 1e6:.2f} MB, {row.auc.mean:.3f}"
+        for row in rows
+        if row.auc and row.bytes_sent
+    ]
+    return f"Mean AUC against megabytes sent. {'; '.join(known)}."

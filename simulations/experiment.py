@@ -1,0 +1,241 @@
+"""An experiment file, and the cells that it means: one run each of a method, an encoder, a scorer and a seed."""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from collab_asd.config import RunConfig, check_choice
+from collab_asd.errors import InputError
+from simulations.results import scorer_name
+
+log = logging.getLogger(__name__)
+SHIPPED = Path(__file__).parent / "experiments"
+PATHS = ("encoder-weights", "encoder-key-file")  # in a file they are relative to it
+ELSEWHERE = {  # keys that a comparison sets itself, and where to say them instead
+    "method": "methods",
+    "encoder": "encoders",
+    "scorer": "scorers",
+    "seed": "seeds",
+    "data-dir": "data-dir, at the top of the file, or --data",
+    "results-dir": "--out",
+    "report": "nothing: the comparison draws its own page",
+}
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison; its configuration names its result folder."""
+
+    config: RunConfig
+
+    @property
+    def scorer(self) -> str:
+        """The scorer that its method really uses."""
+        return scorer_name(self.config)
+
+    @property
+    def name(self) -> str:
+        """``method-encoder-scorer-seed``."""
+        return f"{self.config.method}-{self.config.encoder}-{self.scorer}-{self.config.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Its result folder."""
+        return Path(self.config.results_dir)
+
+    @property
+    def error_file(self) -> Path:
+        """Why it failed when it was last tried."""
+        return self.folder / "error.txt"
+
+    @property
+    def state(self) -> str:
+        """``finished``, ``failed``, ``begun`` or ``to do``."""
+        if (self.folder / "summary.json").exists():
+            return "finished"
+        if self.error_file.exists():
+            return "failed"
+        return "begun" if (self.folder / "config.json").exists() else "to do"
+
+    @property
+    def error(self) -> str:
+        """First line of why it failed; empty if it did not."""
+        return self.error_file.read_text(encoding="utf-8").partition("\n")[0] if self.state == "failed" else ""
+
+    def fail(self, reason: str) -> None:
+        """Keep why it failed; the first line stands in the table."""
+        log.error("cell %s failed: %s", self.name, reason.partition("\n")[0])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.error_file.write_text(f"{reason.rstrip()}\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is compared.
+
+    Parameters
+    ----------
+    name : str
+    methods, encoders : tuple of str
+    scorers : tuple of str
+        Of the methods with an embedding space to choose one for.
+    seeds : tuple of int
+    data_dir : str
+        Recordings.
+    machines : int
+        Number of synthetic machines, one per client, where there is no `data_dir`.
+    settings : mapping
+        Configuration keys of all cells.
+    method_settings, encoder_settings : mapping
+        By name of a method or an encoder, configuration keys of its cells alone; a method's win over an encoder's, and
+        both over `settings`.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    encoders: tuple[str, ...] = (RunConfig.encoder,)
+    scorers: tuple[str, ...] = (RunConfig.scorer,)
+    seeds: tuple[int, ...] = (0,)
+    data_dir: str = ""
+    machines: int = 0
+    settings: Values = field(default_factory=dict)
+    method_settings: Mapping[str, Values] = field(default_factory=dict)
+    encoder_settings: Mapping[str, Values] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read an experiment file (TOML).
+
+        Raises
+        ------
+        InputError
+            The file cannot be read; a key is unknown, missing or of a wrong type, or names what is not compared.
+        """
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not an experiment file ({error})") from error
+        try:
+            return cls(**_checked(content, path.parent.absolute()))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @property
+    def reference_scorer(self) -> str:
+        """The scorer of embedding sharing that all is measured against: the default one, if it is compared."""
+        return RunConfig.scorer if RunConfig.scorer in self.scorers else self.scorers[0]
+
+    def cells(self, out: Path, overrides: Values | None = None) -> list[Cell]:
+        """Return all cells, in the order of seed, encoder, method and scorer, so that one seed after the other is done.
+
+        A scorer is chosen for the space that a method learns. Methods that have none, such as ``local-knn``, use the
+        one in their name: the cells that differ in the scorer alone are then one cell, and stand here once.
+
+        Parameters
+        ----------
+        out : Path
+            Folder of the comparison.
+        overrides : mapping, optional
+            Configuration keys that win over all others.
+
+        Raises
+        ------
+        InputError
+            A configuration key or value does not exist, or there is nothing to run on.
+        """
+        if not self.data_dir and self.machines < 1:
+            raise InputError(f"{self.name}: name the recordings with --data (or ask for synthetic machines = 6)")
+        require_free("--set", overrides or {})
+        cells: dict[str, Cell] = {}
+        for seed in self.seeds:
+            for encoder in self.encoders:
+                for method in self.methods:
+                    for scorer in self.scorers:
+                        values = self._values(method, encoder, scorer, seed) | dict(overrides or {})
+                        cell = Cell(RunConfig.from_mapping(values))
+                        folder = (out / "cells" / cell.name).absolute()
+                        cells.setdefault(cell.name, Cell(replace(cell.config, results_dir=str(folder))))
+        return list(cells.values())
+
+    def _values(self, method: str, encoder: str, scorer: str, seed: int) -> dict[str, Any]:
+        return {
+            **self.settings,
+            **self.encoder_settings.get(encoder, {}),
+            **self.method_settings.get(method, {}),
+            "method": method,
+            "encoder": encoder,
+            "scorer": scorer,
+            "seed": seed,
+            "data-dir": self.data_dir,
+            "report": False,
+        }
+
+
+def find_experiment(name: str) -> Path:
+    """Return the file of that name, or the experiment of that name which comes with the package."""
+    shipped = SHIPPED / f"{name.removesuffix('.toml')}.toml"
+    if Path(name).exists() or Path(name).name != name or not shipped.exists():
+        return Path(name)
+    return shipped
+
+
+LISTS: dict[str, type] = {"methods": str, "encoders": str, "scorers": str, "seeds": int}
+PLAIN: dict[str, type] = {"name": str, "data-dir": str, "machines": int}
+TABLES = ("settings", "method-settings", "encoder-settings")
+
+
+def _checked(content: Values, folder: Path) -> dict[str, Any]:
+    """Return the arguments of `Experiment`."""
+    for key in content:
+        check_choice("key", key, [*PLAIN, *LISTS, *TABLES])
+    for key in ("name", "methods"):
+        if key not in content:
+            raise InputError(f"{key} is missing")
+    for key in PLAIN.keys() & content.keys():
+        _require_type(key, content[key], PLAIN[key])
+    values = dict(content) | {key: _list(key, content[key]) for key in LISTS.keys() & content.keys()}
+    if values.get("data-dir"):
+        values["data-dir"] = str(folder / Path(values["data-dir"]).expanduser())
+    if "settings" in values:
+        values["settings"] = _settings("settings", values["settings"], folder)
+    for table, compared in (("method-settings", "methods"), ("encoder-settings", "encoders")):
+        if table in values:
+            _require_type(table, values[table], dict)
+            for name in values[table]:
+                check_choice(f"[{table}.{name}]: of {compared},", name, values.get(compared, (RunConfig.encoder,)))
+            values[table] = {n: _settings(f"{table}.{n}", v, folder) for n, v in values[table].items()}
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def _list(key: str, values: Any) -> tuple[Any, ...]:
+    _require_type(key, values, list)
+    for value in values:
+        _require_type(f"{key} = {values}: each", value, LISTS[key])
+    if not values or len(set(values)) < len(values):
+        raise InputError(f"{key} = {values}: name at least one, and none twice")
+    return tuple(values)
+
+
+def _settings(where: str, values: Any, folder: Path) -> dict[str, Any]:
+    _require_type(where, values, dict)
+    require_free(f"[{where}]", values)
+    paths = {key: str(folder / Path(values[key]).expanduser()) for key in PATHS if values.get(key)}
+    return {**values, **paths}
+
+
+def require_free(where: str, keys: Iterable[str]) -> None:
+    """Refuse keys that the comparison sets itself."""
+    for key in keys:
+        if key in ELSEWHERE:
+            raise InputError(f"{where}: {key!r} is not set there; use {ELSEWHERE[key]}")
+
+
+def _require_type(key: str, value: Any, kind: type) -> None:
+    if type(value) is not kind:
+        raise InputError(f"{key} must be of type {kind.__name__}, not {type(value).__name__}")

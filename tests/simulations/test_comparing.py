@@ -1,0 +1,106 @@
+"""Statistics of a comparison, against numbers worked out by hand."""
+
+import pytest
+
+from simulations.comparing import CellResult, estimate, summarize_rows
+
+T2 = 4.302653  # Student's t, 2 degrees of freedom, two-sided 95 %; from the tables
+
+
+def cell(method, scorer, seed, auc, encoder="logmel", machines=None):
+    return CellResult(method, encoder, scorer, seed, auc, 0.6, None, 0.1, 1000.0 * (seed + 1), 2.0, machines or {})
+
+
+def test_three_values_by_hand():
+    found = estimate([0.8, 0.9, 1.0])
+    assert found.n == 3
+    assert found.mean == pytest.approx(0.9)
+    assert found.deviation == pytest.approx(0.1)
+    assert found.half_width == pytest.approx(T2 * 0.1 / 3**0.5, rel=1e-6)
+    assert (found.low, found.high) == pytest.approx((0.651586, 1.148414), abs=1e-6)
+
+
+def test_two_values_have_one_degree_of_freedom():
+    assert estimate([1.0, 3.0]).half_width == pytest.approx(12.706205, rel=1e-6)
+
+
+def test_one_value_has_no_interval():
+    found = estimate([0.8])
+    assert (found.mean, found.deviation, found.half_width, found.n) == (0.8, None, None, 1)
+    assert (found.low, found.high) == (None, None)
+
+
+def test_values_that_are_not_there_do_not_count():
+    assert estimate([None, 0.5, None]).mean == 0.5
+    assert estimate([None]) is None
+    assert estimate([]) is None
+
+
+def test_difference_is_taken_seed_by_seed():
+    reference = [cell("embedding-sharing", "fusion", s, auc) for s, auc in enumerate([0.7, 0.8, 0.8])]
+    other = [cell("local-knn", "knn", s, auc) for s, auc in enumerate([0.8, 0.95, 0.8])]
+    _, row = summarize_rows(reference + other, "fusion")
+    assert row.gain.mean == pytest.approx(0.25 / 3)
+    assert row.gain.deviation == pytest.approx(0.07637626, rel=1e-6)
+    assert row.gain.half_width == pytest.approx(0.189730, rel=1e-5)
+    assert row.auc.mean == pytest.approx(0.85)
+    assert row.bytes_sent.mean == 2000.0
+
+
+def test_only_seeds_that_both_have_are_paired():
+    reference = [cell("embedding-sharing", "fusion", s, auc) for s, auc in ((0, 0.7), (2, 0.9))]
+    other = [cell("local-knn", "knn", s, auc) for s, auc in ((0, 0.8), (1, 0.1))]
+    _, row = summarize_rows(reference + other, "fusion")
+    assert (row.gain.mean, row.gain.n, row.gain.half_width) == (pytest.approx(0.1), 1, None)
+    assert row.seeds == (0, 1)
+
+
+def test_reference_is_that_of_the_same_encoder_and_the_default_scorer():
+    rows = summarize_rows(
+        [
+            cell("embedding-sharing", "fusion", 0, 0.9),
+            cell("embedding-sharing", "knn", 0, 0.8),
+            cell("embedding-sharing", "fusion", 0, 0.5, encoder="yamnet"),
+            cell("local-knn", "knn", 0, 0.6, encoder="yamnet"),
+            cell("local-knn", "knn", 0, 0.6, encoder="random-conv"),
+        ],
+        "fusion",
+    )
+    assert [row.is_reference for row in rows] == [True, False, True, False, False]
+    assert [row.gain and row.gain.mean for row in rows] == [
+        None,
+        pytest.approx(-0.1),
+        None,
+        pytest.approx(0.1),
+        None,
+    ]
+
+
+def test_the_best_row_and_those_above_embedding_sharing_stand_out():
+    rows = summarize_rows(
+        [
+            cell("embedding-sharing", "fusion", 0, 0.9),
+            cell("local-knn", "knn", 0, 0.8),
+            cell("embedding-sharing", "fusion", 0, 0.5, encoder="yamnet"),
+            cell("local-knn", "knn", 0, 0.6, encoder="yamnet"),
+        ],
+        "fusion",
+    )
+    assert [row.is_best for row in rows] == [True, False, False, False]
+    assert [row.stands_out for row in rows] == [True, False, False, True]
+
+
+def test_unlabelled_recordings_give_rows_without_auc():
+    rows = summarize_rows([cell("embedding-sharing", "fusion", 0, None), cell("local-knn", "knn", 0, None)], "fusion")
+    assert [(row.auc, row.gain, row.is_best) for row in rows] == [(None, None, False)] * 2
+    assert rows[0].false_alarm_rate.mean == 0.1
+
+
+def test_machines_are_averaged_over_seeds():
+    results = [
+        cell("local-knn", "knn", 0, 0.5, machines={"fan/00": 0.4, "fan/01": None}),
+        cell("local-knn", "knn", 1, 0.6, machines={"fan/00": 0.6, "fan/01": None}),
+    ]
+    (row,) = summarize_rows(results, "fusion")
+    assert row.auc_by_machine["fan/00"].mean == pytest.approx(0.5)
+    assert row.auc_by_machine["fan/01"] is None
