@@ -56,13 +56,13 @@ def _federated(config: RunConfig) -> Method:
     return FederatedAveraging(config)
 
 
-FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
 def _local_network(config: RunConfig) -> Method:
     from baselines.local_networks.strategy import local_network
 
     return local_network(config)
 
 
+FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
     "local-knn": _local,
