@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -18,8 +18,10 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import GROUP_BY
 from collab_asd.data.problems import Severity, describe
 from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.progress import step
 from simulations.cli_download import download_app
 from simulations.cli_errors import BAD_INPUT, FriendlyGroup
+from simulations.logs import show_progress
 
 DEFAULTS = SyntheticSettings()
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -42,8 +44,10 @@ def check_command(
         GROUP_BY[0]
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Show the machines of a data folder and all problems; exit code 2 when training would be wrong."""
+    show_progress(logging.WARNING if quiet else logging.INFO, Console(stderr=True))
     report = _examine(data_dir, channel, seconds, group_by)
     if as_json:
         typer.echo(json.dumps(_as_json(report), indent=2))
@@ -62,25 +66,22 @@ def synth_command(
     test_anomaly: Annotated[int, typer.Option(help="Faulty test clips of each machine.")] = DEFAULTS.test_anomaly,
     seconds: Annotated[float, typer.Option(help="Length of a clip, s.")] = DEFAULTS.seconds,
     seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = DEFAULTS.seed,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Make machines that one can hear, with faults; metadata.csv tells what each clip is."""
     from collab_asd.data.synthetic.dataset import write_dataset  # here, because it takes a second to import
 
     settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("rendering", total=machines * (train + test_normal + test_anomaly))
-        write_dataset(folder, settings, on_clip=lambda _: progress.advance(task))
+    show_progress(logging.WARNING if quiet else logging.INFO, Console(stderr=True))
+    with step("rendering clips", machines * (train + test_normal + test_anomaly)) as advance:
+        write_dataset(folder, settings, on_clip=lambda _: advance())
     Console().print(f"{folder}: {machines} machines", soft_wrap=True, highlight=False)
 
 
 def _examine(data_dir: Path, channel: int, seconds: float, group_by: str) -> DataReport:
-    """Progress goes to stderr, so that stdout stays a table or JSON."""
-    console = Console(stderr=True)
-    with console.status("listing and hashing"):
-        clips = find_clips(data_dir, channel)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("decoding", total=len(clips))
-        return check(data_dir, clips, seconds, group_by, on_clip=lambda: progress.advance(task))
+    clips = find_clips(data_dir, channel)
+    with step("decoding clips", len(clips)) as advance:
+        return check(data_dir, clips, seconds, group_by, on_clip=advance)
 
 
 def _as_json(report: DataReport) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _embedding_sharing(config: RunConfig) -> Method:
 def _local(config: RunConfig) -> Method:
     from baselines.local.strategy import LocalOnly
 
-    return LocalOnly()
+    return LocalOnly(config.encoder)
 
 
 def _local_network(config: RunConfig) -> Method:
@@ -52,6 +52,13 @@ def _local_network(config: RunConfig) -> Method:
     return local_network(config)
 
 
+def _federated(config: RunConfig) -> Method:
+    from baselines.fedavg.strategy import FederatedAveraging
+
+    return FederatedAveraging(config)
+
+
+FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
     "local-knn": _local,
@@ -59,6 +66,7 @@ METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "local-vae": _local_network,
     "local-vidnn": _local_network,
     "local-glow": _local_network,
+    **dict.fromkeys(FEDERATED, _federated),
 }
 
 

@@ -25,4 +25,4 @@ def local_network(config: RunConfig) -> LocalOnly:
             f"method {config.method!r} reads log-mel frames, not those of encoder {config.encoder!r}: "
             f"add --encoder {READS} (for flwr run: encoder='{READS}'); they do not leave the client"
         )
-    return LocalOnly()
+    return LocalOnly(config.encoder)
