@@ -20,7 +20,7 @@ from collab_asd.config import Preset
 
 PRESETS: dict[Preset, VariationalSettings] = {
     "paper": VariationalSettings(5, 1, Budget(100, 512, None, 1e-3), (128,) * 4, 8),
-    "fast": VariationalSettings(5, 1, Budget(20, 128, 8000, 2e-3, one_cycle=True), (128,) * 4, 8),
+    "fast": VariationalSettings(5, 1, Budget(5, 128, 8000, 2e-3, one_cycle=True), (128,) * 4, 8),
 }
 
 
