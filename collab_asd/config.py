@@ -18,9 +18,10 @@ Preset = Literal["fast", "paper"]
 Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
+ClassHead = Literal["naive", "anchors", "fedaws"]
 
 SWITCH = {"true": True, "false": False}
-LOWEST = {"page_megabytes": 1, "threads": 1, "min_clients": 1, "epochs": 0, "seed": 0, "channel": 0}
+LOWEST = {"page_megabytes": 1, "threads": 1, "min_clients": 1, "epochs": 0, "rounds": 0, "seed": 0, "channel": 0}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class RunConfig:
     encoder_key_file: str = ""
     preset: Preset = "fast"
     epochs: int = 0
+    rounds: int = 0
+    class_head: ClassHead = "naive"
     scorer: str = "fusion"
     shared_scorer: str = "knn"
     local_scorer: str = "mahalanobis"

@@ -15,7 +15,7 @@ from simulations.logs import show_progress
 def report_command(
     folders: Annotated[list[Path], typer.Argument(metavar="RESULT_DIR…", help="Folders of finished runs.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the page. Default: the run's own; ./report for several runs.")
+        Path | None, typer.Option(help="Folder for the page. Default: the run's own; results/compared for several.")
     ] = None,
     sounds: Annotated[bool, typer.Option(help="Let the page carry the recordings that it shows.")] = True,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,

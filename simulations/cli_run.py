@@ -22,6 +22,7 @@ from simulations.logs import show_progress
 
 OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
 SYNTHETIC_CLIENTS = 4
+logger = logging.getLogger(__name__)
 console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -52,7 +53,12 @@ def run_command(
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     config = _prepared(config, out, skip_bad)
     folder = _on_engine(engine, config, supernodes, verbose, quiet)
-    _print_summary(folder) if as_json else _print_results(folder)
+    _print_summary(folder) if as_json else _print_results(folder, supernodes)
+    if config.report:
+        from simulations.reporting import report
+
+        page = report([folder])
+        errors.print(f"report:  {page}")
 
 
 def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
@@ -83,6 +89,7 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
     if engine == "inprocess":
         return engines.run_inprocess(config, clients)
     if engine == "ray":
+        logger.info("starting Flower and Ray, which takes half a minute")
         return engines.run_ray(config, clients, lambda line: None if quiet else _pass_on(line, verbose))
     raise InputError(f"--engine {engine!r} does not exist: choose one of inprocess, ray")
 
@@ -97,7 +104,8 @@ def _print_summary(folder: Path) -> None:
     typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
 
 
-def _print_results(folder: Path) -> None:
+def _print_results(folder: Path, supernodes: int) -> None:
+    from collab_asd.data.run_data import data_folder
     from collab_asd.evaluation import Evaluation, MachineResult
     from collab_asd.report.tables import machine_table
 
@@ -107,6 +115,5 @@ def _print_results(folder: Path) -> None:
     console.print(machine_table(evaluation, title))
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
     console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
+    console.print(f"recordings: {data_folder(RunConfig.from_mapping(summary['config']), supernodes)}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)
-    if (folder / "report.html").exists():
-        console.print(f"report:  {folder / 'report.html'}", soft_wrap=True)

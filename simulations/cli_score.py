@@ -68,6 +68,7 @@ def score_command(
     except KeyboardInterrupt:
         notes.print("stopped")
     if not quiet:
+        session.report_count()
         session.report_drift()
     if session.refused:
         raise typer.Exit(BAD_INPUT)
@@ -82,6 +83,7 @@ class Session:
     explain: Path | None
     normals: Path | None
     scores: list[float] = field(default_factory=list)
+    alarms: int = 0
     refused: int = 0
 
     def judge(self, recordings: Iterable[Path]) -> None:
@@ -94,9 +96,18 @@ class Session:
                 errors.print(f"refused: {error}", style="red")
                 continue
             self.scores.append(verdict.anomaly_score)
+            self.alarms += verdict.decision
             self.show(verdict)
             if self.explain is not None and verdict.decision:
                 self._draw(verdict, self.explain)
+
+    def report_count(self) -> None:
+        """Say how many recordings raised an alarm, and by whose detector."""
+        card = self.monitor.card
+        notes.print(
+            f"{card.machine}: {self.alarms} alarms in {len(self.scores)} recordings, {self.refused} refused "
+            f"(threshold set for {card.false_alarm_rate:.3g} false alarms per normal recording)"
+        )
 
     def report_drift(self) -> None:
         """Say whether the recordings still look like the training normals."""

@@ -12,6 +12,8 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
+from baselines.fedavg import client as fedavg
+from baselines.fedavg.averaging import STOCK
 from baselines.local import scoring as local
 from baselines.local.strategy import SCORER_OF
 from collab_asd.config import RunConfig
@@ -27,6 +29,7 @@ HANDLER_RAISED = 2
 
 SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineScores]]] = {
     "embedding-sharing": embedding_sharing.score,
+    **dict.fromkeys(STOCK, embedding_sharing.score),  # with f_s from the server, as under Algorithm 1
     **dict.fromkeys(SCORER_OF, lambda client, config, _: local.score(client, config)),
 }
 
@@ -57,6 +60,18 @@ def hello(message: Message, context: Context) -> Message:
 def describe(message: Message, context: Context) -> Message:
     """Embed all clips and say what there is to share."""
     return Message(embedding_sharing.describe(open_client(context), client_config(context)), reply_to=message)
+
+
+@app.query("statistics")
+def statistics(message: Message, context: Context) -> Message:
+    """Sum up the frames that a model is to be trained on."""
+    return Message(fedavg.statistics(open_client(context)), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train the averaged model a little further, as Flower's stock strategies ask."""
+    return Message(fedavg.train(open_client(context), client_config(context), message.content), reply_to=message)
 
 
 @app.train("embeddings")

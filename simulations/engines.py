@@ -39,12 +39,7 @@ def run_inprocess(config: RunConfig, clients: int) -> Path:
 
     config = replace(config, results_dir=str(_results_of(config)))
     grid = InProcessGrid(client_app.app, clients, config.to_mapping())
-    folder = server_app.run(grid, config, engine="inprocess")
-    if config.report:
-        from simulations.reporting import report
-
-        report([folder])
-    return folder
+    return server_app.run(grid, config, engine="inprocess")
 
 
 def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> Path:

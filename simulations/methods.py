@@ -47,13 +47,21 @@ def _embedding_sharing(config: RunConfig) -> Method:
 def _local(config: RunConfig) -> Method:
     from baselines.local.strategy import LocalOnly
 
-    return LocalOnly()
+    return LocalOnly(config.encoder)
 
 
+def _federated(config: RunConfig) -> Method:
+    from baselines.fedavg.strategy import FederatedAveraging
+
+    return FederatedAveraging(config)
+
+
+FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
     "local-knn": _local,
     "local-mahalanobis": _local,
+    **dict.fromkeys(FEDERATED, _federated),
 }
 
 

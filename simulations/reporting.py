@@ -41,7 +41,7 @@ def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True
     """
     runs = [read_run(folder) for folder in folders]
     if len(runs) > 1:
-        return write_report(out or Path("report"), runs)
+        return write_report(out or Path("results/compared"), runs)
     (run,) = runs
     mistakes, alarms, note = _portraits(run)
     return write_report(

@@ -51,7 +51,7 @@ def main(grid: Grid, context: Context) -> None:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             Path(error_file).write_text(str(error), encoding="utf-8")
         raise
-    if config.report:
+    if config.report and ERROR_FILE_VARIABLE not in os.environ:  # else the command line draws it
         _draw_report(folder)
 
 

@@ -2,5 +2,6 @@
 
 HELLO = "query.hello"
 DESCRIBE = "query.describe"
+STATISTICS = "query.statistics"
 EMBEDDINGS = "train.embeddings"
 SCORE = "evaluate.score"

@@ -100,6 +100,12 @@ class SupervisedGrid(Grid):
         self.traffic = Traffic()
         self._client_of = {node: client for client, node in clients.items()}
 
+    def only(self, clients: Iterable[int]) -> SupervisedGrid:
+        """Return a grid of some of the clients, whose traffic is counted here."""
+        part = SupervisedGrid(self._grid, {c: self.clients[c] for c in clients}, self._timeout)
+        part.traffic = self.traffic
+        return part
+
     def client_of(self, message: Message) -> int:
         """Return the client that a message is for or from."""
         there, here = message.metadata.dst_node_id, message.metadata.src_node_id

@@ -7,12 +7,13 @@ here, from the client's own normals.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from collab_asd.config import RunConfig
@@ -138,3 +139,39 @@ class ScoreGathering(ABC):
             arrays = from_record(reply.content.array_records["scores"])
             self.scores.append(ClientScores(self.grid.client_of(reply), **arrays))
         return MetricRecord({"test-clips": sum(len(s.clips) for s in self.scores)}) if self.scores else None
+
+
+class ScoreRound(ScoreGathering, Strategy):
+    """A strategy of one round in which the clients are only asked for their scores.
+
+    Parameters
+    ----------
+    request : callable
+        Returns what a client needs to score its clips.
+    """
+
+    def __init__(self, request: Callable[[int], RecordDict]) -> None:
+        self._request = request
+
+    def run(self, grid: SupervisedGrid) -> list[ClientScores]:
+        """Ask every client for its scores."""
+        self.begin(grid, rounds=1)
+        self.start(grid, ArrayRecord(), num_rounds=1)
+        return self.scores
+
+    def score_request(self, client: int) -> RecordDict:
+        """See `ScoreGathering`."""
+        return self._request(client)
+
+    def summary(self) -> None:
+        """Nothing to say."""
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask for nothing."""
+        return []
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, None]:
+        """Nothing comes."""
+        return None, None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from pytorch_metric_learning.losses import ArcFaceLoss
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler
 
 from collab_asd.errors import InputError
@@ -18,6 +20,8 @@ from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
 from collab_asd.interfaces import FloatArray
 
 Progress = Callable[[int, float], None]
+Head = Literal["arcface", "fixed", "positive"]
+ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,12 @@ class TrainingSettings:
     mixup : float
         Parameter of the symmetric beta distribution that shares of two mixed windows are drawn from
         (H. Zhang et al., arXiv:1710.09412); 0 mixes none.
+    head : {"arcface", "fixed", "positive"}
+        How class directions are learnt: by ArcFace; not at all (they stay where they are); or by pulling each window to
+        the direction of its own class alone, up to a cosine of 0.9 (F. X. Yu et al., ICML 2020).
+    proximal : float
+        Weight mu of ``mu / 2 |w - w_0|^2``, the squared distance to the weights that training started from (T. Li et
+        al., "Federated optimization in heterogeneous networks", MLSys 2020).
     """
 
     backbone: str
@@ -57,6 +67,8 @@ class TrainingSettings:
     scale: float = 64.0
     weight_decay: float = 0.01
     mixup: float = 0.0
+    head: Head = "arcface"
+    proximal: float = 0.0
 
 
 PRESETS = {
@@ -104,14 +116,49 @@ def train(
     """
     _require_two(classes)
     mean, deviation = input_statistics(clips, classes)
-    sampler = WindowSampler(clips, classes, stack, stack_hop)
+    model = new_classifier(
+        ClassifierSettings(settings.backbone, len(mean), stack, stack_hop, max(classes) + 1), mean, deviation, seed
+    )
+    fit(model.to(device), clips, classes, settings, seed, progress)
+    return model
+
+
+def new_classifier(settings: ClassifierSettings, mean: FloatArray, deviation: FloatArray, seed: int) -> IdClassifier:
+    """Make an untrained f_s, class directions and all; the caller's random state is left as it was.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings
+    mean, deviation : FloatArray
+        ``[D]``: of the frames that it will be trained on, see `input_statistics`.
+    seed : int
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = IdClassifier(ClassifierSettings(settings.backbone, len(mean), stack, stack_hop, max(classes) + 1))
-        model.mean.copy_(torch.from_numpy(mean))
-        model.scale.copy_(torch.from_numpy(1 / deviation))
-        _Trainer(model.to(device), sampler, settings, seed).run(progress)
-    return model.eval()
+        model = IdClassifier(settings)
+        torch.nn.init.normal_(model.directions)
+    model.mean.copy_(torch.from_numpy(mean))
+    model.scale.copy_(torch.from_numpy(1 / deviation))
+    return model
+
+
+def fit(
+    model: IdClassifier,
+    clips: Sequence[FloatArray],
+    classes: Sequence[int],
+    settings: TrainingSettings,
+    seed: int,
+    progress: Progress | None = None,
+) -> None:
+    """Train f_s from where it stands, on the device that it is on; parameters as of `train`.
+
+    One class is enough here: a client of a federation may hold no other.
+    """
+    sampler = WindowSampler(clips, classes, model.settings.stack, model.settings.stack_hop)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _Trainer(model, sampler, settings, seed).run(progress)
+    model.eval()
 
 
 def _require_two(classes: Sequence[int]) -> None:
@@ -131,8 +178,11 @@ class _Trainer:
         self._random = np.random.default_rng(seed)
         self._device = model.mean.device
         classes = model.settings.classes
-        self._head = ArcFaceLoss(classes, EMBEDDING_SIZE, settings.margin, settings.scale).to(self._device)
-        parameters = [*model.parameters(), *self._head.parameters()]
+        self._head = _head(classes, settings).to(self._device)
+        with torch.no_grad():
+            self._head.W.copy_(model.directions)
+        self._start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
+        parameters = [*model.parameters(), *(p for p in self._head.parameters() if p.requires_grad)]
         self._optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self._schedule = self._learning_rates()
 
@@ -164,11 +214,15 @@ class _Trainer:
         x = self._model.standardize(torch.from_numpy(self._sampler.gather(windows)).to(self._device))
         y = torch.from_numpy(self._sampler.classes[windows]).to(self._device)
         self._optimizer.zero_grad()
-        loss = self._loss(x, y)
+        loss = self._loss(x, y) + self._distance_penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._schedule.step()
         return float(loss.detach())
+
+    def _distance_penalty(self) -> Tensor | float:
+        pairs = zip(self._model.parameters(), self._start, strict=False)
+        return self._settings.proximal / 2 * sum(((now - start) ** 2).sum() for now, start in pairs)
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
         if self._settings.mixup == 0:
@@ -177,3 +231,24 @@ class _Trainer:
         own = float(self._random.beta(self._settings.mixup, self._settings.mixup))
         embedding = self._model.embed_standardized(own * x + (1 - own) * x[partner])
         return own * self._head(embedding, y) + (1 - own) * self._head(embedding, y[partner])  # type: ignore[no-any-return]
+
+
+class _PositiveLoss(nn.Module):
+    """Pulls embeddings to the direction of their class, and pushes nothing away."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(EMBEDDING_SIZE, classes))
+
+    def forward(self, embeddings: Tensor, classes: Tensor) -> Tensor:
+        """Mean of ``max(0, 0.9 - cosine)^2`` over ``[B, 128]``."""
+        own = F.normalize(self.W, dim=0).T[classes]
+        return F.relu(ENOUGH - (F.normalize(embeddings) * own).sum(dim=1)).square().mean()
+
+
+def _head(classes: int, settings: TrainingSettings) -> ArcFaceLoss | _PositiveLoss:
+    if settings.head == "positive":
+        return _PositiveLoss(classes)
+    return ArcFaceLoss(classes, EMBEDDING_SIZE, settings.margin, settings.scale).requires_grad_(
+        settings.head == "arcface"
+    )

@@ -16,7 +16,7 @@ NAME_PARTS = 3
 def portray(
     monitor: Monitor, verdict: Verdict, data_dir: Path, *, name: str = "", label: int | None = None
 ) -> ClipPortrait:
-    """Load a clip and its nearest normal one, and explain the clip's score.
+    """Load a clip and its nearest normal one, and explain what raised an alarm, if the clip raised one.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def portray(
         sound=Sound(waveform, rate),
         normal_name=verdict.nearest_normal,
         normal=Sound(normal, rate),
-        heat=explain(monitor.score, waveform, normal, rate),
+        heat=explain(monitor.score, waveform, normal, rate) if verdict.decision else None,
     )
 
 

@@ -15,6 +15,7 @@ from collab_asd.errors import InputError
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
+States = dict[Path, tuple[int, int]]  # time of change in ns, size in bytes
 LONG_QUEUE = 20  # clips
 
 
@@ -38,9 +39,10 @@ def recordings(paths: list[Path]) -> list[Path]:
 
 
 def watch(folder: Path, poll: float = POLL_SECONDS) -> Iterator[Path]:
-    """Yield each recording of a folder once: those that are there, oldest first, and for ever those that come.
+    """Yield each recording of a folder: those that are there, oldest first, and for ever those that come or change.
 
-    A file is ready when its size has stayed the same from one look to the next: recorders write for seconds. Folders on
+    A file is ready when its size has stayed the same from one look to the next: recorders write for seconds. One that
+    grows on after a longer pause is yielded again. Folders on
     network drives send no notices, so the folder is looked at every `poll` seconds. Nothing is dropped when recordings
     come faster than they are taken: they wait, and the log says how many.
 
@@ -49,14 +51,14 @@ def watch(folder: Path, poll: float = POLL_SECONDS) -> Iterator[Path]:
     InputError
         There is no such folder, now or later.
     """
-    seen: set[Path] = set()
-    sizes: dict[Path, int] = {}
+    seen: States = {}
+    states: States = {}
     queue: deque[Path] = deque()
     longest, next_look = LONG_QUEUE, time.monotonic()
     while True:
         if time.monotonic() >= next_look:  # not between any two clips: a file that grows would seem to stand still
-            sizes, ready = _look(folder, seen, sizes)
-            seen.update(ready)
+            states, ready = _look(folder, seen, states)
+            seen.update({path: states[path] for path in ready})
             queue.extend(ready)
             next_look = time.monotonic() + poll
         if len(queue) >= longest:
@@ -69,20 +71,17 @@ def watch(folder: Path, poll: float = POLL_SECONDS) -> Iterator[Path]:
             time.sleep(poll)
 
 
-def _look(folder: Path, seen: set[Path], before: dict[Path, int]) -> tuple[dict[Path, int], list[Path]]:
-    """Return the sizes of unseen recordings, and those that have not grown since the last look."""
+def _look(folder: Path, seen: States, before: States) -> tuple[States, list[Path]]:
+    """Return the states of unseen or changed recordings, and those that have not changed since the last look."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder to watch")
-    now: dict[Path, int] = {}
-    ready: list[tuple[float, Path]] = []
+    now: States = {}
     for path in _inside(folder):
-        if path not in seen:
-            with suppress(FileNotFoundError):  # it may be moved away at any moment
-                status = path.stat()
-                now[path] = status.st_size
-                if before.get(path) == status.st_size:
-                    ready.append((status.st_mtime, path))
-    return now, [path for _, path in sorted(ready)]
+        with suppress(FileNotFoundError):  # it may be moved away at any moment
+            status = path.stat()
+            if (state := (status.st_mtime_ns, status.st_size)) != seen.get(path):
+                now[path] = state
+    return now, sorted((path for path in now if now[path] == before.get(path)), key=lambda path: (now[path], path))
 
 
 def _inside(folder: Path) -> list[Path]:

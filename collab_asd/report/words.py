@@ -19,8 +19,14 @@ METHODS = {
     "local-mahalanobis": "Nothing was shared: each site measured how far its new recordings lie from its own normal "
     "ones, in units of how much these differ among themselves.",
 }
+METHODS |= dict.fromkeys(
+    ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi"),
+    "Each site trained the same model a little on its own recordings and sent the model's weights; a server averaged "
+    "them, and so on for some rounds. Neither recordings nor embeddings were sent.",
+)
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
+SINGLE_PLACE = 0.2  # share of an alarm's excess that one patch must explain to be called its place
 SURPRISE = 0.05  # a rate is called higher or lower than asked for if chance alone makes it so less often than this
 
 
@@ -95,7 +101,18 @@ def comparison_verdict(runs: Sequence[Run], names: Sequence[str]) -> str:
         f"The faulty one of two recordings gets the higher anomaly score in {of_hundred(best)} cases with {name}, in "
         f"{of_hundred(second)} with {second_name}; guessing would give 50. The first is ahead on "
         f"{sum(gain > 0 for gain in gains)} of {len(gains)} machines, the second on {sum(gain < 0 for gain in gains)}. "
-        "Differences much smaller than the intervals in the figure may be chance."
+        "Differences much smaller than the intervals in the figure may be chance. At the thresholds in use, "
+        f"{name} {_decided(run)}; {second_name} {_decided(second_run)}."
+    )
+
+
+def _decided(run: Run) -> str:
+    """Count what a run found and what it raised in vain."""
+    faults = [row for row in run.table.rows if row.label == ANOMALY]
+    normals = [row for row in run.table.rows if row.label == NORMAL]
+    return (
+        f"found {sum(row.decision for row in faults)} of {len(faults)} faults and raised "
+        f"{sum(row.decision for row in normals)} false alarms on {len(normals)} normal recordings"
     )
 
 
@@ -113,8 +130,8 @@ def portrait_words(clip: ClipPortrait) -> str:
         (NORMAL, False): "Normal, and no alarm",
         (ANOMALY, True): "Fault found",
         (ANOMALY, False): "Fault missed",
-        (None, True): "Alarm on a recording without a label",
-        (None, False): "No alarm on a recording without a label",
+        (None, True): "Alarm",
+        (None, False): "No alarm",
     }[clip.label, alarm]
     where = "above" if alarm else "below"
     distance = abs(clip.score - clip.threshold)
@@ -130,8 +147,15 @@ def heat_words(clip: ClipPortrait) -> str:
         return "No single patch raised the score: the heat map is empty."
     return (
         f"Without the deepest orange patch alone the score would be {most:.2g} lower: {clip.score - most:.3g} in place "
-        f"of {clip.score:.3g}."
+        f"of {clip.score:.3g}.{_spread(clip, most)}"
     )
+
+
+def _spread(clip: ClipPortrait, most: float) -> str:
+    excess = clip.score - clip.threshold
+    if excess <= 0 or most >= SINGLE_PLACE * excess:
+        return ""
+    return f" That is {percent(most / excess)} of what lies above the threshold: no single place explains this alarm."
 
 
 def of_hundred(share: float) -> str:

@@ -105,7 +105,7 @@ def test_a_line_of_text_for_each_clip_of_files_and_folders(detector, clips, fold
         assert (word == "ANOMALY") == (float(score) > float(threshold))
         assert normal.startswith("fan/train/normal_id_01_")
     assert lines[2][0] == "ANOMALY"
-    assert result.stderr == ""
+    assert result.stderr.startswith("fan/01: 1 alarms in 3 recordings, 0 refused")
 
 
 def test_csv_has_a_header_and_a_row_for_each_clip(detector, folder):
@@ -161,7 +161,8 @@ def test_what_does_not_fit_is_refused_and_the_others_go_on(detector, folder):
         str(folder / "hum.wav"),
         str(folder / "whistle.wav"),
     ]
-    refused = result.stderr.splitlines()
+    *refused, count = result.stderr.splitlines()
+    assert "2 recordings, 6 refused" in count
     words = ["shorter than", "constant signal", "NaN", "empty", "truncated", "cannot be decoded"]
     names = ["a_short", "b_silent", "c_nan", "d_empty", "e_truncated", "f_text"]
     assert len(refused) == 6
@@ -213,7 +214,9 @@ def test_clips_of_other_machines_are_warned_of(detector, machines):
     result = call(detector, *others, *others)
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 24
-    assert result.stderr.startswith("drift: these recordings no longer look like the training normals (24 clips")
+    count, drift = result.stderr.splitlines()
+    assert count.startswith("fan/01: 24 alarms in 24 recordings")
+    assert drift.startswith("drift: these recordings no longer look like the training normals (24 clips")
     quiet = call(detector, *others, *others, "-q")
     assert (quiet.stdout, quiet.stderr) == (result.stdout, "")
 
@@ -221,11 +224,11 @@ def test_clips_of_other_machines_are_warned_of(detector, machines):
 def test_training_clips_look_too_normal(detector, machines):
     train = sorted((machines / "fan" / "train").glob("*_id_01_*"))
     result = call(detector, *train, *train)
-    assert result.stderr.startswith("drift: these recordings look more normal than new recordings should")
+    assert "drift: these recordings look more normal than new recordings should" in result.stderr
 
 
 def test_few_clips_say_nothing_of_drift(detector, clips):
-    assert call(detector, *clips).stderr == ""
+    assert "drift" not in call(detector, *clips).stderr
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]])
@@ -254,7 +257,7 @@ def test_a_watched_folder_is_scored_until_ctrl_c(detector, folder, interrupted):
         str(folder / "hum.wav"),
         str(folder / "whistle.wav"),
     ]
-    assert result.stderr == "stopped\n"
+    assert result.stderr.startswith("stopped\nfan/01: 1 alarms in 2 recordings")
 
 
 def test_drift_is_said_when_the_watch_is_stopped(detector, folder, interrupted):

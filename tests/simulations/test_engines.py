@@ -37,7 +37,7 @@ def processes_of(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["random-conv", "logmel"])
 def test_ray_and_in_process_give_the_same_file(config, encoder):
-    config = replace(config, encoder=encoder, report=True)
+    config = replace(config, encoder=encoder)
     lines = []
     ray = run_ray(config, 3, lines.append)
     inprocess = run_inprocess(beside(config, "inprocess"), 3)
@@ -46,7 +46,6 @@ def test_ray_and_in_process_give_the_same_file(config, encoder):
     assert engines == ["ray", "inprocess"]
     assert any("client 2: embedding train clips: 12" in line for line in lines)
     for folder in (ray, inprocess):
-        assert (folder / "report.html").stat().st_size > 100_000
         assert sorted(d.name for d in (folder / "detectors").iterdir()) == ["fan_id_00", "fan_id_01", "fan_id_02"]
     assert not processes_of("collab-asd-")
 

@@ -22,6 +22,7 @@ from collab_asd.id_classifier.training import PRESETS
 from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
 from simulations.engines import run_inprocess
+from simulations.reporting import report
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def scores(folder):
 
 def test_result_folder_holds_what_was_promised(config, tmp_path):
     folder = run_inprocess(config, 3)
+    assert report([folder]) == folder / "report.html"
     table = rows(folder)
     header = "method,encoder,scorer,seed,client,machine_type,machine_id,clip,label,anomaly_score,threshold,decision"
     assert list(table[0]) == header.split(",")
@@ -66,7 +68,10 @@ def test_result_folder_holds_what_was_promised(config, tmp_path):
     assert set(promised.split()) <= set(summary)
     assert set(summary["auc"]["by_id"]) == {"fan/00", "fan/01", "fan/02"}
     assert summary["auc"]["total"] > 0.9  # the whistle is plain to hear
+    assert (folder / "report.html").stat().st_size > 100_000
     assert (folder / "figures" / "per_id_auc.png").stat().st_size > 1000
+    assert len(list((folder / "dcase").iterdir())) == 2 * 3
+    assert {d.name for d in (folder / "detectors").iterdir()} == {f"fan_id_{i:02d}" for i in range(3)}
     with (folder / "manifest.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 3 * 24
 

@@ -105,6 +105,8 @@ def make(folder: Path, archives: list[Archive], source: Source, session: request
     """
     there = done.read(folder)
     missing = [archive for archive in archives if archive.name not in there]
+    for archive in missing:
+        _require_local(archive, source)
     listings: dict[int, dict[str, RemoteFile]] = {}
     notes = []
     for number in dict.fromkeys(archive.record for archive in missing):
@@ -123,12 +125,16 @@ def _step(archive: Archive, source: Source, listing: dict[str, RemoteFile] | Non
         raise InputError(f"{api}/records/{archive.record}: the record lacks {archive.name}; see {archive.page}")
     known = listing[archive.name] if listing else RemoteFile(archive.name, "")
     if source.folder:
-        local = source.folder / archive.name
-        if not local.is_file():
-            raise InputError(f"{local}: no such file; download it from {archive.page}, or leave --from away")
-        return Step(archive, known, local)
+        return Step(archive, known, source.folder / archive.name)
     url = f"{source.mirror.rstrip('/')}/{archive.name}" if source.mirror else known.url
     return Step(archive, RemoteFile(archive.name, url, known.size, known.md5))
+
+
+def _require_local(archive: Archive, source: Source) -> None:
+    """Look into the folder before anybody is asked: whoever has one is often offline."""
+    if source.folder and not (source.folder / archive.name).is_file():
+        local = source.folder / archive.name
+        raise InputError(f"{local}: no such file; download it from {archive.page}, or leave --from away")
 
 
 def _size(step: Step) -> int:

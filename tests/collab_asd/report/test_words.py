@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,7 @@ def test_two_runs_are_compared_machine_by_machine(make_folder):
     words = comparison_verdict([better, other], ["A", "B"])
     assert "75 of 100 cases with A, in 75 of 100 with B" in words
     assert "The first is ahead on 0 of 2 machines, the second on 0." in words
+    assert re.search(r"A found \d+ of 8 faults and raised 2 false alarms on 8 normal recordings; B found", words), words
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ def test_two_runs_are_compared_machine_by_machine(make_folder):
         (0, 3.0, "False alarm on a normal recording: score 3, which is 1 above the threshold of 2."),
         (1, 0.5, "Fault missed: score 0.5, which is 1.5 below the threshold of 2."),
         (1, 3.0, "Fault found: score 3, which is 1 above the threshold of 2."),
-        (None, 3.0, "Alarm on a recording without a label: score 3, which is 1 above the threshold of 2."),
+        (None, 3.0, "Alarm: score 3, which is 1 above the threshold of 2."),
     ],
 )
 def test_what_happened_to_a_clip(label, score, words):
@@ -83,6 +86,12 @@ def test_what_the_heat_map_says():
         return heat_words(ClipPortrait("c.wav", "fan/00", 1, 3.0, 2.0, SILENCE, "n.wav", SILENCE, heat))
 
     assert "score would be 1.5 lower: 1.5 in place of 3." in words([1.5, -2.0])
+    assert "no single place" not in words([1.5, -2.0])  # it is more than all that lies above the threshold
+    assert words([0.1, 0.05]).endswith(
+        "That is 10 % of what lies above the threshold: no single place explains this alarm.".replace(
+            "0 %", "0\N{NO-BREAK SPACE}%"
+        )
+    )
     assert "heat map is empty" in words([0.0, -2.0])
 
 
