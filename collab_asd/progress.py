@@ -58,10 +58,11 @@ class LogLines:
 _display: Display = LogLines()
 
 
-def show_on(display: Display) -> None:
-    """Show all steps of this process on a display from now on."""
+def show_on(display: Display) -> Display:
+    """Show all steps of this process on a display from now on; return the one that it takes the place of."""
     global _display
-    _display = display
+    before, _display = _display, display
+    return before
 
 
 def step(what: str, total: int) -> AbstractContextManager[Callable[[], None]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from simulations.experiment import Cell, Experiment
 
 FILE_WIDTH = 160  # characters of a line where stdout is no terminal
-TALKATIVE = ("collab_asd.embedding_sharing", "collab_asd.data", "simulations.server_app")
+TALKATIVE = ("collab_asd.embedding_sharing", "collab_asd.data", "simulations.server_app", "flwr")
 console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -52,7 +53,7 @@ def compare_command(
 
     Exit code 0 if all cells are finished, 2 if one failed; what the others found is written all the same.
     """
-    _show(verbose, quiet)
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
     from simulations.experiment import Experiment, find_experiment
 
     file = find_experiment(experiment)
@@ -63,20 +64,28 @@ def compare_command(
     if dry_run:
         _list(cells, as_json)
         return
-    comparison = _carry_out(chosen, cells, folder, jobs, _command(experiment, chosen, weights or [], overrides))
+    with nullcontext() if verbose else _briefly():
+        comparison = _carry_out(chosen, cells, folder, jobs, _command(experiment, chosen, weights or [], overrides))
     _print(comparison, folder, as_json)
     if not comparison.complete:
         raise typer.Exit(BAD_INPUT)
 
 
-def _show(verbose: bool, quiet: bool) -> None:
-    """Show how far the comparison is; what each of its many runs says only on request."""
-    show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    if not verbose:
-        for name in TALKATIVE:
-            logging.getLogger(name).setLevel(logging.WARNING)
-    if not errors.is_terminal and not verbose:
-        progress.show_on(progress.LogLines(announce=False))
+@contextmanager
+def _briefly() -> Iterator[None]:
+    """Leave out what each of the many runs says for itself, but for warnings."""
+    loggers = {name: logging.getLogger(name) for name in TALKATIVE}
+    levels = {name: logger.level for name, logger in loggers.items()}
+    shown = None if errors.is_terminal else progress.show_on(progress.LogLines(announce=False))
+    for logger in loggers.values():
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            loggers[name].setLevel(level)
+        if shown is not None:
+            progress.show_on(shown)
 
 
 def _with_options(experiment: Experiment, data: str, weights: Sequence[str]) -> Experiment:
@@ -97,7 +106,6 @@ def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: i
     from simulations.comparison import collect, write_comparison
     from simulations.engines import count_clients
 
-    logging.getLogger("flwr").setLevel(logging.WARNING)  # flwr sets it when it is imported
     compare(cells, count_clients(cells[0].config, experiment.machines), out, jobs)
     comparison = collect(experiment, cells)
     write_comparison(out, comparison, command)

@@ -187,8 +187,8 @@ def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
     units: dict[RunConfig, list[Cell]] = {}
     for cell in cells:
         units.setdefault(replace(cell.config, scorer="", results_dir=""), []).append(cell)
-    methods_in_order = list(dict.fromkeys(cell.config.method for cell in cells))
-    return sorted(units.values(), key=lambda unit: methods_in_order.index(unit[0].config.method))
+    methods_in_order = list(dict.fromkeys(cell.method for cell in cells))
+    return sorted(units.values(), key=lambda unit: methods_in_order.index(unit[0].method))
 
 
 def _peaks(cells: Sequence[Cell]) -> list[float]:

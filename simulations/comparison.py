@@ -48,15 +48,16 @@ def collect(experiment: Experiment, cells: Sequence[Cell]) -> Comparison:
         for cell in ordered
         if cell.state == "finished"
     }
-    results = [read_result(summary) for summary in summaries.values()]
+    results = [read_result(cell.method, summaries[cell.name]) for cell in ordered if cell.name in summaries]
     return Comparison(experiment, ordered, summaries, summarize_rows(results, experiment.reference_scorer))
 
 
-def read_result(summary: Mapping[str, Any]) -> CellResult:
-    """Take out of a ``summary.json`` what is compared."""
+def read_result(method: str, summary: Mapping[str, Any]) -> CellResult:
+    """Take out of a ``summary.json`` what is compared; `method` as the experiment calls it."""
     seconds = summary["seconds"]
     return CellResult(
-        **{key: summary[key] for key in ("method", "encoder", "scorer", "seed", "id_accuracy", "false_alarm_rate")},
+        method=method,
+        **{key: summary[key] for key in ("encoder", "scorer", "seed", "id_accuracy", "false_alarm_rate")},
         auc=summary["auc"]["total"],
         pauc=summary["pauc"]["total"],
         bytes_sent=sum(summary["bytes_up"].values()) + sum(summary["bytes_down"].values()),
@@ -95,7 +96,7 @@ def _place(experiment: Experiment, cell: Cell) -> tuple[int, int, int, int]:
     config = cell.config
     return (
         experiment.encoders.index(config.encoder),
-        experiment.methods.index(config.method),
+        experiment.methods.index(cell.method),
         experiment.scorers.index(cell.scorer) if cell.scorer in experiment.scorers else 0,
         experiment.seeds.index(config.seed),
     )

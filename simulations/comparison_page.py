@@ -57,7 +57,7 @@ def write_comparison_page(
         "facts": _facts(cells, rows, summaries),
         "story": list(story(rows)),
         "failures": failures if failures.rows else None,
-        "methods": {method: method_words(method) for method in experiment.methods},
+        "methods": {method: _words_of(experiment, method) for method in experiment.methods},
         "notes": _notes(summaries),
         "manifests": sorted({str(s["manifest_sha256"]) for s in summaries}),
         "terms": {term: GLOSSARY[term] for term in TERMS} | OWN_TERMS,
@@ -124,6 +124,14 @@ def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mappi
             )
         )
     return facts
+
+
+def _words_of(experiment: Experiment, method: str) -> str:
+    """Say what a method does, and with which settings of its own."""
+    settings = dict(experiment.method_settings.get(method, {}))
+    words = method_words(settings.pop("method", method))
+    own = ", ".join(f"{key} = {value}" for key, value in settings.items())
+    return f"{words} Settings of its own: {own}." if own else words
 
 
 def _notes(summaries: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -32,7 +32,7 @@ SUMMARY_KEYS = ("id_accuracy", "false_alarm_rate", "recall", "f1", "peak_rss_mb"
 def cell_values(cell: Cell, summary: Mapping[str, Any] | None) -> dict[str, Any]:
     """One line of ``table.csv``; without a summary, what is known of a cell that is not finished."""
     config = cell.config
-    values: dict[str, Any] = {"method": config.method, "encoder": config.encoder, "scorer": cell.scorer}
+    values: dict[str, Any] = {"method": cell.method, "encoder": config.encoder, "scorer": cell.scorer}
     values |= {"seed": config.seed, "state": cell.state}
     if summary is not None:
         values |= {"auc": summary["auc"]["total"], "pauc": summary["pauc"]["total"]}

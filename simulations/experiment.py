@@ -30,9 +30,22 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a comparison; its configuration names its result folder."""
+    """One run of a comparison; its configuration names its result folder.
+
+    Parameters
+    ----------
+    config : RunConfig
+    called : str
+        The method as the experiment calls it, if that is not its own name.
+    """
 
     config: RunConfig
+    called: str = ""
+
+    @property
+    def method(self) -> str:
+        """The method as the experiment calls it."""
+        return self.called or self.config.method
 
     @property
     def scorer(self) -> str:
@@ -42,7 +55,7 @@ class Cell:
     @property
     def name(self) -> str:
         """``method-encoder-scorer-seed``."""
-        return f"{self.config.method}-{self.config.encoder}-{self.scorer}-{self.config.seed}"
+        return f"{self.method}-{self.config.encoder}-{self.scorer}-{self.config.seed}"
 
     @property
     def folder(self) -> Path:
@@ -82,7 +95,10 @@ class Experiment:
     Parameters
     ----------
     name : str
-    methods, encoders : tuple of str
+    methods : tuple of str
+        Methods by name; any other name stands for the ``method`` of its `method_settings`, so that one method can be
+        compared with itself under several settings.
+    encoders : tuple of str
     scorers : tuple of str
         Of the methods with an embedding space to choose one for.
     seeds : tuple of int
@@ -158,17 +174,17 @@ class Experiment:
                 for method in self.methods:
                     for scorer in self.scorers:
                         values = self._values(method, encoder, scorer, seed) | dict(overrides or {})
-                        cell = Cell(RunConfig.from_mapping(values))
+                        cell = Cell(RunConfig.from_mapping(values), method)
                         folder = (out / "cells" / cell.name).absolute()
-                        cells.setdefault(cell.name, Cell(replace(cell.config, results_dir=str(folder))))
+                        cells.setdefault(cell.name, Cell(replace(cell.config, results_dir=str(folder)), method))
         return list(cells.values())
 
     def _values(self, method: str, encoder: str, scorer: str, seed: int) -> dict[str, Any]:
         return {
+            "method": method,
             **self.settings,
             **self.encoder_settings.get(encoder, {}),
             **self.method_settings.get(method, {}),
-            "method": method,
             "encoder": encoder,
             "scorer": scorer,
             "seed": seed,
@@ -224,7 +240,7 @@ def _list(key: str, values: Any) -> tuple[Any, ...]:
 
 def _settings(where: str, values: Any, folder: Path) -> dict[str, Any]:
     _require_type(where, values, dict)
-    require_free(f"[{where}]", values)
+    require_free(f"[{where}]", values.keys() - ({"method"} if where.startswith("method-settings.") else set()))
     paths = {key: str(folder / Path(values[key]).expanduser()) for key in PATHS if values.get(key)}
     return {**values, **paths}
 

@@ -66,7 +66,8 @@ class ResultFolder:
 
     def require_same_run(self) -> None:
         """Refuse to go on with a folder that was begun with another configuration or on other clips."""
-        began = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        written = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        began = RunConfig().to_mapping() | written  # a key that is newer than the folder had its default
         now = self.config.to_mapping()
         other = sorted(k for k in began.keys() | now.keys() if k not in WHERE_ONLY and began.get(k) != now.get(k))
         if other:

@@ -268,6 +268,19 @@ def test_failed_cell_is_in_the_table_and_in_the_exit_code(call, tmp_path, monkey
     assert "ZeroDivisionError: by nothing" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_one_method_under_two_names_makes_two_rows(call, tmp_path):
+    result = call(
+        'methods = ["embedding-sharing", "at-server"]\nscorers = ["knn"]\n'
+        '[method-settings.at-server]\nmethod = "embedding-sharing"\ninference = "server"'
+    )
+    assert result.exit_code == 0, result.output
+    first, second = rows(tmp_path / "out" / "comparison.csv")
+    assert (first["method"], second["method"]) == ("embedding-sharing", "at-server")
+    assert float(second["auc_minus_embedding_sharing_mean"]) == pytest.approx(0, abs=1e-6)  # Algorithms 1 and 2
+    assert float(second["bytes_sent_mean"]) != float(first["bytes_sent_mean"])
+    assert "Settings of its own: inference = server." in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_nothing_finished_is_no_reason_to_break(call, tmp_path, monkeypatch):
     breaking(monkeypatch, "local-knn-logmel-knn-0", ZeroDivisionError("by nothing"))
     assert call('methods = ["local-knn"]').exit_code == 2

@@ -56,6 +56,18 @@ def test_settings_method_over_encoder_over_all_and_the_command_line_over_every_o
     assert {cell.config.epochs for cell in experiment.cells(tmp_path, {"epochs": "1"})} == {1}
 
 
+def test_a_method_can_be_compared_with_itself_under_another_name(read, tmp_path):
+    experiment = read(
+        'name = "x"\nmachines = 2\nmethods = ["embedding-sharing", "at-server"]\n'
+        '[method-settings.at-server]\nmethod = "embedding-sharing"\ninference = "server"'
+    )
+    cells = experiment.cells(tmp_path)
+    assert [cell.name for cell in cells] == ["embedding-sharing-random-conv-fusion-0", "at-server-random-conv-fusion-0"]
+    assert [cell.method for cell in cells] == ["embedding-sharing", "at-server"]
+    assert [cell.config.method for cell in cells] == ["embedding-sharing"] * 2
+    assert [cell.config.inference for cell in cells] == ["client", "server"]
+
+
 def test_paths_in_a_file_are_relative_to_it(read, tmp_path):
     for cell in read(WHOLE).cells(tmp_path / "out"):
         weights = tmp_path / "weights" / "yamnet.h5" if cell.config.encoder == "yamnet" else ""
@@ -83,7 +95,8 @@ def test_reference_is_the_default_scorer_where_it_is_compared(read, scorers, ref
         ('name = "x"\nmethods = ["a"]\nsead = [1]', ["key 'sead' does not exist", "seeds"]),
         ('name = "x"\nmethods = ["a"]\n[settings]\nseed = 3', ["[settings]", "'seed'", "use seeds"]),
         ('name = "x"\nmethods = ["a"]\n[settings]\ndata-dir = "/d"', ["'data-dir'", "--data"]),
-        ('name = "x"\nmethods = ["a"]\n[method-settings.a]\nmethod = "b"', ["[method-settings.a]", "use methods"]),
+        ('name = "x"\nmethods = ["a"]\n[method-settings.a]\nseed = 1', ["[method-settings.a]", "use seeds"]),
+        ('name = "x"\nmethods = ["a"]\n[encoder-settings.random-conv]\nmethod = "b"', ["'method'", "use methods"]),
         ('name = "x"\nmethods = ["a"]\n[method-settings.b]\nepochs = 1', ["[method-settings.b]", "choose one of a"]),
         ('name = "x"\nmethods = ["a"]\n[encoder-settings.yamnet]\nepochs = 1', ["choose one of random-conv"]),
     ],

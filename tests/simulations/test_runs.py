@@ -196,6 +196,17 @@ def test_unfinished_folder_is_resumed_by_the_same_run_only(config, tmp_path):
     assert (run_inprocess(config, 3) / "scores.csv").read_bytes() == whole
 
 
+def test_a_folder_from_before_a_key_existed_is_resumed_with_its_default(config):
+    folder = run_inprocess(config, 3)
+    (folder / "summary.json").unlink()
+    began = json.loads((folder / "config.json").read_text())
+    del began["metric"]
+    (folder / "config.json").write_text(json.dumps(began))
+    with pytest.raises(InputError, match="begun with another metric"):
+        run_inprocess(changed(config, folder, metric="cosine"), 3)
+    assert (run_inprocess(config, 3) / "summary.json").exists()
+
+
 def test_a_clip_that_changed_since_the_run_began_is_named(config, machines, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(machines, copy)
