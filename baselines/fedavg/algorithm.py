@@ -27,8 +27,9 @@ from torch.nn import functional as F
 
 from collab_asd.config import ClassHead
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
+from collab_asd.id_classifier.sampling import statistics_from_sums
 from collab_asd.id_classifier.training import new_classifier
-from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.interfaces import FloatArray
 
 Arrays = dict[str, NDArray[Any]]
 STEP_COUNTER = "num_batches_tracked"  # of batch normalisation; nothing depends on it
@@ -50,11 +51,8 @@ def start_model(
 def pooled_statistics(parts: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation ``[D]`` of all clients' frames from each one's sums, as if they lay in one place."""
     count = sum(float(part["count"][()]) for part in parts)
-    mean: ScoreArray = np.sum([part["sum"] for part in parts], axis=0) / count
-    squares: ScoreArray = np.sum([part["squares"] for part in parts], axis=0) / count
-    deviation = np.sqrt(np.maximum(squares - mean**2, 0.0))
-    floor = 0.01 * float(deviation.max()) or 1.0
-    return mean.astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
+    total, squares = (np.sum([part[name] for part in parts], axis=0) for name in ("sum", "squares"))
+    return statistics_from_sums(count, total, squares)
 
 
 def frame_sums(clips: Sequence[FloatArray]) -> Arrays:

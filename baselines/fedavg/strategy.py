@@ -14,13 +14,13 @@ from baselines.fedavg.algorithm import pooled_statistics, put_together, start_mo
 from baselines.fedavg.averaging import build_strategy
 from baselines.fedavg.settings import settings_of
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
 from collab_asd.federation.actions import STATISTICS
-from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.classifiers import put_classifiers
+from collab_asd.federation.grid import SupervisedGrid, require_same_encoder
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import ClientScores, ScoreRound
 from collab_asd.federation.stopwatch import Stopwatch
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, to_arrays
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.seeding import derive
 
 logger = logging.getLogger(__name__)
@@ -80,24 +80,13 @@ class FederatedAveraging:
         return put_together(settings, from_record(result.arrays), from_record(strategy.buffers))
 
     def _score_request(self, client: int) -> RecordDict:
-        content = RecordDict()
-        for group in self._groups[client]:
-            content[f"f_s/{group}"] = to_record(to_arrays(self._classifiers[group]))
-            content[f"settings/{group}"] = ConfigRecord(asdict(self._classifiers[group].settings))
-        return content
+        return put_classifiers(self._classifiers, self._groups[client])
 
 
 def _ask(grid: SupervisedGrid) -> dict[int, RecordDict]:
     replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
     facts = {grid.client_of(reply): reply.content for reply in replies}
-    digests = {client: str(content.config_records["encoder"]["digest"]) for client, content in facts.items()}
-    first = next(iter(digests))
-    for client, digest in digests.items():
-        if digest != digests[first]:
-            raise InputError(
-                f"clients {first} and {client} use different encoders (digests {digests[first][:12]} and "
-                f"{digest[:12]}): give all clients the same encoder, weights and key"
-            )
+    require_same_encoder({c: str(content.config_records["encoder"]["digest"]) for c, content in facts.items()})
     return facts
 
 

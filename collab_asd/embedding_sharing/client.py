@@ -11,10 +11,10 @@ from collab_asd.detectors.points import ClipPoints
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import fit_detector
 from collab_asd.embedding_sharing.codec import SharedClip, encode_page, plan_pages
+from collab_asd.federation.classifiers import holds_classifier, read_classifier
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays
 from collab_asd.interfaces import Part, SpaceScores
 from collab_asd.progress import step
 from collab_asd.scorers import DetectorSettings
@@ -63,19 +63,14 @@ def _score_machine(
     client: ClientData, machine: LocalMachine, scorer: DetectorSettings, content: RecordDict
 ) -> MachineScores:
     frames = client.machine_frames(machine)
-    if f"f_s/{machine.group}" in content.array_records:
-        detector = fit_detector(_classifier(machine.group, content), frames, scorer)
+    if holds_classifier(content, machine.group):
+        detector = fit_detector(read_classifier(content, machine.group), frames, scorer)
         return score_with(detector, frames, normal=machine.normal, test=machine.test)
     scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
     if scorer.local is not None:
         local = Space.fit(frames, scorer.local)
         scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=ClipPoints.of(frames))
-
-
-def _classifier(group: int, content: RecordDict) -> IdClassifier:
-    settings = ClassifierSettings(**content.config_records[f"settings/{group}"])  # type: ignore[arg-type]
-    return from_arrays(settings, from_record(content.array_records[f"f_s/{group}"]))
 
 
 def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScores, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -22,13 +22,13 @@ from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.embedding_sharing.codec import decode_page
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
-from collab_asd.errors import InputError
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS
-from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.classifiers import put_classifiers
+from collab_asd.federation.grid import SupervisedGrid, require_same_encoder
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import TRAINED_BEFORE, Stopwatch
-from collab_asd.id_classifier.model import IdClassifier, to_arrays
+from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.training import TrainingSettings
 from collab_asd.interfaces import Part
 from collab_asd.scorers import DetectorSettings
@@ -141,11 +141,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Send f_s (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
             return self._shared[client]
-        content = RecordDict()
-        for group in self._store.groups(client):
-            content[f"f_s/{group}"] = to_record(to_arrays(self._classifiers[group]))
-            content[f"settings/{group}"] = ConfigRecord(asdict(self._classifiers[group].settings))
-        return content
+        return put_classifiers(self._classifiers, self._store.groups(client))
 
     def _rounds(self, part: Part) -> list[tuple[Part, int]]:
         return [(part, page) for page in range(max(len(facts.pages(part)) for facts in self.facts.values()))]
@@ -153,13 +149,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     def _describe(self, grid: SupervisedGrid) -> dict[int, ClientFacts]:
         replies = grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
         facts = {grid.client_of(r): _facts(r.content.config_records["client"]) for r in replies}
-        first, *others = facts
-        for client in others:
-            if facts[client].digest != facts[first].digest:
-                raise InputError(
-                    f"clients {first} and {client} use different encoders (digests {facts[first].digest[:12]} and "
-                    f"{facts[client].digest[:12]}): give all clients the same encoder, weights and key"
-                )
+        require_same_encoder({client: said.digest for client, said in facts.items()})
         return facts
 
     def _train(self) -> None:

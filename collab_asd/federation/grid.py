@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Message, RecordDict
@@ -75,6 +75,23 @@ def _hello(grid: Grid, nodes: list[int], timeout: float) -> dict[int, tuple[int,
         raise InputError(f"{len(nodes) - len(replies)} SuperNodes gave no answer within {timeout:g} s")
     config = {r.metadata.src_node_id: r.content.config_records["hello"] for r in replies}
     return {node: (int(str(c["client"])), int(str(c["clients"]))) for node, c in config.items()}
+
+
+def require_same_encoder(digests: Mapping[int, str]) -> None:
+    """Refuse clients, by number, whose encoders differ.
+
+    Raises
+    ------
+    InputError
+        Names the first two that do.
+    """
+    first, *others = digests
+    for client in others:
+        if digests[client] != digests[first]:
+            raise InputError(
+                f"clients {first} and {client} use different encoders (digests {digests[first][:12]} and "
+                f"{digests[client][:12]}): give all clients the same encoder, weights and key"
+            )
 
 
 class SupervisedGrid(Grid):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.windows import stacked_windows, window_count
-from collab_asd.interfaces import FloatArray
+from collab_asd.interfaces import FloatArray, ScoreArray
 
 Indices = NDArray[np.int64]
 
@@ -89,6 +89,11 @@ def input_statistics(clips: Sequence[FloatArray], classes: Sequence[int]) -> tup
         total += part
         squares += np.square(clip, dtype=np.float64).sum(axis=0)
         count += len(clip)
+    return statistics_from_sums(count, total, squares)
+
+
+def statistics_from_sums(count: float, total: ScoreArray, squares: ScoreArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation as of `input_statistics`, from the number of frames, their sums and squares' sums."""
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     floor = 0.01 * float(deviation.max()) or 1.0
