@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from baselines.fedavg import client as fedavg
-from baselines.fedavg.averaging import STOCK
+from baselines.fedavg.strategy import STOCK
 from baselines.local import scoring as local
 from baselines.local.strategy import SCORER_OF
 from baselines.local_networks import client as local_networks

@@ -6,12 +6,24 @@ Each group of machines (each machine type) has a model of its own, as in embeddi
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import (
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedMedian,
+    FedProx,
+    FedTrimmedAvg,
+    FedYogi,
+)
+from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
-from baselines.fedavg.algorithm import pooled_statistics, put_together, start_model, take_apart
-from baselines.fedavg.averaging import build_strategy
+from baselines.fedavg.algorithm import pooled_statistics, put_together, spread_out, start_model, take_apart
 from baselines.fedavg.settings import settings_of
 from collab_asd.config import RunConfig
 from collab_asd.federation.actions import STATISTICS
@@ -21,9 +33,90 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import ClientScores, ScoreRound
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.interfaces import FloatArray
 from collab_asd.seeding import derive
 
 logger = logging.getLogger(__name__)
+
+
+class KeepsBuffersApart(FedAvg):
+    """Averages buffers plainly, whatever the strategy underneath does with weights; keeps directions with their owners.
+
+    Set `buffers`, `settings` and `owners` before ``start``.
+    """
+
+    grid: SupervisedGrid
+    buffers: ArrayRecord
+    settings: ConfigRecord
+    owners: dict[int, list[int]] | None
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Add what the strategy underneath does not know of."""
+        messages = list(super().configure_train(server_round, arrays, config, grid))
+        for message in messages:
+            message.content["buffers"] = self.buffers
+            message.content["settings"] = self.settings
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Average the buffers; leave the rest to the strategy underneath."""
+        replies = list(replies)
+        apart = [RecordDict({"buffers": r.content.pop("buffers"), "metrics": r.content["metrics"]}) for r in replies]
+        self.buffers = aggregate_arrayrecords(apart, self.weighted_by_key)
+        own = {} if self.owners is None else self._own_directions(replies, self.owners)
+        arrays, metrics = super().aggregate_train(server_round, replies)
+        if arrays is not None and own:
+            arrays = _with_directions(arrays, own)
+        return arrays, metrics
+
+    def _own_directions(self, replies: list[Message], owners: dict[int, list[int]]) -> dict[int, FloatArray]:
+        found: dict[int, FloatArray] = {}
+        for reply in replies:
+            directions = from_record(reply.content.array_records["arrays"])["directions"]
+            for own in owners[self.grid.client_of(reply)]:
+                found[own] = directions[:, own]
+        return found
+
+
+def _with_directions(arrays: ArrayRecord, own: dict[int, FloatArray]) -> ArrayRecord:
+    """Put each class direction as its owner left it, then all of them farther apart (FedAwS)."""
+    values = from_record(arrays)
+    directions = values["directions"].copy()
+    for column, direction in own.items():
+        directions[:, column] = direction
+    return to_record({**values, "directions": spread_out(directions)})
+
+
+STOCK: dict[str, type[FedAvg]] = {
+    "fedavg": FedAvg,
+    "fedprox": FedProx,
+    "fedavgm": FedAvgM,
+    "fedmedian": FedMedian,
+    "fedtrimmedavg": FedTrimmedAvg,
+    "fedadagrad": FedAdagrad,
+    "fedadam": FedAdam,
+    "fedyogi": FedYogi,
+}
+# Server learning rates of the adaptive ones: their default of 0.1 moves every weight by a tenth in each round.
+OPTIONS: dict[str, dict[str, float]] = {
+    "fedprox": {"proximal_mu": 0.1},
+    "fedadagrad": {"eta": 0.01},
+    "fedadam": {"eta": 0.01},
+    "fedyogi": {"eta": 0.01},
+}
+
+
+def build_strategy(name: str, clients: int) -> KeepsBuffersApart:
+    """Build a stock strategy over all of some clients."""
+    strategy = type(STOCK[name].__name__, (KeepsBuffersApart, STOCK[name]), {})
+    built: KeepsBuffersApart = strategy(
+        fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients, **OPTIONS.get(name, {})
+    )
+    return built
 
 
 class FederatedAveraging:

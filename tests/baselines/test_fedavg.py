@@ -19,8 +19,8 @@ from baselines.fedavg.algorithm import (
     start_model,
     take_apart,
 )
-from baselines.fedavg.averaging import STOCK, build_strategy
 from baselines.fedavg.settings import settings_of
+from baselines.fedavg.strategy import STOCK, build_strategy
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.records import from_record, to_record
