@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from simulations.cli_compare import compare_command
-from simulations.cli_data import data_app
-from simulations.cli_errors import FriendlyGroup
-from simulations.cli_report import report_command
-from simulations.cli_run import run_command
-from simulations.cli_score import score_command
+from simulations.commands.compare import compare_command
+from simulations.commands.data import data_app
+from simulations.commands.errors import FriendlyGroup
+from simulations.commands.report import report_command
+from simulations.commands.run import run_command
+from simulations.commands.score import score_command
 
 ABOUT = "Collaborative anomalous sound detection: one detector from many factories, without sharing recordings."
 

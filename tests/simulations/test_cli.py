@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from simulations.cli import app
-from simulations.cli_run import OUR_LINES
+from simulations.commands.run import OUR_LINES
 
 
 def call(*arguments):

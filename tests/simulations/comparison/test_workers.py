@@ -6,8 +6,8 @@ import types
 import pytest
 
 from collab_asd.config import RunConfig
-from simulations import workers
-from simulations.experiment import Cell
+from simulations.comparison import workers
+from simulations.comparison.experiment import Cell
 
 
 @pytest.mark.parametrize(

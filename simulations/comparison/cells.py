@@ -26,9 +26,10 @@ from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
-from simulations import methods, workers
+from simulations import methods
+from simulations.comparison import workers
+from simulations.comparison.experiment import Cell
 from simulations.engines import run_inprocess
-from simulations.experiment import Cell
 from simulations.logs import collected_warnings
 from simulations.results import ResultFolder
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from collab_asd.errors import InputError
-from simulations.experiment import SHIPPED, Experiment, find_experiment
+from simulations.comparison.experiment import SHIPPED, Experiment, find_experiment
 
 WHOLE = """
 name = "all"

@@ -19,8 +19,8 @@ from collab_asd.data.partition import GROUP_BY
 from collab_asd.data.problems import Severity, describe
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.progress import step
-from simulations.cli_download import download_app
-from simulations.cli_errors import BAD_INPUT, FriendlyGroup
+from simulations.commands.download import download_app
+from simulations.commands.errors import BAD_INPUT, FriendlyGroup
 from simulations.logs import show_progress
 
 DEFAULTS = SyntheticSettings()

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
-from simulations import compare as module
 from simulations.cli import app
-from simulations.compare import compare, require_possible
-from simulations.comparison import collect
-from simulations.experiment import Cell, Experiment
+from simulations.comparison import cells as module
+from simulations.comparison.cells import compare, require_possible
+from simulations.comparison.experiment import Cell, Experiment
+from simulations.comparison.results import collect
 
 LOCAL = ("local-knn", "local-mahalanobis")
 

@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 
 import psutil
 
-from simulations.experiment import Cell
+from simulations.comparison.experiment import Cell
 from simulations.logs import show_progress
 
 log = logging.getLogger(__name__)

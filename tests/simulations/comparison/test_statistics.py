@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulations.comparing import CellResult, estimate, summarize_rows
+from simulations.comparison.statistics import CellResult, estimate, summarize_rows
 
 T2 = 4.302653  # Student's t, 2 degrees of freedom, two-sided 95 %; from the tables
 

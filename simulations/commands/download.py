@@ -13,8 +13,8 @@ from rich.text import Text
 
 from collab_asd.data.download.dcase2020 import CITATION, LICENCE, PARTS, TYPES, archives
 from collab_asd.data.download.space import free_space, gigabytes
-from simulations.cli_errors import FriendlyGroup
-from simulations.download_progress import shown_on
+from simulations.commands.download_progress import shown_on
+from simulations.commands.errors import FriendlyGroup
 
 if TYPE_CHECKING:
     from collab_asd.data.download.plan import Plan

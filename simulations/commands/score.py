@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from collab_asd.errors import InputError
-from simulations.cli_errors import BAD_INPUT
+from simulations.commands.errors import BAD_INPUT
 from simulations.logs import show_progress
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collab_asd.errors import InputError
 from simulations.results import scorer_name
 
 log = logging.getLogger(__name__)
-SHIPPED = Path(__file__).parent / "experiments"
+SHIPPED = Path(__file__).parents[1] / "experiments"
 PATHS = ("encoder-weights", "encoder-key-file")  # in a file they are relative to it
 ELSEWHERE = {  # keys that a comparison sets itself, and where to say them instead
     "method": "methods",

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from collab_asd import progress
 from collab_asd.config import check_choice, parse_assignment
-from simulations.cli_errors import BAD_INPUT
+from simulations.commands.errors import BAD_INPUT
 from simulations.logs import show_progress
 
 if TYPE_CHECKING:
-    from simulations.comparison import Comparison
-    from simulations.experiment import Cell, Experiment
+    from simulations.comparison.experiment import Cell, Experiment
+    from simulations.comparison.results import Comparison
 
 FILE_WIDTH = 160  # characters of a line where stdout is no terminal
 TALKATIVE = ("collab_asd.embedding_sharing", "collab_asd.data", "simulations.server_app", "flwr")
@@ -54,7 +54,7 @@ def compare_command(
     Exit code 0 if all cells are finished, 2 if one failed; what the others found is written all the same.
     """
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    from simulations.experiment import Experiment, find_experiment
+    from simulations.comparison.experiment import Experiment, find_experiment
 
     file = find_experiment(experiment)
     chosen = _with_options(Experiment.read(file), data, weights or [])
@@ -102,8 +102,8 @@ def _with_options(experiment: Experiment, data: str, weights: Sequence[str]) -> 
 
 
 def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: int, command: str) -> Comparison:
-    from simulations.compare import compare
-    from simulations.comparison import collect, write_comparison
+    from simulations.comparison.cells import compare
+    from simulations.comparison.results import collect, write_comparison
     from simulations.engines import count_clients
 
     compare(cells, count_clients(cells[0].config, experiment.machines), out, jobs)
@@ -113,7 +113,7 @@ def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: i
 
 
 def _list(cells: Sequence[Cell], as_json: bool) -> None:
-    from simulations.compare import require_possible
+    from simulations.comparison.cells import require_possible
 
     require_possible(cells)
     if as_json:
@@ -128,8 +128,8 @@ def _list(cells: Sequence[Cell], as_json: bool) -> None:
 
 
 def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
-    from simulations.comparison import as_json as to_json
-    from simulations.comparison_tables import comparison_sheet, failure_sheet, terminal_table
+    from simulations.comparison.results import as_json as to_json
+    from simulations.comparison.tables import comparison_sheet, failure_sheet, terminal_table
 
     if as_json:
         typer.echo(to_json(out, comparison))

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from simulations.cli_data import data_app
+from simulations.commands.data import data_app
 
 
 @pytest.fixture

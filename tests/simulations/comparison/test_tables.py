@@ -6,10 +6,10 @@ import io
 import pytest
 from rich.console import Console
 
-from simulations.comparing import CellResult, Estimate, summarize_rows
-from simulations.comparison_page import story, verdict
-from simulations.comparison_plots import auc_against_bytes, auc_dots
-from simulations.comparison_tables import (
+from simulations.comparison.page import story, verdict
+from simulations.comparison.plots import auc_against_bytes, auc_dots
+from simulations.comparison.statistics import CellResult, Estimate, summarize_rows
+from simulations.comparison.tables import (
     comparison_sheet,
     machine_sheet,
     row_values,

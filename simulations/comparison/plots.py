@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from collab_asd.report.theme import LIGHT, SERIES, chart
-from simulations.comparing import Row
+from simulations.comparison.statistics import Row
 
 MARKERS = "osD^vP*X<>hp"
 ROW_INCHES, WIDTH = 0.21, 4.7

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from collab_asd.data.download import record
 from collab_asd.data.download.record import RecordError, RemoteFile
-from simulations import download_progress
-from simulations.cli_data import data_app
-from simulations.download_progress import Bars, Lines, Notes, shown_on
+from simulations.commands import download_progress
+from simulations.commands.data import data_app
+from simulations.commands.download_progress import Bars, Lines, Notes, shown_on
 
 NAME = "dev_data_fan.zip"
 

@@ -12,10 +12,10 @@ from collab_asd.report.glossary import GLOSSARY
 from collab_asd.report.page import write_page
 from collab_asd.report.theme import Gallery, Picture, drawing
 from collab_asd.report.words import Fact, method_words, of_hundred
-from simulations.comparing import Estimate, Row
-from simulations.comparison_plots import auc_against_bytes, auc_dots
-from simulations.comparison_tables import comparison_sheet, failure_sheet, machine_sheet, with_interval
-from simulations.experiment import Cell, Experiment
+from simulations.comparison.experiment import Cell, Experiment
+from simulations.comparison.plots import auc_against_bytes, auc_dots
+from simulations.comparison.statistics import Estimate, Row
+from simulations.comparison.tables import comparison_sheet, failure_sheet, machine_sheet, with_interval
 
 TERMS = (
     *("AUC", "pAUC", "False-alarm rate (FAR)", "ID accuracy (ID acc.)"),

@@ -10,10 +10,10 @@ from typing import Any
 
 from collab_asd.atomic import replacing
 from collab_asd.federation.stopwatch import TRAINED_BEFORE
-from simulations.comparing import CellResult, Row, summarize_rows
-from simulations.comparison_page import write_comparison_page
-from simulations.comparison_tables import cell_values, comparison_sheet, row_values, write_csv
-from simulations.experiment import Cell, Experiment
+from simulations.comparison.experiment import Cell, Experiment
+from simulations.comparison.page import write_comparison_page
+from simulations.comparison.statistics import CellResult, Row, summarize_rows
+from simulations.comparison.tables import cell_values, comparison_sheet, row_values, write_csv
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from rich.table import Table
 from collab_asd.atomic import replacing
 from collab_asd.report.sheet import Sheet
 from collab_asd.report.tables import UNKNOWN
-from simulations.comparing import MEASURES, Estimate, Row
-from simulations.experiment import Cell
+from simulations.comparison.experiment import Cell
+from simulations.comparison.statistics import MEASURES, Estimate, Row
 
 COLUMNS = (
     *("method", "encoder", "AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR"),
