@@ -27,7 +27,7 @@ from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.id_classifier.training import PRESETS
+from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable
 from collab_asd.paths import cache_dir
 from collab_asd.scorers import DetectorSettings, ScorerSettings

@@ -22,7 +22,7 @@ from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.grid import SupervisedGrid, meet_clients
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.id_classifier.training import PRESETS
+from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.paths import cache_dir
 from collab_asd.scorers import DetectorSettings
 from collab_asd.threads import pin_threads

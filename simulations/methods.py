@@ -34,7 +34,7 @@ class Method(Protocol):
 def _embedding_sharing(config: RunConfig) -> Method:
     from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
     from collab_asd.embedding_sharing.strategy import EmbeddingSharing
-    from collab_asd.id_classifier.training import PRESETS
+    from collab_asd.id_classifier.settings import PRESETS
     from collab_asd.scorers import DetectorSettings
 
     preset = PRESETS[config.preset]

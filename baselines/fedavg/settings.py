@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from collab_asd.config import ClassHead, RunConfig
-from collab_asd.id_classifier.training import PRESETS, Head, TrainingSettings
+from collab_asd.id_classifier.settings import PRESETS, Head, TrainingSettings
 
 HEADS: dict[ClassHead, Head] = {"naive": "arcface", "anchors": "fixed", "fedaws": "positive"}
 

@@ -28,7 +28,8 @@ from functools import partial
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.id_classifier.training import TrainingSettings, train
+from collab_asd.id_classifier.settings import TrainingSettings
+from collab_asd.id_classifier.training import train
 from collab_asd.interfaces import MachineFrames, SpaceScores
 from collab_asd.scorers import DetectorSettings, ScorerSettings
 from collab_asd.seeding import derive

@@ -29,7 +29,7 @@ from collab_asd import id_classifier
 from collab_asd.atomic import replacing
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
-from collab_asd.id_classifier.training import TrainingSettings
+from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import MachineFrames
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import TRAINED_BEFORE, Stopwatch
 from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.id_classifier.training import TrainingSettings
+from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import Part
 from collab_asd.scorers import DetectorSettings
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+from collab_asd.id_classifier.stages import TwoStages
 
 HIDDEN = 512  # units
 
 
-class LightNet(nn.Module):
-    """Window ``[B, 1, stack, D]`` -> embedding ``[B, 128]``.
+class LightNet(TwoStages):
+    """Window ``[B, 1, stack, D]`` -> embedding ``[B, 128]``; its first stage ends with 512 numbers per window.
 
     Parameters
     ----------
@@ -26,17 +27,17 @@ class LightNet(nn.Module):
     """
 
     def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *_dense(dimension),
-            *_dense(HIDDEN),
-            nn.Linear(HIDDEN, EMBEDDING_SIZE, bias=False),
-            nn.BatchNorm1d(EMBEDDING_SIZE),
+        super().__init__(
+            first=nn.Sequential(_MeanFrame(), *_dense(dimension)),
+            rest=nn.Sequential(
+                *_dense(HIDDEN), nn.Linear(HIDDEN, EMBEDDING_SIZE, bias=False), nn.BatchNorm1d(EMBEDDING_SIZE)
+            ),
         )
 
+
+class _MeanFrame(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
-        """Embed windows ``[B, 1, stack, D]`` -> ``[B, 128]``."""
-        return self.layers(windows.mean(dim=(1, 2)))  # type: ignore[no-any-return]
+        return windows.mean(dim=(1, 2))
 
 
 def _dense(inputs: int) -> tuple[nn.Module, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+from collab_asd.id_classifier.stages import TwoStages
 
 # Table 1: expansion factor, output channels, repetitions, stride of the first repetition.
 BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -22,8 +23,8 @@ def map_size(length: int) -> int:
     return (length + (1 << HALVINGS) - 1) >> HALVINGS
 
 
-class MobileFaceNet(nn.Module):
-    """Image ``[B, 1, stack, D]`` -> embedding ``[B, 128]``.
+class MobileFaceNet(TwoStages):
+    """Image ``[B, 1, stack, D]`` -> embedding ``[B, 128]``; its first stage ends with 64 maps of a quarter the size.
 
     Parameters
     ----------
@@ -34,25 +35,30 @@ class MobileFaceNet(nn.Module):
     """
 
     def __init__(self, stack: int, dimension: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [_conv(1, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM)]
+        stages: list[nn.Module] = []
         channels = STEM
+        stem = (_ChannelsLast(), _conv(1, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM))
         for expansion, out, repetitions, stride in BOTTLENECKS:
-            for i in range(repetitions):
-                layers.append(Bottleneck(channels, out, expansion, stride if i == 0 else 1))
-                channels = out
-        self.features = nn.Sequential(*layers, _conv(channels, HEAD, 1))
+            stages.append(_stage(channels, out, expansion, repetitions, stride))
+            channels = out
+        widen = _conv(channels, HEAD, 1)
         # Separate weights for each place of the map: unlike an average, they keep where in the embedding something is.
-        self.spatial = nn.Sequential(
-            nn.Conv2d(HEAD, HEAD, (map_size(stack), map_size(dimension)), groups=HEAD, bias=False),
-            nn.BatchNorm2d(HEAD),
-        )
-        self.projection = nn.Sequential(nn.Linear(HEAD, EMBEDDING_SIZE, bias=False), nn.BatchNorm1d(EMBEDDING_SIZE))
+        spatial = nn.Conv2d(HEAD, HEAD, (map_size(stack), map_size(dimension)), groups=HEAD, bias=False)
+        last = (widen, spatial, nn.BatchNorm2d(HEAD), nn.Flatten())
+        projection = (nn.Linear(HEAD, EMBEDDING_SIZE, bias=False), nn.BatchNorm1d(EMBEDDING_SIZE))
+        super().__init__(nn.Sequential(*stem, stages[0]), nn.Sequential(*stages[1:], *last, *projection))
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Embed images ``[B, 1, stack, D]`` -> ``[B, 128]``."""
-        windows = windows.contiguous(memory_format=torch.channels_last)  # faster depthwise layers on a CPU
-        return self.projection(self.spatial(self.features(windows)).flatten(1))  # type: ignore[no-any-return]
+
+class _ChannelsLast(nn.Module):
+    """Faster depthwise layers on a CPU."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def _stage(channels: int, out: int, expansion: int, repetitions: int, stride: int) -> nn.Sequential:
+    first = Bottleneck(channels, out, expansion, stride)
+    return nn.Sequential(first, *(Bottleneck(out, out, expansion, 1) for _ in range(repetitions - 1)))
 
 
 class Bottleneck(nn.Module):

@@ -2,82 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
-from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler
 
 from collab_asd.errors import InputError
+from collab_asd.id_classifier.batches import Draw, draw_epoch, gather, labels_of, steps_per_epoch
+from collab_asd.id_classifier.heads import build_head, mixed_loss
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.sampling import Indices, WindowSampler, input_statistics
-from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+from collab_asd.id_classifier.sampling import WindowSampler, input_statistics
+from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import FloatArray
 
 Progress = Callable[[int, float], None]
-Head = Literal["arcface", "fixed", "positive"]
-ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How f_s is trained.
-
-    Parameters
-    ----------
-    backbone : str
-        ``"mobilefacenet"`` or ``"light"``.
-    epochs, batch : int
-        Passes, and windows per step.
-    windows_per_class : int or None
-        Windows drawn of each machine in an epoch; None takes them all.
-    learning_rate : float
-        Of AdamW; the highest one where there is a schedule.
-    one_cycle : bool
-        Raise the learning rate from near zero and let it fall again (L. Smith, arXiv:1708.07120).
-    margin : float
-        Of ArcFace, in degrees.
-    scale : float
-        Of ArcFace: what cosines are multiplied with before the softmax.
-    weight_decay : float
-        Of AdamW.
-    mixup : float
-        Parameter of the symmetric beta distribution that shares of two mixed windows are drawn from
-        (H. Zhang et al., arXiv:1710.09412); 0 mixes none.
-    head : {"arcface", "fixed", "positive"}
-        How class directions are learnt: by ArcFace; not at all (they stay where they are); or by pulling each window to
-        the direction of its own class alone, up to a cosine of 0.9 (F. X. Yu et al., ICML 2020).
-    proximal : float
-        Weight mu of ``mu / 2 |w - w_0|^2``, the squared distance to the weights that training started from (T. Li et
-        al., "Federated optimization in heterogeneous networks", MLSys 2020).
-    """
-
-    backbone: str
-    epochs: int
-    batch: int
-    windows_per_class: int | None
-    learning_rate: float
-    one_cycle: bool
-    margin: float = 28.6
-    scale: float = 64.0
-    weight_decay: float = 0.01
-    mixup: float = 0.0
-    head: Head = "arcface"
-    proximal: float = 0.0
-
-
-PRESETS = {
-    # Section V-B of the paper; margin and scale are those of ArcFace, section 3.
-    "paper": TrainingSettings("mobilefacenet", 20, 32, None, 1e-4, one_cycle=False),
-    # Chosen on toycar_tune. Few epochs on purpose: a network that has learned its machines by heart maps all normal
-    # clips of one to a point, and with them the faults that were to be found.
-    "fast": TrainingSettings("light", 3, 64, 700, 5e-3, one_cycle=True, scale=16.0, mixup=0.5),
-}
 
 
 def train(
@@ -176,20 +116,16 @@ class _Trainer:
     def __init__(self, model: IdClassifier, sampler: WindowSampler, settings: TrainingSettings, seed: int) -> None:
         self._model, self._sampler, self._settings = model, sampler, settings
         self._random = np.random.default_rng(seed)
-        self._device = model.mean.device
-        classes = model.settings.classes
-        self._head = _head(classes, settings).to(self._device)
-        with torch.no_grad():
-            self._head.W.copy_(model.directions)
+        self._head = build_head(model.directions, settings)
         self._start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
-        parameters = [*model.parameters(), *(p for p in self._head.parameters() if p.requires_grad)]
-        self._optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self._optimizer = build_optimizer([*model.parameters(), *self._head.parameters()], settings)
         self._schedule = self._learning_rates()
 
     def run(self, progress: Progress | None) -> None:
         self._model.train()
         for epoch in range(1, self._settings.epochs + 1):
-            loss = float(np.mean([self._step(batch) for batch in self._batches()]))
+            draws = draw_epoch(self._sampler, self._settings, self._random)
+            loss = float(np.mean([self._step(draw) for draw in draws]))
             if progress:
                 progress(epoch, loss)
         with torch.no_grad():
@@ -199,22 +135,13 @@ class _Trainer:
         settings = self._settings
         if not settings.one_cycle:
             return torch.optim.lr_scheduler.ConstantLR(self._optimizer, factor=1.0, total_iters=0)
-        steps = settings.epochs * self._steps_per_epoch()
+        steps = settings.epochs * steps_per_epoch(self._sampler, settings)
         return torch.optim.lr_scheduler.OneCycleLR(self._optimizer, settings.learning_rate, total_steps=steps)
 
-    def _steps_per_epoch(self) -> int:
-        return max(1, self._sampler.epoch_size(self._settings.windows_per_class) // self._settings.batch)
-
-    def _batches(self) -> list[Indices]:
-        # Batches of nearly the same size: one window left over would break the statistics of batch normalisation.
-        windows = self._sampler.epoch(self._random, self._settings.windows_per_class)
-        return np.array_split(windows, self._steps_per_epoch())
-
-    def _step(self, windows: Indices) -> float:
-        x = self._model.standardize(torch.from_numpy(self._sampler.gather(windows)).to(self._device))
-        y = torch.from_numpy(self._sampler.classes[windows]).to(self._device)
+    def _step(self, draw: Draw) -> float:
         self._optimizer.zero_grad()
-        loss = self._loss(x, y) + self._distance_penalty()
+        embeddings = self._model.embed_standardized(gather(self._sampler, draw, self._model))
+        loss = mixed_loss(self._head, embeddings, labels_of(self._sampler, draw)) + self._distance_penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._schedule.step()
@@ -224,31 +151,8 @@ class _Trainer:
         pairs = zip(self._model.parameters(), self._start, strict=False)
         return self._settings.proximal / 2 * sum(((now - start) ** 2).sum() for now, start in pairs)
 
-    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
-        if self._settings.mixup == 0:
-            return self._head(self._model.embed_standardized(x), y)  # type: ignore[no-any-return]
-        partner = torch.from_numpy(self._random.permutation(len(x)))
-        own = float(self._random.beta(self._settings.mixup, self._settings.mixup))
-        embedding = self._model.embed_standardized(own * x + (1 - own) * x[partner])
-        return own * self._head(embedding, y) + (1 - own) * self._head(embedding, y[partner])  # type: ignore[no-any-return]
 
-
-class _PositiveLoss(nn.Module):
-    """Pulls embeddings to the direction of their class, and pushes nothing away."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.W = nn.Parameter(torch.zeros(EMBEDDING_SIZE, classes))
-
-    def forward(self, embeddings: Tensor, classes: Tensor) -> Tensor:
-        """Mean of ``max(0, 0.9 - cosine)^2`` over ``[B, 128]``."""
-        own = F.normalize(self.W, dim=0).T[classes]
-        return F.relu(ENOUGH - (F.normalize(embeddings) * own).sum(dim=1)).square().mean()
-
-
-def _head(classes: int, settings: TrainingSettings) -> ArcFaceLoss | _PositiveLoss:
-    if settings.head == "positive":
-        return _PositiveLoss(classes)
-    return ArcFaceLoss(classes, EMBEDDING_SIZE, settings.margin, settings.scale).requires_grad_(
-        settings.head == "arcface"
-    )
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW on those of some parameters that are to be learnt."""
+    learnt = [p for p in parameters if p.requires_grad]
+    return torch.optim.AdamW(learnt, lr=settings.learning_rate, weight_decay=settings.weight_decay)

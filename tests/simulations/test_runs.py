@@ -18,7 +18,7 @@ from collab_asd.errors import InputError
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.stopwatch import TRAINED_BEFORE
-from collab_asd.id_classifier.training import PRESETS
+from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
 from simulations.engines import run_inprocess

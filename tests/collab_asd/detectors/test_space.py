@@ -6,7 +6,7 @@ import pytest
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.id_classifier.model import to_arrays
-from collab_asd.id_classifier.training import PRESETS
+from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.interfaces import MachineFrames
 from collab_asd.scorers import ScorerSettings
 

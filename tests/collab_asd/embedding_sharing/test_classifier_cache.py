@@ -10,7 +10,7 @@ from collab_asd.embedding_sharing import classifier_cache
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache, classifier_key
 from collab_asd.id_classifier.model import to_arrays
-from collab_asd.id_classifier.training import TrainingSettings
+from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import MachineFrames
 
 TINY = TrainingSettings("light", 1, 8, 16, 1e-3, one_cycle=False)

@@ -7,7 +7,8 @@ from pytorch_metric_learning.losses import ArcFaceLoss
 
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.model import to_arrays
-from collab_asd.id_classifier.training import PRESETS, train
+from collab_asd.id_classifier.settings import PRESETS
+from collab_asd.id_classifier.training import train
 
 STACKING = {"stack": 4, "stack_hop": 2}
 QUICK = replace(PRESETS["fast"], epochs=3, batch=8, windows_per_class=40)
