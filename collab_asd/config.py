@@ -19,6 +19,7 @@ Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
 ClassHead = Literal["naive", "anchors", "fedaws"]
+ServerBatches = Literal["apart", "joined"]
 
 SWITCH = {"true": True, "false": False}
 LOWEST = {"page_megabytes": 1, "threads": 1, "min_clients": 1, "epochs": 0, "rounds": 0, "seed": 0, "channel": 0}
@@ -42,7 +43,9 @@ class RunConfig:
     preset: Preset = "fast"
     epochs: int = 0
     rounds: int = 0
+    learning_rate: float = 0.0
     class_head: ClassHead = "naive"
+    server_batches: ServerBatches = "apart"
     scorer: str = "fusion"
     shared_scorer: str = "knn"
     local_scorer: str = "mahalanobis"
@@ -71,6 +74,8 @@ class RunConfig:
             raise InputError(f"false-alarm-rate = {self.false_alarm_rate}: must lie between 0 and 1")
         if not 0 <= self.calibration < 1:
             raise InputError(f"calibration = {self.calibration}: must be at least 0 and less than 1")
+        if self.learning_rate < 0:
+            raise InputError(f"learning-rate = {self.learning_rate}: must be positive, or 0 for the preset's")
         if self.timeout <= 0:
             raise InputError(f"timeout = {self.timeout}: must be a positive number of seconds")
 

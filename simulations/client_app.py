@@ -12,12 +12,15 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
+from baselines.client_training import client as client_training
 from baselines.fedavg import client as fedavg
 from baselines.fedavg.strategy import STOCK
 from baselines.local import scoring as local
 from baselines.local.strategy import SCORER_OF
 from baselines.local_networks import client as local_networks
 from baselines.local_networks.strategy import NETWORK_OF
+from baselines.split_learning import client as split_learning
+from baselines.split_learning.strategy import SPLIT_METHODS
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
@@ -31,7 +34,7 @@ HANDLER_RAISED = 2
 
 SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineScores]]] = {
     "embedding-sharing": embedding_sharing.score,
-    **dict.fromkeys(STOCK, embedding_sharing.score),  # with f_s from the server, as under Algorithm 1
+    **dict.fromkeys((*STOCK, *SPLIT_METHODS), embedding_sharing.score),  # f_s comes from the server, as in Algorithm 1
     **dict.fromkeys(SCORER_OF, lambda client, config, _: local.score(client, config)),
     **dict.fromkeys(NETWORK_OF, lambda client, config, _: local_networks.score(client, config)),
 }
@@ -68,13 +71,20 @@ def describe(message: Message, context: Context) -> Message:
 @app.query("statistics")
 def statistics(message: Message, context: Context) -> Message:
     """Sum up the frames that a model is to be trained on."""
-    return Message(fedavg.statistics(open_client(context)), reply_to=message)
+    return Message(client_training.statistics(open_client(context)), reply_to=message)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the averaged model a little further, as Flower's stock strategies ask."""
     return Message(fedavg.train(open_client(context), client_config(context), message.content), reply_to=message)
+
+
+@app.train("split")
+def split(message: Message, context: Context) -> Message:
+    """Train the first stage of f_s by one batch, for a server that has the rest."""
+    client, config = open_client(context), client_config(context)
+    return Message(split_learning.train(client, config, context.state, message.content), reply_to=message)
 
 
 @app.train("embeddings")

@@ -38,7 +38,11 @@ def _embedding_sharing(config: RunConfig) -> Method:
     from collab_asd.scorers import DetectorSettings
 
     preset = PRESETS[config.preset]
-    training = replace(preset, epochs=config.epochs or preset.epochs)
+    training = replace(
+        preset,
+        epochs=config.epochs or preset.epochs,
+        learning_rate=config.learning_rate or preset.learning_rate,
+    )
     cache = ClassifierCache(cache_dir(config.cache_dir) / "classifiers")
     scorer = DetectorSettings.of(config)
     return EmbeddingSharing(training, scorer, config.inference, config.seed, config.device, cache)
@@ -56,6 +60,12 @@ def _federated(config: RunConfig) -> Method:
     return FederatedAveraging(config)
 
 
+def _split(config: RunConfig) -> Method:
+    from baselines.split_learning.strategy import SplitLearning
+
+    return SplitLearning(config)
+
+
 def _local_network(config: RunConfig) -> Method:
     from baselines.local_networks.strategy import local_network
 
@@ -68,6 +78,8 @@ METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "local-knn": _local,
     "local-mahalanobis": _local,
     **dict.fromkeys(FEDERATED, _federated),
+    "split-learning": _split,
+    "splitfed": _split,
     "local-vae": _local_network,
     "local-vidnn": _local_network,
     "local-glow": _local_network,

@@ -3,5 +3,6 @@
 HELLO = "query.hello"
 DESCRIBE = "query.describe"
 STATISTICS = "query.statistics"
+SPLIT = "train.split"
 EMBEDDINGS = "train.embeddings"
 SCORE = "evaluate.score"

@@ -40,9 +40,9 @@ class LocalMachine:
         return self.train + self.calibration
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClientData:
-    """What a client's handlers work on.
+    """What a client's handlers work on; the same object in every message of a run that one process answers.
 
     Parameters
     ----------
@@ -122,8 +122,12 @@ def open_client(context: Context) -> ClientData:
     """
     config = client_config(context)
     pin_threads(config.threads)
-    client, clients = client_number(context)
-    partitions = _partitions(context.run_id, config, clients)
+    return _open(context.run_id, config, *client_number(context))
+
+
+@lru_cache(maxsize=32)
+def _open(run_id: int, config: RunConfig, client: int, clients: int) -> ClientData:
+    partitions = _partitions(run_id, config, clients)
     if client >= len(partitions):
         raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
     encoder, cache = _encoder_and_cache(config)

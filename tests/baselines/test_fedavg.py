@@ -10,16 +10,10 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.testing import assert_array_equal
 
+from baselines.client_training.settings import settings_of
+from baselines.client_training.start import frame_sums, pooled_statistics, start_model
 from baselines.fedavg import client as fedavg_client
-from baselines.fedavg.algorithm import (
-    frame_sums,
-    pooled_statistics,
-    put_together,
-    spread_out,
-    start_model,
-    take_apart,
-)
-from baselines.fedavg.settings import settings_of
+from baselines.fedavg.algorithm import put_together, spread_out, take_apart
 from baselines.fedavg.strategy import STOCK, build_strategy
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData

@@ -1,4 +1,4 @@
-"""How federated averaging trains: the rounds and what a client does in each."""
+"""How clients train in rounds: how many, and what each does in one."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from collab_asd.config import ClassHead, RunConfig
 from collab_asd.id_classifier.settings import PRESETS, Head, TrainingSettings
 
 HEADS: dict[ClassHead, Head] = {"naive": "arcface", "anchors": "fixed", "fedaws": "positive"}
+FAST_ROUNDS, FAST_BATCH, FAST_LEARNING_RATE = 21, 32, 1e-3
 
 
 @dataclass(frozen=True)
-class FederatedSettings:
+class RoundSettings:
     """Rounds, and a client's training in each.
 
     Parameters
     ----------
     rounds : int
     training : TrainingSettings
-        Of one client in one round. Samples seen in all are those of embedding sharing with the same preset.
+        Of one client in one round. Windows seen in all are those of embedding sharing with the same preset.
     """
 
     rounds: int
     training: TrainingSettings
 
 
-def settings_of(config: RunConfig, proximal: float = 0.0) -> FederatedSettings:
+def settings_of(config: RunConfig, proximal: float = 0.0) -> RoundSettings:
     """Read the settings out of a run's configuration.
 
     ``fast`` cuts the 3 x 700 windows of each class that embedding sharing sees into 21 rounds of 100, ``paper`` its 20
@@ -35,9 +36,12 @@ def settings_of(config: RunConfig, proximal: float = 0.0) -> FederatedSettings:
     preset = PRESETS[config.preset]
     training = replace(preset, epochs=1, head=HEADS[config.class_head], proximal=proximal)
     if config.preset == "paper":
-        return FederatedSettings(config.rounds or preset.epochs, training)
-    rounds = config.rounds or 21
+        rate = config.learning_rate or preset.learning_rate
+        return RoundSettings(config.rounds or preset.epochs, replace(training, learning_rate=rate))
+    rounds = config.rounds or FAST_ROUNDS
     windows = preset.epochs * (preset.windows_per_class or 0) // rounds
-    return FederatedSettings(
-        rounds, replace(training, windows_per_class=windows, batch=32, one_cycle=False, learning_rate=1e-3)
+    rate = config.learning_rate or FAST_LEARNING_RATE
+    return RoundSettings(
+        rounds,
+        replace(training, windows_per_class=windows, batch=FAST_BATCH, one_cycle=False, learning_rate=rate),
     )

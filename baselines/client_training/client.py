@@ -1,0 +1,65 @@
+"""What clients answer in every method of this kind: sums of their frames; and the clips that they train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachetools import LRUCache, cached
+from flwr.app import ConfigRecord, RecordDict
+
+from baselines.client_training.start import frame_sums
+from collab_asd.config import RunConfig
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.records import to_record
+from collab_asd.interfaces import FloatArray
+from collab_asd.progress import step
+from collab_asd.seeding import derive
+
+KEPT_BYTES = 1_000_000_000  # of frames, in one process: clients train on the same ones in every round
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Frames ``[T, D]`` of a client's normal clips in one group, and the class of each."""
+
+    clips: list[FloatArray]
+    classes: list[int]
+
+
+def statistics(client: ClientData) -> RecordDict:
+    """Say what the server must know: the encoder's facts, this client's classes, and sums over its frames per group."""
+    spec, content = client.encoder.spec, RecordDict()
+    content["encoder"] = ConfigRecord(
+        {
+            "stack": spec.stack,
+            "stack-hop": spec.stack_hop,
+            "dimension": spec.dimension,
+            "digest": spec.digest,
+        }
+    )
+    with step(f"client {client.partition.client}: embedding clips", len(client.partition.clips)) as advance:
+        for index in range(len(client.partition.clips)):
+            client.prepare(index)
+            advance()
+    for group in sorted({machine.group for machine in client.machines()}):
+        own = training_clips(client, group)
+        content[f"sums/{group}"] = to_record(frame_sums(own.clips))
+        content[f"classes/{group}"] = ConfigRecord({"held": sorted(set(own.classes))})
+    return content
+
+
+def _size(own: TrainingClips) -> int:
+    return sum(clip.nbytes for clip in own.clips)
+
+
+@cached(LRUCache(KEPT_BYTES, getsizeof=_size))
+def training_clips(client: ClientData, group: int) -> TrainingClips:
+    """Return what this client trains the model of a group on."""
+    machines = [machine for machine in client.machines() if machine.group == group]
+    clips = [frames for machine in machines for frames in client.frames(machine.train)]
+    return TrainingClips(clips, [machine.machine_class for machine in machines for _ in machine.train])
+
+
+def round_seed(config: RunConfig, client: ClientData, group: int, server_round: int) -> int:
+    """Seed of the windows that a client draws in a round; the same for all methods of this kind."""
+    return derive(config.seed, "federated", group, client.partition.client, server_round)

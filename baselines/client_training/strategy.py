@@ -1,0 +1,106 @@
+"""The server's frame around every method of this kind: statistics, training group by group, then the scores.
+
+Each group of machines (each machine type) has a model of its own, as in embedding sharing, and the clients that hold
+machines of it train it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flwr.app import Message, RecordDict
+
+from baselines.client_training.settings import settings_of
+from baselines.client_training.start import pooled_statistics, start_model
+from collab_asd.config import RunConfig
+from collab_asd.federation.actions import STATISTICS
+from collab_asd.federation.classifiers import put_classifiers
+from collab_asd.federation.grid import SupervisedGrid, require_same_encoder
+from collab_asd.federation.records import from_record
+from collab_asd.federation.scoring import ClientScores, ScoreRound
+from collab_asd.federation.stopwatch import Stopwatch
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.seeding import derive
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of machines.
+
+    Parameters
+    ----------
+    number : int
+    owners : mapping
+        Client number -> the classes that it holds.
+    start : IdClassifier
+        What round 1 begins with.
+    """
+
+    number: int
+    owners: Mapping[int, list[int]]
+    start: IdClassifier
+
+
+class ClientTraining(ABC):
+    """A method whose clients train f_s; they score with the last model, as under Algorithm 1.
+
+    Parameters
+    ----------
+    config : RunConfig
+    """
+
+    shares = True
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.watch = Stopwatch()
+        self.encoder_note = f"{config.encoder}; its frames did not leave the clients"
+        self._classifiers: dict[int, IdClassifier] = {}
+        self._groups: dict[int, list[int]] = {}
+
+    @abstractmethod
+    def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
+        """Train the model of one group with the clients of `grid`, which all hold machines of it."""
+
+    def run(self, grid: SupervisedGrid) -> list[ClientScores]:
+        """Train one model per group, and return the clients' scores."""
+        with self.watch("embed"):
+            facts = _ask(grid)
+        for client, content in facts.items():
+            self._groups[client] = sorted(int(name.split("/")[1]) for name in content.array_records)
+        with self.watch("train"):
+            for number in sorted({g for groups in self._groups.values() for g in groups}):
+                members = {c: content for c, content in facts.items() if number in self._groups[c]}
+                self._classifiers[number] = self.train(_group(self.config, number, members), grid.only(members))
+        with self.watch("score"):
+            return ScoreRound(lambda c: put_classifiers(self._classifiers, self._groups[c])).run(grid)
+
+
+def _ask(grid: SupervisedGrid) -> dict[int, RecordDict]:
+    replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
+    facts = {grid.client_of(reply): reply.content for reply in replies}
+    require_same_encoder({c: str(content.config_records["encoder"]["digest"]) for c, content in facts.items()})
+    return facts
+
+
+def _group(config: RunConfig, number: int, members: Mapping[int, RecordDict]) -> Group:
+    owners = {client: _held(content, number) for client, content in members.items()}
+    mean, deviation = pooled_statistics([from_record(m.array_records[f"sums/{number}"]) for m in members.values()])
+    settings = _classifier_settings(config, members, owners)
+    seed = derive(config.seed, "id-classifier", number)
+    return Group(number, owners, start_model(settings, mean, deviation, config.class_head, seed))
+
+
+def _held(content: RecordDict, number: int) -> list[int]:
+    return [int(c) for c in content.config_records[f"classes/{number}"]["held"]]  # type: ignore[union-attr]
+
+
+def _classifier_settings(
+    config: RunConfig, members: Mapping[int, RecordDict], owners: Mapping[int, list[int]]
+) -> ClassifierSettings:
+    facts = next(iter(members.values())).config_records["encoder"]
+    stack, hop, dimension = (int(str(facts[name])) for name in ("stack", "stack-hop", "dimension"))
+    classes = 1 + max(c for held in owners.values() for c in held)
+    return ClassifierSettings(settings_of(config).training.backbone, dimension, stack, hop, classes)

@@ -1,0 +1,187 @@
+"""The two halves of a training step, on tensors: no messages.
+
+The cut is that of `collab_asd.id_classifier.stages`. Standardisation and mixing stay with the client; the head, its
+class directions and all labels are at the server. AdamW treats each number apart, so one optimiser per half does what
+one for the whole network would do: with a single client, split training *is* unsplit training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from collab_asd.id_classifier.batches import Draw, Labels, draw_epoch, gather, labels_of
+from collab_asd.id_classifier.heads import build_head, mixed_loss
+from collab_asd.id_classifier.model import IdClassifier
+from collab_asd.id_classifier.sampling import WindowSampler
+from collab_asd.id_classifier.settings import TrainingSettings
+from collab_asd.id_classifier.stages import TwoStages
+from collab_asd.id_classifier.training import build_optimizer
+
+Arrays = dict[str, NDArray[Any]]
+MOMENT = "moment/"
+
+
+class ClientHalf:
+    """The first stage of f_s at one client, for one round of it.
+
+    What it has learnt is its `baton`, which the server hands on to the next client or averages: the stage's arrays, and
+    the moments of its optimiser, so that training goes on as if there were one client.
+
+    Parameters
+    ----------
+    model : IdClassifier
+        Of which the first stage and the standardisation are used.
+    sampler : WindowSampler
+    settings : TrainingSettings
+    seed : int
+        Decides which windows are drawn.
+    """
+
+    def __init__(self, model: IdClassifier, sampler: WindowSampler, settings: TrainingSettings, seed: int) -> None:
+        self._model, self._sampler = model, sampler
+        self._stage = _stages(model).first.train()
+        self._optimizer = build_optimizer(self._stage.parameters(), settings)
+        self._draws = draw_epoch(sampler, settings, np.random.default_rng(seed))
+        self._sent: Tensor | None = None
+
+    @property
+    def steps(self) -> int:
+        """Batches of the round."""
+        return len(self._draws)
+
+    def activations(self, step: int) -> tuple[Tensor, Labels]:
+        """Carry a batch, counted from 0, through the first stage -> ``[B, ...]``, and its classes."""
+        draw = self._draws[step]
+        self._sent = self._forward(draw)
+        return self._sent.detach(), labels_of(self._sampler, draw)
+
+    def learn(self, step: int, gradient: Tensor) -> None:
+        """Follow the server's gradient with respect to the activations of a batch."""
+        sent = self._forward(self._draws[step]) if self._sent is None else self._sent
+        self._optimizer.zero_grad()
+        sent.backward(gradient)  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._sent = None
+
+    def baton(self) -> Arrays:
+        """Copy what was learnt so far; to be asked for before `activations`, which move batch statistics."""
+        return stage_arrays(self._stage) | _moments(self._optimizer)
+
+    def take(self, baton: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a baton."""
+        load_stage(self._stage, baton)
+        _load_moments(self._optimizer, baton)
+        self._sent = None
+
+    def _forward(self, draw: Draw) -> Tensor:
+        activations: Tensor = self._stage(gather(self._sampler, draw, self._model).unsqueeze(1))
+        return activations
+
+
+class ServerHalf:
+    """The rest of f_s and the head, at the server, for the whole training.
+
+    Parameters
+    ----------
+    model : IdClassifier
+        Its rest is trained in place; its class directions when `finish` is called.
+    settings : TrainingSettings
+    """
+
+    def __init__(self, model: IdClassifier, settings: TrainingSettings) -> None:
+        self._model = model
+        self._rest = _stages(model).rest.train()
+        self._head = build_head(model.directions, settings)
+        self._optimizer = build_optimizer([*self._rest.parameters(), *self._head.parameters()], settings)
+
+    def step(self, activations: Sequence[Tensor], labels: Sequence[Labels]) -> list[Tensor]:
+        """Learn from the batches of some clients as from one; return the gradients with respect to what each sent."""
+        leaves = [part.clone().requires_grad_() for part in activations]
+        self._optimizer.zero_grad()
+        embeddings = self._rest(torch.cat(leaves)).split([len(leaf) for leaf in leaves])
+        total = sum(len(leaf) for leaf in leaves)
+        losses = [mixed_loss(self._head, e, its) * (len(e) / total) for e, its in zip(embeddings, labels, strict=True)]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+    def finish(self, baton: Mapping[str, NDArray[Any]]) -> IdClassifier:
+        """Put the two halves together; the first is what the clients' last baton says."""
+        load_stage(_stages(self._model).first, baton)
+        with torch.no_grad():
+            self._model.directions.copy_(self._head.W)
+        return self._model.eval()
+
+
+def pack(activations: Tensor, labels: Labels) -> Arrays:
+    """Return what leaves a client in a step: activations ``[B, ...]``, classes, and by which share they were mixed."""
+    return {
+        "activations": activations.numpy(),
+        "own": labels.own.numpy().astype(np.int32),
+        "partners": labels.partners.numpy().astype(np.int32),
+        "share": np.array(labels.share),
+    }
+
+
+def unpack(arrays: Mapping[str, NDArray[Any]]) -> tuple[Tensor, Labels]:
+    """Read what `pack` returned."""
+    activations, own, partners = (torch.from_numpy(np.array(arrays[n])) for n in ("activations", "own", "partners"))
+    return activations, Labels(own.long(), partners.long(), float(arrays["share"]))
+
+
+def first_baton(model: IdClassifier) -> Arrays:
+    """Return the baton of round 1: the first stage, and no moments yet."""
+    return stage_arrays(_stages(model).first)
+
+
+def averaged(batons: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[float]) -> Arrays:
+    """Average batons by some weights, moments and batch statistics included; one alone stays as it is."""
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    first = batons[0]
+    return {
+        name: np.asarray(
+            sum(share * baton[name].astype(np.float64) for share, baton in zip(shares, batons, strict=True))
+        ).astype(first[name].dtype)
+        for name in first
+    }
+
+
+def stage_arrays(stage: nn.Module) -> Arrays:
+    """Parameters and buffers of a stage, copied."""
+    return {name: tensor.detach().numpy().copy() for name, tensor in stage.state_dict().items()}
+
+
+def load_stage(stage: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Set parameters and buffers of a stage from `stage_arrays`."""
+    stage.load_state_dict(
+        {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(MOMENT)}
+    )
+
+
+def _stages(model: IdClassifier) -> TwoStages:
+    if not isinstance(model.backbone, TwoStages):
+        raise TypeError(f"backbone {model.settings.backbone!r} cannot be split")
+    return model.backbone
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Arrays:
+    return {
+        f"{MOMENT}{number}/{name}": value.numpy().copy()
+        for number, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, baton: Mapping[str, NDArray[Any]]) -> None:
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in baton.items():
+        if key.startswith(MOMENT):
+            number, name = key.removeprefix(MOMENT).split("/")
+            states.setdefault(int(number), {})[name] = torch.from_numpy(np.array(value))
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,85 @@
+"""The client's half of split learning: activations of the next batch for the gradient of the last one.
+
+A client's turn is ``steps + 1`` messages: step 0 brings the baton, each further one the gradient of the batch before,
+and the last one is answered with the baton. Between messages the turn lies in the client's Flower context, since
+another process may answer the next one; the process that answered the last one goes on with what it has in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from flwr.app import MetricRecord, RecordDict
+
+from baselines.client_training.client import round_seed, training_clips
+from baselines.client_training.settings import settings_of
+from baselines.split_learning.algorithm import ClientHalf, pack
+from collab_asd.config import RunConfig
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.records import from_record, to_record
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.id_classifier.sampling import WindowSampler
+
+KEPT = ("settings", "standardisation", "baton")  # what step 0 brings, and another process would need
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a client stands: before which step of which round of which group."""
+
+    group: int
+    server_round: int
+    step: int
+
+
+_IN_MEMORY: WeakKeyDictionary[ClientData, tuple[Turn, ClientHalf]] = WeakKeyDictionary()
+
+
+def train(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
+    """Learn from the gradient that came, if any; send the activations of the next batch, or the baton after the last.
+
+    Parameters
+    ----------
+    state : RecordDict
+        Of the client's Flower context, where the turn is kept.
+    """
+    turn = Turn(**{key: int(str(value)) for key, value in content.config_records["turn"].items()})
+    if turn.step == 0:
+        for name in KEPT:
+            state[name] = content[name]
+    half = _half(client, config, state, turn)
+    if turn.step > 0:
+        gradient = from_record(content.array_records["gradient"])["gradient"]
+        half.learn(turn.step - 1, torch.from_numpy(np.array(gradient)))
+    baton = to_record(half.baton())
+    if turn.step == half.steps:
+        _IN_MEMORY.pop(client, None)
+        clips = len(training_clips(client, turn.group).clips)
+        return RecordDict({"baton": baton, "metrics": MetricRecord({"num-examples": clips})})
+    state["baton"] = baton
+    activations, labels = half.activations(turn.step)
+    _IN_MEMORY[client] = Turn(turn.group, turn.server_round, turn.step + 1), half
+    return RecordDict({"activations": to_record(pack(activations, labels))})
+
+
+def _half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
+    """Return this client's half as the last message left it, from memory or from the context."""
+    expected, half = _IN_MEMORY.get(client, (None, None))
+    if half is None or expected != turn:
+        half = _build(client, config, state, turn)
+        half.take(from_record(state.array_records["baton"]))
+    return half
+
+
+def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
+    model = IdClassifier(ClassifierSettings(**state.config_records["settings"]))  # type: ignore[arg-type]
+    standardisation = from_record(state.array_records["standardisation"])
+    model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
+    model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))
+    own = training_clips(client, turn.group)
+    sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
+    seed = round_seed(config, client, turn.group, turn.server_round)
+    return ClientHalf(model, sampler, settings_of(config).training, seed)
