@@ -1,6 +1,6 @@
-"""What Flower costs: embedding sharing in process against a plain loop over the same algorithm, on cached embeddings.
+"""What Flower costs: a method in process against a plain loop over the same algorithm, on cached embeddings.
 
-    python benchmarks/flower_overhead.py DATA [--rounds 5]
+    python benchmarks/flower_overhead.py DATA [--methods embedding-sharing fedavg split-learning] [--pairs 5]
 
 Both read the same cache, train the same f_s and score the same clips; the plain loop knows no message. They take turns,
 and the ratio is taken pair by pair.
@@ -11,69 +11,166 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from baselines.client_training.client import TrainingClips, round_seed
+from baselines.client_training.settings import settings_of
+from baselines.client_training.start import Arrays, frame_sums, pooled_statistics, start_model
+from baselines.fedavg.algorithm import put_together, take_apart
+from baselines.split_learning.algorithm import ClientHalf, ServerHalf, first_baton
 from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import data_folder, load_partitions
-from collab_asd.embedding_sharing.algorithm import algorithm_1
+from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.grid import SupervisedGrid, meet_clients
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.id_classifier.sampling import WindowSampler
 from collab_asd.id_classifier.settings import PRESETS
+from collab_asd.id_classifier.training import fit
+from collab_asd.interfaces import MachineFrames
 from collab_asd.paths import cache_dir
 from collab_asd.scorers import DetectorSettings
+from collab_asd.seeding import derive
 from collab_asd.threads import pin_threads
 from simulations import client_app, methods
 from simulations.engines import count_clients
 
 
+@dataclass(frozen=True)
+class Everything:
+    """All that a plain loop works on: clients, and the frames of the one machine that each holds (of one group)."""
+
+    config: RunConfig
+    clients: list[ClientData]
+    machines: list[MachineFrames]
+    stacking: tuple[int, int]
+
+    def clips(self) -> list[TrainingClips]:
+        """Return what each client trains on."""
+        return [TrainingClips(list(m.normal), [m.machine_class] * len(m.normal)) for m in self.machines]
+
+    def start(self) -> IdClassifier:
+        """Return the model of round 1."""
+        mean, deviation = pooled_statistics([frame_sums(own.clips) for own in self.clips()])
+        settings = ClassifierSettings(
+            PRESETS[self.config.preset].backbone, len(mean), *self.stacking, len(self.machines)
+        )
+        seed = derive(self.config.seed, "id-classifier", 0)
+        return start_model(settings, mean, deviation, self.config.class_head, seed)
+
+
+def embedding_sharing(all_: Everything) -> IdClassifier:
+    """Train f_s on what all clients share."""
+    return train_id_classifiers(all_.machines, PRESETS[all_.config.preset], all_.stacking, all_.config.seed)[0]
+
+
+def federated_averaging(all_: Everything) -> IdClassifier:
+    """Train at each client in turn and average, round by round."""
+    model, rounds = all_.start(), settings_of(all_.config)
+    for server_round in range(1, rounds.rounds + 1):
+        parts, weights = [], []
+        for client, own in zip(all_.clients, all_.clips(), strict=True):
+            local = deepcopy(model)
+            fit(local, own.clips, own.classes, rounds.training, round_seed(all_.config, client, 0, server_round))
+            parts.append(take_apart(local))
+            weights.append(len(own.clips))
+        trained, buffers = (_mean([part[i] for part in parts], weights) for i in (0, 1))
+        model = put_together(model.settings, trained, buffers)
+    return model
+
+
+def _mean(parts: list[Arrays], weights: list[int]) -> Arrays:
+    """Average as Flower does, term by term, so that not even rounding differs."""
+    shares = [weight / sum(weights) for weight in weights]
+    return {name: sum(p[name] * s for p, s in zip(parts, shares, strict=True)) for name in parts[0]}
+
+
+def split_learning(all_: Everything) -> IdClassifier:
+    """Let one client after the other train its half against the server's."""
+    model, rounds = all_.start(), settings_of(all_.config)
+    baton, server = first_baton(model), ServerHalf(model, rounds.training)
+    for server_round in range(1, rounds.rounds + 1):
+        for client, own in zip(all_.clients, all_.clips(), strict=True):
+            sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
+            seed = round_seed(all_.config, client, 0, server_round)
+            half = ClientHalf(deepcopy(model), sampler, rounds.training, seed)
+            half.take(baton)
+            for step in range(half.steps):
+                activations, labels = half.activations(step)
+                (gradient,) = server.step([activations], [labels])
+                half.learn(step, gradient)
+            baton = half.baton()
+    return server.finish(baton)
+
+
+PLAIN: dict[str, Callable[[Everything], IdClassifier]] = {
+    "embedding-sharing": embedding_sharing,
+    "fedavg": federated_averaging,
+    "split-learning": split_learning,
+}
+
+
 def plain_loop(config: RunConfig) -> list[float]:
-    """Run Algorithm 1 with no Flower at all; returns all scores."""
+    """Train and score with no Flower at all; returns all scores."""
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
     folder = data_folder(config, 0)
     clients = [ClientData(p, encoder, cache, folder, config.calibration) for p in load_partitions(config, 0)]
     machines = [client.machine_frames(machine) for client in clients for machine in client.machines()]
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
-    results = algorithm_1(machines, PRESETS[config.preset], stacking, DetectorSettings.of(config), config.seed)
-    return [float(score) for result in results for score in result.test]
+    f_s = PLAIN[config.method](Everything(config, clients, machines, stacking))
+    detectors = [fit_detector(f_s, machine, DetectorSettings.of(config)) for machine in machines]
+    pairs = zip(detectors, machines, strict=True)
+    return [float(s) for d, machine in pairs for s in d.scores([d.embed(clip) for clip in machine.test]).test]
 
 
 def through_flower(config: RunConfig) -> list[float]:
-    """Run the same as a Flower strategy on the in-process grid; returns all scores."""
+    """Run the same as a Flower method on the in-process grid; returns all scores."""
     grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
     supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), config.timeout)
     method = methods.build(config)
-    method.cache = None  # the plain loop keeps no classifiers, either
+    if hasattr(method, "cache"):
+        method.cache = None  # the plain loop keeps no classifiers, either
     return [float(score) for client in method.run(supervised) for score in client.anomaly_score]
 
 
-def timed(run: object, config: RunConfig) -> tuple[float, list[float]]:
+def timed(run: Callable[[RunConfig], list[float]], config: RunConfig) -> tuple[float, list[float]]:
     """Seconds and scores of one run."""
     start = time.perf_counter()
-    scores = run(config)  # type: ignore[operator]
+    scores = run(config)
     return time.perf_counter() - start, scores
 
 
-def main() -> None:
+def compare(config: RunConfig, pairs: int) -> None:
     """Print seconds of each and the ratio of each pair."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
-    logging.disable(logging.INFO)
-    config = RunConfig(data_dir=str(Path(args.data).absolute()))
-    pin_threads(config.threads)
     plain_loop(config)  # fills the cache and warms up
     ratios = []
-    for _ in range(args.rounds):
+    for _ in range(pairs):
         (plain, expected), (flower, found) = timed(plain_loop, config), timed(through_flower, config)
         assert found == expected, "the two do not compute the same"
         ratios.append(flower / plain)
         print(f"plain loop {plain:6.2f} s   through Flower {flower:6.2f} s   ratio {ratios[-1]:.3f}")
-    print(f"median ratio {median(ratios):.3f} (min {min(ratios):.3f}, max {max(ratios):.3f})")
+    print(f"{config.method}: median ratio {median(ratios):.3f} (min {min(ratios):.3f}, max {max(ratios):.3f})")
+
+
+def main() -> None:
+    """Compare each method with its plain loop."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="recordings of machines of one type")
+    parser.add_argument("--methods", nargs="+", choices=PLAIN, default=list(PLAIN))
+    parser.add_argument("--pairs", type=int, default=5)
+    args = parser.parse_args()
+    logging.disable(logging.INFO)
+    for method in args.methods:
+        config = RunConfig(method=method, encoder="logmel", data_dir=str(args.data.absolute()))
+        pin_threads(config.threads)
+        compare(config, args.pairs)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from collab_asd.errors import InputError
@@ -88,7 +89,7 @@ class RunConfig:
         InputError
             A key that does not exist, or a value of the wrong type or range: names the key and what is allowed.
         """
-        hints = get_type_hints(cls)
+        hints = _hints()
         names = {_key(f.name): f.name for f in fields(cls)}
         for key in values:
             check_choice("configuration key", key, names)
@@ -111,6 +112,11 @@ def parse_assignment(text: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set scorer=knn")
     return key.strip(), value.strip()
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(RunConfig)
 
 
 def _key(name: str) -> str:

@@ -17,7 +17,6 @@ from baselines.client_training.start import Arrays
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.interfaces import FloatArray
 
-STEP_COUNTER = "num_batches_tracked"  # of batch normalisation; nothing depends on it
 SPREAD_MARGIN, SPREAD_STEPS, SPREAD_RATE = 1.0, 10, 0.1
 
 
@@ -28,7 +27,7 @@ def take_apart(model: IdClassifier) -> tuple[Arrays, Arrays]:
     variances negative. They are always averaged plainly.
     """
     trained = {name for name, _ in model.named_parameters()} | {"directions"}
-    arrays = {name: array for name, array in to_arrays(model).items() if not name.endswith(STEP_COUNTER)}
+    arrays = to_arrays(model)
     return (
         {name: array for name, array in arrays.items() if name in trained},
         {name: array for name, array in arrays.items() if name not in trained},
@@ -39,8 +38,7 @@ def put_together(
     settings: ClassifierSettings, trained: Mapping[str, NDArray[Any]], buffers: Mapping[str, NDArray[Any]]
 ) -> IdClassifier:
     """Rebuild the model that `take_apart` divided."""
-    counters = {name: array for name, array in to_arrays(IdClassifier(settings)).items() if name.endswith(STEP_COUNTER)}
-    return from_arrays(settings, {**counters, **trained, **buffers})
+    return from_arrays(settings, {**trained, **buffers})
 
 
 def spread_out(directions: FloatArray) -> FloatArray:

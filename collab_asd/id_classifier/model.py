@@ -106,10 +106,12 @@ def from_arrays(settings: ClassifierSettings, arrays: Mapping[str, NDArray[np.ge
     InputError
         The arrays are those of another model.
     """
-    model = IdClassifier(settings)
-    state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    with torch.device("meta"):  # nothing is drawn at random that the arrays would replace
+        model = IdClassifier(settings)
+    kinds = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    state = {name: torch.from_numpy(np.array(a)).to(kinds.get(name)) for name, a in arrays.items()}
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise InputError(f"the ID classifier's arrays do not fit its settings {settings}: {error}") from error
     return model.eval()
