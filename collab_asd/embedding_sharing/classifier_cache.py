@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_arrays
 
-from collab_asd import id_classifier
+from collab_asd import id_classifier, logmel
 from collab_asd.atomic import replacing
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
@@ -139,8 +139,8 @@ def classifier_key(
 
 @cache
 def _code_digest() -> str:
-    """Hash the code of the room that trains: after a change in it, yesterday's weights are not those of today."""
-    sources = sorted(Path(str(id_classifier.__file__)).parent.glob("*.py"))
+    """Hash the code that trains: after a change in it, yesterday's weights are not those of today."""
+    sources = [*sorted(Path(str(id_classifier.__file__)).parent.glob("*.py")), Path(logmel.__file__)]
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -10,14 +10,10 @@ from __future__ import annotations
 import hashlib
 
 import torch
-import torchaudio
 
 from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 
-SAMPLE_RATE = 16_000  # Hz
-FFT, HOP = 1024, 512  # samples
-MEL_BANDS = 128
-FLOOR = 1e-10  # of mel power, -100 dB relative to 1
 STACK, STACK_HOP = 64, 8  # frames
 
 ARCHITECTURE = (
@@ -27,11 +23,6 @@ ARCHITECTURE = (
 
 class LogMel:
     """Waveform at 16 kHz -> 128 log-mel powers in dB every 32 ms; frames lie wholly inside the clip."""
-
-    def __init__(self) -> None:
-        self._mel = torchaudio.transforms.MelSpectrogram(
-            SAMPLE_RATE, n_fft=FFT, hop_length=HOP, n_mels=MEL_BANDS, center=False, power=2.0
-        )
 
     @property
     def spec(self) -> EncoderSpec:
@@ -55,5 +46,5 @@ class LogMel:
     @torch.inference_mode()
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Encode one mono clip ``[samples]`` at 16 kHz into frames ``[T, 128]`` in dB."""
-        power = self._mel(torch.tensor(waveform))
-        return (10.0 * torch.log10(power.clamp_min(FLOOR))).T.contiguous().numpy()
+        frames: FloatArray = log_mel(torch.tensor(waveform)).numpy()
+        return frames
