@@ -15,9 +15,10 @@ from safetensors.numpy import load_file, save
 
 from collab_asd.atomic import replacing
 from collab_asd.detectors.detector import Embedded
-from collab_asd.detectors.space import Space
+from collab_asd.detectors.space import Space, mean_frame
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray, MachineFrames
+from collab_asd.scorers import Average
 
 MOST_NORMALS = 200  # more dots than that only hide one another
 
@@ -40,7 +41,13 @@ class ClipPoints:
     test_after: FloatArray | None = None
 
     @classmethod
-    def of(cls, machine: MachineFrames, shared: Space | None = None, test: Sequence[Embedded] = ()) -> ClipPoints:
+    def of(
+        cls,
+        machine: MachineFrames,
+        shared: Space | None = None,
+        test: Sequence[Embedded] = (),
+        average: Average = "frames",
+    ) -> ClipPoints:
         """Collect the points of a machine's clips; `test` are its test clips in the spaces of a detector.
 
         Parameters
@@ -49,9 +56,11 @@ class ClipPoints:
         shared : Space, optional
             The detector's first space, if that is the one of f_s.
         test : sequence of Embedded
+        average : {"frames", "log-mel"}
+            See `mean_frame`.
         """
         normal = [*machine.normal, *machine.calibration][:MOST_NORMALS]
-        before = _means(normal), _means(machine.test)
+        before = _means(normal, average), _means(machine.test, average)
         if shared is None or shared.classifier is None:
             return cls(*before)
         return cls(*before, _means(shared.normals[:MOST_NORMALS]), _means([clip[0] for clip in test]))
@@ -76,5 +85,5 @@ class ClipPoints:
             raise InputError(f"{path}: not a file of embeddings ({error}); repeat the run that made it") from error
 
 
-def _means(clips: Sequence[FloatArray]) -> FloatArray:
-    return np.array([clip.mean(axis=0) for clip in clips], np.float32)
+def _means(clips: Sequence[FloatArray], average: Average = "frames") -> FloatArray:
+    return np.array([mean_frame(clip, average) for clip in clips], np.float32)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.interfaces import FloatArray, MachineFrames, ScoreArray, SpaceScores
-from collab_asd.scorers import ScorerSettings
+from collab_asd.logmel import log_mel
+from collab_asd.scorers import Average, ScorerSettings
 from collab_asd.scorers.clip_scorer import ClipScorer
 
 
@@ -18,7 +20,7 @@ class Space:
     Parameters
     ----------
     classifier : IdClassifier or None
-        f_s; None for the client's own space of f_c, where a clip is the mean of its frames.
+        f_s; None for the client's own space of f_c, where a clip is the `mean_frame`.
     settings : ScorerSettings
     normals : sequence of FloatArray
         Embeddings ``[w, d]`` of the machine's normal clips.
@@ -44,7 +46,8 @@ class Space:
         Its held-out scores are those of the calibration clips, which f_s has not seen; of all normal clips where none
         were kept for calibration.
         """
-        normals = [_embed(classifier, frames) for frames in (*machine.normal, *machine.calibration)]
+        clips = (*machine.normal, *machine.calibration)
+        normals = [_embed(classifier, settings.average, frames) for frames in clips]
         held_out = ClipScorer(settings).held_out_scores(normals)
         return cls(classifier, settings, normals, held_out[len(machine.normal) if machine.calibration else 0 :])
 
@@ -55,7 +58,7 @@ class Space:
 
     def embed(self, frames: FloatArray) -> FloatArray:
         """Bring one clip, frames ``[T, D]`` of f_c, into this space -> ``[w, d]``."""
-        return _embed(self.classifier, frames)
+        return _embed(self.classifier, self.settings.average, frames)
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""
@@ -75,7 +78,14 @@ class Space:
         return np.asarray(np.linalg.norm(normals - embedding.mean(axis=0), axis=1), np.float64)
 
 
-def _embed(classifier: IdClassifier | None, frames: FloatArray) -> FloatArray:
+def mean_frame(frames: FloatArray, average: Average) -> FloatArray:
+    """Mean of a clip's frames ``[T, D]`` of f_c -> ``[D]``, or of the log-mel spectrum of the samples in them."""
+    if average == "log-mel":
+        frames = log_mel(torch.tensor(frames.reshape(-1))).numpy()
+    return np.asarray(frames.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
+def _embed(classifier: IdClassifier | None, average: Average, frames: FloatArray) -> FloatArray:
     if classifier is not None:
         return classifier.embed(frames)
-    return np.asarray(frames.mean(axis=0, keepdims=True, dtype=np.float64), dtype=np.float32)
+    return mean_frame(frames, average)[np.newaxis]

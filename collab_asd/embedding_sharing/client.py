@@ -70,7 +70,8 @@ def _score_machine(
     if scorer.local is not None:
         local = Space.fit(frames, scorer.local)
         scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
-    return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=ClipPoints.of(frames))
+    points = ClipPoints.of(frames, average=scorer.shared.average)
+    return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
 
 
 def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScores, tuple[int, ...]]:

@@ -28,6 +28,12 @@ def _logmel(config: RunConfig) -> Encoder:
     return LogMel()
 
 
+def _waveform(config: RunConfig) -> Encoder:
+    from collab_asd.encoders.waveform import Waveform
+
+    return Waveform()
+
+
 def _yamnet(config: RunConfig) -> Encoder:
     from collab_asd.encoders.weights import resolve
     from collab_asd.encoders.yamnet import WEIGHTS, YamNet
@@ -39,6 +45,7 @@ def _yamnet(config: RunConfig) -> Encoder:
 ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
     "random-conv": _random_conv,
     "logmel": _logmel,
+    "waveform": _waveform,
     "yamnet": _yamnet,
 }
 

@@ -85,7 +85,7 @@ def score_with(
     """
     embedded = [detector.embed(clip) for clip in frames.test]
     predicted = [p for clip in embedded if (p := detector.predicted_class(clip)) is not None]
-    points = ClipPoints.of(frames, detector.spaces[0], embedded)
+    points = ClipPoints.of(frames, detector.spaces[0], embedded, detector.spaces[0].settings.average)
     return MachineScores(test, detector.scores(embedded), tuple(predicted), normal, detector, points)
 
 

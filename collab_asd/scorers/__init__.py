@@ -6,7 +6,7 @@ answer within seconds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from collab_asd.config import Metric, Pooling, RunConfig, check_choice
 from collab_asd.interfaces import AnomalyScorer
@@ -43,6 +43,9 @@ SCORERS: dict[str, Callable[[Metric], AnomalyScorer]] = {
     "gmm": _gmm,
 }
 FUSION = "fusion"
+Average = Literal["frames", "log-mel"]
+BARE_SAMPLES = {"waveform"}
+"""Encoders whose frames mean nothing until a spectrum is made of them."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,15 @@ class ScorerSettings:
     metric : {"euclidean", "cosine"}
     pooling : {"mean-embedding", "mean", "max", "top-k"}
         How the windows of a clip become its score.
+    average : {"frames", "log-mel"}
+        What a clip's point in the space of f_c is the mean of: its frames, or the log-mel spectrum of the samples that
+        these are.
     """
 
     name: str = "knn"
     metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
+    average: Average = "frames"
 
     def __post_init__(self) -> None:
         """Check the name."""
@@ -91,6 +98,10 @@ class DetectorSettings:
         """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both spaces, all else f_s alone."""
         check_choice("scorer", config.scorer, [FUSION, *SCORERS])
         if config.scorer != FUSION:
-            return cls(ScorerSettings(config.scorer, config.metric, config.pooling), None)
-        shared = ScorerSettings(config.shared_scorer, config.metric, config.pooling)
-        return cls(shared, ScorerSettings(config.local_scorer, config.metric, config.pooling))
+            return cls(_settings(config.scorer, config), None)
+        return cls(_settings(config.shared_scorer, config), _settings(config.local_scorer, config))
+
+
+def _settings(name: str, config: RunConfig) -> ScorerSettings:
+    average: Average = "log-mel" if config.encoder in BARE_SAMPLES else "frames"
+    return ScorerSettings(name, config.metric, config.pooling, average)

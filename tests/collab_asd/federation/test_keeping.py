@@ -146,7 +146,7 @@ def test_points_lie_before_and_after_f_s(client, config, f_s, tmp_path):
     points = ClipPoints.load(tmp_path / "embeddings" / f"{NAMES[0]}.safetensors")
     assert (points.normal_before.shape, points.test_before.shape) == ((TRAIN, DIMENSION), (TEST, DIMENSION))
     assert (points.normal_after.shape, points.test_after.shape) == ((TRAIN, 128), (TEST, 128))
-    expected = [Frames().encode(None, clip).mean(axis=0) for clip in unseen_clips(client, 0)]
+    expected = [Frames().encode(None, clip).mean(axis=0, dtype=np.float64) for clip in unseen_clips(client, 0)]
     np.testing.assert_allclose(points.test_before, expected, rtol=1e-6)
 
 

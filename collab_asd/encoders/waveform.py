@@ -1,0 +1,46 @@
+"""The recording itself as an encoder f_c: not private at all.
+
+What it shares lets a server train whatever it likes, its own front end included: the upper bound that embeddings are
+measured against (method ``centralized``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.logmel import HOP, SAMPLE_RATE
+
+STACK, STACK_HOP = 65, 8  # frames; 65 hops of samples hold the 64 spectra of a window of log-mel frames
+
+ARCHITECTURE = f"waveform 1: {SAMPLE_RATE} Hz, hops of {HOP} samples"
+
+
+class Waveform:
+    """Waveform at 16 kHz -> its samples, 512 to a frame of 32 ms; those after the last whole frame are left out."""
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Rate, framing, dimension, stacking and digest."""
+        return EncoderSpec(
+            name="waveform",
+            sample_rate=SAMPLE_RATE,
+            window=HOP,
+            hop=HOP,
+            dimension=HOP,
+            stack=STACK,
+            stack_hop=STACK_HOP,
+            digest=hashlib.sha256(ARCHITECTURE.encode()).hexdigest(),
+            note="not private: shares the recording itself",
+        )
+
+    def frames(self, samples: int) -> int:
+        """Frames of a clip of so many samples."""
+        return samples // HOP
+
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """Cut one mono clip ``[samples]`` at 16 kHz into frames ``[T, 512]``."""
+        frames = self.frames(len(waveform))
+        return np.asarray(waveform[: frames * HOP], np.float32).reshape(frames, HOP)
