@@ -24,7 +24,7 @@ def map_size(length: int) -> int:
 
 
 class MobileFaceNet(TwoStages):
-    """Image ``[B, 1, stack, D]`` -> embedding ``[B, 128]``; its first stage ends with 64 maps of a quarter the size.
+    """Image ``[B, maps, stack, D]`` -> embedding ``[B, 128]``; its first stage ends with 64 maps of a quarter the size.
 
     Parameters
     ----------
@@ -32,12 +32,14 @@ class MobileFaceNet(TwoStages):
         Frames in one window.
     dimension : int
         D, size of one frame. The global depthwise convolution covers whatever map the two leave.
+    maps : int
+        Channels of the image; that of embeddings has one.
     """
 
-    def __init__(self, stack: int, dimension: int) -> None:
+    def __init__(self, stack: int, dimension: int, maps: int = 1) -> None:
         stages: list[nn.Module] = []
         channels = STEM
-        stem = (_ChannelsLast(), _conv(1, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM))
+        stem = (_ChannelsLast(), _conv(maps, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM))
         for expansion, out, repetitions, stride in BOTTLENECKS:
             stages.append(_stage(channels, out, expansion, repetitions, stride))
             channels = out

@@ -6,7 +6,7 @@ knows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from collab_asd.errors import InputError
 from collab_asd.id_classifier.light import LightNet
 from collab_asd.id_classifier.mobilefacenet import MobileFaceNet
 from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+from collab_asd.id_classifier.stgram import stgram_light, stgram_mfn
 from collab_asd.id_classifier.windows import stacked_windows
 from collab_asd.interfaces import FloatArray
 
@@ -32,7 +33,7 @@ class ClassifierSettings:
     Parameters
     ----------
     backbone : str
-        ``"mobilefacenet"`` or ``"light"``.
+        A name of `BACKBONES`.
     dimension : int
         D, size of one frame.
     stack, stack_hop : int
@@ -46,6 +47,16 @@ class ClassifierSettings:
     stack: int
     stack_hop: int
     classes: int
+
+
+BACKBONES: dict[str, Callable[[ClassifierSettings], nn.Module]] = {
+    "light": lambda settings: LightNet(settings.dimension),
+    "mobilefacenet": lambda settings: MobileFaceNet(settings.stack, settings.dimension),
+    "stgram-light": lambda settings: stgram_light(),
+    "stgram-mfn": lambda settings: stgram_mfn(settings.stack),
+}
+HEAR_WAVEFORMS = {"stgram-light", "stgram-mfn"}
+"""Backbones whose frames are samples: these are alike wherever they stand in a frame, and get one gain."""
 
 
 class IdClassifier(nn.Module):
@@ -118,8 +129,6 @@ def from_arrays(settings: ClassifierSettings, arrays: Mapping[str, NDArray[np.ge
 
 
 def _backbone(settings: ClassifierSettings) -> nn.Module:
-    if settings.backbone == "mobilefacenet":
-        return MobileFaceNet(settings.stack, settings.dimension)
-    if settings.backbone == "light":
-        return LightNet(settings.dimension)
-    raise InputError(f"backbone {settings.backbone!r} is unknown: choose 'mobilefacenet' or 'light'")
+    if settings.backbone not in BACKBONES:
+        raise InputError(f"backbone {settings.backbone!r} is unknown: choose one of {', '.join(BACKBONES)}")
+    return BACKBONES[settings.backbone](settings)

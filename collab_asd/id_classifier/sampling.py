@@ -98,3 +98,10 @@ def statistics_from_sums(count: float, total: ScoreArray, squares: ScoreArray) -
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     floor = 0.01 * float(deviation.max()) or 1.0
     return mean.astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
+
+
+def one_gain(mean: FloatArray, deviation: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean and standard deviation ``[D]`` of all numbers together, in place of each dimension's own."""
+    common = mean.mean(dtype=np.float64)
+    spread = np.sqrt(np.mean(np.square(deviation, dtype=np.float64) + np.square(mean - common)))
+    return np.full_like(mean, common), np.full_like(deviation, spread)

@@ -15,7 +15,7 @@ class TrainingSettings:
     Parameters
     ----------
     backbone : str
-        ``"mobilefacenet"`` or ``"light"``.
+        A name of `collab_asd.id_classifier.model.BACKBONES`.
     epochs, batch : int
         Passes, and windows per step.
     windows_per_class : int or None

@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.batches import Draw, draw_epoch, gather, labels_of, steps_per_epoch
 from collab_asd.id_classifier.heads import build_head, mixed_loss
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.sampling import WindowSampler, input_statistics
+from collab_asd.id_classifier.model import HEAR_WAVEFORMS, ClassifierSettings, IdClassifier
+from collab_asd.id_classifier.sampling import WindowSampler, input_statistics, one_gain
 from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import FloatArray
 
@@ -77,6 +77,8 @@ def new_classifier(settings: ClassifierSettings, mean: FloatArray, deviation: Fl
         torch.manual_seed(seed)
         model = IdClassifier(settings)
         torch.nn.init.normal_(model.directions)
+    if settings.backbone in HEAR_WAVEFORMS:
+        mean, deviation = one_gain(mean, deviation)
     model.mean.copy_(torch.from_numpy(mean))
     model.scale.copy_(torch.from_numpy(1 / deviation))
     return model
