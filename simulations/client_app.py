@@ -34,6 +34,7 @@ HANDLER_RAISED = 2
 
 SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineScores]]] = {
     "embedding-sharing": embedding_sharing.score,
+    "centralized": embedding_sharing.score,  # its embeddings are the recordings
     **dict.fromkeys((*STOCK, *SPLIT_METHODS), embedding_sharing.score),  # f_s comes from the server, as in Algorithm 1
     **dict.fromkeys(SCORER_OF, lambda client, config, _: local.score(client, config)),
     **dict.fromkeys(NETWORK_OF, lambda client, config, _: local_networks.score(client, config)),

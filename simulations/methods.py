@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from collab_asd.config import RunConfig, check_choice
+from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 
 if TYPE_CHECKING:
     from collab_asd.federation.grid import SupervisedGrid
     from collab_asd.federation.scoring import ClientScores
     from collab_asd.federation.stopwatch import Stopwatch
+    from collab_asd.id_classifier.settings import TrainingSettings
 
 
 class Method(Protocol):
@@ -32,12 +34,23 @@ class Method(Protocol):
 
 
 def _embedding_sharing(config: RunConfig) -> Method:
+    from collab_asd.id_classifier.settings import PRESETS
+
+    return _sharing(config, PRESETS[config.preset])
+
+
+def _centralized(config: RunConfig) -> Method:
+    from baselines.centralized.settings import PRESETS, require_recordings
+
+    require_recordings(config)
+    return _sharing(config, PRESETS[config.preset])
+
+
+def _sharing(config: RunConfig, preset: TrainingSettings) -> Method:
     from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
     from collab_asd.embedding_sharing.strategy import EmbeddingSharing
-    from collab_asd.id_classifier.settings import PRESETS
     from collab_asd.scorers import DetectorSettings
 
-    preset = PRESETS[config.preset]
     training = replace(
         preset,
         epochs=config.epochs or preset.epochs,
@@ -75,6 +88,7 @@ def _local_network(config: RunConfig) -> Method:
 FEDERATED = ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi")
 METHODS: dict[str, Callable[[RunConfig], Method]] = {
     "embedding-sharing": _embedding_sharing,
+    "centralized": _centralized,
     "local-knn": _local,
     "local-mahalanobis": _local,
     **dict.fromkeys(FEDERATED, _federated),
@@ -95,4 +109,16 @@ def build(config: RunConfig) -> Method:
         The method, or a scorer that it uses, does not exist, or it cannot read the encoder's frames.
     """
     check_choice("method", config.method, METHODS)
+    if config.method != "centralized":
+        _require_frames(config)
     return METHODS[config.method](config)
+
+
+def _require_frames(config: RunConfig) -> None:
+    from collab_asd.scorers import BARE_SAMPLES
+
+    if config.encoder in BARE_SAMPLES:
+        raise InputError(
+            f"encoder {config.encoder!r} gives bare samples, which method {config.method!r} cannot learn from: add "
+            "--method centralized, or choose another encoder"
+        )

@@ -15,6 +15,8 @@ from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
 METHODS = {
     "embedding-sharing": "Each site turned its recordings into compact numbers (embeddings) and sent those, not the "
     "recordings, to a server, which trained one model for all sites.",
+    "centralized": "Each site sent its normal recordings as they are to a server, which trained one model for all "
+    "sites.",
     "local-knn": "Nothing was shared: each site compared its new recordings with its own normal ones alone.",
     "local-mahalanobis": "Nothing was shared: each site measured how far its new recordings lie from its own normal "
     "ones, in units of how much these differ among themselves.",

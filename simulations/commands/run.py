@@ -31,7 +31,7 @@ def run_command(
         str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
     ] = "",
     method: Annotated[str, typer.Option(help=f"One of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
-    encoder: Annotated[str, typer.Option(help="f_c: random-conv, logmel or yamnet.")] = RunConfig.encoder,
+    encoder: Annotated[str, typer.Option(help="f_c: random-conv, logmel, yamnet or waveform.")] = RunConfig.encoder,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, instead of the download.")] = "",
     engine: Annotated[str, typer.Option(help="inprocess, or ray: the same through `flwr run`.")] = "inprocess",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
