@@ -4,7 +4,7 @@ import torch
 
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.encoders.waveform import Waveform
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.id_classifier.stgram import Stgram, TgramNet
 from collab_asd.id_classifier.training import new_classifier
 
@@ -54,3 +54,11 @@ def test_all_samples_of_a_frame_get_one_gain():
     # Two halves with variances 1 and 4 about 1 and 3: the whole has mean 2 and variance 2.5 + 1.
     np.testing.assert_allclose(model.mean, np.full(512, 2.0))
     np.testing.assert_allclose(model.scale, np.full(512, 3.5**-0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ["stgram-light", "stgram-mfn"])
+def test_travels_as_arrays(backbone):
+    settings = ClassifierSettings(backbone, 512, stack=65, stack_hop=8, classes=2)
+    original = IdClassifier(settings)
+    copy = from_arrays(settings, to_arrays(original))
+    np.testing.assert_array_equal(copy.embed(Waveform()(NOISE)), original.embed(Waveform()(NOISE)))
