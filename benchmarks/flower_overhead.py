@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from baselines.client_training.client import TrainingClips, round_seed
 from baselines.client_training.settings import settings_of
 from baselines.client_training.start import Arrays, frame_sums, pooled_statistics, start_model
@@ -89,7 +91,7 @@ def federated_averaging(all_: Everything) -> IdClassifier:
 def _mean(parts: list[Arrays], weights: list[int]) -> Arrays:
     """Average as Flower does, term by term, so that not even rounding differs."""
     shares = [weight / sum(weights) for weight in weights]
-    return {name: sum(p[name] * s for p, s in zip(parts, shares, strict=True)) for name in parts[0]}
+    return {name: np.asarray(sum(p[name] * s for p, s in zip(parts, shares, strict=True))) for name in parts[0]}
 
 
 def split_learning(all_: Everything) -> IdClassifier:
