@@ -6,6 +6,7 @@ This module is the only reader of Flower's run config and of ``--set``. Flower e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -15,6 +16,7 @@ from collab_asd.errors import InputError
 
 Inference = Literal["client", "server"]
 GroupBy = Literal["machine-type", "all"]
+Partitioning = Literal["machine", "dirichlet", "iid"]
 Preset = Literal["fast", "paper"]
 Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
@@ -23,7 +25,9 @@ ClassHead = Literal["naive", "anchors", "fedaws"]
 ServerBatches = Literal["apart", "joined"]
 
 SWITCH = {"true": True, "false": False}
-LOWEST = {"page_megabytes": 1, "threads": 1, "min_clients": 1, "epochs": 0, "rounds": 0, "seed": 0, "channel": 0}
+LOWEST = dict.fromkeys(("page_megabytes", "threads", "min_clients"), 1) | dict.fromkeys(
+    ("epochs", "rounds", "seed", "channel", "clients"), 0
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class RunConfig:
     data_dir: str = ""
     group_by: GroupBy = "machine-type"
     channel: int = 0
+    partition: Partitioning = "machine"
+    dirichlet_alpha: float = 0.5
+    clients: int = 0
     encoder: str = "random-conv"
     encoder_weights: str = ""
     encoder_key_file: str = ""
@@ -77,8 +84,20 @@ class RunConfig:
             raise InputError(f"calibration = {self.calibration}: must be at least 0 and less than 1")
         if self.learning_rate < 0:
             raise InputError(f"learning-rate = {self.learning_rate}: must be positive, or 0 for the preset's")
+        if not 0 < self.dirichlet_alpha < math.inf:
+            raise InputError(f"dirichlet-alpha = {self.dirichlet_alpha}: must be a positive number")
+        if self.clients and not self.mixed:
+            raise InputError(
+                f"clients = {self.clients}: with partition = machine there is one client per machine; "
+                "set partition to dirichlet or iid, or leave clients at 0"
+            )
         if self.timeout <= 0:
             raise InputError(f"timeout = {self.timeout}: must be a positive number of seconds")
+
+    @property
+    def mixed(self) -> bool:
+        """Whether several clients may hold clips of one machine."""
+        return self.partition != "machine"
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -1,5 +1,10 @@
 """The only code that looks at labels: AUC, pAUC, decisions and ID accuracy per machine.
 
+Where several clients hold clips of one machine, each has a detector of its own, and scores of two detectors are on
+different scales. AUC and pAUC are then the means of the clients', weighted by their numbers of pairs (a normal, an
+anomaly): the AUC is the share of pairs *within a client* that are in order. Clients that have clips of one kind alone
+have no pairs. Decisions can be compared, so their measures are over all clips of the machine.
+
 References
 ----------
 Koizumi et al., "Description and discussion on DCASE2020 Challenge Task2", DCASE Workshop 2020 (AUC, pAUC with p = 0.1).
@@ -14,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow, ScoreTable
+from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray, ScoreRow, ScoreTable
 from collab_asd.seeding import derive
 
 PAUC_MAX_FPR = 0.1
@@ -28,9 +33,9 @@ class MachineResult:
     Parameters
     ----------
     auc, pauc : float or None
-        None without labelled anomalies. pAUC is standardized at a false-positive rate of 0.1.
+        None without a normal and an anomaly at one client. pAUC is standardized at a false-positive rate of 0.1.
     auc_interval : (float, float) or None
-        95 % bootstrap interval over the clips.
+        95 % bootstrap interval over the clips of each client.
     false_alarm_rate : float or None
         Share of normal test clips above the threshold.
     recall, f1 : float or None
@@ -88,14 +93,12 @@ def evaluate(table: ScoreTable) -> Evaluation:
 def _evaluate_machine(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> MachineResult:
     normals = [r for r in rows if r.label == NORMAL]
     anomalies = [r for r in rows if r.label == ANOMALY]
-    both = bool(normals and anomalies)
-    labels = np.array([NORMAL] * len(normals) + [ANOMALY] * len(anomalies))
-    scores = np.array([r.anomaly_score for r in (*normals, *anomalies)])
+    strata = _strata(rows)
     return MachineResult(
         *machine,
-        auc=float(roc_auc_score(labels, scores)) if both else None,
-        pauc=float(roc_auc_score(labels, scores, max_fpr=PAUC_MAX_FPR)) if both else None,
-        auc_interval=_bootstrap_interval(labels, scores) if both else None,
+        auc=_over_pairs(strata, lambda s: float(roc_auc_score(s.labels, s.scores))),
+        pauc=_over_pairs(strata, lambda s: float(roc_auc_score(s.labels, s.scores, max_fpr=PAUC_MAX_FPR))),
+        auc_interval=_bootstrap_interval(strata) if strata else None,
         false_alarm_rate=_share(normals, lambda r: r.decision == ANOMALY),
         recall=_share(anomalies, lambda r: r.decision == ANOMALY),
         f1=_f1(normals, anomalies),
@@ -103,11 +106,52 @@ def _evaluate_machine(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> Mac
     )
 
 
-def _bootstrap_interval(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+@dataclass(frozen=True)
+class _Stratum:
+    """Scores of one machine's labelled clips at one client, of either kind at least one."""
+
+    normal: ScoreArray
+    anomaly: ScoreArray
+
+    @property
+    def pairs(self) -> int:
+        return len(self.normal) * len(self.anomaly)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.repeat([NORMAL, ANOMALY], [len(self.normal), len(self.anomaly)])
+
+    @property
+    def scores(self) -> ScoreArray:
+        return np.concatenate([self.normal, self.anomaly])
+
+
+def _strata(rows: Sequence[ScoreRow]) -> list[_Stratum]:
+    """One machine's clips, client by client; clients without both kinds are left out."""
+    by_client: dict[int, list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        by_client[row.client].append(row)
+    scores = [
+        [np.array([r.anomaly_score for r in by_client[client] if r.label == kind]) for kind in (NORMAL, ANOMALY)]
+        for client in sorted(by_client)
+    ]
+    return [_Stratum(normal, anomaly) for normal, anomaly in scores if len(normal) and len(anomaly)]
+
+
+def _over_pairs(strata: Sequence[_Stratum], measure: Callable[[_Stratum], float]) -> float | None:
+    """Mean of a measure over clients, weighted by their pairs; of one client, exactly its own."""
+    pairs = sum(stratum.pairs for stratum in strata)
+    return sum(stratum.pairs / pairs * measure(stratum) for stratum in strata) if strata else None
+
+
+def _bootstrap_interval(strata: Sequence[_Stratum]) -> tuple[float, float]:
     """95 % percentile interval of the AUC; normals and anomalies are drawn apart, so that both are always there."""
     rng = np.random.default_rng(derive(0, "bootstrap"))
-    normal, anomaly = scores[labels == NORMAL], scores[labels == ANOMALY]
-    draws = [_auc(rng.choice(normal, len(normal)), rng.choice(anomaly, len(anomaly))) for _ in range(BOOTSTRAP_DRAWS)]
+
+    def redrawn(s: _Stratum) -> float:
+        return _auc(rng.choice(s.normal, len(s.normal)), rng.choice(s.anomaly, len(s.anomaly)))
+
+    draws = np.array([_over_pairs(strata, redrawn) for _ in range(BOOTSTRAP_DRAWS)], np.float64)
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 

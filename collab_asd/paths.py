@@ -27,3 +27,12 @@ def machine_folder_name(machine_type: str, machine_id: str) -> str:
     An underscore of the ID is escaped as well: the last one then ends the type, and no two machines share a name.
     """
     return f"{quote(machine_type, safe=' ')}_id_{quote(machine_id, safe=' ').replace('_', '%5F')}"
+
+
+def holding_name(machine_type: str, machine_id: str, client: int | None = None) -> str:
+    """Where, among what clients keep, lies what one keeps of a machine: ``"ToyCar_id_01"``.
+
+    `client` is named where several may hold that machine: ``"client-2/ToyCar_id_01"``.
+    """
+    name = machine_folder_name(machine_type, machine_id)
+    return name if client is None else f"client-{client}/{name}"

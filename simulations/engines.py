@@ -28,7 +28,7 @@ STOP_SECONDS = 20.0
 
 
 def count_clients(config: RunConfig, synthetic: int) -> int:
-    """Return how many SuperNodes a run needs: one per machine of the data folder."""
+    """Return how many SuperNodes a run needs: one per client that holds clips, or one per synthetic machine."""
     return len(load_partitions(config, synthetic)) if config.data_dir else synthetic
 
 

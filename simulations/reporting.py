@@ -9,18 +9,20 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from collab_asd.config import RunConfig
+from collab_asd.data.manifest import ManifestRow
 from collab_asd.detectors.points import MOST_NORMALS, ClipPoints
 from collab_asd.errors import InputError
 from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.monitoring.portrait import portray
-from collab_asd.paths import machine_folder_name
+from collab_asd.paths import holding_name
 from collab_asd.progress import step
 from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
 from collab_asd.report.page import write_report
@@ -51,22 +53,46 @@ def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True
 
 def _embeddings(run: Run) -> list[Embeddings]:
     """Read where each machine's clips lie before and after f_s; what a client did not keep is left out."""
-    held = defaultdict(list)
+    mixed = _config_of(run).mixed
+    held: dict[tuple[str, str], dict[int, list[ManifestRow]]] = defaultdict(lambda: defaultdict(list))
     for row in run.manifest:
-        held[row.machine_type, row.machine_id].append(row)
+        held[row.machine_type, row.machine_id][int(row.client)].append(row)
     found = []
-    for (machine_type, machine_id), rows in sorted(held.items()):
-        path = run.path / "embeddings" / f"{machine_folder_name(machine_type, machine_id)}.safetensors"
-        if path.exists():
-            points = ClipPoints.load(path)
-            labels = [KINDS[row.label] for row in rows if row.split == "test"]
-            normals: list[ClipKind] = ["normal"] * min(MOST_NORMALS, len(rows) - len(labels))
-            before = np.concatenate([points.normal_before, points.test_before])
-            after = None
-            if points.normal_after is not None and points.test_after is not None:
-                after = np.concatenate([points.normal_after, points.test_after])
-            found.append(Embeddings(f"{machine_type}/{machine_id}", machine_type, normals + labels, before, after))
+    for machine, of_client in sorted(held.items()):
+        parts = []
+        for client, rows in of_client.items():
+            path = run.path / "embeddings" / f"{holding_name(*machine, client if mixed else None)}.safetensors"
+            if path.exists():
+                parts.append(_points_of(machine, rows, ClipPoints.load(path)))
+        if parts:
+            found.append(_joined(parts))
     return found
+
+
+def _points_of(machine: tuple[str, str], rows: Sequence[ManifestRow], points: ClipPoints) -> Embeddings:
+    """Say of what kind each of the points is that a client kept of a machine."""
+    labels = [KINDS[row.label] for row in rows if row.split == "test"]
+    normals: list[ClipKind] = ["normal"] * min(MOST_NORMALS, len(rows) - len(labels))
+    before = np.concatenate([points.normal_before, points.test_before])
+    after = None
+    if points.normal_after is not None and points.test_after is not None:
+        after = np.concatenate([points.normal_after, points.test_after])
+    return Embeddings("/".join(machine), machine[0], normals + labels, before, after)
+
+
+def _joined(parts: Sequence[Embeddings]) -> Embeddings:
+    """Put what several clients kept of one machine into one: f_c is the same for all, and so is f_s."""
+    after = [part.after for part in parts if part.after is not None]
+    return replace(
+        parts[0],
+        kinds=[kind for part in parts for kind in part.kinds],
+        before=np.concatenate([part.before for part in parts]),
+        after=np.concatenate(after) if len(after) == len(parts) else None,
+    )
+
+
+def _config_of(run: Run) -> RunConfig:
+    return RunConfig.from_mapping(json.loads((run.path / "config.json").read_text(encoding="utf-8")))
 
 
 def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
@@ -90,8 +116,7 @@ class _Artist:
 
     def __init__(self, run: Run) -> None:
         self._folder = run.path / "detectors"
-        config = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
-        self._config = RunConfig.from_mapping(config)
+        self._config = _config_of(run)
         if not self._folder.is_dir():
             raise InputError(
                 "this run kept no detectors (under Algorithm 2 f_s stays with the server; local networks are not kept)."
@@ -99,7 +124,8 @@ class _Artist:
         self._monitor = lru_cache(maxsize=4)(self._open)
 
     def __call__(self, row: ScoreRow) -> ClipPortrait:
-        monitor = self._monitor(machine_folder_name(row.machine_type, row.machine_id))
+        owner = row.client if self._config.mixed else None
+        monitor = self._monitor(holding_name(row.machine_type, row.machine_id, owner))
         data_dir = Path(monitor.card.data_dir)
         root = data_dir if data_dir.is_dir() else data_dir.parent
         return portray(monitor, monitor.judge(root / row.clip), data_dir, name=row.clip, label=row.label)
@@ -121,13 +147,13 @@ def _alarms(run: Run) -> list[ScoreRow]:
 
 
 def _farthest(run: Run, rows: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Return the five farthest from their thresholds, in units of the spread of their machine's scores."""
+    """Return the five farthest from their thresholds, in units of the spread of that detector's scores."""
     scores = defaultdict(list)
     for row in run.table.rows:
-        scores[row.machine_type, row.machine_id].append(row.anomaly_score)
-    spread = {machine: max(float(np.std(values)), 1e-12) for machine, values in scores.items()}
+        scores[row.client, row.machine_type, row.machine_id].append(row.anomaly_score)
+    spread = {detector: max(float(np.std(values)), 1e-12) for detector, values in scores.items()}
 
     def margin(row: ScoreRow) -> float:
-        return abs(row.anomaly_score - row.threshold) / spread[row.machine_type, row.machine_id]
+        return abs(row.anomaly_score - row.threshold) / spread[row.client, row.machine_type, row.machine_id]
 
     return sorted(rows, key=margin, reverse=True)[:SHOWN]

@@ -69,7 +69,7 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     clients = meet_clients(grid, config.min_clients, config.timeout)
     partitions = load_partitions(config, len(clients))
     require_trainable(config, partitions, method.shares)
-    supervised = SupervisedGrid(grid, _taking_part(clients, partitions), config.timeout)
+    supervised = SupervisedGrid(grid, _taking_part(clients, partitions, config.partition), config.timeout)
     data_dir = data_folder(config, len(clients))
     folder = ResultFolder.open(
         results_dir(config.results_dir, grid.run.run_id), config, manifest_rows(partitions, data_dir)
@@ -118,12 +118,12 @@ def join(scores: Sequence[ClientScores], partitions: Sequence[Partition], data_d
     return ScoreTable(tuple(sorted(rows, key=lambda r: (r.client, r.clip))))
 
 
-def _taking_part(clients: dict[int, int], partitions: Sequence[Partition]) -> dict[int, int]:
-    """Pick the SuperNodes that hold a machine; there may be more of them, not fewer."""
+def _taking_part(clients: dict[int, int], partitions: Sequence[Partition], dealt: str) -> dict[int, int]:
+    """Pick the SuperNodes that hold clips; there may be more of them, not fewer."""
     missing = [p.client for p in partitions if p.client not in clients]
     if missing:
         raise InputError(
-            f"the data have {len(partitions)} clients (one per machine) but the federation has {len(clients)} "
+            f"the data have {len(partitions)} clients (partition = {dealt}) but the federation has {len(clients)} "
             f'SuperNodes: start the run with --federation-config "num-supernodes={len(partitions)}"'
         )
     return {p.client: clients[p.client] for p in partitions}

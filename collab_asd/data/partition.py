@@ -1,8 +1,8 @@
 """Which client holds which clips.
 
 Two questions, answered apart: *what* a clip is (its group and class, which follow from its machine alone) and *who*
-holds it. A partitioner answers the second; `partition` joins the two. A mixture of machines over clients is one more
-function that deals out clips and ends with `partition`.
+holds it. A partitioner answers the second; `partition` joins the two. Mixtures of machines over clients are dealt in
+`collab_asd.data.mixtures` and end with `partition`, too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def by_machine(clips: Sequence[Clip], group_by: str) -> list[Partition]:
     """
     held: defaultdict[Machine, list[Clip]] = defaultdict(list)
     for clip in clips:
-        held[_machine(clip)].append(clip)
+        held[machine_of(clip)].append(clip)
     return partition((held[machine] for machine in sorted(held)), places(clips, group_by))
 
 
@@ -57,7 +57,7 @@ def places(clips: Iterable[Clip], group_by: str) -> dict[Machine, Place]:
     if group_by not in GROUP_BY:
         raise InputError(f"group-by: {group_by!r} is not one of {', '.join(GROUP_BY)}")
     groups: defaultdict[str, list[Machine]] = defaultdict(list)
-    for machine in sorted({_machine(clip) for clip in clips}):
+    for machine in sorted({machine_of(clip) for clip in clips}):
         groups[machine[0] if group_by == "machine-type" else "all"].append(machine)
     return {
         machine: Place(group, label)
@@ -73,9 +73,10 @@ def partition(held: Iterable[Iterable[Clip]], where: Mapping[Machine, Place]) ->
 
 def _partition(client: int, clips: Iterable[Clip], where: Mapping[Machine, Place]) -> Partition:
     ordered = tuple(sorted(clips, key=lambda clip: clip.sha256))
-    placed = [where[_machine(clip)] for clip in ordered]
+    placed = [where[machine_of(clip)] for clip in ordered]
     return Partition(client, ordered, tuple(place.group for place in placed), tuple(place.label for place in placed))
 
 
-def _machine(clip: Clip) -> Machine:
+def machine_of(clip: Clip) -> Machine:
+    """Type and ID of the machine that a clip is of."""
     return clip.machine_type, clip.machine_id

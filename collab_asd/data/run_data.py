@@ -11,6 +11,7 @@ from collab_asd.config import RunConfig
 from collab_asd.data.check import check, require_good
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.manifest import manifest_rows, manifest_sha256
+from collab_asd.data.mixtures import dirichlet, iid
 from collab_asd.data.partition import by_machine
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.interfaces import Clip, Partition
@@ -29,14 +30,25 @@ def data_folder(config: RunConfig, clients: int) -> Path:
 
 
 def load_partitions(config: RunConfig, clients: int) -> list[Partition]:
-    """Give each client its clips: one machine each, as in the paper (section V-B).
+    """Give each client its clips: one machine each, as in the paper (section V-B), or a mixture of machines.
+
+    Parameters
+    ----------
+    config : RunConfig
+    clients : int
+        SuperNodes: as many synthetic machines there are where no recordings are named.
 
     Raises
     ------
     InputError
-        The folder is missing, empty or of no known layout.
+        The folder is missing, empty or of no known layout, or the clips cannot be dealt as asked for.
     """
-    return by_machine(find_clips(data_folder(config, clients), config.channel), config.group_by)
+    clips = find_clips(data_folder(config, clients), config.channel)
+    if config.partition == "dirichlet":
+        return dirichlet(clips, config.group_by, config.clients, config.dirichlet_alpha, config.seed)
+    if config.partition == "iid":
+        return iid(clips, config.group_by, config.clients, config.seed)
+    return by_machine(clips, config.group_by)
 
 
 def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares: bool) -> None:
@@ -49,12 +61,12 @@ def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares
     InputError
         All errors at once.
     """
-    folder = data_folder(config, len(partitions))
+    clips = [clip for partition in partitions for clip in partition.clips]
+    folder = data_folder(config, len({clip.machine for clip in clips}))
     passed = manifest_sha256(manifest_rows(partitions, folder))
     marker = cache_dir(config.cache_dir) / "checked" / f"{passed}-{config.group_by}-{config.channel}-{shares}"
     if marker.exists():
         return
-    clips = [clip for partition in partitions for clip in partition.clips]
     logger.info("checking %d clips", len(clips))
     require_good(clips, check(folder, clips, group_by=config.group_by, shares=shares), skip_bad=False)
     marker.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from collab_asd.detectors import storage
 from collab_asd.detectors.storage import DetectorCard
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.scoring import MachineScores
-from collab_asd.paths import machine_folder_name
+from collab_asd.paths import holding_name
 
 
 def keep(client: ClientData, machines: Sequence[MachineScores], config: RunConfig, folder: Path) -> None:
@@ -20,9 +20,10 @@ def keep(client: ClientData, machines: Sequence[MachineScores], config: RunConfi
 
     Under Algorithm 2 there is no detector to keep: f_s stays with the server.
     """
+    owner = client.partition.client if config.mixed else None
     for machine in machines:
         clip = client.partition.clips[machine.normal[0]]
-        name = machine_folder_name(clip.machine_type, clip.machine_id)
+        name = holding_name(clip.machine_type, clip.machine_id, owner)
         if machine.detector is not None:
             storage.save(folder / "detectors" / name, machine.detector, _card(client, machine, config))
         if machine.points is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,11 @@ class MachineClips:
     def thresholds(self) -> list[float]:
         """One per client that holds clips of this machine; usually there is one."""
         return sorted({row.threshold for row in self.rows})
+
+    def by_client(self) -> list[MachineClips]:
+        """Return the clips of each client that holds this machine; usually there is one."""
+        clients = sorted({row.client for row in self.rows})
+        return [replace(self, rows=tuple(row for row in self.rows if row.client == client)) for client in clients]
 
     def scores(self, label: int | None) -> ScoreArray:
         """Anomaly scores ``[n]`` of the clips with this label."""

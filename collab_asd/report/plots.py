@@ -77,13 +77,18 @@ def _error(machine: MachineResult) -> list[list[float]] | None:
 
 
 def roc(machine: MachineClips) -> Figure:
-    """Draw faults found against false alarms for every possible threshold, and the point of the one in use."""
-    normal, anomaly = machine.scores(NORMAL), machine.scores(ANOMALY)
-    labels = np.repeat([NORMAL, ANOMALY], [len(normal), len(anomaly)])
-    false_alarms, found, _ = roc_curve(labels, np.concatenate([normal, anomaly]))
+    """Draw faults found against false alarms for every possible threshold, and the point of those in use.
+
+    One curve for each client that holds normal and faulty clips of this machine: their scores are on different scales.
+    """
     figure, axes = chart(2.3, 2.3)
     axes.plot([0, 1], [0, 1], color=LIGHT["soft"], linewidth=1, linestyle=":")
-    axes.plot(false_alarms, found, color=LIGHT["normal"], linewidth=1.8)
+    parts = [(part.scores(NORMAL), part.scores(ANOMALY)) for part in machine.by_client()]
+    curves = [(normal, anomaly) for normal, anomaly in parts if len(normal) and len(anomaly)]
+    for normal, anomaly in curves:
+        labels = np.repeat([NORMAL, ANOMALY], [len(normal), len(anomaly)])
+        false_alarms, found, _ = roc_curve(labels, np.concatenate([normal, anomaly]))
+        axes.plot(false_alarms, found, color=LIGHT["normal"], linewidth=1.8 if len(curves) == 1 else 1)
     point = np.array([machine.result.false_alarm_rate, machine.result.recall], dtype=float)
     axes.plot(point[:1], point[1:], "o", color=LIGHT["anomaly"], markersize=6, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false alarms", ylabel="faults found", aspect="equal")

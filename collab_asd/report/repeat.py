@@ -26,8 +26,8 @@ def command(run: Run) -> str:
     for key, option in OPTIONS.items():
         if key in changed:
             words += [option, str(changed[key])]
-    if not config.get("data-dir"):  # synthetic machines, one per client
-        words += ["--supernodes", str(len({row.client for row in run.manifest}))]
+    if not config.get("data-dir"):  # synthetic machines, one per SuperNode
+        words += ["--supernodes", str(len({(row.machine_type, row.machine_id) for row in run.manifest}))]
     if (engine := run.summary["engine"]) != "inprocess":
         words += ["--engine", engine]
     for key, value in changed.items():
