@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from cachetools import LRUCache, cached
 from flwr.app import ConfigRecord, RecordDict
 
@@ -15,6 +16,7 @@ from collab_asd.interfaces import FloatArray
 from collab_asd.progress import step
 from collab_asd.seeding import derive
 
+CLASS_CLIPS = "class-clips"  # training clips of each class at all clients together
 KEPT_BYTES = 1_000_000_000  # of frames, in one process: clients train on the same ones in every round
 
 
@@ -24,6 +26,11 @@ class TrainingClips:
 
     clips: list[FloatArray]
     classes: list[int]
+
+    def share(self, request: ConfigRecord) -> float:
+        """Return this client's share of the clips of a class, on average over its own; `request` has all clients'."""
+        everywhere = np.array(request[CLASS_CLIPS])
+        return float(np.mean([self.classes.count(c) / everywhere[c] for c in set(self.classes)]))
 
 
 def statistics(client: ClientData) -> RecordDict:
@@ -44,7 +51,8 @@ def statistics(client: ClientData) -> RecordDict:
     for group in sorted({machine.group for machine in client.machines()}):
         own = training_clips(client, group)
         content[f"sums/{group}"] = to_record(frame_sums(own.clips))
-        content[f"classes/{group}"] = ConfigRecord({"held": sorted(set(own.classes))})
+        held = sorted(set(own.classes))
+        content[f"classes/{group}"] = ConfigRecord({"held": held, "clips": [own.classes.count(c) for c in held]})
     return content
 
 

@@ -34,12 +34,15 @@ class Group:
     number : int
     owners : mapping
         Client number -> the classes that it holds.
+    class_clips : list of int
+        Training clips of each class at all clients together.
     start : IdClassifier
         What round 1 begins with.
     """
 
     number: int
     owners: Mapping[int, list[int]]
+    class_clips: list[int]
     start: IdClassifier
 
 
@@ -86,15 +89,25 @@ def _ask(grid: SupervisedGrid) -> dict[int, RecordDict]:
 
 
 def _group(config: RunConfig, number: int, members: Mapping[int, RecordDict]) -> Group:
-    owners = {client: _held(content, number) for client, content in members.items()}
+    clips = {client: _clips_held(content, number) for client, content in members.items()}
+    owners = {client: list(held) for client, held in clips.items()}
     mean, deviation = pooled_statistics([from_record(m.array_records[f"sums/{number}"]) for m in members.values()])
     settings = _classifier_settings(config, members, owners)
     seed = derive(config.seed, "id-classifier", number)
-    return Group(number, owners, start_model(settings, mean, deviation, config.class_head, seed))
+    start = start_model(settings, mean, deviation, config.class_head, seed)
+    return Group(number, owners, class_clips(clips, settings.classes), start)
 
 
-def _held(content: RecordDict, number: int) -> list[int]:
-    return [int(c) for c in content.config_records[f"classes/{number}"]["held"]]  # type: ignore[union-attr]
+def _clips_held(content: RecordDict, number: int) -> dict[int, int]:
+    """Return how many clips of which class a client trains on."""
+    said = content.config_records[f"classes/{number}"]
+    held, clips = ([int(n) for n in said[name]] for name in ("held", "clips"))  # type: ignore[union-attr]
+    return dict(zip(held, clips, strict=True))
+
+
+def class_clips(clips: Mapping[int, Mapping[int, int]], classes: int) -> list[int]:
+    """Clips of each class at all clients together."""
+    return [sum(held.get(c, 0) for held in clips.values()) for c in range(classes)]
 
 
 def _classifier_settings(

@@ -21,8 +21,9 @@ def train(client: ClientData, config: RunConfig, content: RecordDict) -> RecordD
     settings = ClassifierSettings(**content.config_records["settings"])  # type: ignore[arg-type]
     arrays, buffers = (from_record(content.array_records[name]) for name in ("arrays", "buffers"))
     model = put_together(settings, arrays, buffers)
-    training = settings_of(config, proximal=float(str(request.get("proximal-mu", 0.0)))).training
     own = training_clips(client, group)
+    proximal = float(str(request.get("proximal-mu", 0.0)))
+    training = settings_of(config, proximal, own.share(request)).training
     losses: list[float] = []
     seed = round_seed(config, client, group, server_round)
     fit(model, own.clips, own.classes, training, seed, lambda epoch, loss: losses.append(loss))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
@@ -20,6 +21,7 @@ from flwr.serverapp.strategy import (
 )
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
+from baselines.client_training.client import CLASS_CLIPS
 from baselines.client_training.settings import settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.fedavg.algorithm import put_together, spread_out, take_apart
@@ -66,16 +68,16 @@ class KeepsBuffersApart(FedAvg):
         return arrays, metrics
 
     def _own_directions(self, replies: list[Message], owners: Mapping[int, list[int]]) -> dict[int, FloatArray]:
-        found: dict[int, FloatArray] = {}
+        found: dict[int, list[FloatArray]] = {}
         for reply in replies:
             directions = from_record(reply.content.array_records["arrays"])["directions"]
             for own in owners[self.grid.client_of(reply)]:
-                found[own] = directions[:, own]
-        return found
+                found.setdefault(own, []).append(directions[:, own])
+        return {own: np.mean(directions, axis=0) for own, directions in found.items()}
 
 
 def _with_directions(arrays: ArrayRecord, own: dict[int, FloatArray]) -> ArrayRecord:
-    """Put each class direction as its owner left it, then all of them farther apart (FedAwS)."""
+    """Put each class direction as its owners left it, then all of them farther apart (FedAwS)."""
     values = from_record(arrays)
     directions = values["directions"].copy()
     for column, direction in own.items():
@@ -128,7 +130,7 @@ class FederatedAveraging(ClientTraining):
             to_record(trained),
             num_rounds=rounds,
             timeout=self.config.timeout,
-            train_config=ConfigRecord({"group": group.number}),
+            train_config=ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips}),
         )
         logger.info("group %d: %d clients, %d rounds", group.number, len(group.owners), rounds)
         return put_together(settings, from_record(result.arrays), from_record(strategy.buffers))

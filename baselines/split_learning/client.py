@@ -23,7 +23,7 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.id_classifier.sampling import WindowSampler
 
-KEPT = ("settings", "standardisation", "baton")  # what step 0 brings, and another process would need
+KEPT = ("settings", "budget", "standardisation", "baton")  # what step 0 brings, and another process would need
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,5 @@ def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn)
     own = training_clips(client, turn.group)
     sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
     seed = round_seed(config, client, turn.group, turn.server_round)
-    return ClientHalf(model, sampler, settings_of(config).training, seed)
+    share = own.share(state.config_records["budget"])
+    return ClientHalf(model, sampler, settings_of(config, share=share).training, seed)

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from flwr.app import ConfigRecord, Message, RecordDict
 from torch import Tensor
 
+from baselines.client_training.client import CLASS_CLIPS
 from baselines.client_training.settings import settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.split_learning.algorithm import Arrays, ServerHalf, averaged, first_baton, unpack
@@ -89,6 +90,7 @@ class _Turn:
         return RecordDict(
             {
                 "settings": ConfigRecord(asdict(start.settings)),
+                "budget": ConfigRecord({CLASS_CLIPS: self._group.class_clips}),
                 "standardisation": to_record(standardisation),
                 "baton": to_record(baton),
             }

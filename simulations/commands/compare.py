@@ -1,4 +1,4 @@
-"""``collab-asd compare``: methods x encoders x scorers x seeds on the same clips, resumable."""
+"""``collab-asd compare``: methods x encoders x scorers x partitions x seeds on the same clips, resumable."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: i
     from simulations.comparison.results import collect, write_comparison
     from simulations.engines import count_clients
 
-    compare(cells, count_clients(cells[0].config, experiment.machines), out, jobs)
+    by_number = {(cell.config.mixed, cell.config.clients): cell.config for cell in cells}
+    clients = max(count_clients(config, experiment.machines) for config in by_number.values())
+    compare(cells, clients, out, jobs)
     comparison = collect(experiment, cells)
     write_comparison(out, comparison, command)
     return comparison

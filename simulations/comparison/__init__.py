@@ -1,1 +1,1 @@
-"""``collab-asd compare``: methods x encoders x scorers x seeds on the same clips."""
+"""``collab-asd compare``: methods x encoders x scorers x partitions x seeds on the same clips."""

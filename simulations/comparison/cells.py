@@ -55,7 +55,7 @@ def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> No
     Parameters
     ----------
     clients : int
-        Number of clients of each run.
+        SuperNodes of each run: as many as the largest has clients. Surplus ones hold nothing.
     out : Path
         Folder of the comparison; two processes cannot work on it at once.
     jobs : int
@@ -140,9 +140,10 @@ def _encoder_config(config: RunConfig) -> tuple[str, ...]:
     return config.encoder, config.encoder_weights, config.encoder_key_file
 
 
-def _data_config(config: RunConfig) -> tuple[str, str, int, bool]:
-    """Return what decides whether the data are fit."""
-    return config.data_dir, config.group_by, config.channel, methods.build(config).shares
+def _data_config(config: RunConfig) -> tuple[str | int | float, ...]:
+    """Return what decides whether the data are fit, and can be dealt."""
+    deal = (config.partition, config.dirichlet_alpha, config.clients, config.seed) if config.mixed else ()
+    return config.data_dir, config.group_by, config.channel, methods.build(config).shares, *deal
 
 
 def _require_same(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> None:

@@ -1,7 +1,8 @@
-"""An experiment file, and the cells that it means: one run each of a method, an encoder, a scorer and a seed."""
+"""An experiment file, and the cells that it means: one run each of a method, encoder, scorer, partition and seed."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Self
 
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.errors import InputError
+from simulations.comparison.partitions import partition_settings
 from simulations.results import scorer_name
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ ELSEWHERE = {  # keys that a comparison sets itself, and where to say them inste
     "encoder": "encoders",
     "scorer": "scorers",
     "seed": "seeds",
+    "partition": "partitions",
+    "dirichlet-alpha": "partitions, as dirichlet-ALPHA",
     "data-dir": "data-dir, at the top of the file, or --data",
     "results-dir": "--out",
     "report": "nothing: the comparison draws its own page",
@@ -37,10 +41,13 @@ class Cell:
     config : RunConfig
     called : str
         The method as the experiment calls it, if that is not its own name.
+    partition : str
+        The partition as the experiment calls it; empty where it compares none.
     """
 
     config: RunConfig
     called: str = ""
+    partition: str = ""
 
     @property
     def method(self) -> str:
@@ -54,8 +61,9 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """``method-encoder-scorer-seed``."""
-        return f"{self.method}-{self.config.encoder}-{self.scorer}-{self.config.seed}"
+        """``method-encoder-scorer-seed``, or ``method-encoder-scorer-partition-seed`` where partitions are compared."""
+        words = (self.method, self.config.encoder, self.scorer, self.partition, self.config.seed)
+        return "-".join(str(word) for word in words if word != "")
 
     @property
     def folder(self) -> Path:
@@ -102,6 +110,8 @@ class Experiment:
     scorers : tuple of str
         Of the methods with an embedding space to choose one for.
     seeds : tuple of int
+    partitions : tuple of str
+        Who holds which clips, as `partition_settings` reads it; without them, each machine is a client.
     data_dir : str
         Recordings.
     machines : int
@@ -118,6 +128,7 @@ class Experiment:
     encoders: tuple[str, ...] = (RunConfig.encoder,)
     scorers: tuple[str, ...] = (RunConfig.scorer,)
     seeds: tuple[int, ...] = (0,)
+    partitions: tuple[str, ...] = ()
     data_dir: str = ""
     machines: int = 0
     settings: Values = field(default_factory=dict)
@@ -148,7 +159,7 @@ class Experiment:
         return RunConfig.scorer if RunConfig.scorer in self.scorers else self.scorers[0]
 
     def cells(self, out: Path, overrides: Values | None = None) -> list[Cell]:
-        """Return all cells, in the order of seed, encoder, method and scorer, so that one seed after the other is done.
+        """Return all cells, by seed, partition, encoder, method and scorer, so that one seed after the other is done.
 
         A scorer is chosen for the space that a method learns. Methods that have none, such as ``local-knn``, use the
         one in their name: the cells that differ in the scorer alone are then one cell, and stand here once.
@@ -169,17 +180,15 @@ class Experiment:
             raise InputError(f"{self.name}: name the recordings with --data (or ask for synthetic machines = 6)")
         require_free("--set", overrides or {})
         cells: dict[str, Cell] = {}
-        for seed in self.seeds:
-            for encoder in self.encoders:
-                for method in self.methods:
-                    for scorer in self.scorers:
-                        values = self._values(method, encoder, scorer, seed) | dict(overrides or {})
-                        cell = Cell(RunConfig.from_mapping(values), method)
-                        folder = (out / "cells" / cell.name).absolute()
-                        cells.setdefault(cell.name, Cell(replace(cell.config, results_dir=str(folder)), method))
+        axes = (self.seeds, self.partitions or ("",), self.encoders, self.methods, self.scorers)
+        for seed, partition, encoder, method, scorer in itertools.product(*axes):
+            values = self._values(method, encoder, scorer, partition, seed) | dict(overrides or {})
+            cell = Cell(RunConfig.from_mapping(values), method, partition)
+            folder = (out / "cells" / cell.name).absolute()
+            cells.setdefault(cell.name, replace(cell, config=replace(cell.config, results_dir=str(folder))))
         return list(cells.values())
 
-    def _values(self, method: str, encoder: str, scorer: str, seed: int) -> dict[str, Any]:
+    def _values(self, method: str, encoder: str, scorer: str, partition: str, seed: int) -> dict[str, Any]:
         return {
             "method": method,
             **self.settings,
@@ -187,6 +196,7 @@ class Experiment:
             **self.method_settings.get(method, {}),
             "encoder": encoder,
             "scorer": scorer,
+            **partition_settings(partition),
             "seed": seed,
             "data-dir": self.data_dir,
             "report": False,
@@ -201,7 +211,7 @@ def find_experiment(name: str) -> Path:
     return shipped
 
 
-LISTS: dict[str, type] = {"methods": str, "encoders": str, "scorers": str, "seeds": int}
+LISTS: dict[str, type] = {"methods": str, "encoders": str, "scorers": str, "partitions": str, "seeds": int}
 PLAIN: dict[str, type] = {"name": str, "data-dir": str, "machines": int}
 TABLES = ("settings", "method-settings", "encoder-settings")
 

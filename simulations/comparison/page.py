@@ -13,6 +13,7 @@ from collab_asd.report.page import write_page
 from collab_asd.report.theme import Gallery, Picture, drawing
 from collab_asd.report.words import Fact, method_words, of_hundred
 from simulations.comparison.experiment import Cell, Experiment
+from simulations.comparison.heterogeneity import auc_against_heterogeneity
 from simulations.comparison.plots import auc_against_bytes, auc_dots
 from simulations.comparison.statistics import Estimate, Row
 from simulations.comparison.tables import comparison_sheet, failure_sheet, machine_sheet, with_interval
@@ -29,6 +30,12 @@ OWN_TERMS = {
     "nothing of other recordings or machines.",
     "Minus sharing": "AUC minus that of embedding sharing with the same encoder, seed by seed: what chance gives to "
     "both cancels.",
+}
+
+PARTITION_TERM = {
+    "Partition": "Who holds which recordings. machine: one client for each machine. dirichlet-ALPHA: each machine's "
+    "recordings are dealt to the clients in random shares, the more even the higher ALPHA. iid: evenly to all. The AUC "
+    "compares recordings of the same machine at the same client, since each client has a detector of its own.",
 }
 
 
@@ -49,6 +56,9 @@ def write_comparison_page(
         gallery = Gallery(out / "figures", lambda: None)
         pictures = {
             "dots": _hang(gallery, "auc_by_method", _dots_words(rows), auc_dots(rows)),
+            "heterogeneity": _hang(
+                gallery, "heterogeneity", _heterogeneity_words(rows), auc_against_heterogeneity(rows)
+            ),
             "costs": _hang(gallery, "auc_against_bytes", _costs_words(rows), auc_against_bytes(rows)),
         }
     content = {
@@ -60,7 +70,9 @@ def write_comparison_page(
         "methods": {method: _words_of(experiment, method) for method in experiment.methods},
         "notes": _notes(summaries),
         "manifests": sorted({str(s["manifest_sha256"]) for s in summaries}),
-        "terms": {term: GLOSSARY[term] for term in TERMS} | OWN_TERMS,
+        "terms": {term: GLOSSARY[term] for term in TERMS}
+        | OWN_TERMS
+        | (PARTITION_TERM if experiment.partitions else {}),
         "command": command,
         "out": out,
         **sheets,
@@ -75,20 +87,20 @@ def verdict(rows: Sequence[Row]) -> str:
     if best is None or best.auc is None:
         return "Which method is best cannot be said: no finished cell has labelled test recordings of both kinds."
     return (
-        f"Best is {best.label} with the encoder {best.encoder}: of a random faulty and a random normal recording of "
+        f"Best is {best.label} with the encoder {best.place}: of a random faulty and a random normal recording of "
         f"the same machine, the faulty one gets the higher anomaly score in {of_hundred(best.auc.mean)} cases. "
         "Guessing would give 50."
     )
 
 
 def story(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield, for each encoder, what beats embedding sharing, and whether by more than chance."""
+    """Yield, for each encoder and partition, what beats embedding sharing, and whether by more than chance."""
     for reference in rows:
         if reference.is_reference and reference.auc:
-            encoder = reference.encoder
+            place = reference.place
             yield (
-                f"With {encoder}, embedding sharing ({reference.scorer}) reaches an AUC of "
-                f"{with_interval(reference.auc)}. {_above([row for row in rows if row.encoder == encoder])}"
+                f"With {place}, embedding sharing ({reference.scorer}) reaches an AUC of "
+                f"{with_interval(reference.auc)}. {_above([row for row in rows if row.place == place])}"
             )
 
 
@@ -120,7 +132,8 @@ def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mappi
         facts.append(
             Fact(
                 f"{beaten} of {len(compared)}",
-                "other rows of the table do not beat embedding sharing with the same encoder",
+                "other rows of the table do not beat embedding sharing with the same encoder"
+                + (" and partition" if rows[0].partition else ""),
             )
         )
     return facts
@@ -148,13 +161,18 @@ def _hang(gallery: Gallery, name: str, alt: str, figure: Figure | None) -> Pictu
 
 
 def _dots_words(rows: Sequence[Row]) -> str:
-    known = [f"{row.label}, {row.encoder}: {with_interval(row.auc)}" for row in rows if row.auc]
+    known = [f"{row.label}, {row.place}: {with_interval(row.auc)}" for row in rows if row.auc]
     return f"Mean AUC with its 95 % interval. {'; '.join(known)}."
+
+
+def _heterogeneity_words(rows: Sequence[Row]) -> str:
+    known = [f"{row.label}, {row.place}: {with_interval(row.auc)}" for row in rows if row.auc and row.partition]
+    return f"Mean AUC against how evenly machines are spread over the clients. {'; '.join(known)}."
 
 
 def _costs_words(rows: Sequence[Row]) -> str:
     known = [
-        f"{row.label}, {row.encoder}: {row.bytes_sent.mean / 1e6:.2f} MB, {row.auc.mean:.3f}"
+        f"{row.label}, {row.place}: {row.bytes_sent.mean / 1e6:.2f} MB, {row.auc.mean:.3f}"
         for row in rows
         if row.auc and row.bytes_sent
     ]

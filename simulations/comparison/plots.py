@@ -1,4 +1,4 @@
-"""The two figures of a comparison: AUC per method with intervals, and what each point of AUC costs in bytes."""
+"""Figures of a comparison: AUC per method with intervals, and what each point of AUC costs in bytes."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ ROW_INCHES, WIDTH = 0.21, 4.7
 
 
 def auc_dots(rows: Sequence[Row]) -> Figure | None:
-    """Draw the mean AUC of each row with its 95 % interval, encoder by encoder; None if no row has one.
+    """Draw the mean AUC of each row with its 95 % interval, by encoder (and partition); None if no row has one.
 
     A dashed line goes through embedding sharing: what lies to its right is better than sharing embeddings.
     """
     measured = [row for row in rows if row.auc]
     if not measured:
         return None
-    encoders = list(dict.fromkeys(row.encoder for row in measured))
-    lines = len(measured) + len(encoders)
+    places = list(dict.fromkeys(row.place for row in measured))
+    lines = len(measured) + len(places)
     figure, axes = chart(WIDTH, 0.7 + ROW_INCHES * lines)
     labels: dict[float, str] = {}
     y = 0.0
-    for i, encoder in enumerate(encoders):
-        of_encoder = [row for row in measured if row.encoder == encoder]
-        labels[y] = encoder
-        for place, row in enumerate(of_encoder, start=1):
-            labels[y + place] = row.label
-            _draw_dot(axes, row, y + place, SERIES[i % len(SERIES)])
-        for row in of_encoder:
+    for i, place in enumerate(places):
+        of_place = [row for row in measured if row.place == place]
+        labels[y] = place
+        for line, row in enumerate(of_place, start=1):
+            labels[y + line] = row.label
+            _draw_dot(axes, row, y + line, SERIES[i % len(SERIES)])
+        for row in of_place:
             if row.is_reference and row.auc:
-                axes.vlines(row.auc.mean, y + 0.5, y + len(of_encoder) + 0.5, LIGHT["soft"], "--", linewidth=1)
-        y += len(of_encoder) + 1
+                axes.vlines(row.auc.mean, y + 0.5, y + len(of_place) + 0.5, LIGHT["soft"], "--", linewidth=1)
+        y += len(of_place) + 1
     axes.set_yticks(list(labels), list(labels.values()))
     for tick, label in zip(axes.get_yticklabels(), labels.values(), strict=True):
-        if label in encoders:
+        if label in places:
             tick.set(fontweight="bold", color=LIGHT["ink"])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=LIGHT["line"], linewidth=0.6)
@@ -54,15 +54,15 @@ def auc_against_bytes(rows: Sequence[Row]) -> Figure | None:
     measured = [row for row in rows if row.auc and row.bytes_sent and row.bytes_sent.mean > 0]
     if not measured:
         return None
-    encoders = list(dict.fromkeys(row.encoder for row in measured))
+    places = list(dict.fromkeys(row.place for row in measured))
     methods = list(dict.fromkeys(row.method for row in measured))
-    colour = {encoder: SERIES[i % len(SERIES)] for i, encoder in enumerate(encoders)}
+    colour = {place: SERIES[i % len(SERIES)] for i, place in enumerate(places)}
     marker = {method: MARKERS[i % len(MARKERS)] for i, method in enumerate(methods)}
-    figure, axes = chart(WIDTH, 3.0 + 0.17 * max(len(methods), len(encoders)))
+    figure, axes = chart(WIDTH, 3.0 + 0.17 * max(len(methods), len(places)))
     for row in measured:
         if row.auc and row.bytes_sent:
             x = row.bytes_sent.mean / 1e6
-            _draw_point(axes, x, row, marker[row.method], colour[row.encoder])
+            _draw_point(axes, x, row, marker[row.method], colour[row.place])
     axes.set(xscale="log", xlabel="MB sent in all", ylabel="mean AUC", axisbelow=True)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(color=LIGHT["line"], linewidth=0.6)
@@ -93,7 +93,7 @@ def _legend(marker: dict[str, str], colour: dict[str, str]) -> list[Line2D]:
         Line2D([], [], color=LIGHT["ink"], linestyle="none", marker=shape, label=method)
         for method, shape in marker.items()
     ]
-    encoders = [Line2D([], [], color=tone, linewidth=5, label=encoder) for encoder, tone in colour.items()]
-    longest = max(len(methods), len(encoders))
+    places = [Line2D([], [], color=tone, linewidth=5, label=place) for place, tone in colour.items()]
+    longest = max(len(methods), len(places))
     blank = Line2D([], [], linestyle="none", label=" ")
-    return [entry for column in (methods, encoders) for entry in column + [blank] * (longest - len(column))]
+    return [entry for column in (methods, places) for entry in column + [blank] * (longest - len(column))]

@@ -23,7 +23,7 @@ class Comparison:
     Parameters
     ----------
     cells : sequence of Cell
-        All, in the order of the table: by encoder, method, scorer and seed as the experiment names them.
+        All, in the order of the table: by encoder, partition, method, scorer and seed as the experiment names them.
     summaries : mapping
         ``summary.json`` of the finished ones, by the cell's name.
     rows : sequence of Row
@@ -48,15 +48,16 @@ def collect(experiment: Experiment, cells: Sequence[Cell]) -> Comparison:
         for cell in ordered
         if cell.state == "finished"
     }
-    results = [read_result(cell.method, summaries[cell.name]) for cell in ordered if cell.name in summaries]
+    results = [read_result(cell, summaries[cell.name]) for cell in ordered if cell.name in summaries]
     return Comparison(experiment, ordered, summaries, summarize_rows(results, experiment.reference_scorer))
 
 
-def read_result(method: str, summary: Mapping[str, Any]) -> CellResult:
-    """Take out of a ``summary.json`` what is compared; `method` as the experiment calls it."""
+def read_result(cell: Cell, summary: Mapping[str, Any]) -> CellResult:
+    """Take out of a cell's ``summary.json`` what is compared; method and partition as the experiment calls them."""
     seconds = summary["seconds"]
     return CellResult(
-        method=method,
+        method=cell.method,
+        partition=cell.partition,
         **{key: summary[key] for key in ("encoder", "scorer", "seed", "id_accuracy", "false_alarm_rate")},
         auc=summary["auc"]["total"],
         pauc=summary["pauc"]["total"],
@@ -91,11 +92,12 @@ def as_json(out: Path, comparison: Comparison) -> str:
     return json.dumps({"name": comparison.experiment.name, "out": str(out), "cells": cells, "rows": rows}, indent=2)
 
 
-def _place(experiment: Experiment, cell: Cell) -> tuple[int, int, int, int]:
+def _place(experiment: Experiment, cell: Cell) -> tuple[int, ...]:
     """Where a cell stands in the table. A method that has a scorer of its own comes first with it."""
     config = cell.config
     return (
         experiment.encoders.index(config.encoder),
+        experiment.partitions.index(cell.partition) if cell.partition else 0,
         experiment.methods.index(cell.method),
         experiment.scorers.index(cell.scorer) if cell.scorer in experiment.scorers else 0,
         experiment.seeds.index(config.seed),

@@ -29,6 +29,8 @@ class CellResult:
         Of the run on embeddings that were there; with the training of an f_s that another cell did for it.
     auc_by_machine : mapping
         AUC by ``"type/id"``.
+    partition : str
+        Who held which clips; empty where only one partition is compared.
     """
 
     method: str
@@ -42,11 +44,12 @@ class CellResult:
     bytes_sent: float
     seconds: float
     auc_by_machine: Mapping[str, float | None] = field(default_factory=dict)
+    partition: str = ""
 
     @property
-    def row(self) -> tuple[str, str, str]:
+    def row(self) -> tuple[str, str, str, str]:
         """What the cells of one row of the table share."""
-        return self.method, self.encoder, self.scorer
+        return self.method, self.encoder, self.scorer, self.partition
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One method with one encoder and one scorer, over its seeds.
+    """One method with one encoder and one scorer on one partition, over its seeds.
 
     Parameters
     ----------
     gain : Estimate or None
-        AUC minus that of embedding sharing with the same encoder, the reference scorer and the same seed; None for
-        that row itself, and where there is no such run.
+        AUC minus that of embedding sharing with the same encoder, partition and seed and the reference scorer; None
+        for that row itself, and where there is no such run.
     is_reference, is_best : bool
         Whether it is that row; whether no row has a higher mean AUC.
     """
@@ -97,6 +100,7 @@ class Row:
     method: str
     encoder: str
     scorer: str
+    partition: str
     seeds: tuple[int, ...]
     auc: Estimate | None
     pauc: Estimate | None
@@ -113,6 +117,11 @@ class Row:
     def label(self) -> str:
         """Method and scorer; the method alone where the scorer is in its name."""
         return self.method if self.method.endswith(f"-{self.scorer}") else f"{self.method}, {self.scorer}"
+
+    @property
+    def place(self) -> str:
+        """What it has in common with the embedding sharing that it is measured against."""
+        return f"{self.encoder}, {self.partition}" if self.partition else self.encoder
 
     @property
     def beats_reference(self) -> bool:
@@ -142,13 +151,13 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
 
 
 def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list[Row]:
-    """Return a row per method, encoder and scorer, in the order in which they first appear."""
-    by_row: dict[tuple[str, str, str], list[CellResult]] = {}
+    """Return a row per method, encoder, scorer and partition, in the order in which they first appear."""
+    by_row: dict[tuple[str, str, str, str], list[CellResult]] = {}
     for result in results:
         by_row.setdefault(result.row, []).append(result)
     rows = [
-        _summarize(cells, by_row.get((REFERENCE, encoder, reference_scorer), []))
-        for (_, encoder, _), cells in by_row.items()
+        _summarize(cells, by_row.get((REFERENCE, encoder, reference_scorer, partition), []))
+        for (_, encoder, _, partition), cells in by_row.items()
     ]
     best = max((row.auc.mean for row in rows if row.auc), default=None)
     return [replace(row, is_best=row.auc is not None and row.auc.mean == best) for row in rows]

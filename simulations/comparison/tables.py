@@ -19,10 +19,7 @@ from collab_asd.report.tables import UNKNOWN
 from simulations.comparison.experiment import Cell
 from simulations.comparison.statistics import MEASURES, Estimate, Row
 
-COLUMNS = (
-    *("method", "encoder", "AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR"),
-    *("MB sent", "s", "n"),
-)
+COLUMNS = ("AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
 DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s")  # on a narrow terminal, in this order
 LAST = ("folder", "error")
 WIDEST = 1000  # characters
@@ -33,6 +30,7 @@ def cell_values(cell: Cell, summary: Mapping[str, Any] | None) -> dict[str, Any]
     """One line of ``table.csv``; without a summary, what is known of a cell that is not finished."""
     config = cell.config
     values: dict[str, Any] = {"method": cell.method, "encoder": config.encoder, "scorer": cell.scorer}
+    values |= {"partition": cell.partition} if cell.partition else {}
     values |= {"seed": config.seed, "state": cell.state}
     if summary is not None:
         values |= {"auc": summary["auc"]["total"], "pauc": summary["pauc"]["total"]}
@@ -45,6 +43,7 @@ def cell_values(cell: Cell, summary: Mapping[str, Any] | None) -> dict[str, Any]
 def row_values(row: Row) -> dict[str, Any]:
     """One line of ``comparison.csv``, all digits; an interval is given by its ends."""
     values: dict[str, Any] = {"method": row.method, "encoder": row.encoder, "scorer": row.scorer}
+    values |= {"partition": row.partition} if row.partition else {}
     values["seeds"] = " ".join(map(str, row.seeds))
     for name in MEASURES:
         values |= _estimate_values(name, getattr(row, name))
@@ -64,20 +63,26 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def comparison_sheet(rows: Sequence[Row]) -> Sheet:
-    """One row per method, encoder and scorer; bold where it is the best or above embedding sharing."""
-    bold = frozenset(i for i, row in enumerate(rows) if row.stands_out)
-    return Sheet("comparison", "Means over machines and seeds", COLUMNS, tuple(map(_cells, rows)), words=2, bold=bold)
+    """One row per method, encoder, scorer and partition; bold where it is the best or above embedding sharing."""
+    return _sheet("comparison", "Means over machines and seeds", COLUMNS, rows, [_cells(row) for row in rows])
 
 
 def machine_sheet(rows: Sequence[Row]) -> Sheet:
     """AUC of each machine, mean over seeds."""
     machines = list(dict.fromkeys(machine for row in rows for machine in row.auc_by_machine))
-    lines = [
-        (row.label, row.encoder, *(number(row.auc_by_machine.get(machine)) for machine in machines)) for row in rows
-    ]
+    lines = [[number(row.auc_by_machine.get(machine)) for machine in machines] for row in rows]
+    return _sheet("auc_by_machine", "AUC of each machine, mean over seeds", machines, rows, lines)
+
+
+def _sheet(name: str, title: str, columns: Sequence[str], rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> Sheet:
+    """Put before some columns what each row is; the partition where several are compared."""
+    words = {"method": "label", "encoder": "encoder"}
+    words |= {"partition": "partition"} if any(row.partition for row in rows) else {}
+    whole = tuple(
+        (*(getattr(row, word) for word in words.values()), *line) for row, line in zip(rows, lines, strict=True)
+    )
     bold = frozenset(i for i, row in enumerate(rows) if row.stands_out)
-    headings = ("method", "encoder", *machines)
-    return Sheet("auc_by_machine", "AUC of each machine, mean over seeds", headings, tuple(lines), words=2, bold=bold)
+    return Sheet(name, title, (*words, *columns), whole, words=len(words), bold=bold)
 
 
 def failure_sheet(cells: Iterable[Cell]) -> Sheet:
@@ -123,7 +128,6 @@ def with_interval(value: Estimate | None, sign: str = "") -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     deviation = row.auc.deviation if row.auc else None
     return (
-        *(row.label, row.encoder),
         with_interval(row.auc),
         with_interval(row.gain, "+"),
         UNKNOWN if deviation is None else f"{deviation:.3f}",

@@ -1,0 +1,118 @@
+"""AUC of each method against how evenly machines are spread over clients: from one machine each to IID."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from collab_asd.interfaces import ScoreArray
+from collab_asd.report.theme import LIGHT, SERIES
+from simulations.comparison.partitions import evenness, partition_words
+from simulations.comparison.plots import MARKERS
+from simulations.comparison.statistics import Row
+
+WIDTH, HEIGHT = 6.6, 3.6  # inches, of a panel
+SIDESTEP = 0.05  # between methods on one partition, so that their intervals do not hide one another
+LINE = 0.052  # height of a label, as a fraction of the panel's
+
+
+def auc_against_heterogeneity(rows: Sequence[Row]) -> Figure | None:
+    """Draw mean AUC with its 95 % interval over the partitions, a line per method; None where there are not two.
+
+    One panel per encoder and scorer. Methods that have a scorer of their own are in each panel of their encoder.
+    """
+    measured = [row for row in rows if row.auc and row.partition]
+    partitions = sorted({row.partition for row in measured}, key=evenness)
+    if len(partitions) < 2:
+        return None
+    methods = list(dict.fromkeys(row.method for row in measured))
+    panels = _panels(measured)
+    figure = Figure(figsize=(WIDTH, HEIGHT * len(panels)), layout="constrained")
+    for axes, (title, of_panel) in zip(np.ravel(figure.subplots(len(panels))), panels.items(), strict=True):
+        _draw_panel(axes, of_panel, partitions, methods)
+        axes.set_title(title, loc="left")
+    return figure
+
+
+def _panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    own = [row for row in rows if row.label == row.method]
+    chosen = list(dict.fromkeys((row.encoder, row.scorer) for row in rows if row.label != row.method))
+    if not chosen:
+        return {encoder: [row for row in own if row.encoder == encoder] for encoder in {row.encoder: 0 for row in own}}
+    return {
+        f"{encoder}, {scorer}": [row for row in rows if row.encoder == encoder and (row.scorer == scorer or row in own)]
+        for encoder, scorer in chosen
+    }
+
+
+def _draw_panel(axes: Axes, rows: Sequence[Row], partitions: Sequence[str], methods: Sequence[str]) -> None:
+    ends: dict[str, float] = {}
+    for i, method in enumerate(methods):
+        of_method = {row.partition: row.auc for row in rows if row.method == method and row.auc}
+        places = [x for x, partition in enumerate(partitions) if partition in of_method]
+        if not places:
+            continue
+        found = [of_method[partitions[x]] for x in places]
+        means = [estimate.mean for estimate in found]
+        axes.errorbar(
+            np.array(places) + SIDESTEP * (i - (len(methods) - 1) / 2),
+            means,
+            yerr=[estimate.half_width or 0.0 for estimate in found],
+            color=_colour(methods, method),
+            marker=MARKERS[i % len(MARKERS)],
+            linestyle="-" if i < len(SERIES) else "--",
+            linewidth=1.4,
+            elinewidth=0.9,
+            markersize=5,
+            capsize=2,
+        )
+        ends[method] = means[-1]
+    axes.set_xticks(range(len(partitions)), [partition_words(partition) for partition in partitions])
+    axes.set(ylabel="mean AUC", axisbelow=True, xlim=(-0.3, len(partitions) - 0.7))
+    axes.grid(axis="y", color=LIGHT["line"], linewidth=0.6)
+    _label(axes, ends, methods)
+
+
+def _label(axes: Axes, ends: dict[str, float], methods: Sequence[str]) -> None:
+    """Write each method's name at the end of its line, one above the other where lines end close together."""
+    low, high = axes.get_ylim()
+    order = sorted(ends, key=lambda method: ends[method])
+    heights = spread(np.array([ends[method] for method in order]), LINE * (high - low))
+    for method, height in zip(order, heights, strict=True):
+        axes.annotate(
+            method,
+            (1.01, height),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            color=_colour(methods, method),
+            fontsize=8,
+            annotation_clip=False,
+        )
+
+
+def spread(heights: ScoreArray, gap: float) -> ScoreArray:
+    """Move rising heights apart to at least a gap, by as little as it takes: groups stay where their middle was.
+
+    Examples
+    --------
+    >>> spread(np.array([0.0, 5.0, 5.0]), 2.0).tolist()
+    [0.0, 4.0, 6.0]
+    """
+    steps = gap * np.arange(len(heights))
+    groups: list[
+        list[float]
+    ] = []  # heights without their steps must rise: pool those that do not (isotonic regression)
+    for height in heights - steps:
+        groups.append([float(height)])
+        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
+            last = groups.pop()
+            groups[-1] += last
+    pooled = [float(np.mean(group)) for group in groups for _ in group]
+    return np.asarray(pooled + steps, np.float64)
+
+
+def _colour(methods: Sequence[str], method: str) -> str:
+    return SERIES[methods.index(method) % len(SERIES)]
