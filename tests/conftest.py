@@ -43,6 +43,15 @@ def machines(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def larger_machines(tmp_path_factory):
+    """Three machines of one type with clips for two clients each: 24 to train on, 8 normal and 8 faulty to test."""
+    folder = tmp_path_factory.mktemp("larger")
+    for i, pitch in enumerate((200, 320, 510)):
+        write_machine(folder / "fan", f"{i:02d}", pitch, seed=10 + i, train=24, test=8)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """One cache for all runs of a test session."""
     return tmp_path_factory.mktemp("cache")

@@ -8,6 +8,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 from flwr.app import ConfigRecord, RecordDict
 
+from baselines.client_training.settings import CLASS_CLIPS
 from baselines.client_training.start import frame_sums
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
@@ -16,7 +17,6 @@ from collab_asd.interfaces import FloatArray
 from collab_asd.progress import step
 from collab_asd.seeding import derive
 
-CLASS_CLIPS = "class-clips"  # training clips of each class at all clients together
 KEPT_BYTES = 1_000_000_000  # of frames, in one process: clients train on the same ones in every round
 
 

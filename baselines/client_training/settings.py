@@ -9,6 +9,7 @@ from collab_asd.id_classifier.settings import PRESETS, Head, TrainingSettings
 
 HEADS: dict[ClassHead, Head] = {"naive": "arcface", "anchors": "fixed", "fedaws": "positive"}
 FAST_ROUNDS, FAST_BATCH, FAST_LEARNING_RATE = 21, 32, 1e-3
+CLASS_CLIPS = "class-clips"  # in a message: training clips of each class at all clients together
 FEWEST_WINDOWS = 2  # one alone has no batch statistics
 
 

@@ -15,8 +15,7 @@ from dataclasses import asdict
 from flwr.app import ConfigRecord, Message, RecordDict
 from torch import Tensor
 
-from baselines.client_training.client import CLASS_CLIPS
-from baselines.client_training.settings import settings_of
+from baselines.client_training.settings import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.split_learning.algorithm import Arrays, ServerHalf, averaged, first_baton, unpack
 from collab_asd.config import RunConfig

@@ -64,7 +64,7 @@ def dirichlet(clips: Sequence[Clip], group_by: str, clients: int, alpha: float, 
             return _with_test_clips(shares, clips, group_by, seed)
     raise InputError(
         f"dirichlet-alpha = {alpha:g}: {DRAWS} draws left one of {clients} clients without {FEWEST} training clips of "
-        "any machine; ask for a higher dirichlet-alpha or fewer clients (partition = machine is one machine each)"
+        "any machine; ask for fewer clients or another dirichlet-alpha (partition = machine is one machine each)"
     )
 
 

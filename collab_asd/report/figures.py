@@ -51,7 +51,7 @@ def histograms(gallery: Gallery, run: Run, prefix: str) -> list[Picture]:
 def roc_curves(gallery: Gallery, run: Run, prefix: str) -> list[Picture]:
     """ROC curve of each machine that has one."""
     return [
-        gallery.hang(f"{prefix}roc_{m.name}", f"ROC curve of {m.name}, area {m.result.auc:.3f}.", roc(m))
+        gallery.hang(f"{prefix}roc_{m.name}", _roc_words(m), roc(m))
         for m in machine_clips(run)
         if m.result.auc is not None
     ]
@@ -92,6 +92,12 @@ def _card(gallery: Gallery, clip: ClipPortrait, name: str, sounds: bool) -> Card
 def _auc_words(evaluation: Evaluation) -> str:
     known = [f"{m.machine} {m.auc:.3f}" for m in evaluation.machines if m.auc is not None]
     return f"{', '.join(known)}; mean {evaluation.total('auc') or 0.0:.3f}."
+
+
+def _roc_words(machine: MachineClips) -> str:
+    if len(machine.by_client()) == 1:
+        return f"ROC curve of {machine.name}, area {machine.result.auc:.3f}."
+    return f"ROC curves of {machine.name}, one per client, mean area {machine.result.auc:.3f}."
 
 
 def _alarm_words(machine: MachineClips) -> str:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.testing import assert_array_equal
 
 from baselines.client_training.settings import settings_of
 from baselines.client_training.start import frame_sums, pooled_statistics, start_model
+from baselines.client_training.strategy import class_clips
 from baselines.fedavg import client as fedavg_client
 from baselines.fedavg.algorithm import put_together, spread_out, take_apart
 from baselines.fedavg.strategy import STOCK, build_strategy
@@ -88,6 +90,34 @@ def test_one_client_and_one_round_is_local_training(client, head):
         assert_array_equal(to_arrays(federated)[name], array, err_msg=name)
     for name, array in take_apart(alone)[1].items():
         assert_array_equal(to_arrays(federated)[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("everywhere", [(6, 6, 6), (12, 12, 12), (6, 12, 24)])
+def test_a_client_draws_its_share_of_the_windows(client, everywhere, monkeypatch):
+    """However clips are spread, clients see as many windows in all. This one holds 6 clips of each of 3 classes."""
+    seen = []
+    monkeypatch.setattr(fedavg_client, "fit", lambda *args: (seen.append(args[3]), args[-1](1, 0.0)))
+    content = request(fresh())
+    content["config"]["class-clips"] = list(everywhere)
+    fedavg_client.train(client, RunConfig(), content)
+    share = (6 / everywhere[0] + 6 / everywhere[1] + 6 / everywhere[2]) / 3
+    assert seen[0].windows_per_class == round(100 * share)
+
+
+def test_clips_of_a_class_are_counted_over_clients():
+    assert class_clips({0: {0: 6, 2: 1}, 3: {2: 5}}, classes=3) == [6, 0, 6]
+
+
+def test_fedaws_takes_a_direction_that_clients_have_in_common_from_all_of_them():
+    strategy = build_strategy("fedavg", 2)
+    strategy.grid = SimpleNamespace(client_of=lambda reply: reply.metadata.dst_node_id)
+    columns = {0: np.array([[1.0, 5.0]], np.float32), 1: np.array([[3.0, 7.0]], np.float32)}
+    replies = [
+        Message(RecordDict({"arrays": to_record({"directions": array})}), dst_node_id=k, message_type="train")
+        for k, array in columns.items()
+    ]
+    own = strategy._own_directions(replies, {0: [0], 1: [0, 1]})
+    assert {k: v.tolist() for k, v in own.items()} == {0: [2.0], 1: [7.0]}
 
 
 def test_two_clients_are_averaged_by_their_number_of_clips():

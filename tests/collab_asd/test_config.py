@@ -36,6 +36,11 @@ def test_whole_number_may_stand_for_a_float():
         ({"false-alarm-rate": 1.0}, ["false-alarm-rate", "between 0 and 1"]),
         ({"timeout": 0}, ["timeout", "positive"]),
         ({"encoder": 5}, ["encoder", "str"]),
+        ({"partition": "even"}, ["partition", "dirichlet, iid, machine"]),
+        ({"dirichlet-alpha": 0}, ["dirichlet-alpha", "positive"]),
+        ({"dirichlet-alpha": "inf"}, ["dirichlet-alpha", "positive"]),
+        ({"clients": -1}, ["clients", "at least 0"]),
+        ({"clients": 3}, ["clients = 3", "one client per machine"]),
     ],
 )
 def test_wrong_key_type_or_value_is_named(values, words):

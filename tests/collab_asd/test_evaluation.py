@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from collab_asd.evaluation import _auc, evaluate
 from collab_asd.interfaces import ScoreRow, ScoreTable
@@ -74,3 +77,43 @@ def test_bootstrap_interval_has_about_the_width_of_theory():
 def test_auc_is_the_share_of_ordered_pairs(normal, anomaly):
     pairs = [(a > n) + 0.5 * (a == n) for n in normal for a in anomaly]
     assert _auc(np.array(normal), np.array(anomaly)) == pytest.approx(sum(pairs) / len(pairs))
+
+
+# --- several clients hold clips of one machine ----------------------------------------------------------------------
+
+
+def at(client, rows):
+    return [replace(row, client=client) for row in rows]
+
+
+def test_auc_is_the_share_of_ordered_pairs_within_a_client():
+    """Client 0: 3 of 4 pairs in order; client 1, whose scores are a thousand times higher: 1 of 2 pairs."""
+    rows = at(0, table([1, 3, 2, 4], [0, 0, 1, 1])) + at(1, table([2000, 1000, 3000], [0, 1, 1]))
+    assert only(rows).auc == pytest.approx((4 * (3 / 4) + 2 * (1 / 2)) / 6)
+
+
+def test_pauc_is_weighted_by_pairs_as_well():
+    """A perfect client of 2 x 2 pairs, and one of 10 x 1 whose pAUC is that of McClish's example above."""
+    rows = at(0, table([1, 2, 3, 4], [0, 0, 1, 1])) + at(1, table([*np.arange(10.0), 8.5], [0] * 10 + [1]))
+    low = (1 + (0 - 0.005) / (0.1 - 0.005)) / 2
+    assert only(rows).pauc == pytest.approx((4 * 1 + 10 * low) / 14)
+
+
+def test_a_client_with_clips_of_one_kind_has_no_pairs_but_decisions():
+    rows = at(0, table([1, 2], [0, 1], decisions=[0, 1])) + at(1, table([9, 8], [0, 0], decisions=[1, 0]))
+    result = only(rows)
+    assert (result.auc, result.auc_interval) == (1.0, (1.0, 1.0))
+    assert result.false_alarm_rate == pytest.approx(1 / 3)
+    assert only(at(0, table([1], [0])) + at(1, table([2], [1]))).auc is None
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.sampled_from([0, 1])), min_size=1, max_size=30))
+def test_with_one_client_per_machine_nothing_is_weighted(clips):
+    """To the last bit, the AUC and pAUC of scikit-learn over all clips of the machine."""
+    scores, labels = zip(*clips, strict=True)
+    result = only(table(scores, labels))
+    if len(set(labels)) == 1:
+        assert result.auc is None
+    else:
+        assert result.auc == roc_auc_score(labels, scores)
+        assert result.pauc == roc_auc_score(labels, scores, max_fpr=0.1)

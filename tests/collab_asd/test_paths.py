@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_asd.paths import cache_dir, machine_folder_name, results_dir
+from collab_asd.paths import cache_dir, holding_name, machine_folder_name, results_dir
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text("_id", max_size=8)
 
@@ -48,6 +48,11 @@ def test_names_that_look_like_the_separator_stay_apart():
     machines = [("a_id_b", "c"), ("a", "b_id_c"), ("a_id", "b"), ("a", "id_b"), ("a%2F", "b"), ("a/", "b")]
     for one, other in combinations(machines, 2):
         assert machine_folder_name(*one) != machine_folder_name(*other)
+
+
+def test_what_several_clients_keep_of_a_machine_stays_apart():
+    assert holding_name("ToyCar", "01") == "ToyCar_id_01"
+    assert holding_name("ToyCar", "01", client=2) == "client-2/ToyCar_id_01"
 
 
 def test_configured_folders_are_made_absolute(monkeypatch, tmp_path):
