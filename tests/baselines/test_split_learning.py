@@ -1,6 +1,7 @@
 """Split learning: what it computes is what unsplit training computes, and nothing else leaves a client."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.testing import assert_array_equal
 
+from baselines.client_training.client import training_clips
 from baselines.client_training.settings import settings_of
 from baselines.client_training.start import start_model
-from baselines.client_training.strategy import Group
+from baselines.client_training.strategy import Group, class_clips
 from baselines.split_learning import client as split_client
 from baselines.split_learning.algorithm import ServerHalf, averaged
 from baselines.split_learning.strategy import SplitLearning
@@ -88,7 +90,8 @@ def trained(config, clients, start=None, forget=False):
     """The model that split learning ends with, and the grid that it ran on."""
     clients_grid = Clients(clients, config, forget)
     grid = SupervisedGrid(clients_grid, {k: 1000 + k for k in range(len(clients))}, timeout=60)
-    group = Group(0, {k: sorted(set(c.partition.classes)) for k, c in enumerate(clients)}, start or fresh())
+    held = {k: Counter(training_clips(c, 0).classes) for k, c in enumerate(clients)}
+    group = Group(0, {k: sorted(own) for k, own in held.items()}, class_clips(held, 3), start or fresh())
     return SplitLearning(config).train(group, grid), clients_grid
 
 
