@@ -17,6 +17,7 @@ from simulations.comparison.statistics import Row
 WIDTH, HEIGHT = 6.6, 3.6  # inches, of a panel
 SIDESTEP = 0.05  # between methods on one partition, so that their intervals do not hide one another
 LINE = 0.052  # height of a label, as a fraction of the panel's
+ROOM = 0.6  # above and below all means, for intervals, as a fraction of the means' range; wider ones are cut off
 
 
 def auc_against_heterogeneity(rows: Sequence[Row]) -> Figure | None:
@@ -71,9 +72,23 @@ def _draw_panel(axes: Axes, rows: Sequence[Row], partitions: Sequence[str], meth
         )
         ends[method] = means[-1]
     axes.set_xticks(range(len(partitions)), [partition_words(partition) for partition in partitions])
-    axes.set(ylabel="mean AUC", axisbelow=True, xlim=(-0.3, len(partitions) - 0.7))
+    axes.set(ylabel="mean AUC", axisbelow=True, xlim=(-0.3, len(partitions) - 0.7), ylim=limits(rows))
     axes.grid(axis="y", color=LIGHT["line"], linewidth=0.6)
     _label(axes, ends, methods)
+
+
+def limits(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return a range of AUC that shows all means, and their intervals unless these dwarf what is to be compared.
+
+    The interval of two or three seeds may be wider than all there is between the methods.
+    """
+    found = [row.auc for row in rows if row.auc]
+    means = [estimate.mean for estimate in found]
+    room = ROOM * max(max(means) - min(means), 0.05)
+    low = min(estimate.mean - (estimate.half_width or 0.0) for estimate in found)
+    high = max(estimate.mean + (estimate.half_width or 0.0) for estimate in found)
+    margin = 0.05 * room
+    return max(low, min(means) - room, 0.0) - margin, min(high, max(means) + room, 1.0) + margin
 
 
 def _label(axes: Axes, ends: dict[str, float], methods: Sequence[str]) -> None:

@@ -207,6 +207,14 @@ def test_what_cannot_be_split_is_refused_before_any_work(method):
         methods.build(RunConfig(method=method, encoder="logmel", class_head="fedaws"))
 
 
+def test_clients_that_hold_the_same_machines_draw_their_share_of_the_windows():
+    """Half of 3 x 100 windows in batches of 32 are 4 steps; a turn is one message more."""
+    config = RunConfig(method="split-learning", encoder="logmel", rounds=21, seed=5)
+    halves = [client(0, range(9)), client(1, range(9, 18))]
+    _, grid = trained(config, halves)
+    assert len(grid.replies) == 21 * 2 * (4 + 1)
+
+
 @pytest.fixture
 def config(machines, cache, tmp_path):
     return RunConfig(

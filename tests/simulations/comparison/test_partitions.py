@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from collab_asd.errors import InputError
 from simulations.cli import app
 from simulations.comparison.experiment import Experiment
-from simulations.comparison.heterogeneity import auc_against_heterogeneity, spread
+from simulations.comparison.heterogeneity import auc_against_heterogeneity, limits, spread
 from simulations.comparison.partitions import evenness, partition_settings
 from simulations.comparison.statistics import CellResult, summarize_rows
 
@@ -162,6 +162,16 @@ def test_figure_has_a_line_per_method_from_heterogeneous_to_iid(sweep):
     assert labels == dict(zip(["embedding-sharing", "local-knn"], heights, strict=True))
     ends = [container.lines[2][0].get_segments() for container in axes.containers]
     assert ends[0][0][:, 1].tolist() == pytest.approx([0.91 - 0.127062, 0.91 + 0.127062], abs=1e-6)
+
+
+def test_an_interval_wider_than_all_differences_does_not_flatten_them(sweep):
+    """0.6 times the range of the means is left for intervals, and AUC ends at 1."""
+    wide = summarize_rows([*cells("local-knn", "knn", "iid", [0.3, 0.9]), *cells("m", "knn", "iid", [0.8, 0.8])], "knn")
+    room = 0.6 * 0.2  # means 0.6 and 0.8, an interval of 0.6 +- 3.8
+    assert limits(wide) == pytest.approx((0.6 - room - 0.05 * room, 0.8 + room + 0.05 * room))
+    low, high = limits(sweep)
+    assert low < 0.71 - 0.127
+    assert 0.95 < high < 1.01
 
 
 def test_no_figure_of_one_partition_or_of_none(sweep):
