@@ -93,7 +93,7 @@ def _with_options(experiment: Experiment, data: str, weights: Sequence[str]) -> 
     data_dir = str(Path(data).expanduser().absolute()) if data else experiment.data_dir
     by_encoder: dict[str, Mapping[str, object]] = dict(experiment.encoder_settings)
     for encoder, file in map(parse_assignment, weights):
-        check_choice("--weights: of encoders,", encoder, experiment.encoders)
+        check_choice("--weights: of encoders,", encoder, experiment.all_encoders)
         by_encoder[encoder] = {
             **by_encoder.get(encoder, {}),
             "encoder-weights": str(Path(file).expanduser().absolute()),

@@ -107,6 +107,7 @@ class Experiment:
         Methods by name; any other name stands for the ``method`` of its `method_settings`, so that one method can be
         compared with itself under several settings.
     encoders : tuple of str
+        Of the methods that `method_encoders` does not name.
     scorers : tuple of str
         Of the methods with an embedding space to choose one for.
     seeds : tuple of int
@@ -118,6 +119,8 @@ class Experiment:
         Number of synthetic machines, one per client, where there is no `data_dir`.
     settings : mapping
         Configuration keys of all cells.
+    method_encoders : mapping
+        By name of a method, the encoders of its cells: some read one kind of frames alone.
     method_settings, encoder_settings : mapping
         By name of a method or an encoder, configuration keys of its cells alone; a method's win over an encoder's, and
         both over `settings`.
@@ -132,6 +135,7 @@ class Experiment:
     data_dir: str = ""
     machines: int = 0
     settings: Values = field(default_factory=dict)
+    method_encoders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     method_settings: Mapping[str, Values] = field(default_factory=dict)
     encoder_settings: Mapping[str, Values] = field(default_factory=dict)
 
@@ -152,6 +156,11 @@ class Experiment:
             return cls(**_checked(content, path.parent.absolute()))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+
+    @property
+    def all_encoders(self) -> tuple[str, ...]:
+        """Encoders of all methods."""
+        return tuple(dict.fromkeys([*self.encoders, *itertools.chain(*self.method_encoders.values())]))
 
     @property
     def reference_scorer(self) -> str:
@@ -180,8 +189,10 @@ class Experiment:
             raise InputError(f"{self.name}: name the recordings with --data (or ask for synthetic machines = 6)")
         require_free("--set", overrides or {})
         cells: dict[str, Cell] = {}
-        axes = (self.seeds, self.partitions or ("",), self.encoders, self.methods, self.scorers)
+        axes = (self.seeds, self.partitions or ("",), self.all_encoders, self.methods, self.scorers)
         for seed, partition, encoder, method, scorer in itertools.product(*axes):
+            if encoder not in self.method_encoders.get(method, self.encoders):
+                continue
             values = self._values(method, encoder, scorer, partition, seed) | dict(overrides or {})
             cell = Cell(RunConfig.from_mapping(values), method, partition)
             folder = (out / "cells" / cell.name).absolute()
@@ -213,7 +224,7 @@ def find_experiment(name: str) -> Path:
 
 LISTS: dict[str, type] = {"methods": str, "encoders": str, "scorers": str, "partitions": str, "seeds": int}
 PLAIN: dict[str, type] = {"name": str, "data-dir": str, "machines": int}
-TABLES = ("settings", "method-settings", "encoder-settings")
+TABLES = ("settings", "method-encoders", "method-settings", "encoder-settings")
 
 
 def _checked(content: Values, folder: Path) -> dict[str, Any]:
@@ -225,24 +236,32 @@ def _checked(content: Values, folder: Path) -> dict[str, Any]:
             raise InputError(f"{key} is missing")
     for key in PLAIN.keys() & content.keys():
         _require_type(key, content[key], PLAIN[key])
-    values = dict(content) | {key: _list(key, content[key]) for key in LISTS.keys() & content.keys()}
+    values = dict(content) | {key: _list(key, content[key], LISTS[key]) for key in LISTS.keys() & content.keys()}
     if values.get("data-dir"):
         values["data-dir"] = str(folder / Path(values["data-dir"]).expanduser())
     if "settings" in values:
         values["settings"] = _settings("settings", values["settings"], folder)
-    for table, compared in (("method-settings", "methods"), ("encoder-settings", "encoders")):
-        if table in values:
-            _require_type(table, values[table], dict)
-            for name in values[table]:
-                check_choice(f"[{table}.{name}]: of {compared},", name, values.get(compared, (RunConfig.encoder,)))
-            values[table] = {n: _settings(f"{table}.{n}", v, folder) for n, v in values[table].items()}
+    of_methods = _table(values, "method-encoders", values["methods"])
+    values["method-encoders"] = {name: _list(f"method-encoders.{name}", own, str) for name, own in of_methods}
+    encoders = {*values.get("encoders", (RunConfig.encoder,)), *itertools.chain(*values["method-encoders"].values())}
+    for table, compared in (("method-settings", values["methods"]), ("encoder-settings", encoders)):
+        values[table] = {n: _settings(f"{table}.{n}", v, folder) for n, v in _table(values, table, compared)}
     return {key.replace("-", "_"): value for key, value in values.items()}
 
 
-def _list(key: str, values: Any) -> tuple[Any, ...]:
+def _table(values: Values, table: str, compared: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    """Return the entries of a table whose keys are methods or encoders."""
+    content = values.get(table, {})
+    _require_type(table, content, dict)
+    for name in content:
+        check_choice(f"[{table}.{name}]: among what is compared,", name, list(compared))
+    return content.items()  # type: ignore[no-any-return]
+
+
+def _list(key: str, values: Any, kind: type) -> tuple[Any, ...]:
     _require_type(key, values, list)
     for value in values:
-        _require_type(f"{key} = {values}: each", value, LISTS[key])
+        _require_type(f"{key} = {values}: each", value, kind)
     if not values or len(set(values)) < len(values):
         raise InputError(f"{key} = {values}: name at least one, and none twice")
     return tuple(values)

@@ -96,7 +96,7 @@ def _place(experiment: Experiment, cell: Cell) -> tuple[int, ...]:
     """Where a cell stands in the table. A method that has a scorer of its own comes first with it."""
     config = cell.config
     return (
-        experiment.encoders.index(config.encoder),
+        experiment.all_encoders.index(config.encoder),
         experiment.partitions.index(cell.partition) if cell.partition else 0,
         experiment.methods.index(cell.method),
         experiment.scorers.index(cell.scorer) if cell.scorer in experiment.scorers else 0,

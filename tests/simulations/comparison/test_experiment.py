@@ -68,6 +68,18 @@ def test_a_method_can_be_compared_with_itself_under_another_name(read, tmp_path)
     assert [cell.config.inference for cell in cells] == ["client", "server"]
 
 
+def test_a_method_can_have_encoders_of_its_own(read, tmp_path):
+    experiment = read(
+        'name = "x"\nmachines = 2\nmethods = ["embedding-sharing", "centralized"]\nencoders = ["logmel", "random-conv"]\n'
+        '[method-encoders]\ncentralized = ["waveform"]\n[encoder-settings.waveform]\nepochs = 2'
+    )
+    assert [(cell.method, cell.config.encoder, cell.config.epochs) for cell in experiment.cells(tmp_path)] == [
+        ("embedding-sharing", "logmel", 0),
+        ("embedding-sharing", "random-conv", 0),
+        ("centralized", "waveform", 2),
+    ]
+
+
 def test_paths_in_a_file_are_relative_to_it(read, tmp_path):
     for cell in read(WHOLE).cells(tmp_path / "out"):
         weights = tmp_path / "weights" / "yamnet.h5" if cell.config.encoder == "yamnet" else ""
@@ -99,6 +111,8 @@ def test_reference_is_the_default_scorer_where_it_is_compared(read, scorers, ref
         ('name = "x"\nmethods = ["a"]\n[encoder-settings.random-conv]\nmethod = "b"', ["'method'", "use methods"]),
         ('name = "x"\nmethods = ["a"]\n[method-settings.b]\nepochs = 1', ["[method-settings.b]", "choose one of a"]),
         ('name = "x"\nmethods = ["a"]\n[encoder-settings.yamnet]\nepochs = 1', ["choose one of random-conv"]),
+        ('name = "x"\nmethods = ["a"]\n[method-encoders]\nb = ["logmel"]', ["[method-encoders.b]", "choose one of a"]),
+        ('name = "x"\nmethods = ["a"]\n[method-encoders]\na = "logmel"', ["method-encoders.a must be of type list"]),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(read, text, words):
