@@ -70,7 +70,8 @@ def test_a_method_can_be_compared_with_itself_under_another_name(read, tmp_path)
 
 def test_a_method_can_have_encoders_of_its_own(read, tmp_path):
     experiment = read(
-        'name = "x"\nmachines = 2\nmethods = ["embedding-sharing", "centralized"]\nencoders = ["logmel", "random-conv"]\n'
+        'name = "x"\nmachines = 2\nmethods = ["embedding-sharing", "centralized"]\n'
+        'encoders = ["logmel", "random-conv"]\n'
         '[method-encoders]\ncentralized = ["waveform"]\n[encoder-settings.waveform]\nepochs = 2'
     )
     assert [(cell.method, cell.config.encoder, cell.config.epochs) for cell in experiment.cells(tmp_path)] == [
