@@ -32,6 +32,11 @@ METHODS |= dict.fromkeys(
     "Each site trained the same model a little on its own recordings and sent the model's weights; a server averaged "
     "them, and so on for some rounds. Neither recordings nor embeddings were sent.",
 )
+METHODS |= dict.fromkeys(
+    ("split-learning", "splitfed"),
+    "Each site kept the first part of a model, and a server the rest: in every step of training the sites sent what "
+    "their part made of a few recordings, and got back how to change it. The recordings themselves were not sent.",
+)
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
 SINGLE_PLACE = 0.2  # share of an alarm's excess that one patch must explain to be called its place
