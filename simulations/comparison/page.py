@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from collab_asd.report.estimate import Estimate
 from collab_asd.report.glossary import GLOSSARY
 from collab_asd.report.page import write_page
 from collab_asd.report.theme import Gallery, Picture, drawing
@@ -15,7 +16,7 @@ from collab_asd.report.words import Fact, method_words, of_hundred
 from simulations.comparison.experiment import Cell, Experiment
 from simulations.comparison.heterogeneity import auc_against_heterogeneity
 from simulations.comparison.plots import auc_against_bytes, auc_dots
-from simulations.comparison.statistics import Estimate, Row
+from simulations.comparison.statistics import Row
 from simulations.comparison.tables import comparison_sheet, failure_sheet, machine_sheet, with_interval
 
 TERMS = (

@@ -1,16 +1,12 @@
-"""The statistics of a comparison, on numbers alone: means over seeds, their intervals, paired differences."""
+"""The statistics of a comparison, on numbers alone: means over seeds, and paired differences."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from scipy.stats import t as student
-
-REFERENCE = "embedding-sharing"
-CONFIDENCE = 0.95
+from collab_asd.report.comparison import REFERENCE, entry_label
+from collab_asd.report.estimate import Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -53,38 +49,6 @@ class CellResult:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds.
-
-    Parameters
-    ----------
-    mean : float
-    deviation : float or None
-        Sample standard deviation (divided by n - 1); None of one value.
-    half_width : float or None
-        The 95 % interval of the mean reaches so far to both sides (Student's t, n - 1 degrees of freedom); None of one
-        value, which says nothing about how far others lie.
-    n : int
-        Number of seeds.
-    """
-
-    mean: float
-    deviation: float | None
-    half_width: float | None
-    n: int
-
-    @property
-    def low(self) -> float | None:
-        """Lower end of the interval."""
-        return None if self.half_width is None else self.mean - self.half_width
-
-    @property
-    def high(self) -> float | None:
-        """Upper end of the interval."""
-        return None if self.half_width is None else self.mean + self.half_width
-
-
-@dataclass(frozen=True)
 class Row:
     """One method with one encoder and one scorer on one partition, over its seeds.
 
@@ -116,7 +80,7 @@ class Row:
     @property
     def label(self) -> str:
         """Method and scorer; the method alone where the scorer is in its name."""
-        return self.method if self.method.endswith(f"-{self.scorer}") else f"{self.method}, {self.scorer}"
+        return entry_label(self.method, self.scorer)
 
     @property
     def place(self) -> str:
@@ -135,19 +99,6 @@ class Row:
 
 
 MEASURES = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "bytes_sent", "seconds")
-
-
-def estimate(values: Iterable[float | None]) -> Estimate | None:
-    """Mean, deviation and interval of the values that there are; None if there is none."""
-    known = [float(v) for v in values if v is not None]
-    n = len(known)
-    if n == 0:
-        return None
-    if n == 1:
-        return Estimate(known[0], None, None, 1)
-    deviation = float(np.std(known, ddof=1))
-    quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return Estimate(float(np.mean(known)), deviation, quantile * deviation / math.sqrt(n), n)
 
 
 def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list[Row]:

@@ -14,10 +14,11 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from collab_asd.atomic import replacing
+from collab_asd.report.estimate import Estimate
 from collab_asd.report.sheet import Sheet
 from collab_asd.report.tables import UNKNOWN
 from simulations.comparison.experiment import Cell
-from simulations.comparison.statistics import MEASURES, Estimate, Row
+from simulations.comparison.statistics import MEASURES, Row
 
 COLUMNS = ("AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
 DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s")  # on a narrow terminal, in this order

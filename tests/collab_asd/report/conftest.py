@@ -16,14 +16,16 @@ NORMALS, FAULTS, THRESHOLD = (0.0, 1.0, 2.0, 4.5), (1.5, 3.0, 4.0, 5.0), 2.5
 def make_folder(tmp_path):
     """Write a result folder of machines with these labels per clip; ``clips`` makes their content hashes."""
 
-    def make(name="run", machines=(("fan", "00"), ("fan", "01")), labels=("0", "1"), clips="a", **changes):
+    def make(
+        name="run", machines=(("fan", "00"), ("fan", "01")), labels=("0", "1"), clips="a", faults=FAULTS, **changes
+    ):
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         manifest, scores = [], []
         for client, (machine_type, machine_id) in enumerate(machines):
             known = (str(client), machine_type, machine_id)
             manifest.append(ManifestRow(*known, "train", "0", f"{machine_type}/t{machine_id}.wav", f"{clips}{client}"))
-            tests = [(label, s) for label, s in zip(labels, (NORMALS, FAULTS), strict=True) for s in s]
+            tests = [(label, s) for label, s in zip(labels, (NORMALS, faults), strict=True) for s in s]
             for i, (label, score) in enumerate(tests):
                 clip = f"{machine_type}/{machine_id}_{i}.wav"
                 manifest.append(ManifestRow(*known, "test", label, clip, f"{clips}{client}-{i}"))
@@ -51,5 +53,26 @@ def make_folder(tmp_path):
         }
         (folder / "summary.json").write_text(json.dumps(summary | changes), encoding="utf-8")
         return folder
+
+    return make
+
+
+@pytest.fixture
+def make_comparison(make_folder, tmp_path):
+    """Write a comparison of embedding sharing with two seeds and a local method with one; return its folder.
+
+    Embedding sharing has the AUC 12/16 with seed 0 and 1 with seed 1, the local one 12/16.
+    """
+
+    def make(**of_last):
+        lines = ["method,encoder,scorer,seed,state,folder"]
+        cells = (("embedding-sharing", "knn", 0, {}), ("embedding-sharing", "knn", 1, {"faults": (5.0, 6.0, 7.0, 8.0)}))
+        for method, scorer, seed, changes in (*cells, ("local-knn", "knn", 0, of_last)):
+            name = f"{method}-logmel-{scorer}-{seed}"
+            make_folder(f"compared/cells/{name}", **changes)
+            lines.append(f"{method},logmel,{scorer},{seed},finished,/elsewhere/cells/{name}")
+        lines.append("local-knn,logmel,knn,1,failed,/elsewhere/cells/local-knn-logmel-knn-1")
+        (tmp_path / "compared" / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return tmp_path / "compared"
 
     return make

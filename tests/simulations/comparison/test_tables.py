@@ -6,9 +6,10 @@ import io
 import pytest
 from rich.console import Console
 
+from collab_asd.report.estimate import Estimate
 from simulations.comparison.page import story, verdict
 from simulations.comparison.plots import auc_against_bytes, auc_dots
-from simulations.comparison.statistics import CellResult, Estimate, summarize_rows
+from simulations.comparison.statistics import CellResult, summarize_rows
 from simulations.comparison.tables import (
     comparison_sheet,
     machine_sheet,

@@ -1,0 +1,138 @@
+"""Read the folder of a comparison: its finished runs, as the lines of its table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from collab_asd.errors import InputError
+from collab_asd.report.contents import Run
+from collab_asd.report.estimate import Estimate, estimate
+from collab_asd.report.machine_clips import MachineClips, machine_clips
+from collab_asd.report.reading import read_run, require_same_clips
+
+REFERENCE = "embedding-sharing"
+"""The method that all others are measured against."""
+
+TABLE, CELLS = "table.csv", "cells"
+NEEDED = {"method", "encoder", "scorer", "state", "folder"}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One line of a comparison: a method with one encoder and one scorer.
+
+    Parameters
+    ----------
+    method : str
+        As the experiment calls it.
+    encoder, scorer : str
+    runs : tuple of Run
+        One per seed.
+    """
+
+    method: str
+    encoder: str
+    scorer: str
+    runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        """See `entry_label`."""
+        return entry_label(self.method, self.scorer)
+
+    def auc(self, machine: str) -> Estimate | None:
+        """AUC of a machine (``"type/id"``) over seeds; None where it cannot be measured."""
+        return estimate(run.evaluation.by_id("auc").get(machine) for run in self.runs)
+
+    def clips(self, machine: str) -> list[MachineClips]:
+        """Return the machine's scored test clips, one element per seed."""
+        return [clips for run in self.runs for clips in machine_clips(run) if clips.name == machine]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The finished runs of a comparison, in the order of its table."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def encoders(self) -> list[str]:
+        """Encoders that were compared."""
+        return list(dict.fromkeys(entry.encoder for entry in self.entries))
+
+    @property
+    def machines(self) -> list[str]:
+        """Return the machines (``"type/id"``) that have an AUC."""
+        return [m.machine for m in self.entries[0].runs[0].evaluation.machines if m.auc is not None]
+
+    def of(self, encoder: str) -> list[Entry]:
+        """Return the lines of one encoder."""
+        return [entry for entry in self.entries if entry.encoder == encoder]
+
+    def pick(self, encoder: str, methods: Iterable[str]) -> list[Entry]:
+        """Return the first line of each of these methods with one encoder; methods that were not compared are left out.
+
+        Raises
+        ------
+        InputError
+            None of them was.
+        """
+        first: dict[str, Entry] = {}
+        for entry in self.of(encoder):
+            first.setdefault(entry.method, entry)
+        wanted = list(methods)
+        if picked := [first[method] for method in wanted if method in first]:
+            return picked
+        raise InputError(
+            f"{', '.join(wanted)}: none was compared with encoder {encoder!r}; there are {', '.join(first)}"
+        )
+
+    def worst_machine(self, entry: Entry) -> str:
+        """Return the machine with the lowest mean AUC under one method."""
+        means = {machine: auc.mean for machine in self.machines if (auc := entry.auc(machine))}
+        return min(means, key=means.__getitem__)
+
+
+def entry_label(method: str, scorer: str) -> str:
+    """Return method and scorer, or the method alone where the scorer is in its name."""
+    return method if method.endswith(f"-{scorer}") else f"{method}, {scorer}"
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Read what ``collab-asd compare`` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        May have moved since: runs are looked for in its ``cells``.
+
+    Raises
+    ------
+    InputError
+        The folder is no comparison, nothing in it is finished, or its runs are on different clips.
+    """
+    rows = [row for row in _read_table(folder / TABLE) if row["state"] == "finished"]
+    if not rows:
+        raise InputError(f"{folder}: no run of this comparison is finished; run the comparison again")
+    runs: dict[tuple[str, str, str], list[Run]] = {}
+    for row in rows:
+        run = read_run(folder / CELLS / Path(row["folder"]).name)
+        runs.setdefault((row["method"], row["encoder"], row["scorer"]), []).append(run)
+    require_same_clips([run for seeds in runs.values() for run in seeds])
+    return Comparison(tuple(Entry(*line, tuple(seeds)) for line, seeds in runs.items()))
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}: not the table of a comparison ({error}); make one: collab-asd compare EXPERIMENT --out FOLDER"
+        ) from error
+    if missing := NEEDED - set(rows[0] if rows else ()):
+        raise InputError(f"{path}: has no {', '.join(sorted(missing))}; make it anew with collab-asd compare")
+    return rows
