@@ -99,13 +99,21 @@ def roc(machine: MachineClips) -> Figure:
 
 
 def score_histogram(machine: MachineClips) -> Figure:
+    """Draw how many clips of each kind got which score; see `draw_score_histogram`."""
+    figure, axes = chart(3.3, 2.1)
+    draw_score_histogram(axes, machine)
+    axes.set_ylabel("recordings")
+    axes.set_title(machine.name, loc="left")
+    return figure
+
+
+def draw_score_histogram(axes: Axes, machine: MachineClips) -> None:
     """Draw how many clips of each kind got which score, and the threshold as a dashed line.
 
     The outermost 1 % of the scores are counted in the outermost bars: one extreme clip would squeeze all others.
     """
     scores = {kind: machine.scores(kind) for kind in KINDS if machine.count(kind)}
     edges = _bin_edges(np.concatenate(list(scores.values())), machine.thresholds)
-    figure, axes = chart(3.3, 2.1)
     for kind, of_kind in scores.items():
         name, colour = KINDS[kind]
         inside = of_kind.clip(edges[0], edges[-1])
@@ -113,10 +121,8 @@ def score_histogram(machine: MachineClips) -> Figure:
         axes.hist(inside, edges, color=colour, histtype="step", linewidth=1.3, label=name)
     for limit in machine.thresholds:
         axes.axvline(limit, color=LIGHT["ink"], linewidth=1.3, linestyle="--")
-    axes.set(xlabel="anomaly score", ylabel="recordings")
+    axes.set_xlabel("anomaly score")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.set_title(machine.name, loc="left")
-    return figure
 
 
 def _bin_edges(scores: ScoreArray, thresholds: Sequence[float]) -> list[float]:

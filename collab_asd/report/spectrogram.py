@@ -30,15 +30,16 @@ def apart(clip: ClipPortrait) -> tuple[Figure, Figure]:
     return figure, normal_figure
 
 
-def side_by_side(clip: ClipPortrait) -> Figure:
+def side_by_side(clip: ClipPortrait, normal_words: str = "a similar normal one") -> Figure:
     """Draw a clip, with its heat map, beside its normal one in one figure on white paper."""
     with drawing():
         figure = Figure(figsize=(8.4, 3.2), layout="constrained", facecolor="white")
         axes, normal_axes = figure.subplots(1, 2)
         _draw_pair(clip, axes, normal_axes)
         axes.set_title(f"this recording:\n{clip.clip}", loc="left")
-        normal_axes.set_title(f"a similar normal one:\n{clip.normal_name}", loc="left")
-        figure.suptitle(f"{clip.machine}. {portrait_words(clip)}\n{heat_words(clip)}", x=0.01, ha="left", fontsize=9)
+        normal_axes.set_title(f"{normal_words}:\n{clip.normal_name}", loc="left")
+        words = f"{clip.machine}. {portrait_words(clip)}\n{heat_words(clip)}"
+        figure.suptitle(words.rstrip(), x=0.01, ha="left", fontsize=9)
     return figure
 
 
