@@ -16,8 +16,11 @@ def disk(monkeypatch):
     return asked
 
 
-def test_enough(tmp_path):
+def test_enough_to_the_last_byte(tmp_path, disk):
     space.require_space(tmp_path, 2_000_000_000)
+    assert disk == [tmp_path]
+    with pytest.raises(InputError):
+        space.require_space(tmp_path, 2_000_000_001)
 
 
 def test_not_enough(tmp_path):
