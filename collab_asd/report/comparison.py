@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from collab_asd.data.manifest import ManifestRow
 from collab_asd.errors import InputError
 from collab_asd.report.contents import Run
 from collab_asd.report.estimate import Estimate, estimate
@@ -20,30 +21,47 @@ TABLE, CELLS = "table.csv", "cells"
 NEEDED = {"method", "encoder", "scorer", "state", "folder"}
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One line of a comparison: a method with one encoder and one scorer.
+@dataclass(frozen=True)
+class Line:
+    """What a line of a comparison's table is about: a method with one encoder and one scorer on one partition.
 
     Parameters
     ----------
     method : str
         As the experiment calls it.
     encoder, scorer : str
-    runs : tuple of Run
-        One per seed.
+    partition : str
+        Who held which clips, as the experiment calls it; empty where only one partition is compared.
     """
 
     method: str
     encoder: str
     scorer: str
-    runs: tuple[Run, ...]
+    partition: str
 
     @property
     def label(self) -> str:
-        """See `entry_label`."""
-        return entry_label(self.method, self.scorer)
+        """Method and scorer; the method alone where the scorer is in its name."""
+        return self.method if self.method.endswith(f"-{self.scorer}") else f"{self.method}, {self.scorer}"
 
-    def auc(self, machine: str) -> Estimate | None:
+
+@dataclass(frozen=True)
+class Entry(Line):
+    """A line of a comparison with its runs, one per seed."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def auc(self) -> Estimate | None:
+        """AUC, mean over machines, over seeds."""
+        return estimate(run.evaluation.total("auc") for run in self.runs)
+
+    @property
+    def id_accuracy(self) -> Estimate | None:
+        """ID accuracy, mean over machines, over seeds; None of a method without an ID classifier."""
+        return estimate(run.evaluation.total("id_accuracy") for run in self.runs)
+
+    def auc_of(self, machine: str) -> Estimate | None:
         """AUC of a machine (``"type/id"``) over seeds; None where it cannot be measured."""
         return estimate(run.evaluation.by_id("auc").get(machine) for run in self.runs)
 
@@ -67,6 +85,11 @@ class Comparison:
     def machines(self) -> list[str]:
         """Return the machines (``"type/id"``) that have an AUC."""
         return [m.machine for m in self.entries[0].runs[0].evaluation.machines if m.auc is not None]
+
+    @property
+    def manifests(self) -> dict[str, tuple[ManifestRow, ...]]:
+        """Return who held which clips, by partition; where it was drawn by chance, with the first seed."""
+        return {entry.partition: entry.runs[0].manifest for entry in reversed(self.entries)}
 
     def of(self, encoder: str) -> list[Entry]:
         """Return the lines of one encoder."""
@@ -92,13 +115,8 @@ class Comparison:
 
     def worst_machine(self, entry: Entry) -> str:
         """Return the machine with the lowest mean AUC under one method."""
-        means = {machine: auc.mean for machine in self.machines if (auc := entry.auc(machine))}
+        means = {machine: auc.mean for machine in self.machines if (auc := entry.auc_of(machine))}
         return min(means, key=means.__getitem__)
-
-
-def entry_label(method: str, scorer: str) -> str:
-    """Return method and scorer, or the method alone where the scorer is in its name."""
-    return method if method.endswith(f"-{scorer}") else f"{method}, {scorer}"
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -117,10 +135,11 @@ def read_comparison(folder: Path) -> Comparison:
     rows = [row for row in _read_table(folder / TABLE) if row["state"] == "finished"]
     if not rows:
         raise InputError(f"{folder}: no run of this comparison is finished; run the comparison again")
-    runs: dict[tuple[str, str, str], list[Run]] = {}
+    runs: dict[tuple[str, str, str, str], list[Run]] = {}
     for row in rows:
         run = read_run(folder / CELLS / Path(row["folder"]).name)
-        runs.setdefault((row["method"], row["encoder"], row["scorer"]), []).append(run)
+        line = (row["method"], row["encoder"], row["scorer"], row.get("partition", ""))
+        runs.setdefault(line, []).append(run)
     require_same_clips([run for seeds in runs.values() for run in seeds])
     return Comparison(tuple(Entry(*line, tuple(seeds)) for line, seeds in runs.items()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +14,8 @@ from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray
 from collab_asd.report.comparison import REFERENCE, Entry
 from collab_asd.report.machine_clips import MachineClips
 from collab_asd.report.plots import draw_score_histogram
-from collab_asd.report.theme import LIGHT, SERIES, drawing
+from collab_asd.report.theme import LIGHT, SERIES, drawing, panels
 
-WIDTH, MOST_COLUMNS = 9.2, 4
 GUESSING = 0.5
 LINES = ("-", "--", "-.", ":")
 FALSE_ALARMS: ScoreArray = np.linspace(0, 1, 501)
@@ -30,19 +28,19 @@ def auc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
     bars: what reaches beyond it is better than sharing embeddings.
     """
     with drawing():
-        figure, panels = _panels(len(machines), 0.75 + 0.23 * len(entries))
-        for axes, machine in zip(panels, machines, strict=True):
+        figure, of_machine = panels(len(machines), 0.75 + 0.23 * len(entries))
+        for axes, machine in zip(of_machine, machines, strict=True):
             for y, entry in enumerate(entries):
                 _draw_bar(axes, y, entry, machine)
-            reference = next((auc for e in entries if e.method == REFERENCE and (auc := e.auc(machine))), None)
+            reference = next((auc for e in entries if e.method == REFERENCE and (auc := e.auc_of(machine))), None)
             if reference:
                 axes.axvline(reference.mean, color=LIGHT["ink"], linewidth=1, linestyle="--")
             axes.set_title(machine, loc="left")
             axes.set_yticks(range(len(entries)), [entry.label for entry in entries])
             axes.set(ylim=(len(entries) - 0.4, -0.6), xticks=(0.5, 0.75, 1.0))
             axes.tick_params(axis="y", length=0)
-        _share_x(panels, "AUC")
-        for axes in panels:
+        _share_x(of_machine, "AUC")
+        for axes in of_machine:
             axes.label_outer()
     return figure
 
@@ -50,8 +48,8 @@ def auc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
 def roc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
     """Draw faults found against false alarms for every threshold, mean over seeds at each rate of false alarms."""
     with drawing():
-        figure, panels = _panels(len(machines), 2.75)
-        for axes, machine in zip(panels, machines, strict=True):
+        figure, of_machine = panels(len(machines), 2.75)
+        for axes, machine in zip(of_machine, machines, strict=True):
             axes.plot([0, 1], [0, 1], color=LIGHT["soft"], linewidth=1, linestyle=(0, (1, 3)))
             for i, entry in enumerate(entries):
                 found = [0.0, *mean_roc(entry.clips(machine))]
@@ -63,25 +61,27 @@ def roc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
             axes.label_outer()
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(entries))
+        figure.legend(*of_machine[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(entries))
     return figure
 
 
 def score_panels(entries: Sequence[Entry], machine: str) -> Figure:
     """Draw the scores of one machine's normal and faulty clips, a method beside the other, each with its first seed."""
     with drawing():
-        figure, panels = _panels(len(entries), 2.4, share_y=False)
-        for axes, entry in zip(panels, entries, strict=True):
+        figure, of_method = panels(len(entries), 2.4, share_y=False)
+        for axes, entry in zip(of_method, entries, strict=True):
             clips = entry.clips(machine)[0]
             draw_score_histogram(axes, clips)
             axes.set_title(f"{entry.label}\nAUC {clips.result.auc:.2f}", loc="left")
-        panels[0].set_ylabel("recordings")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
+        of_method[0].set_ylabel("recordings")
+        figure.legend(*of_method[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
     return figure
 
 
 def mean_roc(seeds: Sequence[MachineClips]) -> ScoreArray:
     """Faults found at each rate of `FALSE_ALARMS`, mean over seeds (vertical averaging).
+
+    Where several clients hold the machine, first over these, weighted by their pairs of clips as the AUC is.
 
     References
     ----------
@@ -89,27 +89,23 @@ def mean_roc(seeds: Sequence[MachineClips]) -> ScoreArray:
     """
     curves = []
     for clips in seeds:
-        normal, anomaly = clips.scores(NORMAL), clips.scores(ANOMALY)
-        labels = np.repeat([NORMAL, ANOMALY], [len(normal), len(anomaly)])
-        false_alarms, found, _ = roc_curve(labels, np.concatenate([normal, anomaly]))
-        curves.append(np.interp(FALSE_ALARMS, false_alarms, found))
+        parts = [(part.scores(NORMAL), part.scores(ANOMALY)) for part in clips.by_client()]
+        pairs = [len(normal) * len(anomaly) for normal, anomaly in parts]
+        of_clients = [_found(normal, anomaly) for (normal, anomaly), n in zip(parts, pairs, strict=True) if n]
+        curves.append(np.average(of_clients, axis=0, weights=[n for n in pairs if n]))
     mean: ScoreArray = np.mean(curves, axis=0)
     return mean
 
 
-def _panels(count: int, height: float, share_y: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return a white figure of so many panels, up to four in a row, and the panels."""
-    columns = min(count, MOST_COLUMNS)
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained", facecolor="white")
-    panels = figure.subplots(rows, columns, sharey=share_y, squeeze=False).ravel().tolist()
-    for unused in panels[count:]:
-        unused.remove()
-    return figure, panels[:count]
+def _found(normal: ScoreArray, anomaly: ScoreArray) -> ScoreArray:
+    labels = np.repeat([NORMAL, ANOMALY], [len(normal), len(anomaly)])
+    false_alarms, found, _ = roc_curve(labels, np.concatenate([normal, anomaly]))
+    curve: ScoreArray = np.interp(FALSE_ALARMS, false_alarms, found)
+    return curve
 
 
 def _draw_bar(axes: Axes, y: float, entry: Entry, machine: str) -> None:
-    if (auc := entry.auc(machine)) is None:
+    if (auc := entry.auc_of(machine)) is None:
         return
     is_reference = entry.method == REFERENCE
     colour = LIGHT["normal"] if is_reference else LIGHT["line"]
@@ -121,8 +117,8 @@ def _draw_bar(axes: Axes, y: float, entry: Entry, machine: str) -> None:
     axes.text(1.02, y, f"{auc.mean:.2f}", transform=beside, va="center_baseline", fontsize=8, fontweight=weight)
 
 
-def _share_x(panels: Sequence[Axes], label: str) -> None:
+def _share_x(of_machine: Sequence[Axes], label: str) -> None:
     """Give AUC panels one scale: from guessing, or from the worst bar, to 1."""
-    low = min(axes.get_xlim()[0] for axes in panels)
-    for axes in panels:
+    low = min(axes.get_xlim()[0] for axes in of_machine)
+    for axes in of_machine:
         axes.set(xlim=(min(low, GUESSING), 1.0), xlabel=label)

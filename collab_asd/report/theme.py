@@ -7,6 +7,7 @@ that the page's style sheet decides between light, dark and print; the PNG files
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,9 +37,11 @@ PALETTE = {
     "sky": ("#2f8fa8", "#86d5ea"),
 }
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
+MARKERS = "osD^vP*X<>hp"
 SERIES = tuple(LIGHT[name] for name in ("normal", "anomaly", "green", "purple", "ochre", "sky"))
 
 PNG_DPI = 150
+NOTEBOOK_WIDTH = 9.2  # inches
 CSS_DPI = 96
 STYLE: dict[Any, Any] = {  # matplotlib's type of its keys is another in every version
     "font.size": 9,
@@ -73,6 +76,17 @@ def chart(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of so many inches with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
+
+
+def panels(count: int, height: float, most_columns: int = 4, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a white figure as wide as a notebook, of so many panels with a height in inches, and the panels."""
+    columns = min(count, most_columns)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(NOTEBOOK_WIDTH, rows * height), layout="constrained", facecolor="white")
+    axes = figure.subplots(rows, columns, sharey=share_y, squeeze=False).ravel().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
 
 
 def save_png(figure: Figure, path: Path) -> None:

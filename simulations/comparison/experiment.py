@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from collab_asd.config import RunConfig, check_choice
+from collab_asd.data.partition_names import partition_settings
 from collab_asd.errors import InputError
-from simulations.comparison.partitions import partition_settings
 from simulations.results import scorer_name
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from collab_asd.report.estimate import Estimate
 from collab_asd.report.glossary import GLOSSARY
+from collab_asd.report.heterogeneity import against_heterogeneity
 from collab_asd.report.page import write_page
 from collab_asd.report.theme import Gallery, Picture, drawing
 from collab_asd.report.words import Fact, method_words, of_hundred
 from simulations.comparison.experiment import Cell, Experiment
-from simulations.comparison.heterogeneity import auc_against_heterogeneity
 from simulations.comparison.plots import auc_against_bytes, auc_dots
 from simulations.comparison.statistics import Row
 from simulations.comparison.tables import comparison_sheet, failure_sheet, machine_sheet, with_interval
@@ -57,9 +57,7 @@ def write_comparison_page(
         gallery = Gallery(out / "figures", lambda: None)
         pictures = {
             "dots": _hang(gallery, "auc_by_method", _dots_words(rows), auc_dots(rows)),
-            "heterogeneity": _hang(
-                gallery, "heterogeneity", _heterogeneity_words(rows), auc_against_heterogeneity(rows)
-            ),
+            "heterogeneity": _hang(gallery, "heterogeneity", _heterogeneity_words(rows), against_heterogeneity(rows)),
             "costs": _hang(gallery, "auc_against_bytes", _costs_words(rows), auc_against_bytes(rows)),
         }
     content = {

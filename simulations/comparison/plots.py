@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from collab_asd.report.theme import LIGHT, SERIES, chart
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, chart
 from simulations.comparison.statistics import Row
 
-MARKERS = "osD^vP*X<>hp"
 ROW_INCHES, WIDTH = 0.21, 4.7
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from collab_asd.report.comparison import REFERENCE, entry_label
+from collab_asd.report.comparison import REFERENCE, Line
 from collab_asd.report.estimate import Estimate, estimate
 
 
@@ -49,7 +49,7 @@ class CellResult:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Line):
     """One method with one encoder and one scorer on one partition, over its seeds.
 
     Parameters
@@ -61,10 +61,6 @@ class Row:
         Whether it is that row; whether no row has a higher mean AUC.
     """
 
-    method: str
-    encoder: str
-    scorer: str
-    partition: str
     seeds: tuple[int, ...]
     auc: Estimate | None
     pauc: Estimate | None
@@ -76,11 +72,6 @@ class Row:
     auc_by_machine: Mapping[str, Estimate | None]
     is_reference: bool = False
     is_best: bool = False
-
-    @property
-    def label(self) -> str:
-        """Method and scorer; the method alone where the scorer is in its name."""
-        return entry_label(self.method, self.scorer)
 
     @property
     def place(self) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from collab_asd.errors import InputError
-from collab_asd.report.comparison import entry_label, read_comparison
+from collab_asd.report.comparison import Line, read_comparison
 
 
 def test_finished_runs_are_put_together_by_line(make_comparison):
@@ -11,16 +11,16 @@ def test_finished_runs_are_put_together_by_line(make_comparison):
     assert [len(sharing.runs), len(local.runs)] == [2, 1]
     assert comparison.encoders == ["logmel"]
     assert comparison.machines == ["fan/00", "fan/01"]
-    auc = sharing.auc("fan/01")
+    auc = sharing.auc_of("fan/01")
     assert auc.mean == pytest.approx((12 / 16 + 1) / 2)
     assert auc.half_width == pytest.approx(12.706205 * 0.125, rel=1e-6)  # two values differ by 0.25 = 2 standard errors
-    assert local.auc("fan/01").half_width is None
-    assert sharing.auc("fan/09") is None
+    assert local.auc_of("fan/01").half_width is None
+    assert sharing.auc_of("fan/09") is None
 
 
 def test_label_does_not_repeat_the_scorer():
-    assert entry_label("local-knn", "knn") == "local-knn"
-    assert entry_label("fedavg", "knn") == "fedavg, knn"
+    assert Line("local-knn", "logmel", "knn", "").label == "local-knn"
+    assert Line("fedavg", "logmel", "knn", "iid").label == "fedavg, knn"
 
 
 def test_methods_are_picked_in_the_order_asked_for(make_comparison):
@@ -41,7 +41,7 @@ def test_worst_machine_is_that_of_the_lowest_mean(make_folder, make_comparison):
     scores.write_text("".join(worse))
     comparison = read_comparison(folder)
     assert comparison.worst_machine(comparison.entries[1]) == "fan/01"
-    assert comparison.entries[1].auc("fan/01").mean == 8 / 16  # the loudest fault has become the most normal clip
+    assert comparison.entries[1].auc_of("fan/01").mean == 8 / 16  # the loudest fault has become the most normal clip
 
 
 def test_folder_that_is_no_comparison_is_refused(tmp_path):

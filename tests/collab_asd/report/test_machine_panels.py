@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,20 @@ def test_roc_is_averaged_over_seeds_at_each_rate_of_false_alarms(comparison):
     curve = mean_roc(sharing.clips("fan/00"))
     assert [found_at(rate, curve) for rate in (0, 0.25, 0.5, 1)] == [(0.25 + 1) / 2, (0.75 + 1) / 2, 1, 1]
     assert found_at(0.25, mean_roc(local.clips("fan/00"))) == 0.75
+
+
+def test_clients_of_one_machine_have_curves_of_their_own(comparison):
+    """Client 0 puts all in order; client 1, with a third of the pairs, the wrong way round and on a higher scale."""
+    (clips,) = comparison.entries[1].clips("fan/00")
+    scores = {0: ((1, 2, 3), (4,)), 1: ((11,), (10,))}
+    rows = tuple(
+        replace(clips.rows[0], client=client, label=label, anomaly_score=float(score))
+        for client, kinds in scores.items()
+        for label, of_kind in enumerate(kinds)
+        for score in of_kind
+    )
+    curve = mean_roc([replace(clips, rows=rows)])
+    assert [found_at(rate, curve) for rate in (0, 0.5, 1)] == [0.75, 0.75, 1]
 
 
 def test_area_under_the_mean_curve_is_the_mean_auc(comparison):

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from collab_asd.data.partition_names import evenness, partition_settings
 from collab_asd.errors import InputError
+from collab_asd.report.heterogeneity import against_heterogeneity, limits, spread
 from simulations.cli import app
 from simulations.comparison.experiment import Experiment
-from simulations.comparison.heterogeneity import auc_against_heterogeneity, limits, spread
-from simulations.comparison.partitions import evenness, partition_settings
 from simulations.comparison.statistics import CellResult, summarize_rows
 
 SWEEP = """
@@ -154,7 +154,7 @@ def sweep():
 
 
 def test_figure_has_a_line_per_method_from_heterogeneous_to_iid(sweep):
-    (axes,) = auc_against_heterogeneity(sweep).axes
+    (axes,) = against_heterogeneity(sweep).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["one machine\neach", "same for all\n(IID)"]
     heights = {container.lines[0].get_color(): container.lines[0].get_ydata().tolist() for container in axes.containers}
     assert list(heights.values()) == [pytest.approx([0.91, 0.81]), pytest.approx([0.95, 0.71])]
@@ -175,8 +175,8 @@ def test_an_interval_wider_than_all_differences_does_not_flatten_them(sweep):
 
 
 def test_no_figure_of_one_partition_or_of_none(sweep):
-    assert auc_against_heterogeneity([row for row in sweep if row.partition == "iid"]) is None
-    assert auc_against_heterogeneity(summarize_rows(cells("local-knn", "knn", "", [0.5]), "knn")) is None
+    assert against_heterogeneity([row for row in sweep if row.partition == "iid"]) is None
+    assert against_heterogeneity(summarize_rows(cells("local-knn", "knn", "", [0.5]), "knn")) is None
 
 
 def test_rows_are_measured_against_sharing_on_the_same_partition(sweep):
