@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo-$(shell date +%Y%m%d-%H%M%S)
 export MPLBACKEND := Agg
 
-.PHONY: demo test fast lint clean
+.PHONY: demo test fast lint notebooks clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients =="
@@ -26,6 +26,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Executes the notebooks that are committed with their outputs, on results/toycar and results/noniid of `collab-asd compare`.
+notebooks: $(VENV)/installed-test
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		notebooks/01_per_id_auc.ipynb notebooks/02_non_iid.ipynb
 
 clean:
 	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

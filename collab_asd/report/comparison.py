@@ -89,7 +89,10 @@ class Comparison:
     @property
     def manifests(self) -> dict[str, tuple[ManifestRow, ...]]:
         """Return who held which clips, by partition; where it was drawn by chance, with the first seed."""
-        return {entry.partition: entry.runs[0].manifest for entry in reversed(self.entries)}
+        first: dict[str, Entry] = {}
+        for entry in self.entries:
+            first.setdefault(entry.partition, entry)
+        return {partition: entry.runs[0].manifest for partition, entry in first.items()}
 
     def of(self, encoder: str) -> list[Entry]:
         """Return the lines of one encoder."""

@@ -127,6 +127,8 @@ def _draw_panel(
     axes.set_xticks(range(len(partitions)), [partition_words(partition) for partition in partitions])
     axes.set(axisbelow=True, xlim=(-0.3, len(partitions) - 0.7), ylim=limits(rows, measure))
     axes.grid(axis="y", color=LIGHT["line"], linewidth=0.6)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0), min(high, 1.02))  # few seeds give intervals that no share can fill
     _label(axes, ends, methods)
 
 

@@ -1,10 +1,14 @@
 """Every notebook runs from top to bottom, as a user would run it, and shows what it promises."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from typer.testing import CliRunner
+
+from simulations.cli import app
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -21,6 +25,10 @@ def outputs(notebook, kind):
     return [o["data"][kind] for cell in notebook.cells for o in cell.get("outputs", []) if kind in o.get("data", {})]
 
 
+def printed(notebook):
+    return "".join(o["text"] for cell in notebook.cells for o in cell.get("outputs", []) if "text" in o)
+
+
 @pytest.mark.slow
 def test_quickstart(tmp_path, monkeypatch):
     notebook = execute("00_quickstart.ipynb", tmp_path, monkeypatch)
@@ -32,7 +40,55 @@ def test_quickstart(tmp_path, monkeypatch):
     assert len(tables) == 2
 
 
-def test_notebooks_are_committed_without_outputs():
-    for path in NOTEBOOKS.glob("*.ipynb"):
-        cells = nbformat.read(path, as_version=4).cells
-        assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")], path.name
+@pytest.fixture
+def comparison(larger_machines, cache, tmp_path):
+    """Run a small comparison, and return its folder."""
+
+    def compare(lines):
+        (tmp_path / "small.toml").write_text(f'name = "small"\nencoders = ["logmel"]\nseeds = [0, 1]\n{lines}')
+        fixed = ["--data", larger_machines, "--out", tmp_path / "small", "--set", f"cache-dir={cache}"]
+        fast = ["--set", "epochs=1", "--set", "rounds=1"]
+        result = CliRunner().invoke(app, [str(a) for a in ("compare", tmp_path / "small.toml", *fixed, *fast)])
+        assert result.exit_code == 0, result.output
+        return tmp_path / "small"
+
+    return compare
+
+
+@pytest.mark.slow
+def test_comparison_per_machine(comparison, tmp_path, monkeypatch):
+    folder = comparison('methods = ["embedding-sharing", "local-mahalanobis"]\nscorers = ["knn"]')
+    monkeypatch.setenv("COMPARISON", str(folder))
+    notebook = execute("01_per_id_auc.ipynb", tmp_path, monkeypatch)
+    assert len(notebook.cells) <= 10
+    assert len(outputs(notebook, "image/png")) == 4  # bars, curves, scores, spectrograms
+    assert "3 machines" in printed(notebook)
+    assert re.search(r"worst machine: fan/0[012]$", printed(notebook), re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_comparison_over_partitions(comparison, tmp_path, monkeypatch):
+    methods = 'methods = ["embedding-sharing", "fedavg"]\nscorers = ["knn"]'
+    folder = comparison(f'{methods}\npartitions = ["iid", "dirichlet-5"]\n[settings]\nclients = 2')
+    monkeypatch.setenv("COMPARISON", str(folder))
+    notebook = execute("02_non_iid.ipynb", tmp_path, monkeypatch)
+    assert len(notebook.cells) <= 10
+    assert len(outputs(notebook, "image/png")) == 3  # who holds what, AUC, ID accuracy
+    assert "2 partitions" in printed(notebook)
+
+
+def test_quickstart_is_committed_without_outputs():
+    cells = nbformat.read(NOTEBOOKS / "00_quickstart.ipynb", as_version=4).cells
+    assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+
+
+@pytest.mark.parametrize("name", ["01_per_id_auc.ipynb", "02_non_iid.ipynb"])
+def test_comparisons_are_committed_with_figures_alone(name):
+    """A recording as sound would be one of the data's, and a path would be one of somebody's machine."""
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    executed = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert executed == list(range(1, len(executed) + 1))
+    kinds = {kind for cell in notebook.cells for o in cell.get("outputs", []) for kind in o.get("data", {})}
+    assert kinds == {"image/png", "text/plain"}
+    assert not re.search(r"(?<![\w.])/\w+/", printed(notebook) + "".join(outputs(notebook, "text/plain")))
+    assert (NOTEBOOKS / name).stat().st_size < 600_000
