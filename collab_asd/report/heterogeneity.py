@@ -127,13 +127,11 @@ def _draw_panel(
     axes.set_xticks(range(len(partitions)), [partition_words(partition) for partition in partitions])
     axes.set(axisbelow=True, xlim=(-0.3, len(partitions) - 0.7), ylim=limits(rows, measure))
     axes.grid(axis="y", color=LIGHT["line"], linewidth=0.6)
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0.0), min(high, 1.02))  # few seeds give intervals that no share can fill
     _label(axes, ends, methods)
 
 
 def limits(rows: Sequence[Line], measure: Measure = "auc") -> tuple[float, float]:
-    """Return a range of the measure that shows all means, and their intervals unless these dwarf what is to be compared.
+    """Return a range that shows all means, and their intervals unless these dwarf what is to be compared.
 
     The interval of two or three seeds may be wider than all there is between the methods.
     """
