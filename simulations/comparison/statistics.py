@@ -55,8 +55,9 @@ class Row(Line):
     Parameters
     ----------
     gain : Estimate or None
-        AUC minus that of embedding sharing with the same encoder, partition and seed and the reference scorer; None
-        for that row itself, and where there is no such run.
+        AUC minus that of embedding sharing with the same encoder, partition and seed and the reference scorer; where it
+        was not run with that encoder, with the first that it was run with. None for that row itself, and where there is
+        no such run.
     is_reference, is_best : bool
         Whether it is that row; whether no row has a higher mean AUC.
     """
@@ -97,12 +98,21 @@ def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list
     by_row: dict[tuple[str, str, str, str], list[CellResult]] = {}
     for result in results:
         by_row.setdefault(result.row, []).append(result)
+    references = {
+        (partition, encoder): cells
+        for (method, encoder, scorer, partition), cells in by_row.items()
+        if (method, scorer) == (REFERENCE, reference_scorer)
+    }
     rows = [
-        _summarize(cells, by_row.get((REFERENCE, encoder, reference_scorer, partition), []))
+        _summarize(cells, references.get((partition, encoder)) or _first(references, partition))
         for (_, encoder, _, partition), cells in by_row.items()
     ]
     best = max((row.auc.mean for row in rows if row.auc), default=None)
     return [replace(row, is_best=row.auc is not None and row.auc.mean == best) for row in rows]
+
+
+def _first(references: Mapping[tuple[str, str], Sequence[CellResult]], partition: str) -> Sequence[CellResult]:
+    return next((cells for (of, _), cells in references.items() if of == partition), [])
 
 
 def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> Row:

@@ -45,7 +45,7 @@ def test_reference_is_that_of_the_same_encoder_and_the_default_scorer():
         pytest.approx(-0.1),
         None,
         pytest.approx(0.1),
-        None,
+        pytest.approx(-0.3),  # no embedding sharing with this encoder: the first one's
     ]
 
 
@@ -61,6 +61,20 @@ def test_the_best_row_and_those_above_embedding_sharing_stand_out():
     )
     assert [row.is_best for row in rows] == [True, False, False, False]
     assert [row.stands_out for row in rows] == [True, False, False, True]
+
+
+def test_a_method_with_an_encoder_of_its_own_is_measured_against_the_first_that_embedding_sharing_has():
+    rows = summarize_rows(
+        [
+            cell("embedding-sharing", "fusion", 0, 0.9, encoder="logmel"),
+            cell("embedding-sharing", "fusion", 0, 0.8, encoder="random-conv"),
+            cell("fedavg", "fusion", 0, 0.7, encoder="random-conv"),
+            cell("centralized", "fusion", 0, 0.95, encoder="waveform"),
+        ],
+        "fusion",
+    )
+    assert [row.gain and round(row.gain.mean, 6) for row in rows] == [None, None, -0.1, 0.05]
+    assert [row.is_reference for row in rows] == [True, True, False, False]
 
 
 def test_unlabelled_recordings_give_rows_without_auc():
