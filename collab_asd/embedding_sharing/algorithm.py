@@ -76,23 +76,37 @@ def train_id_classifiers(
     progress : callable, optional
         Called with (group, epoch, loss) after each epoch.
     """
-    classifiers = {}
-    for group in sorted({m.group for m in machines}):
-        members = [m for m in machines if m.group == group]
-        clips = [clip for m in members for clip in m.normal]
-        classes = [m.machine_class for m in members for _ in m.normal]
-        report = None if progress is None else partial(progress, group)
-        classifiers[group] = train(
-            clips,
-            classes,
-            training,
-            derive(seed, "id-classifier", group),
-            stack=stacking[0],
-            stack_hop=stacking[1],
-            device=device,
-            progress=report,
-        )
-    return classifiers
+    return {
+        group: train_on_group(members, training, stacking, seed, device, progress)
+        for group, members in by_group(machines).items()
+    }
+
+
+def by_group(machines: Sequence[MachineFrames]) -> dict[int, list[MachineFrames]]:
+    """Put the machines together that have an f_s in common."""
+    return {group: [m for m in machines if m.group == group] for group in sorted({m.group for m in machines})}
+
+
+def train_on_group(
+    members: Sequence[MachineFrames],
+    training: TrainingSettings,
+    stacking: tuple[int, int],
+    seed: int,
+    device: str = "cpu",
+    progress: Callable[[int, int, float], None] | None = None,
+) -> IdClassifier:
+    """Train the f_s of one group; parameters as of `train_id_classifiers`."""
+    group = members[0].group
+    return train(
+        [clip for m in members for clip in m.normal],
+        [m.machine_class for m in members for _ in m.normal],
+        training,
+        derive(seed, "id-classifier", group),
+        stack=stacking[0],
+        stack_hop=stacking[1],
+        device=device,
+        progress=None if progress is None else partial(progress, group),
+    )
 
 
 def fit_detector(classifier: IdClassifier, machine: MachineFrames, scorer: DetectorSettings) -> Detector:

@@ -27,7 +27,7 @@ from safetensors.numpy import save as save_arrays
 
 from collab_asd import id_classifier, logmel
 from collab_asd.atomic import replacing
-from collab_asd.embedding_sharing.algorithm import train_id_classifiers
+from collab_asd.embedding_sharing.algorithm import by_group, train_on_group
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import MachineFrames
@@ -68,13 +68,12 @@ class ClassifierCache:
     ) -> dict[int, IdClassifier]:
         """Do what `train_id_classifiers` does, but for groups that were trained before: these are read."""
         classifiers = {}
-        for group in sorted({m.group for m in machines}):
-            members = [m for m in machines if m.group == group]
+        for group, members in by_group(machines).items():
             key = classifier_key(members, training, stacking, seed, device)
             classifier = self._load(key)
             if classifier is None:
                 start = time.perf_counter()
-                classifier = train_id_classifiers(members, training, stacking, seed, device, progress)[group]
+                classifier = train_on_group(members, training, stacking, seed, device, progress)
                 self._store(key, classifier, time.perf_counter() - start)
             classifiers[group] = classifier.to(device)
         return classifiers

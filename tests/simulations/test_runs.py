@@ -129,7 +129,7 @@ def test_second_scorer_trains_nothing_and_scores_as_without_a_cache(config, tmp_
     def trained_again(*_, **__):
         raise AssertionError("f_s was trained again")
 
-    monkeypatch.setattr(classifier_cache, "train_id_classifiers", trained_again)
+    monkeypatch.setattr(classifier_cache, "train_on_group", trained_again)
     cached = run_inprocess(changed(config, tmp_path / "cached", scorer="knn"), 3)
     assert (cached / "scores.csv").read_bytes() == (alone / "scores.csv").read_bytes()
     seconds = json.loads((cached / "summary.json").read_text())["seconds"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from collab_asd.embedding_sharing import classifier_cache
-from collab_asd.embedding_sharing.algorithm import train_id_classifiers
+from collab_asd.embedding_sharing.algorithm import train_id_classifiers, train_on_group
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache, classifier_key
 from collab_asd.id_classifier.model import to_arrays
 from collab_asd.id_classifier.settings import TrainingSettings
@@ -33,9 +33,9 @@ def trainings(monkeypatch):
 
     def counted(members, *rest):
         groups.append(members[0].group)
-        return train_id_classifiers(members, *rest)
+        return train_on_group(members, *rest)
 
-    monkeypatch.setattr(classifier_cache, "train_id_classifiers", counted)
+    monkeypatch.setattr(classifier_cache, "train_on_group", counted)
     return groups
 
 
