@@ -22,6 +22,7 @@ Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
 ClassHead = Literal["naive", "anchors", "fedaws"]
+Normalization = Literal["batch", "group"]
 ServerBatches = Literal["apart", "joined"]
 
 SWITCH = {"true": True, "false": False}
@@ -52,6 +53,7 @@ class RunConfig:
     epochs: int = 0
     rounds: int = 0
     learning_rate: float = 0.0
+    normalization: Normalization = "batch"
     class_head: ClassHead = "naive"
     server_batches: ServerBatches = "apart"
     scorer: str = "fusion"

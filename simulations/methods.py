@@ -55,6 +55,7 @@ def _sharing(config: RunConfig, preset: TrainingSettings) -> Method:
         preset,
         epochs=config.epochs or preset.epochs,
         learning_rate=config.learning_rate or preset.learning_rate,
+        normalization=config.normalization,
     )
     cache = ClassifierCache(cache_dir(config.cache_dir) / "classifiers")
     scorer = DetectorSettings.of(config)

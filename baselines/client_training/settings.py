@@ -37,7 +37,13 @@ def settings_of(config: RunConfig, proximal: float = 0.0, share: float = 1.0) ->
     of the windows: however clips are spread over clients, they see as many in all.
     """
     preset = PRESETS[config.preset]
-    training = replace(preset, epochs=1, head=HEADS[config.class_head], proximal=proximal)
+    training = replace(
+        preset,
+        epochs=1,
+        head=HEADS[config.class_head],
+        proximal=proximal,
+        normalization=config.normalization,
+    )
     if config.preset == "paper":
         rate = config.learning_rate or preset.learning_rate
         return RoundSettings(config.rounds or preset.epochs, replace(training, learning_rate=rate))

@@ -116,4 +116,5 @@ def _classifier_settings(
     facts = next(iter(members.values())).config_records["encoder"]
     stack, hop, dimension = (int(str(facts[name])) for name in ("stack", "stack-hop", "dimension"))
     classes = 1 + max(c for held in owners.values() for c in held)
-    return ClassifierSettings(settings_of(config).training.backbone, dimension, stack, hop, classes)
+    training = settings_of(config).training
+    return ClassifierSettings(training.backbone, dimension, stack, hop, classes, training.normalization)

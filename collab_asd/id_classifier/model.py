@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.light import LightNet
 from collab_asd.id_classifier.mobilefacenet import MobileFaceNet
+from collab_asd.id_classifier.normalization import group_normalized
 from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
 from collab_asd.id_classifier.stgram import stgram_light, stgram_mfn
 from collab_asd.id_classifier.windows import stacked_windows
@@ -40,6 +41,8 @@ class ClassifierSettings:
         Frames in one window, and between the starts of two.
     classes : int
         C, number of machines in the group.
+    normalization : str
+        ``"batch"`` or ``"group"``.
     """
 
     backbone: str
@@ -47,6 +50,7 @@ class ClassifierSettings:
     stack: int
     stack_hop: int
     classes: int
+    normalization: str = "batch"
 
 
 BACKBONES: dict[str, Callable[[ClassifierSettings], nn.Module]] = {
@@ -131,4 +135,5 @@ def from_arrays(settings: ClassifierSettings, arrays: Mapping[str, NDArray[np.ge
 def _backbone(settings: ClassifierSettings) -> nn.Module:
     if settings.backbone not in BACKBONES:
         raise InputError(f"backbone {settings.backbone!r} is unknown: choose one of {', '.join(BACKBONES)}")
-    return BACKBONES[settings.backbone](settings)
+    network = BACKBONES[settings.backbone](settings)
+    return group_normalized(network) if settings.normalization == "group" else network

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Head = Literal["arcface", "fixed", "positive"]
+Normalization = Literal["batch", "group"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrainingSettings:
     proximal : float
         Weight mu of ``mu / 2 |w - w_0|^2``, the squared distance to the weights that training started from (T. Li et
         al., "Federated optimization in heterogeneous networks", MLSys 2020).
+    normalization : {"batch", "group"}
+        See `collab_asd.id_classifier.normalization`.
     """
 
     backbone: str
@@ -53,6 +56,7 @@ class TrainingSettings:
     mixup: float = 0.0
     head: Head = "arcface"
     proximal: float = 0.0
+    normalization: Normalization = "batch"
 
 
 PRESETS = {

@@ -56,9 +56,10 @@ def train(
     """
     _require_two(classes)
     mean, deviation = input_statistics(clips, classes)
-    model = new_classifier(
-        ClassifierSettings(settings.backbone, len(mean), stack, stack_hop, max(classes) + 1), mean, deviation, seed
+    network = ClassifierSettings(
+        settings.backbone, len(mean), stack, stack_hop, max(classes) + 1, settings.normalization
     )
+    model = new_classifier(network, mean, deviation, seed)
     fit(model.to(device), clips, classes, settings, seed, progress)
     return model
 
