@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -28,22 +29,42 @@ def content_bytes(content: RecordDict) -> int:
 
     Arrays are counted apart from the rest: serializing gigabytes to learn their size would cost more than the run.
     """
-    light, payload = RecordDict(), 0
+    light, arrays = RecordDict(), 0
     for name, record in content.items():
         if isinstance(record, ArrayRecord):
-            payload += sum(len(array.data) for array in record.values())
-            record = ArrayRecord({key: Array(a.dtype, a.shape, a.stype, b"") for key, a in record.items()})
+            arrays += sum(len(a.data) + _label_bytes(key, a.dtype, a.shape, a.stype) for key, a in record.items())
+            record = ArrayRecord()
         light[name] = record
-    return payload + int(recorddict_to_proto(light).ByteSize())
+    return arrays + int(recorddict_to_proto(light).ByteSize())
+
+
+@lru_cache(maxsize=10_000)  # rounds send the same names over and over
+def _label_bytes(key: str, dtype: str, shape: tuple[int, ...], stype: str) -> int:
+    """Size of what stands around an array's data: its name, type and shape."""
+    empty = RecordDict({"": ArrayRecord()})
+    labelled = RecordDict({"": ArrayRecord({key: Array(dtype, shape, stype, b"")})})
+    return int(recorddict_to_proto(labelled).ByteSize() - recorddict_to_proto(empty).ByteSize())
 
 
 def _view(array: Array) -> NDArray[Any]:
     """Parse the ``.npy`` bytes of an array. `Array.numpy` would copy them, which counts at gigabytes."""
-    stream = BytesIO(array.data)
+    shape, fortran, dtype, size = _read_header(array.data[: _header_size(array.data)])
+    flat = np.frombuffer(array.data, dtype, offset=size)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _header_size(data: bytes) -> int:
+    """Bytes before an array's numbers: magic string, version, length of the description, description."""
+    width = 2 if data[6:7] == b"\x01" else 4
+    return 8 + width + int.from_bytes(data[8 : 8 + width], "little")
+
+
+@lru_cache(maxsize=10_000)  # parsing takes longer than all else, and rounds bring the same headers
+def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = BytesIO(header)
     version = npy.read_magic(stream)
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError("a message holds an array of Python objects: refused")
-    flat = np.frombuffer(array.data, dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return shape, fortran, dtype, stream.tell()
