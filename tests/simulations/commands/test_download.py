@@ -8,7 +8,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from collab_asd.data.download import record
-from collab_asd.data.download.record import RecordError, RemoteFile
+from collab_asd.data.download.record import RecordError
+from collab_asd.transfer.http import RemoteFile
 from simulations.commands import download_progress
 from simulations.commands.data import data_app
 from simulations.commands.download_progress import Bars, Lines, Notes, shown_on
