@@ -18,12 +18,12 @@ class Checksums:
 
     Parameters
     ----------
-    memory : Path
-        The JSON file. What cannot be read in it is forgotten: then files are read once more.
+    memory : Path or None
+        The JSON file. What cannot be read in it is forgotten: then files are read once more. None remembers nothing.
     progress : Progress
     """
 
-    def __init__(self, memory: Path, progress: Progress) -> None:
+    def __init__(self, memory: Path | None, progress: Progress) -> None:
         self._memory = memory
         self._progress = progress
 
@@ -53,6 +53,8 @@ class Checksums:
         return digest.hexdigest()
 
     def _load(self) -> dict[str, object]:
+        if self._memory is None:
+            return {}
         try:
             seen = json.loads(self._memory.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -60,6 +62,8 @@ class Checksums:
         return seen if isinstance(seen, dict) else {}
 
     def _store(self, seen: dict[str, object]) -> None:
+        if self._memory is None:
+            return
         kept = {path: known for path, known in seen.items() if Path(path).exists()}
         with replacing(self._memory) as file:
             file.write(json.dumps(kept, indent=2).encode())
