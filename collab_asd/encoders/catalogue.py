@@ -1,0 +1,129 @@
+"""What there is to know of each encoder before it is built: facts, terms, and where its weights come from.
+
+One entry of `CATALOGUE` for each of `ENCODERS`. What an encoder computes with is read from its own module, which says
+it without any weights; only words stand here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from collab_asd.config import check_choice
+from collab_asd.encoders.weights import WeightSource
+from collab_asd.interfaces import EncoderSpec
+
+CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
+OWN_LICENCE = "Apache-2.0 (part of this project)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One encoder.
+
+    Parameters
+    ----------
+    spec : EncoderSpec
+        Its digest and note are those of no particular weights or key.
+    frames : callable
+        Samples of a clip -> frames.
+    about : str
+        What it is, in one sentence.
+    privacy : str
+        What its frames give away, as far as anybody knows.
+    weights : WeightSource or None
+        None where it needs none.
+    reference : str
+        Whom to cite where there are no weights.
+    """
+
+    spec: EncoderSpec
+    frames: Callable[[int], int]
+    about: str
+    privacy: str
+    weights: WeightSource | None = None
+    reference: str = ""
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip of 10 s."""
+        return self.frames(CLIP_SECONDS * self.spec.sample_rate)
+
+    @property
+    def licence(self) -> str:
+        """Terms of the weights; of the code where it needs none."""
+        return self.weights.licence if self.weights else OWN_LICENCE
+
+    @property
+    def citation(self) -> str:
+        """Whom to cite; may be empty."""
+        return self.weights.citation if self.weights else self.reference
+
+
+def _random_conv() -> Entry:
+    from collab_asd.encoders.random_conv import RandomConv, demo_key
+
+    encoder = RandomConv(demo_key(0))
+    return Entry(
+        encoder.spec,
+        encoder.frames,
+        about="An untrained convolutional network over log-mel spectra, drawn from a key that the clients share.",
+        privacy="No encryption: level and rhythm show without the key, and with the public demo key nothing is hidden.",
+        reference="Architecture after R. Arandjelović, A. Zisserman, Look, Listen and Learn, ICCV 2017",
+    )
+
+
+def _logmel() -> Entry:
+    from collab_asd.encoders.logmel import LogMel
+
+    encoder = LogMel()
+    return Entry(
+        encoder.spec,
+        encoder.frames,
+        about="Log-mel powers every 32 ms: the reference that gives nothing up for privacy.",
+        privacy="Not private: speech in the background stays intelligible after inversion.",
+    )
+
+
+def _waveform() -> Entry:
+    from collab_asd.encoders.waveform import Waveform
+
+    encoder = Waveform()
+    return Entry(
+        encoder.spec,
+        encoder.frames,
+        about="The samples themselves, 512 to a frame, for the method centralized and no other.",
+        privacy="Not private: it is the recording.",
+    )
+
+
+def _yamnet() -> Entry:
+    from collab_asd.encoders.yamnet import SPEC, WEIGHTS, YamNet
+
+    return Entry(
+        SPEC,
+        YamNet.frames,
+        about="A MobileNet over log-mel patches of 0.96 s, trained to tag the sounds of AudioSet.",
+        privacy="Weights are public: whoever has them can train an inverse. What that recovers is not measured yet.",
+        weights=WEIGHTS,
+    )
+
+
+CATALOGUE: dict[str, Callable[[], Entry]] = {
+    "random-conv": _random_conv,
+    "logmel": _logmel,
+    "waveform": _waveform,
+    "yamnet": _yamnet,
+}
+
+
+def entry(name: str) -> Entry:
+    """Look up an encoder by its name.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    check_choice("encoder", name, CATALOGUE)
+    return CATALOGUE[name]()
