@@ -14,7 +14,7 @@ from collab_asd.encoders.weights import WeightSource
 from collab_asd.interfaces import EncoderSpec
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
-OWN_LICENCE = "Apache-2.0 (part of this project)"
+OWN_LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,12 @@ def test_facts_of_yamnet_are_those_of_the_network_with_weights(shared):
 
 @pytest.mark.parametrize(
     ("name", "frames", "dimension", "stack", "hop"),
-    [("random-conv", 92, 512, 32, 4), ("logmel", 311, 128, 64, 8), ("waveform", 312, 512, 65, 8)]
-    + [("yamnet", 20, 1024, 8, 1)],
+    [
+        ("random-conv", 92, 512, 32, 4),
+        ("logmel", 311, 128, 64, 8),
+        ("waveform", 312, 512, 65, 8),
+        ("yamnet", 20, 1024, 8, 1),
+    ],
 )
 def test_ten_seconds(name, frames, dimension, stack, hop):
     spec = entry(name).spec
