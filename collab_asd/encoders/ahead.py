@@ -85,15 +85,16 @@ def embed(
 def _encoded(config: RunConfig, clips: Sequence[Clip], jobs: int) -> Iterable[ClipError | None]:
     """Encode clip by clip, in their order; yields what is wrong with each, if anything."""
     encode = partial(_encode, config)
-    return map(encode, clips) if jobs == 1 else _in_processes(encode, clips, jobs)
+    processes = min(jobs, len(clips))
+    return _in_processes(encode, clips, processes) if processes > 1 else map(encode, clips)
 
 
 def _in_processes(
-    encode: Callable[[Clip], ClipError | None], clips: Sequence[Clip], jobs: int
+    encode: Callable[[Clip], ClipError | None], clips: Sequence[Clip], processes: int
 ) -> Iterator[ClipError | None]:
     context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of PyTorch half
     try:
-        with ProcessPoolExecutor(min(jobs, len(clips)), context, initializer=follow_parent) as pool:
+        with ProcessPoolExecutor(processes, context, initializer=follow_parent) as pool:
             yield from pool.map(encode, clips)
     except BrokenProcessPool as error:
         raise InputError(
