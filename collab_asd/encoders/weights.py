@@ -21,7 +21,7 @@ from collab_asd.paths import cache_dir as default_cache_dir
 from collab_asd.transfer.checksums import Checksums
 from collab_asd.transfer.http import RemoteFile
 from collab_asd.transfer.kinds import misfit, signatures
-from collab_asd.transfer.progress import Progress, Silent
+from collab_asd.transfer.progress import Lines, Progress, Silent
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | No
             fingerprint.record(source, file)
     else:
         log.info("Downloading %s weights (%s) from %s to %s", source.name, source.licence, source.url, file)
-        fetch(source, file.parent)
+        fetch(source, file.parent, Lines(log.info))
     return file
 
 

@@ -110,7 +110,10 @@ def test_lines_of_flwr_run_that_are_ours(line, ours):
     assert bool(OUR_LINES.search(line)) == ours
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["data"], ["data", "check"], ["data", "synth"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["run"], ["data"], ["data", "check"], ["data", "synth"], ["embed"], ["encoders"], ["encoders", "fetch"]],
+)
 def test_every_command_has_help(command):
     result = call(*command, "--help")
     assert result.exit_code == 0
