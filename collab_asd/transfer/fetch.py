@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from pathlib import Path
 
 import requests
@@ -100,10 +101,12 @@ def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: P
             raise requests.ConnectionError(f"no range from byte {have} on")
         resumes = response.status_code == requests.codes.partial_content
         progress.begin(f"downloading {file.name}", file.size, have if resumes else 0)
+        chunks = response.iter_content(CHUNK)
+        first = next(chunks, b"")
+        if not resumes and (wrong := misfit(file.begins, first)):  # before it takes the place of what came earlier
+            raise TransferError(f"{file.url}: {wrong}; where that is mended, {RESUME}")
         with part.open("ab" if resumes else "wb") as out:
-            for chunk in response.iter_content(CHUNK):
-                if not out.tell() and (wrong := misfit(file.begins, chunk)):
-                    raise TransferError(f"{file.url}: {wrong}; where that is mended, {RESUME}")
+            for chunk in chain([first], chunks):
                 out.write(chunk)
                 progress.advance(len(chunk))
                 if file.size is not None and out.tell() > file.size:

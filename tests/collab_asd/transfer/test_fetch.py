@@ -228,6 +228,7 @@ def test_web_page_where_the_file_should_be(site, content, tmp_path, Fault):
         with pytest.raises(InputError, match=r"expected a file of weights, found a web page.* the same command res"):
             fetch(kind, tmp_path, session, checksums, Silent())
         assert fetch(kind, tmp_path, session, checksums, Silent()).read_bytes() == site.files[NAME]
+    assert ranges(site) == [None, "bytes=400-", "bytes=400-"]
 
 
 def test_sha256(site, content, tmp_path):
