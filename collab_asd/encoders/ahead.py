@@ -18,7 +18,7 @@ from collab_asd.config import RunConfig
 from collab_asd.data.audio import ClipError, at_rate, load_audio, signal_fault
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip, Encoder
+from collab_asd.interfaces import Clip, Encoder, FloatArray
 from collab_asd.paths import cache_dir
 from collab_asd.processes import follow_parent
 from collab_asd.threads import pin_threads
@@ -106,13 +106,18 @@ def _in_processes(
 def _encode(config: RunConfig, clip: Clip) -> ClipError | None:
     encoder, cache = _open(config)
     try:
-        audio = load_audio(clip)
-        fault = signal_fault(clip.path, audio, SHORTEST)
-        if fault is None:
-            cache.store(encoder.spec, clip, encoder(at_rate(audio, encoder.spec.sample_rate, clip.path)))
+        cache.encode(encoder, clip, read=_useful_waveform)
     except ClipError as error:
         return error
-    return fault
+    return None
+
+
+def _useful_waveform(clip: Clip, sample_rate: int) -> FloatArray:
+    """Decode a clip as `load_waveform` does, and refuse what a run would refuse."""
+    audio = load_audio(clip)
+    if fault := signal_fault(clip.path, audio, SHORTEST):
+        raise fault
+    return at_rate(audio, sample_rate, clip.path)
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,9 @@ import hashlib
 import io
 import logging
 import mmap
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
 
 log = logging.getLogger(__name__)
+Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 
 DECODING = "1"  # to be raised when decoding or resampling changes, which no encoder's digest tells
 CHECKSUM_SIZE = hashlib.sha256().digest_size
@@ -39,7 +42,7 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def encode(self, encoder: Encoder, clip: Clip, *, mapped: bool = False) -> FloatArray:
+    def encode(self, encoder: Encoder, clip: Clip, *, mapped: bool = False, read: Reader = load_waveform) -> FloatArray:
         """Frames ``[T, D]`` of a clip: from the disk, or computed and kept. A hit does not open the recording.
 
         Parameters
@@ -49,6 +52,8 @@ class EmbeddingCache:
         mapped : bool
             Return a stored array as a read-only view of the file, which takes no anonymous memory. Each holds a
             file descriptor while it lives, so keep a page of them at most.
+        read : callable
+            Clip and sample rate in Hz -> waveform ``[samples]``; one that refuses more than the default may stand here.
 
         Raises
         ------
@@ -57,7 +62,7 @@ class EmbeddingCache:
         """
         frames = self.load(encoder.spec, clip, mapped=mapped)
         if frames is None:
-            frames = encoder(load_waveform(clip, encoder.spec.sample_rate))
+            frames = encoder(read(clip, encoder.spec.sample_rate))
             self.store(encoder.spec, clip, frames)
         return frames
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from collab_asd.config import check_choice
+from collab_asd.config import RunConfig, check_choice
 from collab_asd.encoders.weights import WeightSource
 from collab_asd.interfaces import EncoderSpec
 
@@ -60,10 +60,10 @@ class Entry:
         return self.weights.citation if self.weights else self.reference
 
 
-def _random_conv() -> Entry:
+def _random_conv(config: RunConfig) -> Entry:
     from collab_asd.encoders.random_conv import RandomConv, demo_key
 
-    encoder = RandomConv(demo_key(0))
+    encoder = RandomConv(demo_key(config.seed))
     return Entry(
         encoder.spec,
         encoder.frames,
@@ -73,7 +73,7 @@ def _random_conv() -> Entry:
     )
 
 
-def _logmel() -> Entry:
+def _logmel(config: RunConfig) -> Entry:
     from collab_asd.encoders.logmel import LogMel
 
     encoder = LogMel()
@@ -85,7 +85,7 @@ def _logmel() -> Entry:
     )
 
 
-def _waveform() -> Entry:
+def _waveform(config: RunConfig) -> Entry:
     from collab_asd.encoders.waveform import Waveform
 
     encoder = Waveform()
@@ -97,7 +97,7 @@ def _waveform() -> Entry:
     )
 
 
-def _yamnet() -> Entry:
+def _yamnet(config: RunConfig) -> Entry:
     from collab_asd.encoders.yamnet import SPEC, WEIGHTS, YamNet
 
     return Entry(
@@ -109,7 +109,7 @@ def _yamnet() -> Entry:
     )
 
 
-CATALOGUE: dict[str, Callable[[], Entry]] = {
+CATALOGUE: dict[str, Callable[[RunConfig], Entry]] = {
     "random-conv": _random_conv,
     "logmel": _logmel,
     "waveform": _waveform,
@@ -117,13 +117,13 @@ CATALOGUE: dict[str, Callable[[], Entry]] = {
 }
 
 
-def entry(name: str) -> Entry:
-    """Look up an encoder by its name.
+def entry(config: RunConfig) -> Entry:
+    """Look up the configured encoder; other keys of the configuration may choose among its weights.
 
     Raises
     ------
     InputError
         There is none of that name.
     """
-    check_choice("encoder", name, CATALOGUE)
-    return CATALOGUE[name]()
+    check_choice("encoder", config.encoder, CATALOGUE)
+    return CATALOGUE[config.encoder](config)

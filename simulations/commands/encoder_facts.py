@@ -6,22 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collab_asd.config import RunConfig
 from collab_asd.paths import cache_dir
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
 
 
-def described(name: str, given: Path | None, cache: str) -> dict[str, Any]:
-    """Tell all there is to know of an encoder.
-
-    Parameters
-    ----------
-    name : str
-    given : Path or None
-        File or folder of weights that is looked at in place of the cache.
-    cache : str
-        Cache folder; empty for the user's.
+def described(config: RunConfig) -> dict[str, Any]:
+    """Tell all there is to know of the configured encoder, and of its weights where the configuration has them.
 
     Raises
     ------
@@ -30,10 +23,10 @@ def described(name: str, given: Path | None, cache: str) -> dict[str, Any]:
     """
     from collab_asd.encoders.catalogue import entry
 
-    found = entry(name)
+    found = entry(config)
     spec = found.spec
     return {
-        "name": name,
+        "name": config.encoder,
         "about": found.about,
         "frames_of_10_s": found.clip_frames,
         "dimension": spec.dimension,
@@ -45,7 +38,7 @@ def described(name: str, given: Path | None, cache: str) -> dict[str, Any]:
         "privacy": found.privacy,
         "licence": found.licence,
         "citation": found.citation,
-        "weights": _weights(found.weights, given, cache) if found.weights else None,
+        "weights": _weights(found.weights, config) if found.weights else None,
     }
 
 
@@ -76,17 +69,22 @@ def state(weights: dict[str, Any] | None) -> str:
     return f"{'present' if weights['present'] else 'to download'}{size}"
 
 
+def given_weights(config: RunConfig) -> Path | None:
+    """Return the file or folder that ``--weights`` names."""
+    return Path(config.encoder_weights).expanduser() if config.encoder_weights else None
+
+
 def megabytes(size: int) -> str:
     """Bytes for people, in MB of 10^6 bytes."""
     return f"{size / 1e6:.1f} MB"
 
 
-def _weights(source: WeightSource, given: Path | None, cache: str) -> dict[str, Any]:
+def _weights(source: WeightSource, config: RunConfig) -> dict[str, Any]:
     """Say where weights are or would be, and what is known of them."""
     from collab_asd.encoders.fingerprint import known
     from collab_asd.encoders.weights import locate
 
-    file = locate(source, given, cache_dir(cache))
+    file = locate(source, given_weights(config), cache_dir(config.cache_dir))
     expected, present = known(source, file), file.is_file()
     return {
         "present": present,

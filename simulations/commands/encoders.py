@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 from simulations.commands.download_progress import shown_on
-from simulations.commands.encoder_facts import described, lines, megabytes, state
+from simulations.commands.encoder_facts import described, given_weights, lines, megabytes, state
 from simulations.commands.errors import BAD_INPUT, FriendlyGroup
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ console, errors = (Console(stderr=stderr, soft_wrap=True, highlight=False, marku
 encoders_app = typer.Typer(cls=FriendlyGroup, help=ABOUT, no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="Encoders, as `encoders list` names them.")]
-Weights = Annotated[
-    Path | None, typer.Option(help="Folder of weights, or a file of them, to look at in place of the cache.")
+Weights = Annotated[str, typer.Option(help="Folder of weights, or a file of them, to look at in place of the cache.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key; repeatable.")
 ]
-Cache = Annotated[str, typer.Option("--cache-dir", help="Cache folder. Default: the user's.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no licence.")]
 
@@ -45,9 +46,9 @@ def encoders() -> None:
 
 
 @encoders_app.command("list")
-def list_command(weights: Weights = None, cache: Cache = "", as_json: AsJson = False) -> None:
+def list_command(weights: Weights = "", settings: Settings = None, as_json: AsJson = False) -> None:
     """Show all encoders: size of their frames, licence, and whether their weights are here."""
-    found = [described(name, weights, cache) for name in _all_names()]
+    found = [described(_config(name, weights, settings)) for name in _all_names()]
     if as_json:
         _print_json(found)
         return
@@ -61,12 +62,12 @@ def list_command(weights: Weights = None, cache: Cache = "", as_json: AsJson = F
 @encoders_app.command("info")
 def info_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An encoder, as `encoders list` names it.")],
-    weights: Weights = None,
-    cache: Cache = "",
+    weights: Weights = "",
+    settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell all there is to know of one encoder, whom to cite included."""
-    found = described(name, weights, cache)
+    found = described(_config(name, weights, settings))
     if as_json:
         _print_json(found)
         return
@@ -79,15 +80,16 @@ def fetch_command(
     names: Names,
     to: Annotated[Path | None, typer.Option(help="Folder to bring them to, such as a stick, not the cache.")] = None,
     mirror: Annotated[str, typer.Option(metavar="URL", help="Where the files lie instead: URL/FILE.")] = "",
-    cache: Cache = "",
+    settings: Settings = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Download weights and verify them; what breaks off goes on when the same command is given again."""
     from collab_asd.encoders.weights import fetch, weights_folder
 
-    sources = {source.filename: _at(mirror, source) for source in map(_source, names)}
-    folder = to.expanduser().absolute() if to else weights_folder(cache_dir(cache))
+    configs = [_config(name, "", settings) for name in names]
+    sources = {source.filename: _at(mirror, source) for source in map(_source, configs)}
+    folder = to.expanduser().absolute() if to else weights_folder(cache_dir(configs[0].cache_dir))
     if not quiet:
         for source in sources.values():
             errors.print(f"{source.name}: licence {source.licence}; cite {source.citation}")
@@ -106,19 +108,18 @@ def fetch_command(
 @encoders_app.command("verify")
 def verify_command(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Default: all that are here.")] = None,
-    weights: Weights = None,
-    cache: Cache = "",
+    weights: Weights = "",
+    settings: Settings = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Read weights again and compare them with what is known of them; exit code 2 if any is not right."""
-    from collab_asd.encoders.weights import locate
-
-    if weights and not weights.is_dir() and len(names or []) != 1:
+    configs = [_config(name, weights, settings) for name in names or _with_weights()]
+    if weights and not Path(weights).expanduser().is_dir() and len(names or []) != 1:
         raise InputError(f"--weights {weights}: name the one encoder that this file is for, or give a folder")
-    sources = {source.filename: source for source in map(_source, names or _with_weights())}
+    files = {_file(config): _source(config) for config in configs}  # two encoders may share one
     with shown_on(errors, quiet) as progress:
-        checked = [_verified(s, locate(s, weights, cache_dir(cache)), progress) for s in sources.values()]
+        checked = [_verified(source, file, progress) for file, source in files.items()]
     results = [result for result in checked if names or not result.absent]
     if as_json:
         _print_json([result.as_json() for result in results])
@@ -166,13 +167,24 @@ def _verified(source: WeightSource, file: Path, progress: Progress | None) -> Ve
         return Verified(file, size, problem=str(error))
 
 
-def _source(name: str) -> WeightSource:
+def _config(name: str, weights: str, settings: list[str] | None) -> RunConfig:
+    chosen = dict(map(parse_assignment, settings or []))
+    return RunConfig.from_mapping({"encoder": name, "encoder-weights": weights} | chosen)
+
+
+def _source(config: RunConfig) -> WeightSource:
     from collab_asd.encoders.catalogue import entry
 
-    source = entry(name).weights
+    source = entry(config).weights
     if source is None:
-        raise InputError(f"encoder {name!r} needs no weights; leave it out")
+        raise InputError(f"encoder {config.encoder!r} needs no weights; leave it out")
     return source
+
+
+def _file(config: RunConfig) -> Path:
+    from collab_asd.encoders.weights import locate
+
+    return locate(_source(config), given_weights(config), cache_dir(config.cache_dir))
 
 
 def _at(mirror: str, source: WeightSource) -> WeightSource:

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.encoders import ENCODERS, TAKES_WEIGHTS, build
-from collab_asd.encoders.catalogue import CATALOGUE, entry
+from collab_asd.encoders import ENCODERS, TAKES_WEIGHTS, build, catalogue
+from collab_asd.encoders.catalogue import CATALOGUE
 from collab_asd.errors import InputError
 
 NEED_NO_WEIGHTS = sorted(set(ENCODERS) - TAKES_WEIGHTS)
+
+
+def entry(name):
+    return catalogue.entry(RunConfig(encoder=name))
 
 
 def test_each_encoder_has_an_entry_under_its_name():

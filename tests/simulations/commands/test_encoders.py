@@ -17,8 +17,8 @@ NAME = "yamnet.h5"
 
 @pytest.fixture
 def call(tmp_path):
-    def call(*arguments, cache=True):
-        words = ["encoders", *map(str, arguments), *(["--cache-dir", str(tmp_path)] if cache else [])]
+    def call(*arguments):
+        words = ["encoders", *map(str, arguments), "--set", f"cache-dir={tmp_path}"]
         return CliRunner().invoke(app, words, env={"COLUMNS": "160", "COLLAB_ASD_WEIGHTS": ""})
 
     return call
