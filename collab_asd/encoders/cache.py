@@ -13,6 +13,7 @@ import io
 import logging
 import mmap
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,8 +24,22 @@ from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
 
 log = logging.getLogger(__name__)
 
-DECODING = "1"  # to be raised when decoding or resampling changes, which no encoder's digest tells
+DECODING = "2"  # to be raised when decoding or resampling changes, which no encoder's digest tells
 CHECKSUM_SIZE = hashlib.sha256().digest_size
+
+
+@runtime_checkable
+class DerivedEncoder(Protocol):
+    """An encoder whose frames follow from another's, by pooling: whoever has these encodes nothing."""
+
+    @property
+    def source(self) -> EncoderSpec:
+        """The encoder that they follow from."""
+        ...
+
+    def derive(self, frames: FloatArray) -> FloatArray:
+        """Turn frames ``[T, D of the source]`` into frames ``[T, D]``."""
+        ...
 
 
 class EmbeddingCache:
@@ -57,9 +72,18 @@ class EmbeddingCache:
         """
         frames = self.load(encoder.spec, clip, mapped=mapped)
         if frames is None:
-            frames = encoder(load_waveform(clip, encoder.spec.sample_rate))
+            frames = self._derive(encoder, clip)
+            if frames is None:
+                frames = encoder(load_waveform(clip, encoder.spec.sample_rate))
             self.store(encoder.spec, clip, frames)
         return frames
+
+    def _derive(self, encoder: Encoder, clip: Clip) -> FloatArray | None:
+        """Frames that follow from those of another encoder, where these are kept."""
+        if not isinstance(encoder, DerivedEncoder):
+            return None
+        source = self.load(encoder.source, clip)
+        return None if source is None else encoder.derive(source)
 
     def prepare(self, encoder: Encoder, clip: Clip) -> int:
         """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds without an answer
 CHUNK = 1 << 20  # bytes
-SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n"}  # how a file of this kind begins
+SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".gz": b"\x1f\x8b"}  # how a file of this kind begins
 
 
 @dataclass(frozen=True)
