@@ -117,8 +117,13 @@ def test_network_on_the_originals_decibels(openl3, golden):
 
 @pytest.mark.parametrize(
     ("name", "modules", "step"),
-    [("bn0", 1, (8, 8, 1)), ("block1_s", 4, (8, 8, 1)), ("block2_s", 7, (8, 8, 1)), ("block3_s", 10, (4, 4, 1))]
-    + [("map_s", 12, (2, 2, 8))],
+    [
+        ("bn0", 1, (8, 8, 1)),
+        ("block1_s", 4, (8, 8, 1)),
+        ("block2_s", 7, (8, 8, 1)),
+        ("block3_s", 10, (4, 4, 1)),
+        ("map_s", 12, (2, 2, 8)),
+    ],
 )
 @torch.inference_mode()
 def test_layer_outputs(openl3, golden, name, modules, step):
