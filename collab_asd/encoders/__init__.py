@@ -6,7 +6,9 @@ Only clients build encoders; the server's side never imports this package.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.errors import InputError
@@ -42,15 +44,26 @@ def _yamnet(config: RunConfig) -> Encoder:
     return YamNet(resolve(WEIGHTS, given, cache_dir(config.cache_dir)))
 
 
+def _openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Encoder:
+    from collab_asd.encoders.openl3 import WEIGHTS, OpenL3
+    from collab_asd.encoders.weights import resolve
+
+    model = config.openl3_model
+    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
+    return OpenL3(resolve(WEIGHTS[model], given, cache_dir(config.cache_dir)), dimension, model, config.frontend)
+
+
 ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
     "random-conv": _random_conv,
     "logmel": _logmel,
     "waveform": _waveform,
     "yamnet": _yamnet,
+    "openl3-512": partial(_openl3, dimension=512),
+    "openl3-6144": partial(_openl3, dimension=6144),
 }
 
 
-TAKES_WEIGHTS = {"yamnet"}
+TAKES_WEIGHTS = {"yamnet", "openl3-512", "openl3-6144"}
 TAKES_KEY = {"random-conv"}
 
 

@@ -14,7 +14,7 @@ import logging
 import mmap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -26,8 +26,22 @@ from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
 log = logging.getLogger(__name__)
 Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 
-DECODING = "1"  # to be raised when decoding or resampling changes, which no encoder's digest tells
+DECODING = "2"  # to be raised when decoding or resampling changes, which no encoder's digest tells
 CHECKSUM_SIZE = hashlib.sha256().digest_size
+
+
+@runtime_checkable
+class DerivedEncoder(Protocol):
+    """An encoder whose frames follow from another's, by pooling: whoever has these encodes nothing."""
+
+    @property
+    def source(self) -> EncoderSpec:
+        """The encoder that they follow from."""
+        ...
+
+    def derive(self, frames: FloatArray) -> FloatArray:
+        """Turn frames ``[T, D of the source]`` into frames ``[T, D]``."""
+        ...
 
 
 class EmbeddingCache:
@@ -62,9 +76,18 @@ class EmbeddingCache:
         """
         frames = self.load(encoder.spec, clip, mapped=mapped)
         if frames is None:
-            frames = encoder(read(clip, encoder.spec.sample_rate))
+            frames = self._derive(encoder, clip)
+            if frames is None:
+                frames = encoder(read(clip, encoder.spec.sample_rate))
             self.store(encoder.spec, clip, frames)
         return frames
+
+    def _derive(self, encoder: Encoder, clip: Clip) -> FloatArray | None:
+        """Frames that follow from those of another encoder, where these are kept."""
+        if not isinstance(encoder, DerivedEncoder):
+            return None
+        source = self.load(encoder.source, clip)
+        return None if source is None else encoder.derive(source)
 
     def prepare(self, encoder: Encoder, clip: Clip) -> int:
         """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""
