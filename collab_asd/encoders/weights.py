@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds without an answer
 CHUNK = 1 << 20  # bytes
-SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n"}  # how a file of this kind begins
+CHECKPOINT = (b"PK\x03\x04", b"\x80\x02")  # PyTorch writes a zip since version 1.6, before it was a pickle
+SIGNATURES = {  # how a file of this kind begins
+    ".h5": (b"\x89HDF\r\n\x1a\n",),
+    ".pth": CHECKPOINT,
+    ".pt": CHECKPOINT,
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def _require_signature(source: WeightSource, part: Path) -> None:
     with part.open("rb") as file:
         start = file.read(32)
     suffix = Path(source.filename).suffix
-    if not start.startswith(SIGNATURES.get(suffix, b"")):
+    if not start.startswith(SIGNATURES.get(suffix, (b"",))):
         raise InputError(
             f"{source.url}: expected a {suffix} file, found one that begins with {start!r}, perhaps a proxy's login "
             f"page; {_by_hand(source)}"
