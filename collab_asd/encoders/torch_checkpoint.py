@@ -117,27 +117,29 @@ def tensors_digest(architecture: str, tensors: Tensors) -> str:
 
 
 def _load(path: Path) -> Any:
+    start = _start(path)
     try:
-        start = _start(path)
-        if not start.startswith((ZIP, PICKLE)):
-            raise InputError(
-                f"{path}: expected a PyTorch checkpoint, found {_describe(start)} of {path.stat().st_size} bytes; "
-                "delete it and download it again"
-            )
         # Mapped, the tensors of a zip are pages of the file and not a second copy of what is folded out of them.
         with safe_globals(NUMPY_ARRAYS):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=start.startswith(ZIP))
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights with --weights") from error
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=start == ZIP)
     except Exception as error:  # a damaged pickle or archive fails in any way
         raise InputError(_refusal(path, error)) from error
 
 
 def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)
+    """Return how the checkpoint begins, `ZIP` or `PICKLE`."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights with --weights") from error
+    for known in (ZIP, PICKLE):
+        if start.startswith(known):
+            return known
+    raise InputError(
+        f"{path}: expected a PyTorch checkpoint, found {_describe(start)} ({path.stat().st_size} bytes); delete it and "
+        "download it again"
+    )
 
 
 def _describe(start: bytes) -> str:
