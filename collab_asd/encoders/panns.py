@@ -11,10 +11,12 @@ parameters ``kaiser_best``; the official code leaves the filter to the version o
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from collab_asd.encoders.panns_network import DIMENSION, WavegramLogmelCnn14, expected_shapes, ignored_shapes
@@ -36,14 +38,15 @@ WEIGHTS = WeightSource(
 SAMPLE_RATE = 32_000  # Hz
 WINDOW, HOP = 32_000, 3_200  # samples
 STACK, STACK_HOP = 32, 4  # frames
+COLUMN = 640  # samples to a column of the map that both branches give
 BATCH = 15  # windows; six batches for 10 s
 
 
 class Panns:
     """Encode a clip with pre-trained weights: 90 frames of 2048 dimensions for 10 s.
 
-    A batch holds windows of one clip alone, so that a frame depends on nothing but its own clip. Safe to share between
-    threads.
+    What overlapping windows share is computed once, see `embed_windows`. A batch holds windows of one clip alone, so
+    that a frame depends on nothing but its own clip. Safe to share between threads.
 
     Parameters
     ----------
@@ -80,5 +83,36 @@ class Panns:
         if samples < WINDOW:
             log.warning("A clip of %.2f s is shorter than a window of PANNs; zeros fill it up to 1 s", samples / 32e3)
         padded = F.pad(torch.tensor(waveform, dtype=torch.float32), (0, max(0, WINDOW - samples)))
-        windows = padded.unfold(0, WINDOW, HOP)[: self.frames(samples)]
-        return np.concatenate([self.network(batch).numpy() for batch in torch.split(windows, BATCH)])
+        whole = padded[: WINDOW + (self.frames(samples) - 1) * HOP]
+        return np.concatenate([embeddings.numpy() for embeddings in embed_windows(self.network, whole)])
+
+
+def embed_windows(network: WavegramLogmelCnn14, clip: Tensor) -> Iterator[Tensor]:
+    """Embed the overlapping windows of a clip ``[samples]`` of whole windows, in batches ``[w, 2048]``.
+
+    Near a window's ends the network sees that it ends: spectra mirror the signal and convolutions pad with zeros. What
+    is further inside is the same in all windows that hold it, and is computed once for the clip; the ends are computed
+    for each window, from as much of it as they depend on. This goes up to the first pooling behind the two branches,
+    after which windows no longer share a grid. The embeddings are those of the windows one by one, for two thirds of
+    the multiplications.
+    """
+    convolutions, pooling = network.conv_block2[:-1], network.conv_block2[-1]
+    branches = network.branches(clip[None])
+    parts = clip.unfold(0, WINDOW, HOP), _windows(branches), _windows(convolutions(branches))
+    for windows, maps, convolved in zip(*(torch.split(part, BATCH) for part in parts), strict=True):
+        start, end = windows[:, : 4 * COLUMN], windows[:, -4 * COLUMN :]
+        maps = _with_ends(maps, network.branches(start)[:, :, :2], network.branches(end)[:, :, -2:])
+        start, end = maps[:, :, :6], maps[:, :, -6:]
+        convolved = _with_ends(convolved, convolutions(start)[:, :, :4], convolutions(end)[:, :, -4:])
+        yield network.head(network.trunk(pooling(convolved)))
+
+
+def _windows(maps: Tensor) -> Tensor:
+    """Cut maps of a clip ``[1, channels, time, frequency]`` into those of windows ``[w, channels, 50, frequency]``."""
+    return maps[0].unfold(1, WINDOW // COLUMN, HOP // COLUMN).permute(1, 0, 3, 2)
+
+
+def _with_ends(maps: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Copy maps ``[w, channels, time, frequency]``, with other columns at the start and the end of time."""
+    inside = maps[:, :, start.shape[2] : -end.shape[2]]
+    return torch.cat((start, inside, end), 2).contiguous(memory_format=torch.channels_last)

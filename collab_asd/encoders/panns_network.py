@@ -126,23 +126,31 @@ class WavegramLogmelCnn14(nn.Module):
         self.register_buffer("shift", shift)
         self.wavegram = Wavegram(tensors)
         self.conv_block1 = _block(tensors, "conv_block1", nn.AvgPool2d(2))
-        self.trunk = nn.ModuleList(_block(tensors, f"conv_block{i}", nn.AvgPool2d(2)) for i in (2, 3, 4, 5))
-        self.trunk.append(_block(tensors, "conv_block6", nn.Identity()))
+        self.conv_block2 = _block(tensors, "conv_block2", nn.AvgPool2d(2))
+        self.trunk = nn.Sequential(
+            *(_block(tensors, f"conv_block{i}", nn.AvgPool2d(2)) for i in (3, 4, 5)),
+            _block(tensors, "conv_block6", nn.Identity()),
+        )
         self.register_buffer("fc_weight", tensors["fc1.weight"].clone())
         self.register_buffer("fc_bias", tensors["fc1.bias"].clone())
 
     def forward(self, windows: Tensor) -> Tensor:
         """Embed windows."""
-        pooled = self.maps(windows).mean(3)
-        return F.relu(F.linear(pooled.amax(2) + pooled.mean(2), self.fc_weight, self.fc_bias))
+        return self.head(self.maps(windows))
 
     def maps(self, windows: Tensor) -> Tensor:
-        """Last maps ``[windows, 2048, time, 2]``, one each 320 ms."""
+        """Make the last maps ``[windows, 2048, time, 2]``, one each 320 ms."""
+        return self.trunk(self.conv_block2(self.branches(windows)))  # type: ignore[no-any-return]
+
+    def branches(self, windows: Tensor) -> Tensor:
+        """Make the maps of both branches ``[windows, 128, time, 32]``, one each 20 ms."""
         normalised = self.normalise(self.log_mel(windows))
-        x = torch.cat((self.conv_block1(normalised[:, None]), self.wavegram(windows)), 1)
-        for block in self.trunk:
-            x = block(x)
-        return x
+        return torch.cat((self.conv_block1(normalised[:, None]), self.wavegram(windows)), 1)
+
+    def head(self, maps: Tensor) -> Tensor:
+        """Pool last maps into embeddings ``[windows, 2048]``."""
+        pooled = maps.mean(3)
+        return F.relu(F.linear(pooled.amax(2) + pooled.mean(2), self.fc_weight, self.fc_bias))
 
     def normalise(self, decibels: Tensor) -> Tensor:
         """Apply the batch norm of the mel bands, which zeros around the map keep from being folded."""

@@ -80,7 +80,7 @@ def steps(panns, segments, golden) -> dict[str, np.ndarray]:
         wavegram = found["pre_block4"] = network.wavegram.pre_block4(x)
         x = found["conv_block1"] = network.conv_block1(found["bn0"].transpose(1, 2)[:, None])
         x = found["cat"] = torch.cat((x, wavegram), 1)
-        for i, block in enumerate(network.trunk, 2):
+        for i, block in enumerate((network.conv_block2, *network.trunk), 2):
             x = found[f"conv_block{i}"] = block(x)
     return {name: value[0].squeeze(-1 if value.shape[-1] == 1 else ()).numpy() for name, value in found.items()}
 
@@ -227,6 +227,14 @@ def test_frames_are_windows_every_tenth_of_a_second(panns, clip, golden):
     assert frames.shape == (3, 2048)
     assert frames.dtype == np.float32
     assert relative_error(frames[:2], golden["seg1s_embedding"][:2]) < TOLERANCE  # at samples 0 and 3200
+
+
+@pytest.mark.parametrize("samples", [32_000, 35_201, 32_000 + 17 * 3_200])
+def test_sharing_between_windows_changes_nothing(panns, clip, samples):
+    """18 windows are more than a batch."""
+    part = torch.from_numpy(clip[:samples])
+    one_by_one = embed(panns, part.unfold(0, 32_000, 3_200)[: panns.frames(samples)])
+    assert relative_error(panns(part.numpy()), one_by_one) < TOLERANCE / 5
 
 
 def test_short_clip_is_filled_up_with_zeros_and_says_so(panns, clip, caplog):
