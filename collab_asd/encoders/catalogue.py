@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.encoders.weights import WeightSource
@@ -15,6 +17,7 @@ from collab_asd.interfaces import EncoderSpec
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
 OWN_LICENCE = "Apache-2.0"
+PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse. What that recovers is not measured yet."
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,46 @@ def _yamnet(config: RunConfig) -> Entry:
         SPEC,
         YamNet.frames,
         about="A MobileNet over log-mel patches of 0.96 s, trained to tag the sounds of AudioSet.",
-        privacy="Weights are public: whoever has them can train an inverse. What that recovers is not measured yet.",
+        privacy=PUBLIC_WEIGHTS,
+        weights=WEIGHTS,
+    )
+
+
+def _openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Entry:
+    from collab_asd.encoders.openl3 import WEIGHTS, OpenL3, specification
+
+    places = "over the whole map" if dimension == 512 else "over 4 x 3 places of it"
+    return Entry(
+        specification(dimension),
+        OpenL3.frames,
+        about=f"A deep convolutional network over log-mel spectra of 1 s, trained on video; maximum {places}.",
+        privacy=PUBLIC_WEIGHTS,
+        weights=WEIGHTS[config.openl3_model],
+    )
+
+
+def _panns(config: RunConfig) -> Entry:
+    from collab_asd.encoders.panns import SPEC, WEIGHTS, Panns
+
+    return Entry(
+        SPEC,
+        Panns.frames,
+        about="A CNN of 14 layers over log-mel and learnt spectra of 1 s, trained to tag the sounds of AudioSet.",
+        privacy=PUBLIC_WEIGHTS,
+        weights=WEIGHTS,
+    )
+
+
+def _efficientat(config: RunConfig) -> Entry:
+    from collab_asd.encoders.efficientat import WEIGHTS, EfficientAt, specification
+
+    pooled = config.encoder == "efficientat-pooled"
+    kept = "averaged over four frequency bands" if pooled else "in four frequency bands"
+    return Entry(
+        specification(pooled),
+        EfficientAt.frames,
+        about=f"A MobileNetV3 over log-mel spectra, taught by transformers to tag AudioSet; {kept}.",
+        privacy=PUBLIC_WEIGHTS,
         weights=WEIGHTS,
     )
 
@@ -114,6 +156,11 @@ CATALOGUE: dict[str, Callable[[RunConfig], Entry]] = {
     "logmel": _logmel,
     "waveform": _waveform,
     "yamnet": _yamnet,
+    "openl3-512": partial(_openl3, dimension=512),
+    "openl3-6144": partial(_openl3, dimension=6144),
+    "panns": _panns,
+    "efficientat": _efficientat,
+    "efficientat-pooled": _efficientat,
 }
 
 

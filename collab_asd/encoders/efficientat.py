@@ -10,6 +10,7 @@ best.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ WEIGHTS = WeightSource(
     licence="MIT",
     citation="F. Schmid, K. Koutini, G. Widmer, Efficient Large-Scale Audio Tagging via Transformer-to-CNN Knowledge "
     "Distillation, ICASSP 2023",
+    sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+    size=4_066_513,
 )
 
 SAMPLE_RATE = 32_000  # Hz
@@ -70,17 +73,18 @@ class EfficientAt:
         self.pooled = pooled
         self.front_end = LogMel()
         self.network = mobilenet(tensors).eval()
-        name, dimension = ("efficientat-pooled", CHANNELS) if pooled else ("efficientat", BANDS * CHANNELS)
-        digest = tensors_digest(f"collab-asd {name} 1", tensors)
+        spec = specification(pooled)
+        digest = tensors_digest(f"collab-asd {spec.name} 1", tensors)
         note = f"weights from {weights.name}, digest {digest[:12]}"
-        self._spec = EncoderSpec(name, SAMPLE_RATE, WINDOW, HOP, dimension, STACK, STACK_HOP, digest, note)
+        self._spec = replace(spec, digest=digest, note=note)
 
     @property
     def spec(self) -> EncoderSpec:
         """Rate, framing, dimension, stacking and digest."""
         return self._spec
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Frames of a clip: at least one; the last may stand for less than 320 ms."""
         spectra = 1 + (max(samples, SHORTEST) - 1) // STFT_HOP
         return -(-spectra // STRIDE)
@@ -98,6 +102,12 @@ class EfficientAt:
         """Last maps ``[384, 4 bands, T]`` of a waveform ``[samples]``."""
         log_mel = self.front_end(waveform)[None, None].contiguous(memory_format=torch.channels_last)
         return self.network(log_mel)[0]  # type: ignore[no-any-return]
+
+
+def specification(pooled: bool) -> EncoderSpec:
+    """All of it that no weights are needed for."""
+    name, dimension = ("efficientat-pooled", CHANNELS) if pooled else ("efficientat", BANDS * CHANNELS)
+    return EncoderSpec(name, SAMPLE_RATE, WINDOW, HOP, dimension, STACK, STACK_HOP, digest="")
 
 
 class LogMel(nn.Module):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,15 @@ WEIGHTS = WeightSource(
     licence="CC-BY-4.0",
     citation="Q. Kong, Y. Cao, T. Iqbal, Y. Wang, W. Wang, M. D. Plumbley, PANNs: Large-Scale Pretrained Audio Neural "
     "Networks for Audio Pattern Recognition, IEEE/ACM TASLP 28, 2020",
+    md5="17fa9ab65af3c0eb5ffbc5f65552c4e1",
 )
 
 SAMPLE_RATE = 32_000  # Hz
 WINDOW, HOP = 32_000, 3_200  # samples
 STACK, STACK_HOP = 32, 4  # frames
+
+SPEC = EncoderSpec("panns", SAMPLE_RATE, WINDOW, HOP, DIMENSION, STACK, STACK_HOP, digest="")
+"""All of it that no weights are needed for."""
 COLUMN = 640  # samples to a column of the map that both branches give
 BATCH = 15  # windows; six batches for 10 s
 
@@ -65,14 +70,15 @@ class Panns:
         self.network = WavegramLogmelCnn14(tensors).eval()
         digest = tensors_digest("collab-asd panns 1", tensors)
         note = f"weights from {weights.name}, digest {digest[:12]}"
-        self._spec = EncoderSpec("panns", SAMPLE_RATE, WINDOW, HOP, DIMENSION, STACK, STACK_HOP, digest, note)
+        self._spec = replace(SPEC, digest=digest, note=note)
 
     @property
     def spec(self) -> EncoderSpec:
         """Rate, framing, dimension, stacking and digest."""
         return self._spec
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Windows of a clip: at least one; zeros fill up a clip that is shorter."""
         return max(1, -(-(samples - WINDOW) // HOP))
 

@@ -16,6 +16,6 @@ Bello, "Look, listen, and learn more: Design choices for deep audio embeddings",
 (code MIT, weights CC BY 4.0).
 """
 
-from collab_asd.encoders.openl3.encoder import WEIGHTS, OpenL3
+from collab_asd.encoders.openl3.encoder import WEIGHTS, OpenL3, specification
 
-__all__ = ["WEIGHTS", "OpenL3"]
+__all__ = ["WEIGHTS", "OpenL3", "specification"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -91,13 +92,11 @@ class OpenL3:
         self.network = build_network(layers)
         note = f"weights from {weights.name}, {model}, front end {front_end}"
 
-        def specification(dimension: Dimension) -> EncoderSpec:
+        def with_weights(dimension: Dimension) -> EncoderSpec:
             digest = weights_digest(f"collab-asd openl3 1: {bands} bands, {front_end}, {dimension}", layers)
-            full_note = f"{note}, digest {digest[:12]}"
-            name = f"openl3-{dimension}"
-            return EncoderSpec(name, SAMPLE_RATE, WINDOW, HOP, dimension, STACK, STACK_HOP, digest, full_note)
+            return replace(specification(dimension), digest=digest, note=f"{note}, digest {digest[:12]}")
 
-        self._spec, self._source = specification(dimension), specification(6144)
+        self._spec, self._source = with_weights(dimension), with_weights(6144)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -113,7 +112,8 @@ class OpenL3:
         """Turn frames of 6144 dimensions ``[T, 6144]`` into this encoder's ``[T, D]``."""
         return np.asarray(self._pooled(torch.tensor(frames)).numpy())
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Windows of a clip: at least one; zeros fill up the last."""
         return window_count(CENTRE + samples, HOP)
 
@@ -134,6 +134,11 @@ class OpenL3:
 
     def _pooled(self, long: Tensor) -> Tensor:
         return short_embedding(long) if self._spec.dimension == SHORT else long
+
+
+def specification(dimension: Dimension) -> EncoderSpec:
+    """All of it that no weights are needed for."""
+    return EncoderSpec(f"openl3-{dimension}", SAMPLE_RATE, WINDOW, HOP, dimension, STACK, STACK_HOP, digest="")
 
 
 def window_count(samples: int, hop: int) -> int:

@@ -45,6 +45,12 @@ def test_facts_are_those_of_the_encoder(name):
     assert [found.frames(n) for n in (100, 20_000, 160_000)] == [built.frames(n) for n in (100, 20_000, 160_000)]
 
 
+@pytest.mark.parametrize("name", ["efficientat", "efficientat-pooled"])
+def test_facts_of_efficientat_are_those_of_the_network_with_weights(shared, name):
+    built = build(RunConfig(encoder=name, encoder_weights=str(shared / "weights" / "efficientat")))
+    assert bare(built.spec) == bare(entry(name).spec)
+
+
 def test_facts_of_yamnet_are_those_of_the_network_with_weights(shared):
     weights = shared / "weights" / "yamnet" / "yamnet_folded.h5"
     assert bare(build(RunConfig(encoder="yamnet", encoder_weights=str(weights))).spec) == bare(entry("yamnet").spec)
@@ -57,6 +63,11 @@ def test_facts_of_yamnet_are_those_of_the_network_with_weights(shared):
         ("logmel", 311, 128, 64, 8),
         ("waveform", 312, 512, 65, 8),
         ("yamnet", 20, 1024, 8, 1),
+        ("openl3-512", 96, 512, 32, 4),
+        ("openl3-6144", 96, 6144, 32, 4),
+        ("panns", 90, 2048, 32, 4),
+        ("efficientat", 32, 1536, 8, 1),
+        ("efficientat-pooled", 32, 384, 8, 1),
     ],
 )
 def test_ten_seconds(name, frames, dimension, stack, hop):
