@@ -15,6 +15,7 @@ from collab_asd.interfaces import EncoderSpec
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
 OWN_LICENCE = "Apache-2.0"
+PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse. What that recovers is not measured yet."
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _yamnet(config: RunConfig) -> Entry:
         SPEC,
         YamNet.frames,
         about="A MobileNet over log-mel patches of 0.96 s, trained to tag the sounds of AudioSet.",
-        privacy="Weights are public: whoever has them can train an inverse. What that recovers is not measured yet.",
+        privacy=PUBLIC_WEIGHTS,
         weights=WEIGHTS,
     )
 
