@@ -76,5 +76,5 @@ def test_ten_seconds(name, frames, dimension, stack, hop):
 
 
 def test_unknown_name():
-    with pytest.raises(InputError, match="encoder 'wav2vec' does not exist: choose one of logmel, random-conv"):
+    with pytest.raises(InputError, match=r"encoder 'wav2vec' does not exist: choose one of .*logmel.*random-conv"):
         entry("wav2vec")
