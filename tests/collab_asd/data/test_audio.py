@@ -65,6 +65,12 @@ def test_resampling_removes_what_the_new_rate_cannot_hold():
     assert np.abs(aliased[400:-400]).max() < 1e-4
 
 
+@pytest.mark.parametrize(("clip", "rate"), [("wave16", 16_000), ("wave44100", 44_100)])
+def test_resamples_as_resampy_does(shared, clip, rate):
+    with np.load(shared / "golden" / "openl3.npz") as golden:
+        np.testing.assert_allclose(resample(golden[clip], rate, 48_000), golden[f"{clip}_resampled48"], atol=5e-6)
+
+
 def test_length_after_resampling_is_rounded_up():
     assert resample(np.zeros(101, np.float32), 3, 2).shape == (68,)
 
