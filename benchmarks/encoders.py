@@ -2,9 +2,10 @@
 
     python benchmarks/encoders.py [--threads 2] [--runs 5] yamnet=yamnet.h5 openl3-512=openl3.h5 logmel …
 
-Per encoder: the median of ms per second of audio and per frame on a clip of 10 s, multiply-accumulates per frame, their
-rate as a share of the fp32 matrix-multiply rate that the same machine reaches in the same run (clip and matrix product
-take turns, so that a busy minute slows both), and the peak memory of a process that does nothing else.
+Per encoder: the median of ms per second of audio and per frame on a clip of 10 s; multiply-accumulates per frame, as
+they are carried out; their rate as a share of the fp32 matrix-multiply rate that the same machine reaches in the same
+run (clip and matrix product take turns, so that a busy minute slows both); the peak memory of a process that does
+nothing else.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ STACK, STACK_HOP = 32, 4  # frames
 SPEC = EncoderSpec("panns", SAMPLE_RATE, WINDOW, HOP, DIMENSION, STACK, STACK_HOP, digest="")
 """All of it that no weights are needed for."""
 COLUMN = 640  # samples to a column of the map that both branches give
-BATCH = 15  # windows; six batches for 10 s
+BATCH = 30  # windows; three batches for 10 s
 
 
 class Panns:

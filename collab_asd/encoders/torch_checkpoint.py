@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -34,6 +35,7 @@ NUMPY_ARRAYS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     np.dtype,
     *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"},
 ]
+ONE_AT_A_TIME = Lock()  # what may be built is a setting of the whole process
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -120,7 +122,7 @@ def _load(path: Path) -> Any:
     start = _start(path)
     try:
         # Mapped, the tensors of a zip are pages of the file and not a second copy of what is folded out of them.
-        with safe_globals(NUMPY_ARRAYS):
+        with ONE_AT_A_TIME, safe_globals(NUMPY_ARRAYS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=start == ZIP)
     except Exception as error:  # a damaged pickle or archive fails in any way
         raise InputError(_refusal(path, error)) from error

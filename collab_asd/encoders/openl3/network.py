@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from collab_asd.encoders.keras_h5 import KerasLayer, Shapes, read_layers, require_shapes
 from collab_asd.encoders.openl3.front_end import FFT
+from collab_asd.encoders.openl3.winograd import Winograd
 from collab_asd.errors import InputError
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 512, 512)  # of the eight convolutions
-POOLED = (2, 4, 6)  # a maximum over 2 x 2 comes after so many convolutions
+POOLED = (1, 3, 5)  # convolutions that a maximum over 2 x 2 follows, counted from 0
 BATCH_NORM_EPSILON = 1e-3
 PLACES = (4, 3)  # frequencies and times that the long embedding keeps
 SHORT, LONG = CHANNELS[-1], PLACES[0] * PLACES[1] * CHANNELS[-1]  # dimensions: 512 and 6144
@@ -42,39 +43,37 @@ class Affine(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Convolution 3 x 3 that keeps the size, its batch norm folded into it, and ReLU; the last has neither."""
+    """Direct convolution 3 x 3 that keeps the size, bias and ReLU: with one channel Winograd has nothing to save."""
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, convolution: KerasLayer, norm: KerasLayer | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        weight, bias = fold(convolution, norm)
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
-        self.rectified = norm is not None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[n, in, bands, frames]`` to ``[n, out, bands, frames]``."""
-        y = F.conv2d(x, self.weight, self.bias, padding=1)
-        return F.relu_(y) if self.rectified else y
+        """Map ``[n, 1, bands, 199]`` to ``[n, 64, bands, 199]``, channels last in memory."""
+        return F.relu_(F.conv2d(x, self.weight, self.bias, padding=1))
 
 
 def build_network(layers: Sequence[KerasLayer]) -> nn.Sequential:
-    """Build the network from what `read_openl3` gives.
+    """Build the network from what `read_openl3` gives, each batch norm folded into the convolution before it.
 
     Returns
     -------
     nn.Sequential
-        dB ``[n, 1, bands, 199]`` -> map ``[n, 512, bands / 8, 24]``.
+        dB ``[n, 1, bands, 199]`` -> map ``[n, 512, bands / 8, 24]``. The last convolution has neither norm nor ReLU.
     """
-    norms = [*layers[2::2], None]
-    modules: list[nn.Module] = [Affine(layers[0])]
-    for number, (convolution, norm) in enumerate(zip(layers[1::2], norms, strict=True)):
-        if number in POOLED:
-            modules.append(nn.MaxPool2d(2))
-        modules.append(Convolution(convolution, norm))
-    return nn.Sequential(*modules).eval()
+    folded = [fold(*pair) for pair in zip(layers[1::2], [*layers[2::2], None], strict=True)]
+    last = len(folded) - 1
+    others = [
+        Winograd(weight, bias, rectified=number < last, pooled=number in POOLED)
+        for number, (weight, bias) in enumerate(folded)
+        if number > 0
+    ]
+    return nn.Sequential(Affine(layers[0]), Convolution(*folded[0]), *others).eval()
 
 
 def long_embedding(maps: Tensor) -> Tensor:

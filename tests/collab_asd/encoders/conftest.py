@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from collab_asd.encoders.panns import Panns
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +35,39 @@ def write_h5(shared: Path, make_checkpoints: ModuleType) -> Callable[[str, Path]
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def panns_golden(shared: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    with np.load(shared / "golden" / "panns.npz") as arrays:
+        yield arrays
+
+
+@pytest.fixture(scope="session")
+def write_panns(shared: Path, make_checkpoints: ModuleType) -> Callable[[Path], None]:
+    """Write the pseudo-weights into a file, for a name that ends in .legacy.pth with the state of a sampler."""
+
+    def write(path: Path) -> None:
+        description = shared / "golden" / "panns_wavegram_logmel_cnn14.json"
+        make_checkpoints.write_pth(json.loads(description.read_text()), str(path))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def panns_checkpoint(write_panns: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("panns") / "panns.pth"
+    write_panns(path)
+    yield path
+    path.unlink()  # 325 MB
+
+
+@pytest.fixture(scope="module")
+def panns(panns_checkpoint: Path) -> Panns:
+    return Panns(panns_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def panns_clip(panns_golden) -> np.ndarray:
+    """Ten seconds at 32 kHz."""
+    return panns_golden["wave10s_int16"].astype(np.float32) / 32768

@@ -55,6 +55,11 @@ def test_log_mel_has_a_spectrum_every_10_ms():
     assert LogMel()(torch.zeros(320_000)).shape == (128, 1_000)
 
 
+def test_window_is_symmetric():
+    expected = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 799)
+    np.testing.assert_allclose(LogMel().window, expected, atol=1e-6)
+
+
 def test_log_mel_of_a_tone():
     """Pre-emphasis leaves |1 - 0.97 exp(-iw)| of a tone, the window's sum is 400 - 1/2, and a full filter is 1 high."""
     mel_step = 1127 * np.log1p(15_000 / 700) / 129
@@ -107,6 +112,7 @@ def test_low_bands_come_first(encoder):
 def test_specification(encoder, pooled):
     spec = encoder.spec
     assert (spec.name, spec.sample_rate, spec.hop, spec.dimension) == ("efficientat", 32_000, 10_240, 1_536)
+    assert (spec.stack, spec.stack_hop) == (1, 1)
     assert (pooled.spec.name, pooled.spec.dimension) == ("efficientat-pooled", 384)
     assert spec.digest != pooled.spec.digest
     assert str(Path.home()) not in spec.note

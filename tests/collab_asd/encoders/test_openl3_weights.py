@@ -27,9 +27,7 @@ def checkpoint(write_h5, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rewrite(checkpoint: Path, tmp_path: Path) -> Callable[..., Path]:
     """Write the same layers in another generation's layout."""
 
-    def write(
-        root: str = "/", text: bool = False, prefix: str = "", front_end: tuple[tuple[int, ...], ...] = ()
-    ) -> Path:
+    def write(root: str = "/", text: bool = False, prefix: str = "", front_end: Shapes = ()) -> Path:
         layers = {prefix + layer.name: layer.weights for layer in read_layers(checkpoint)}
         layers = {"input": (), "melspectrogram_1": [np.ones(shape, np.float32) for shape in front_end]} | layers
         with h5py.File(tmp_path / "other.h5", "w") as file:

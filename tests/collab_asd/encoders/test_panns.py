@@ -1,213 +1,23 @@
-"""PANNs against outputs of the official code, both with pseudo-weights."""
+"""Frames of PANNs: which windows, how they are computed together, and which files are refused."""
 
-import importlib.util
-import json
 import logging
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from collab_asd.encoders.panns import Panns
-from collab_asd.encoders.panns_network import as_maps, expected_shapes, ignored_shapes
-from collab_asd.encoders.torch_checkpoint import Tensors, read_tensors
+from collab_asd.encoders.torch_checkpoint import read_tensors
 from collab_asd.errors import InputError
 
 TOLERANCE = 1e-5  # of a reference output's maximum
-LOG_MEL_TOLERANCE = 2e-2  # dB; in nearly silent bands the reference differs from itself by 0.013 between FFTs
-
-
-@pytest.fixture(scope="module")
-def golden(shared: Path) -> Iterator[np.lib.npyio.NpzFile]:
-    with np.load(shared / "golden" / "panns.npz") as arrays:
-        yield arrays
-
-
-def write_checkpoint(shared: Path, path: Path) -> None:
-    folder = shared / "golden"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        patch.setattr(sys, "dont_write_bytecode", True)
-        spec = importlib.util.spec_from_file_location("make_checkpoints", folder / "make_checkpoints.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.write_pth(json.loads((folder / "panns_wavegram_logmel_cnn14.json").read_text()), str(path))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("panns") / "panns.pth"
-    write_checkpoint(shared, path)
-    yield path
-    path.unlink()  # 325 MB
-
-
-@pytest.fixture(scope="module")
-def tensors(checkpoint: Path) -> Tensors:
-    return read_tensors(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def panns(checkpoint: Path) -> Panns:
-    return Panns(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def clip(golden) -> np.ndarray:
-    return golden["wave10s_int16"].astype(np.float32) / 32768
-
-
-@pytest.fixture(scope="module")
-def segments(golden, clip) -> Tensor:
-    return torch.from_numpy(np.stack([clip[start : start + 32_000] for start in golden["seg_starts_samples"]]))
-
-
-@pytest.fixture(scope="module")
-def steps(panns, segments, golden) -> dict[str, np.ndarray]:
-    """What each part of the network gives for segment 2, the log-mel branch from the reference's spectrogram."""
-    network, segment, found = panns.network, segments[2:3], {}
-    with torch.inference_mode():
-        found["power"] = network.log_mel.power(segment)
-        found["bn0"] = network.normalise(torch.from_numpy(golden["s2_logmel"])[None]).transpose(1, 2)
-        x = found["pre_conv0"] = network.wavegram.pre_conv0(segment[:, None, :, None])
-        for i, block in enumerate(network.wavegram.pre_blocks, 1):
-            x = found[f"pre_block{i}"] = block(x)
-        x = found["wavegram_in"] = as_maps(x)
-        wavegram = found["pre_block4"] = network.wavegram.pre_block4(x)
-        x = found["conv_block1"] = network.conv_block1(found["bn0"].transpose(1, 2)[:, None])
-        x = found["cat"] = torch.cat((x, wavegram), 1)
-        for i, block in enumerate((network.conv_block2, *network.trunk), 2):
-            x = found[f"conv_block{i}"] = block(x)
-    return {name: value[0].squeeze(-1 if value.shape[-1] == 1 else ()).numpy() for name, value in found.items()}
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference, relative to the expected maximum."""
     assert found.shape == expected.shape
     return float(np.abs(found - expected).max() / np.abs(expected).max())
-
-
-@torch.inference_mode()
-def embed(panns: Panns, windows: Tensor) -> np.ndarray:
-    return panns.network(windows).numpy()
-
-
-def scores(tensors: Tensors, embedding: np.ndarray) -> np.ndarray:
-    logits = embedding @ tensors["fc_audioset.weight"].numpy().T + tensors["fc_audioset.bias"].numpy()
-    return 1 / (1 + np.exp(-logits))
-
-
-def test_mel_matrix(tensors, golden):
-    matrix = tensors["logmel_extractor.melW"].numpy()
-    np.testing.assert_allclose(matrix[:, [0, 20, 63]], golden["melW_cols0_20_63"], atol=1e-8)
-    np.testing.assert_allclose(matrix.sum(0), golden["melW_sums"], atol=1e-6)
-
-
-def test_log_mel(panns, segments, golden):
-    with torch.inference_mode():
-        log_mel = panns.network.log_mel(segments).numpy()
-    for i in (0, 2):
-        np.testing.assert_allclose(log_mel[i], golden[f"s{i}_logmel"], atol=LOG_MEL_TOLERANCE)
-
-
-def test_log_mel_of_the_whole_clip(panns, clip, golden):
-    log_mel = panns.network.log_mel(torch.from_numpy(clip)[None])[0].numpy()
-    np.testing.assert_allclose(log_mel[::50], golden["clip10s_logmel_every50"], atol=LOG_MEL_TOLERANCE)
-    assert_stats(log_mel, golden["clip10s_logmel_stats"], LOG_MEL_TOLERANCE)
-
-
-def test_power_spectra(steps, golden):
-    assert relative_error(steps["power"][[0, 50, 100]], golden["s2_power_frames0_50_100"]) < TOLERANCE
-
-
-def test_normalised_log_mel(steps, golden):
-    assert relative_error(steps["bn0"][:, ::5], golden["s2_bn0_out_mel_first"]) < TOLERANCE
-
-
-def test_first_convolution(steps, tensors, golden):
-    """The reference is before batch norm and ReLU, which are part of the convolution here."""
-    gain, offset, mean, variance = (
-        tensors[f"pre_bn0.{part}"][::4, None].numpy() for part in ("weight", "bias", "running_mean", "running_var")
-    )
-    expected = np.maximum(0, (golden["s2_pre_conv0"] - mean) / np.sqrt(variance + 1e-5) * gain + offset)
-    assert relative_error(steps["pre_conv0"][::4, ::64], expected) < TOLERANCE
-
-
-@pytest.mark.parametrize(
-    ("part", "steps_of_axes"),
-    [
-        ("pre_block1", (1, 32)),
-        ("pre_block2", (1, 8)),
-        ("pre_block3", (1, 1)),
-        ("wavegram_in", (1, 4)),
-        ("pre_block4", (4, 4)),
-        ("conv_block1", (4, 4)),
-        ("conv_block2", (8, 2)),
-        ("conv_block4", (8, 1)),
-        ("conv_block6", (1, 1)),
-    ],
-)
-def test_parts(steps, golden, part, steps_of_axes):
-    channels, time = steps_of_axes
-    assert relative_error(steps[part][::channels, ::time], golden[f"s2_{part}"]) < TOLERANCE
-
-
-@pytest.mark.parametrize(
-    "part",
-    ["bn0", "cat", "wavegram_in", *(f"pre_block{i}" for i in range(1, 5)), *(f"conv_block{i}" for i in range(1, 7))],
-)
-def test_statistics_of_whole_maps(steps, golden, part):
-    assert_stats(steps[part], golden[f"s2_{part}_stats"])
-
-
-def assert_stats(found: np.ndarray, expected: np.ndarray, atol: float = 1e-4) -> None:
-    x = found.astype(np.float64)
-    np.testing.assert_allclose([x.mean(), x.std(), x.min(), x.max(), np.abs(x).sum()], expected, rtol=1e-4, atol=atol)
-
-
-def test_pooled(steps, golden):
-    bands = steps["conv_block6"].mean(2)
-    assert relative_error(bands.max(1) + bands.mean(1), golden["s2_pooled"]) < TOLERANCE
-
-
-def test_embeddings_of_windows(panns, segments, tensors, golden):
-    embeddings = embed(panns, segments)
-    assert relative_error(embeddings, golden["seg1s_embedding"]) < TOLERANCE
-    np.testing.assert_allclose(scores(tensors, embeddings), golden["seg1s_clipwise_output"], atol=TOLERANCE)
-
-
-def test_embedding_of_the_whole_clip(panns, clip, tensors, golden):
-    embedding = embed(panns, torch.from_numpy(clip)[None])
-    assert relative_error(embedding[0], golden["clip10s_embedding"]) < TOLERANCE
-    np.testing.assert_allclose(scores(tensors, embedding)[0], golden["clip10s_clipwise_output"], atol=TOLERANCE)
-
-
-def test_map_of_the_whole_clip(panns, clip, golden):
-    with torch.inference_mode():
-        found = panns.network.maps(torch.from_numpy(clip)[None]).numpy()
-    assert found.shape == tuple(golden["clip10s_map_shape"])
-    assert relative_error(found[0, ::16], golden["clip10s_map"]) < TOLERANCE
-    assert relative_error(found[0].mean((1, 2)), golden["clip10s_map_chanmean"]) < TOLERANCE
-    assert_stats(found, golden["clip10s_map_stats"])
-
-
-def test_silence(panns, golden):
-    assert relative_error(embed(panns, torch.zeros(1, 32_000))[0], golden["silence1s_embedding"]) < TOLERANCE
-
-
-def test_lengths_that_the_branches_agree_in(panns, golden):
-    """The official network raises for other lengths, and so does this one."""
-    for samples, fits, _, _ in golden["length_ok_table"]:
-        windows = torch.zeros(1, int(samples))
-        if fits:
-            assert embed(panns, windows).shape == (1, 2048)
-        else:
-            with pytest.raises(RuntimeError):
-                embed(panns, windows)
 
 
 def test_a_window_has_a_length_that_both_branches_agree_in(panns):
@@ -222,25 +32,27 @@ def test_framing(panns, samples, frames):
     assert panns.frames(samples) == frames
 
 
-def test_frames_are_windows_every_tenth_of_a_second(panns, clip, golden):
-    frames = panns(clip[: 3 * 3_200 + 32_000])
+def test_frames_are_windows_every_tenth_of_a_second(panns, panns_clip, panns_golden):
+    frames = panns(panns_clip[: 3 * 3_200 + 32_000])
     assert frames.shape == (3, 2048)
     assert frames.dtype == np.float32
-    assert relative_error(frames[:2], golden["seg1s_embedding"][:2]) < TOLERANCE  # at samples 0 and 3200
+    assert relative_error(frames[:2], panns_golden["seg1s_embedding"][:2]) < TOLERANCE  # at samples 0 and 3200
 
 
-@pytest.mark.parametrize("samples", [32_000, 35_201, 32_000 + 17 * 3_200])
-def test_sharing_between_windows_changes_nothing(panns, clip, samples):
-    """18 windows are more than a batch."""
-    part = torch.from_numpy(clip[:samples])
-    one_by_one = embed(panns, part.unfold(0, 32_000, 3_200)[: panns.frames(samples)])
+@pytest.mark.parametrize("samples", [32_000, 35_201, 35_200 + 32 * 3_200])
+def test_sharing_between_windows_changes_nothing(panns, panns_clip, samples):
+    """33 windows are more than a batch."""
+    part = torch.from_numpy(panns_clip[:samples])
+    windows = part.unfold(0, 32_000, 3_200)[: panns.frames(samples)]
+    with torch.inference_mode():
+        one_by_one = torch.cat([panns.network(window[None]) for window in windows]).numpy()
     assert relative_error(panns(part.numpy()), one_by_one) < TOLERANCE / 5
 
 
-def test_short_clip_is_filled_up_with_zeros_and_says_so(panns, clip, caplog):
-    filled = np.concatenate([clip[:8_000], np.zeros(24_000, np.float32)])
+def test_short_clip_is_filled_up_with_zeros_and_says_so(panns, panns_clip, caplog):
+    filled = np.concatenate([panns_clip[:8_000], np.zeros(24_000, np.float32)])
     with caplog.at_level(logging.WARNING):
-        found = panns(clip[:8_000])
+        found = panns(panns_clip[:8_000])
     assert "0.25 s is shorter than a window of PANNs" in caplog.text
     assert relative_error(found, panns(filled)) < TOLERANCE
 
@@ -252,31 +64,24 @@ def test_specification(panns):
     assert str(Path.home()) not in spec.note
 
 
-def test_reads_a_read_only_waveform_and_repeats_itself(panns, clip):
-    waveform = clip[:36_000].copy()
+def test_reads_a_read_only_waveform_and_repeats_itself(panns, panns_clip):
+    waveform = panns_clip[:36_000].copy()
     waveform.flags.writeable = False
     np.testing.assert_array_equal(panns(waveform), panns(waveform))
 
 
-def test_names_and_shapes_of_the_official_checkpoint(shared):
-    listed = json.loads((shared / "golden" / "panns_wavegram_logmel_cnn14.json").read_text())["tensors"]
-    known = expected_shapes() | ignored_shapes()
-    assert known == {name: tuple(shape) for name, shape in listed.items() if not name.endswith("num_batches_tracked")}
-
-
-def test_checkpoint_with_the_state_of_a_sampler(panns, shared, tmp_path):
+def test_checkpoint_with_the_state_of_a_sampler(panns, write_panns, tmp_path):
     path = tmp_path / "panns.legacy.pth"
-    write_checkpoint(shared, path)
+    write_panns(path)
     try:
         assert Panns(path).spec.digest == panns.spec.digest
     finally:
         path.unlink()
 
 
-def test_other_model(tensors, tmp_path):
-    cnn14 = {
-        name: tensor for name, tensor in tensors.items() if not name.startswith("pre_") and tensor.numel() < 50_000
-    }
+def test_other_model(panns_checkpoint, tmp_path):
+    small = {name: tensor for name, tensor in read_tensors(panns_checkpoint).items() if tensor.numel() < 50_000}
+    cnn14 = {name: tensor for name, tensor in small.items() if not name.startswith("pre_")}
     torch.save({"model": cnn14}, tmp_path / "cnn14.pth")
     with pytest.raises(InputError, match=r"cnn14\.pth: .*'pre_conv0\.weight' .*found no such name.*another model"):
         Panns(tmp_path / "cnn14.pth")
