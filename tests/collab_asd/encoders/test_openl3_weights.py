@@ -10,7 +10,7 @@ import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.encoders import build
-from collab_asd.encoders.keras_h5 import read_layers
+from collab_asd.encoders.keras_h5 import Shapes, read_layers
 from collab_asd.encoders.openl3 import WEIGHTS, OpenL3
 from collab_asd.encoders.openl3.network import read_openl3
 from collab_asd.errors import InputError
