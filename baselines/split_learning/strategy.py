@@ -28,7 +28,7 @@ from collab_asd.id_classifier.model import IdClassifier
 
 logger = logging.getLogger(__name__)
 SPLIT_METHODS = ("split-learning", "splitfed")
-MAP = "logmel"
+MAPS = ("logmel", "random-conv")  # encoders whose frames keep where in frequency something is
 
 
 class SplitLearning(ClientTraining):
@@ -109,10 +109,10 @@ class _Turn:
 
 
 def _require_possible(config: RunConfig) -> None:
-    if config.encoder != MAP:
+    if config.encoder not in MAPS:
         raise InputError(
             f"method {config.method!r} cuts a network over spectrogram maps; encoder {config.encoder!r} gives vectors: "
-            f"add --encoder {MAP} (for flwr run: encoder='{MAP}'); its frames do not leave the client"
+            f"choose encoder {' or '.join(map(repr, MAPS))}, whose frames do not leave the client either"
         )
     if config.class_head == "fedaws":
         raise InputError(f"class-head = 'fedaws' is for averaging; for {config.method} choose naive or anchors")

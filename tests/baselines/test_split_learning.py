@@ -201,8 +201,8 @@ def test_a_step_sends_activations_and_classes_and_nothing_else():
 
 @pytest.mark.parametrize("method", ["split-learning", "splitfed"])
 def test_what_cannot_be_split_is_refused_before_any_work(method):
-    with pytest.raises(InputError, match="encoder 'random-conv' gives vectors"):
-        methods.build(RunConfig(method=method))
+    with pytest.raises(InputError, match="encoder 'yamnet' gives vectors: choose encoder 'logmel' or 'random-conv'"):
+        methods.build(RunConfig(method=method, encoder="yamnet"))
     with pytest.raises(InputError, match="choose naive or anchors"):
         methods.build(RunConfig(method=method, encoder="logmel", class_head="fedaws"))
 
