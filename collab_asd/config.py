@@ -18,6 +18,8 @@ Inference = Literal["client", "server"]
 GroupBy = Literal["machine-type", "all"]
 Partitioning = Literal["machine", "dirichlet", "iid"]
 Preset = Literal["fast", "paper"]
+OpenL3Model = Literal["mel256-music", "mel256-env", "mel128-music", "mel128-env"]
+FrontEnd = Literal["kapre", "legacy"]
 Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
@@ -49,6 +51,8 @@ class RunConfig:
     encoder: str = "random-conv"
     encoder_weights: str = ""
     encoder_key_file: str = ""
+    openl3_model: OpenL3Model = "mel256-music"
+    frontend: FrontEnd = "kapre"
     preset: Preset = "fast"
     epochs: int = 0
     rounds: int = 0

@@ -6,6 +6,8 @@ import typer
 
 from simulations.commands.compare import compare_command
 from simulations.commands.data import data_app
+from simulations.commands.embed import embed_command
+from simulations.commands.encoders import encoders_app
 from simulations.commands.errors import FriendlyGroup
 from simulations.commands.report import report_command
 from simulations.commands.run import run_command
@@ -20,7 +22,9 @@ app.command("run")(run_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
 app.command("score")(score_command)
+app.command("embed")(embed_command)
 app.add_typer(data_app, name="data")
+app.add_typer(encoders_app, name="encoders")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,21 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for: machines, and a server on loopback that does wrong what servers do wrong."""
 
+import hashlib
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from collab_asd.transfer import fetch, http
+from collab_asd.transfer.http import RemoteFile
 
 RATE = 16000
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -55,3 +66,145 @@ def larger_machines(tmp_path_factory):
 def cache(tmp_path_factory):
     """One cache for all runs of a test session."""
     return tmp_path_factory.mktemp("cache")
+
+
+RECORDS = {"dev_data": 3678171, "eval_data_train": 3727685, "eval_data_test": 3841772}
+
+
+@dataclass
+class Fault:
+    """How one answer to a request for a file goes wrong."""
+
+    status: int = 200
+    breaks_at: int | None = None
+    ignores_range: bool = False
+    gives_range_from: int | None = None
+    content: bytes | None = None
+    promises: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Site:
+    """Files, what goes wrong with the next requests for them (``always``: with all), and what was asked for."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    always: Fault | None = None
+    record_status: int = 200
+    record_body: bytes | None = None
+    wrong_md5: bool = False
+    records_asked: int = 0
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api"
+
+    def entry(self, name: str) -> dict:
+        content = b"another" if self.wrong_md5 else self.files[name]
+        links = {"self": f"{self.url}/files/{name}"}
+        checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+        return {"id": "x", "key": name, "size": len(self.files[name]), "checksum": checksum, "links": links}
+
+    def remote(self, name: str) -> RemoteFile:
+        md5 = self.entry(name)["checksum"].removeprefix("md5:")
+        return RemoteFile(name, f"{self.url}/files/{name}", len(self.files[name]), md5)
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/records/"):
+            self.answer_record(int(self.path.rsplit("/", 1)[1]))
+        else:
+            self.answer_file(self.path.rsplit("/", 1)[1])
+
+    def answer_record(self, number: int) -> None:
+        self.site.records_asked += 1
+        names = [name for name in self.site.files if RECORDS.get(name.rsplit("_", 1)[0]) == number]
+        body = json.dumps({"id": number, "files": [self.site.entry(name) for name in names]}).encode()
+        self.send(self.site.record_status, self.site.record_body or body)
+
+    def answer_file(self, name: str) -> None:
+        wanted = self.headers.get("Range")
+        self.site.asked.append((name, wanted))
+        fault = self.site.always or (self.site.faults.pop(0) if self.site.faults else Fault())
+        body = self.site.files[name] if fault.content is None else fault.content
+        if fault.status != 200:
+            self.send(fault.status, b"", fault)
+        elif wanted is None or fault.ignores_range:
+            self.send(200, body, fault)
+        else:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(body):
+                self.send(416, b"", fault)
+                return
+            given = start if fault.gives_range_from is None else fault.gives_range_from
+            fault.headers["Content-Range"] = f"bytes {given}-{len(body) - 1}/{len(body)}"
+            self.send(206, body[given:], fault)
+
+    def send(self, status: int, body: bytes, fault: Fault | None = None) -> None:
+        fault = fault or Fault()
+        self.send_response(status)
+        for key, value in fault.headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body) if fault.promises is None else fault.promises))
+        self.end_headers()
+        self.wfile.write(body[: fault.breaks_at])
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def site(monkeypatch) -> Iterator[Site]:
+    """A server that nothing is wrong with, yet; the client waits for nobody."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(http, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 0)
+    site = Site()
+    handler = type("SiteHandler", (Handler,), {"site": site})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        site.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch) -> None:
+    """Write what comes at once, so that what came before a break is on the disk."""
+    monkeypatch.setattr(fetch, "CHUNK", 100)
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that do not compress, as noisy recordings hardly do."""
+    return np.random.default_rng(seed).bytes(size)
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
+    return file.getvalue()
+
+
+@pytest.fixture(name="noise")
+def noise_fixture():
+    return noise
+
+
+@pytest.fixture(name="zipped")
+def zipped_fixture():
+    return zipped
+
+
+@pytest.fixture(name="Fault")
+def fault_fixture():
+    return Fault

@@ -23,9 +23,9 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 COPY_AGAIN = "copy or download it again"
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC stream of unstated length
 
-# torchaudio holds a filter for each pair of input and output phases. Rates that people record at need far less than
+# Resampling holds a filter for each pair of input and output phases. Rates that people record at need far less than
 # this; 44099 Hz -> 16000 Hz would need 700 million.
-LARGEST_RESAMPLING_FILTER = 64_000_000
+LARGEST_RESAMPLING_FILTER = 16_000_000
 
 
 class ClipError(InputError):
@@ -161,6 +161,8 @@ def at_rate(audio: Audio, sample_rate: int, path: Path) -> FloatArray:
     if audio.rate == sample_rate:
         return audio.waveform
     _refuse_odd_ratio(path, audio.rate, sample_rate)
+    from collab_asd.data.resampling import resample  # here: torch takes seconds, and most recordings need none of it
+
     return resample(audio.waveform, audio.rate, sample_rate)
 
 
@@ -175,38 +177,6 @@ def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | No
         what = f"shorter than one embedding window of {min_seconds:g} s"
         return ClipError(path, what, "record longer or remove it")
     return None
-
-
-def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
-    """Resample by windowed sinc interpolation with the parameters known as ``kaiser_best``.
-
-    The same filter as resampy's and librosa's ``kaiser_best``, as the torchaudio tutorial "Audio Resampling" documents.
-
-    Parameters
-    ----------
-    waveform : FloatArray
-        ``[samples]`` at ``rate``.
-    rate, new_rate : int
-        Hz.
-
-    Returns
-    -------
-    FloatArray
-        ``[ceil(samples * new_rate / rate)]``.
-    """
-    import torch  # here, because it takes seconds and most recordings need no resampling
-    import torchaudio.functional
-
-    resampled: torch.Tensor = torchaudio.functional.resample(
-        torch.from_numpy(waveform),
-        rate,
-        new_rate,
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
-        resampling_method="sinc_interp_kaiser",
-        beta=14.769656459379492,
-    )
-    return np.asarray(resampled.numpy(), dtype=np.float32)
 
 
 def _audio(data: bytes, path: Path, channel: int) -> Audio:

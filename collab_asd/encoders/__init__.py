@@ -6,9 +6,12 @@ Only clients build encoders; the server's side never imports this package.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from collab_asd.config import RunConfig, check_choice
+from collab_asd.encoders.weights import WeightSource, resolve
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder
 from collab_asd.paths import cache_dir
@@ -35,11 +38,28 @@ def _waveform(config: RunConfig) -> Encoder:
 
 
 def _yamnet(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.weights import resolve
     from collab_asd.encoders.yamnet import WEIGHTS, YamNet
 
-    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
-    return YamNet(resolve(WEIGHTS, given, cache_dir(config.cache_dir)))
+    return YamNet(_weights(WEIGHTS, config))
+
+
+def _panns(config: RunConfig) -> Encoder:
+    from collab_asd.encoders.panns import WEIGHTS, Panns
+
+    return Panns(_weights(WEIGHTS, config))
+
+
+def _efficientat(config: RunConfig) -> Encoder:
+    from collab_asd.encoders.efficientat import WEIGHTS, EfficientAt
+
+    return EfficientAt(_weights(WEIGHTS, config), pooled=config.encoder == "efficientat-pooled")
+
+
+def _openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Encoder:
+    from collab_asd.encoders.openl3 import WEIGHTS, OpenL3
+
+    model = config.openl3_model
+    return OpenL3(_weights(WEIGHTS[model], config), dimension, model, config.frontend)
 
 
 ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
@@ -47,10 +67,15 @@ ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
     "logmel": _logmel,
     "waveform": _waveform,
     "yamnet": _yamnet,
+    "openl3-512": partial(_openl3, dimension=512),
+    "openl3-6144": partial(_openl3, dimension=6144),
+    "panns": _panns,
+    "efficientat": _efficientat,
+    "efficientat-pooled": _efficientat,
 }
 
 
-TAKES_WEIGHTS = {"yamnet"}
+TAKES_WEIGHTS = {"yamnet", "openl3-512", "openl3-6144", "panns", "efficientat", "efficientat-pooled"}
 TAKES_KEY = {"random-conv"}
 
 
@@ -66,6 +91,12 @@ def build(config: RunConfig) -> Encoder:
     _require_used("encoder-weights", config.encoder_weights, config.encoder in TAKES_WEIGHTS, config)
     _require_used("encoder-key-file", config.encoder_key_file, config.encoder in TAKES_KEY, config)
     return ENCODERS[config.encoder](config)
+
+
+def _weights(source: WeightSource, config: RunConfig) -> Path:
+    """Return the file of an encoder's weights: the given one, or the official one, downloaded on first use."""
+    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
+    return resolve(source, given, cache_dir(config.cache_dir))
 
 
 def _require_used(key: str, value: str, used: bool, config: RunConfig) -> None:

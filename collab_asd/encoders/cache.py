@@ -12,7 +12,9 @@ import hashlib
 import io
 import logging
 import mmap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -22,9 +24,24 @@ from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
 
 log = logging.getLogger(__name__)
+Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 
-DECODING = "1"  # to be raised when decoding or resampling changes, which no encoder's digest tells
+DECODING = "2"  # to be raised when decoding or resampling changes, which no encoder's digest tells
 CHECKSUM_SIZE = hashlib.sha256().digest_size
+
+
+@runtime_checkable
+class DerivedEncoder(Protocol):
+    """An encoder whose frames follow from another's, by pooling: whoever has these encodes nothing."""
+
+    @property
+    def source(self) -> EncoderSpec:
+        """The encoder that they follow from."""
+        ...
+
+    def derive(self, frames: FloatArray) -> FloatArray:
+        """Turn frames ``[T, D of the source]`` into frames ``[T, D]``."""
+        ...
 
 
 class EmbeddingCache:
@@ -39,7 +56,7 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def encode(self, encoder: Encoder, clip: Clip, *, mapped: bool = False) -> FloatArray:
+    def encode(self, encoder: Encoder, clip: Clip, *, mapped: bool = False, read: Reader = load_waveform) -> FloatArray:
         """Frames ``[T, D]`` of a clip: from the disk, or computed and kept. A hit does not open the recording.
 
         Parameters
@@ -49,6 +66,8 @@ class EmbeddingCache:
         mapped : bool
             Return a stored array as a read-only view of the file, which takes no anonymous memory. Each holds a
             file descriptor while it lives, so keep a page of them at most.
+        read : callable
+            Clip and sample rate in Hz -> waveform ``[samples]``; one that refuses more than the default may stand here.
 
         Raises
         ------
@@ -57,9 +76,18 @@ class EmbeddingCache:
         """
         frames = self.load(encoder.spec, clip, mapped=mapped)
         if frames is None:
-            frames = encoder(load_waveform(clip, encoder.spec.sample_rate))
+            frames = self._derive(encoder, clip)
+            if frames is None:
+                frames = encoder(read(clip, encoder.spec.sample_rate))
             self.store(encoder.spec, clip, frames)
         return frames
+
+    def _derive(self, encoder: Encoder, clip: Clip) -> FloatArray | None:
+        """Frames that follow from those of another encoder, where these are kept."""
+        if not isinstance(encoder, DerivedEncoder):
+            return None
+        source = self.load(encoder.source, clip)
+        return None if source is None else encoder.derive(source)
 
     def prepare(self, encoder: Encoder, clip: Clip) -> int:
         """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""

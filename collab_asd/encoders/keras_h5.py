@@ -1,4 +1,4 @@
-"""Read a Keras 2 weights file (``.h5``) without Keras.
+"""Read a Keras 2 weights file (``.h5``, or packed ``.h5.gz``) without Keras.
 
 The layout is that of ``Model.save_weights``: the root attribute ``layer_names`` lists the layers in the order of the
 model, each layer is a group whose attribute ``weight_names`` lists its arrays. Keras itself loads by the *order* of the
@@ -8,16 +8,21 @@ the check that a file holds the model that is asked for.
 
 from __future__ import annotations
 
+import gzip
+import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import h5py
 import numpy as np
 
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray
+
+GZIP = b"\x1f\x8b"  # how a packed file begins
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -44,12 +49,12 @@ def read_layers(path: Path) -> list[KerasLayer]:
         When the file is not HDF5, is truncated, or is not a Keras 2 weights file.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(_content(path), "r") as file:
             root = _weights_root(file, path)
             layers = [_read_layer(root, name) for name in _names(root.attrs["layer_names"])]
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights with --weights") from error
-    except (OSError, KeyError) as error:
+    except (OSError, EOFError, zlib.error, KeyError) as error:
         raise InputError(
             f"{path}: expected a whole Keras 2 weights file (HDF5), found {_describe(path)} ({error}); "
             "delete it and download it again"
@@ -84,6 +89,15 @@ def require_shapes(path: Path, model: str, layers: Sequence[KerasLayer], expecte
                 f"{path}: expected arrays of shapes {list(shapes)} in layer {layer.name!r} for {model}, "
                 f"found {list(layer.shapes)}; {what_to_do}"
             )
+
+
+def _content(path: Path) -> Path | BinaryIO:
+    """Return what HDF5 is to open: the file, or what it unpacks to where it begins as gzip does."""
+    with path.open("rb") as file:
+        if file.read(len(GZIP)) != GZIP:
+            return path
+    with gzip.open(path) as packed:
+        return io.BytesIO(packed.read())
 
 
 def _weights_root(file: h5py.File, path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Where a pre-trained weights file comes from: the user's path, the cache, or a download that is verified.
+"""Where a pre-trained weights file comes from: the user's path or folder, the cache, or a download that is verified.
 
 The authors of a network do not always publish a hash. Then the first download is recorded beside the file, and the file
 must stay the same ever after: two results with one encoder's name were made with one set of weights.
@@ -6,27 +6,27 @@ must stay the same ever after: two results with one encoder's name were made wit
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
-from urllib.request import urlopen
 
 from filelock import FileLock
 
-from collab_asd.atomic import replacing
+from collab_asd.encoders import fingerprint
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir as default_cache_dir
+from collab_asd.transfer.checksums import Checksums
+from collab_asd.transfer.http import RemoteFile
+from collab_asd.transfer.kinds import misfit, signatures
+from collab_asd.transfer.progress import Lines, Progress, Silent
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 30.0  # seconds without an answer
-CHUNK = 1 << 20  # bytes
-SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n"}  # how a file of this kind begins
+FOLDER_VARIABLE = "COLLAB_ASD_WEIGHTS"  # environment: a folder of weights, such as a stick, that is looked into first
+START = 64  # bytes that tell of what kind a file is
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class WeightSource:
     licence, citation : str
         Terms of the weights, and whom to cite.
     sha256 : str or None
-        Official hash (hex), None where none is known.
+        Hash (hex) that the official file is known to have, None where none is known.
+    size : int or None
+        Its size in bytes, None where unknown.
+    md5 : str or None
+        As Zenodo publishes it.
     """
 
     name: str
@@ -53,6 +57,8 @@ class WeightSource:
     licence: str
     citation: str
     sha256: str | None = None
+    size: int | None = None
+    md5: str | None = None
 
 
 def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | None = None) -> Path:
@@ -62,7 +68,7 @@ def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | No
     ----------
     source : WeightSource
     path : Path or None
-        The user's own file; it wins, and its content is the user's choice.
+        The user's own file, whose content is the user's choice; or a folder that holds the official one.
     cache_dir : Path or None
         Cache folder, in whose subfolder ``weights`` downloads are kept; by default the user's.
 
@@ -70,92 +76,124 @@ def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | No
     ------
     InputError
         When the path is no file, the download fails or gives something else than weights, or the file is not the one
-        of the official or recorded hash.
+        of the known or recorded hash.
     """
-    if path is not None:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; --weights must name a file of {source.name} weights")
-        return path
-    file = (cache_dir or default_cache_dir("")) / "weights" / source.filename
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_name(f".{file.name}.lock")):
-            if file.is_file():
-                _verify(source, file, file)
-            else:
-                _download(source, file)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be kept there ({error}); choose another folder with cache-dir") from error
+    file = locate(source, path, cache_dir)
+    if path is not None and not path.is_dir():
+        if not file.is_file():
+            raise InputError(f"{path}: no such file; --weights must name a file of {source.name} weights, or a folder")
+    elif file.parent != weights_folder(cache_dir):
+        _require_in_folder(source, file)
+    elif file.is_file():
+        check(source, file)
+        with _alone(file):
+            fingerprint.record(source, file)
+    else:
+        log.info("Downloading %s weights (%s) from %s to %s", source.name, source.licence, source.url, file)
+        fetch(source, file.parent, Lines(log.info))
     return file
 
 
-def _download(source: WeightSource, file: Path) -> None:
-    log.info("Downloading %s weights (%s) from %s to %s", source.name, source.licence, source.url, file)
-    with replacing(file) as part:
+def weights_folder(cache_dir: Path | None = None) -> Path:
+    """Folder that downloads are kept in."""
+    return (cache_dir or default_cache_dir("")) / "weights"
+
+
+def locate(source: WeightSource, path: Path | None = None, cache_dir: Path | None = None) -> Path:
+    """Where the file lies, or would lie: as `resolve`, but nothing is downloaded or verified."""
+    if path is not None:
+        return path / source.filename if path.is_dir() else path
+    offline = os.environ.get(FOLDER_VARIABLE)
+    if offline and (Path(offline).expanduser() / source.filename).is_file():
+        return Path(offline).expanduser() / source.filename
+    return weights_folder(cache_dir) / source.filename
+
+
+def fetch(source: WeightSource, folder: Path, progress: Progress | None = None) -> Path:
+    """Download the official file into a folder, or what is missing of it, and verify it.
+
+    A file that is there and right is not asked for; one that is wrong is replaced.
+
+    Raises
+    ------
+    InputError
+        When the download fails, or gives something else than the file that is known or was recorded.
+    """
+    from collab_asd.transfer import fetch as transfer  # imports requests, which most runs need not wait for
+    from collab_asd.transfer.http import open_session
+
+    file, watcher = folder / source.filename, progress or Silent()
+    with _alone(file), open_session() as session:
         try:
-            _stream(source.url, part)
-        except (OSError, HTTPException, ValueError) as error:
-            raise InputError(f"{source.url}: download failed ({error}); {_by_hand(source)}") from error
-        part.flush()
-        _require_signature(source, Path(part.name))
-        _verify(source, file, Path(part.name))
+            transfer.fetch(_remote(source, file), folder, session, Checksums(None, watcher), watcher)
+        except transfer.TransferError as error:
+            raise InputError(f"{error}, or {_by_hand(source)}{_renewal(source, file)}") from error
+        fingerprint.record(source, file)
+    return file
 
 
-def _stream(url: str, part: BinaryIO) -> None:
-    """Copy what an address gives into a file, and make sure that all of it came."""
-    with urlopen(url, timeout=TIMEOUT) as response:
-        promised = response.headers.get("Content-Length")
-        while chunk := response.read(CHUNK):
-            part.write(chunk)
-    if promised is not None and part.tell() != int(promised):
-        raise ValueError(f"truncated: expected {promised} bytes, found {part.tell()}")
+def check(source: WeightSource, file: Path, progress: Progress | None = None) -> str:
+    """Read a file again and compare it with what is known of it; return in words what that is.
 
+    Raises
+    ------
+    InputError
+        When it is of another kind, truncated, or another file.
+    """
+    from collab_asd.transfer.fetch import difference
 
-def _require_signature(source: WeightSource, part: Path) -> None:
-    """Refuse what is no weights file before its hash is recorded."""
-    with part.open("rb") as file:
-        start = file.read(32)
-    suffix = Path(source.filename).suffix
-    if not start.startswith(SIGNATURES.get(suffix, b"")):
+    with _disk_errors_explained(file):
+        with file.open("rb") as opened:
+            start = opened.read(START)
+        expected = _remote(source, file)
+        wrong = misfit(expected.begins, start) or difference(expected, file, Checksums(None, progress or Silent()))
+    if wrong:
+        origin = fingerprint.known(source, file).origin
         raise InputError(
-            f"{source.url}: expected a {suffix} file, found one that begins with {start!r}, perhaps a proxy's login "
-            f"page; {_by_hand(source)}"
+            f"{file}: {wrong} ({origin}); delete it and fetch it again, or {_by_hand(source)}{_renewal(source, file)}"
         )
+    return fingerprint.known(source, file).origin
 
 
-def _verify(source: WeightSource, file: Path, content: Path) -> None:
-    """Compare a file, or the download that is to take its place, with the official hash or with the first one seen."""
-    with content.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    record = file.with_name(f"{file.name}.json")
-    if source.sha256 is not None:
-        expected, origin, remedy = source.sha256, "published", f"delete {file} and start again, or {_by_hand(source)}"
-    elif record.is_file():
-        expected, when = _recorded(record)
-        origin = f"recorded on {when}"
-        remedy = f"bring the old file back, or delete {file} and {record} to accept the new one"
-    else:
-        _record(source, record, found, content.stat().st_size)
-        return
-    if found != expected:
-        raise InputError(f"{file}: expected SHA-256 {expected} ({origin}), found {found}; {remedy}")
+def _require_in_folder(source: WeightSource, file: Path) -> None:
+    """Accept the official file of a folder that is only read: a stick may be write-protected."""
+    if not file.is_file():
+        raise InputError(
+            f"{file.parent}: holds no {source.filename}; put the weights of {source.name} there "
+            "(`collab-asd encoders fetch NAME --to FOLDER` on a machine with a network), or name the file"
+        )
+    check(source, file)
 
 
-def _record(source: WeightSource, record: Path, sha256: str, size: int) -> None:
-    seen = {"url": source.url, "sha256": sha256, "size": size, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-    log.info("No hash of %s is published; recording SHA-256 %s in %s", source.filename, sha256, record)
-    with replacing(record) as file:
-        file.write(json.dumps(seen, indent=2).encode())
-
-
-def _recorded(record: Path) -> tuple[str, str]:
-    """Return hash and date of the first download."""
-    try:
-        seen = json.loads(record.read_bytes())
-        return str(seen["sha256"]), str(seen["date"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record}: expected a record of a download, found something else; delete it") from error
+def _remote(source: WeightSource, file: Path) -> RemoteFile:
+    known = fingerprint.known(source, file)
+    return RemoteFile(source.filename, source.url, known.size, source.md5, known.sha256, signatures(source.filename))
 
 
 def _by_hand(source: WeightSource) -> str:
     return f"download {source.url} by hand and name the file with --weights"
+
+
+def _renewal(source: WeightSource, file: Path) -> str:
+    """Say how to accept another file, where only a record of ours stands against it."""
+    record = fingerprint.record_of(file)
+    return f"; to accept another file, delete {record}" if source.sha256 is None and record.is_file() else ""
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with _disk_errors_explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            yield
+
+
+@contextmanager
+def _disk_errors_explained(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read or kept there ({error}); choose another folder with cache-dir, or a file with "
+            "--weights"
+        ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ WEIGHTS = WeightSource(
     filename="yamnet.h5",
     licence="Apache-2.0",
     citation="M. Plakal, D. Ellis, YAMNet, tensorflow/models, research/audioset/yamnet, 2019",
+    # Google publishes no hash; a dozen unrelated public repositories pin this one for the official address.
+    sha256="13c3308955bbfaef262f175ac9c40e47b134573a93984f009220dd7cc12a1744",
+    size=15_296_092,
 )
 
 SAMPLE_RATE = 16_000  # Hz
@@ -41,6 +45,9 @@ CLASSES = 521
 # Output channels and stride of the 14 layers: the first a full 3x3 convolution, the others depthwise-separable.
 LAYERS = ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 DIMENSION = LAYERS[-1][0]
+
+SPEC = EncoderSpec("yamnet", SAMPLE_RATE, WINDOW, HOP, DIMENSION, stack=8, stack_hop=1, digest="")
+"""All of it that no weights are needed for."""
 
 
 class YamNet:
@@ -65,14 +72,15 @@ class YamNet:
         self.network = folded_network(layers)
         digest = weights_digest(layers)
         note = f"weights from {weights.name}, digest {digest[:12]}"
-        self._spec = EncoderSpec("yamnet", SAMPLE_RATE, WINDOW, HOP, DIMENSION, 8, 1, digest, note)
+        self._spec = replace(SPEC, digest=digest, note=note)
 
     @property
     def spec(self) -> EncoderSpec:
         """Rate, framing, dimension, stacking and digest."""
         return self._spec
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Patches of a clip: at least one; zeros fill up the last."""
         return 1 + max(0, -(-(samples - WINDOW) // HOP))
 

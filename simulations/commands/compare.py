@@ -38,7 +38,8 @@ def compare_command(
         Path | None, typer.Option(help="Folder of the comparison; taken up again if it exists. Default: results/NAME.")
     ] = None,
     weights: Annotated[
-        list[str] | None, typer.Option(metavar="ENCODER=FILE", help="Weights of an encoder; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="ENCODER=FILE", help="Weights of an encoder, or a folder of them; repeatable."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration key of all cells; repeatable.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.progress import TransferSpeedColumn as SpeedColumn
 from rich.text import Text
 
-LINE_EVERY = 15.0  # seconds between plain lines
+from collab_asd.transfer.progress import Lines as PlainLines
 
 
 class Bars:
@@ -54,46 +53,17 @@ class Bars:
                 self._bars.update(self._task, total=self._bars.tasks[self._task].completed)
 
 
-class Lines:
+class Lines(PlainLines):
     """A line when a step begins, and one now and then with percentage, speed and remaining time."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._step, self._total, self._done, self._before = "", 0, 0, 0
-        self._began = self._said = 0.0
+        super().__init__(lambda line: console.print(Text(line), soft_wrap=True))
 
     def __enter__(self) -> Lines:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Nothing is open."""
-
-    def begin(self, step: str, total: int | None, done: int = 0) -> None:
-        """Print that a step begins."""
-        self._step, self._total, self._done, self._before = step, total or 0, done, done
-        self._began = self._said = time.monotonic()
-        size = f": {total / 1e6:.1f} MB" if total else ""
-        self._say(f"{step}{size}" + (f", {done / 1e6:.1f} MB of it are there" if done else ""))
-
-    def advance(self, amount: int) -> None:
-        """Print how far the step is, unless that was said just now."""
-        self._done += amount
-        now = time.monotonic()
-        if now - self._said < LINE_EVERY:
-            return
-        self._said = now
-        speed = max(1.0, (self._done - self._before) / (now - self._began))  # bytes per second
-        left = (
-            f", {self._done / self._total:.0%}, {(self._total - self._done) / speed:.0f} s left" if self._total else ""
-        )
-        self._say(f"{self._step}: {self._done / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s{left}")
-
-    def note(self, line: str) -> None:
-        """Print it."""
-        self._say(line)
-
-    def _say(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
 
 
 class Notes(Lines):

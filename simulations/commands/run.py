@@ -31,8 +31,10 @@ def run_command(
         str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
     ] = "",
     method: Annotated[str, typer.Option(help=f"One of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
-    encoder: Annotated[str, typer.Option(help="f_c: random-conv, logmel, yamnet or waveform.")] = RunConfig.encoder,
-    weights: Annotated[str, typer.Option(help="Weights of the encoder, instead of the download.")] = "",
+    encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
+    weights: Annotated[
+        str, typer.Option(help="Weights of the encoder, not the download: a file, or a folder of them.")
+    ] = "",
     engine: Annotated[str, typer.Option(help="inprocess, or ray: the same through `flwr run`.")] = "inprocess",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Result folder, new or empty. Default: results/TIME-…")] = None,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
 import psutil
 
+from collab_asd.processes import follow_parent
 from simulations.comparison.experiment import Cell
 from simulations.logs import show_progress
 
@@ -81,17 +79,8 @@ def _account(process: SpawnProcess, cell: Cell) -> None:
 
 def _work(unit: Sequence[Cell], run_cell: RunCell, clients: int) -> None:
     """Run the cells of one unit, in the process that was made for them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     show_progress(logging.WARNING)
     logging.getLogger("flwr").setLevel(logging.WARNING)
     for cell in unit:
         run_cell(cell, clients)
-
-
-def _end_with_parent() -> None:
-    """Die when the parent does, killed or not: who starts the comparison again must not meet this process at work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -41,7 +41,7 @@ def test_run_prints_the_table_and_where_the_results_are(run, tmp_path):
         (["--set", "seed=seven"], ["seed = 'seven'", "int"]),
         (["--set", "nonsense"], ["KEY=VALUE"]),
         (["--method", "magic"], ["method 'magic'", "embedding-sharing, fedadagrad"]),
-        (["--encoder", "wav2vec"], ["encoder 'wav2vec'", "logmel, random-conv, waveform, yamnet"]),
+        (["--encoder", "wav2vec"], ["encoder 'wav2vec'", "panns, random-conv, waveform, yamnet"]),
         (["--set", "scorer=svm"], ["scorer 'svm'", "fusion"]),
         (["--engine", "spark"], ["--engine 'spark'", "inprocess, ray"]),
         (["--encoder", "yamnet", "--weights", "/nowhere.h5"], ["/nowhere.h5"]),
@@ -110,7 +110,10 @@ def test_lines_of_flwr_run_that_are_ours(line, ours):
     assert bool(OUR_LINES.search(line)) == ours
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["data"], ["data", "check"], ["data", "synth"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["run"], ["data"], ["data", "check"], ["data", "synth"], ["embed"], ["encoders"], ["encoders", "fetch"]],
+)
 def test_every_command_has_help(command):
     result = call(*command, "--help")
     assert result.exit_code == 0

@@ -14,9 +14,9 @@ import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from collab_asd.data.download.progress import Progress
 from collab_asd.data.download.space import require_space
 from collab_asd.errors import InputError
+from collab_asd.transfer.progress import Progress
 
 CHUNK = 1 << 20  # bytes
 MOST_EXPANSION = 20  # times the size of the zip; noisy 16-bit recordings expand about 1.25 times

@@ -12,8 +12,9 @@ import requests
 from collab_asd.data.download import done, record
 from collab_asd.data.download.dcase2020 import Archive
 from collab_asd.data.download.extract import DAMAGE
-from collab_asd.data.download.record import RecordError, RemoteFile
+from collab_asd.data.download.record import RecordError
 from collab_asd.errors import InputError
+from collab_asd.transfer.http import RemoteFile
 
 WORK = ".download"  # folder in the data folder for what is unfinished; readers of data folders overlook hidden ones
 EXPANSION = 1.5  # recordings per byte of zip, reckoned generously; the real zips expand about 1.25 times

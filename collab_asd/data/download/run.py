@@ -18,12 +18,13 @@ from collab_asd.data.download import done
 from collab_asd.data.download.dcase2020 import Archive
 from collab_asd.data.download.extract import ArchiveError, extract
 from collab_asd.data.download.plan import WORK, Plan, Source, Step, make
-from collab_asd.data.download.progress import Progress, Silent
-from collab_asd.data.download.record import API, open_session
+from collab_asd.data.download.record import API
 from collab_asd.data.download.space import disk_errors_explained, require_space
-from collab_asd.data.download.transfer import RESUME, difference, fetch
-from collab_asd.data.download.verified import Checksums
 from collab_asd.errors import InputError
+from collab_asd.transfer.checksums import Checksums
+from collab_asd.transfer.fetch import RESUME, TransferError, difference, fetch
+from collab_asd.transfer.http import RemoteFile, open_session
+from collab_asd.transfer.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _carry_out(step: Step, plan: Plan, keep_zips: bool, session: requests.Sessio
     path = (
         _checked(step, step.local, checksums)
         if step.local
-        else fetch(step.remote, plan.work, session, checksums, progress)
+        else _fetched(step.remote, plan.work, session, checksums, progress)
     )
     try:
         recordings = extract(path, step.archive.machine_type, plan.work, plan.folder, progress)
@@ -115,6 +116,15 @@ def _carry_out(step: Step, plan: Plan, keep_zips: bool, session: requests.Sessio
     done.add(plan.folder, step.archive.name, done.Unpacked(step.remote.md5, recordings))
     if not (step.local or keep_zips):
         path.unlink()
+
+
+def _fetched(
+    file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums, progress: Progress
+) -> Path:
+    try:
+        return fetch(file, folder, session, checksums, progress)
+    except TransferError as error:
+        raise InputError(f"{error}, or choose another source with --mirror or --from") from error
 
 
 def _checked(step: Step, local: Path, checksums: Checksums) -> Path:

@@ -61,6 +61,32 @@ def test_second_time_neither_decodes_nor_encodes(cache, clip, mapped):
     assert encoder.calls == 1
 
 
+class Doubled(Energies):
+    """Twice the first dimension of `Energies`."""
+
+    def __init__(self) -> None:
+        super().__init__(digest="f" * 64, dimension=1)
+        self.source = Energies().spec
+
+    def derive(self, frames: FloatArray) -> FloatArray:
+        return 2 * frames[:, :1]
+
+
+def test_frames_that_follow_from_kept_ones_are_not_encoded(cache, clip):
+    doubled = Doubled()
+    cache.encode(Energies(), clip)
+    clip.path.unlink()
+    np.testing.assert_array_equal(cache.encode(doubled, clip), 2 * EXPECTED[:, :1])
+    np.testing.assert_array_equal(cache.load(doubled.spec, clip), 2 * EXPECTED[:, :1])
+    assert doubled.calls == 0
+
+
+def test_frames_that_could_follow_are_encoded_where_there_are_none_to_follow_from(cache, clip):
+    doubled = Doubled()
+    np.testing.assert_array_equal(cache.encode(doubled, clip), EXPECTED[:, :1])
+    assert doubled.calls == 1
+
+
 def test_mapped_frames_are_read_only_others_are_fit_for_torch(cache, clip):
     cache.encode(Energies(), clip)
     assert not cache.encode(Energies(), clip, mapped=True).flags.writeable

@@ -8,8 +8,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from collab_asd.data.download import record
-from collab_asd.data.download.record import RecordError, RemoteFile
-from simulations.commands import download_progress
+from collab_asd.data.download.record import RecordError
+from collab_asd.transfer import progress as progress_of_transfers
+from collab_asd.transfer.http import RemoteFile
 from simulations.commands.data import data_app
 from simulations.commands.download_progress import Bars, Lines, Notes, shown_on
 
@@ -173,7 +174,7 @@ def test_bars():
 
 
 def test_lines(monkeypatch):
-    monkeypatch.setattr(download_progress, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(progress_of_transfers, "LINE_EVERY", 0.0)
     screen = console(False)
     with shown_on(screen, quiet=False) as progress:
         progress.begin("downloading a.zip", 2_000_000, 500_000)

@@ -7,8 +7,8 @@ import pytest
 
 from collab_asd.data.download import extract as module
 from collab_asd.data.download.extract import ArchiveError, extract
-from collab_asd.data.download.progress import Silent
 from collab_asd.errors import InputError
+from collab_asd.transfer.progress import Silent
 
 A, B = "fan/train/normal_id_00_00000000.wav", "fan/test/anomaly_id_00_00000000.wav"
 

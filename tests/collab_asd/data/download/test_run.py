@@ -18,11 +18,11 @@ from collab_asd.data.check import check
 from collab_asd.data.download import space
 from collab_asd.data.download.dcase2020 import archives
 from collab_asd.data.download.plan import Source
-from collab_asd.data.download.progress import Silent
 from collab_asd.data.download.run import download, prepare
-from collab_asd.data.download.verified import Checksums
 from collab_asd.data.layouts import find_clips
 from collab_asd.errors import InputError
+from collab_asd.transfer.checksums import Checksums
+from collab_asd.transfer.progress import Silent
 
 DEV, ADDITIONAL, EVAL = "dev_data_fan.zip", "eval_data_train_fan.zip", "eval_data_test_fan.zip"
 FAN = archives("fan", "dev")

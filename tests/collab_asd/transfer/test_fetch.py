@@ -2,15 +2,16 @@
 
 import errno
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from collab_asd.data.download.progress import Silent
-from collab_asd.data.download.record import RemoteFile, open_session
-from collab_asd.data.download.transfer import fetch
-from collab_asd.data.download.verified import Checksums
 from collab_asd.errors import InputError
+from collab_asd.transfer.checksums import Checksums
+from collab_asd.transfer.fetch import fetch
+from collab_asd.transfer.http import open_session
+from collab_asd.transfer.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -24,8 +25,7 @@ def content(site, noise):
 
 
 def get(site, folder, **changes):
-    remote = site.remote(NAME)
-    remote = RemoteFile(remote.name, remote.url, changes.get("size", remote.size), changes.get("md5", remote.md5))
+    remote = replace(site.remote(NAME), **changes)
     with open_session() as session:
         return fetch(remote, folder, session, Checksums(folder / "verified.json", Silent()), Silent())
 
@@ -217,3 +217,22 @@ def test_disk_is_full(site, content, tmp_path, monkeypatch):
         fetch(site.remote(NAME), tmp_path, session, Checksums(tmp_path / "verified.json", Silent()), Full())
     assert left(tmp_path) == ["a.zip.part"]
     assert content.startswith(Path(tmp_path / "a.zip.part").read_bytes())
+
+
+def test_web_page_where_the_file_should_be(site, content, tmp_path, Fault):
+    site.files[NAME] = b"\x89HDF\r\n\x1a\n" + content
+    site.faults = [Fault(breaks_at=400), Fault(content=b"<html>log in</html>", ignores_range=True)]
+    kind = replace(site.remote(NAME), begins=(b"\x89HDF\r\n\x1a\n",))
+    with open_session() as session:
+        checksums = Checksums(tmp_path / "verified.json", Silent())
+        with pytest.raises(InputError, match=r"expected a file of weights, found a web page.* the same command res"):
+            fetch(kind, tmp_path, session, checksums, Silent())
+        assert fetch(kind, tmp_path, session, checksums, Silent()).read_bytes() == site.files[NAME]
+    assert ranges(site) == [None, "bytes=400-", "bytes=400-"]
+
+
+def test_sha256(site, content, tmp_path):
+    right = hashlib.sha256(content).hexdigest()
+    assert get(site, tmp_path, sha256=right).read_bytes() == content
+    with pytest.raises(InputError, match=rf"expected SHA-256 {'0' * 64}, found {right}, 2 times"):
+        get(site, tmp_path, sha256="0" * 64)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from pathlib import Path
 
 import requests
 
-from collab_asd.data.download import record
-from collab_asd.data.download.progress import Progress
-from collab_asd.data.download.record import RemoteFile, reason
-from collab_asd.data.download.verified import Checksums
 from collab_asd.errors import InputError
+from collab_asd.transfer import http
+from collab_asd.transfer.checksums import NAMES, Checksums
+from collab_asd.transfer.http import RemoteFile, reason
+from collab_asd.transfer.kinds import misfit
+from collab_asd.transfer.progress import Progress
 
 CHUNK = 1 << 20  # bytes
 DOWNLOADS = 2  # of a whole file whose content turns out to be wrong
 BREAKS = 4  # of the connection in a row, without a byte gained
 RESUME = "the same command resumes"
+
+
+class TransferError(InputError):
+    """A file cannot be had; the message ends with `RESUME`, and who asked for the file may know other ways."""
 
 
 def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums, progress: Progress) -> Path:
@@ -31,8 +37,8 @@ def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: 
 
     Raises
     ------
-    InputError
-        If the server refuses, the connection breaks again and again, or the content is wrong twice.
+    TransferError
+        If the server refuses, the connection breaks again and again, or the content is wrong twice or of another kind.
     """
     path, part = folder / file.name, folder / f"{file.name}.part"
     if path.exists():
@@ -48,9 +54,7 @@ def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: 
             return path
         part.unlink()
         progress.note(f"{file.name}: {wrong}; thrown away")
-    raise InputError(
-        f"{file.url}: {wrong}, {DOWNLOADS} times; {RESUME}, or choose another source with --mirror or --from"
-    )
+    raise TransferError(f"{file.url}: {wrong}, {DOWNLOADS} times; {RESUME}")
 
 
 def difference(file: RemoteFile, path: Path, checksums: Checksums) -> str:
@@ -58,8 +62,9 @@ def difference(file: RemoteFile, path: Path, checksums: Checksums) -> str:
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"expected {file.size} bytes, found {size}"
-    if file.md5 is not None and (found := checksums.md5(path)) != file.md5:
-        return f"expected MD5 {file.md5}, found {found}"
+    for algorithm, expected in (("md5", file.md5), ("sha256", file.sha256)):
+        if expected is not None and (found := checksums.hexdigest(path, algorithm)) != expected:
+            return f"expected {NAMES[algorithm]} {expected}, found {found}"
     return ""
 
 
@@ -80,11 +85,11 @@ def _complete(file: RemoteFile, part: Path, session: requests.Session, progress:
         most = max(most, _size(part))
         if breaks == BREAKS:
             size = "an unknown number of" if file.size is None else file.size
-            raise InputError(
+            raise TransferError(
                 f"{file.url}: the connection broke {BREAKS} times at {_size(part)} of {size} bytes ({why}); {RESUME}"
             )
         if _size(part) != file.size:
-            time.sleep(record.PAUSE * 2**breaks)
+            time.sleep(http.PAUSE * 2**breaks)
 
 
 def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: Progress) -> None:
@@ -96,8 +101,12 @@ def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: P
             raise requests.ConnectionError(f"no range from byte {have} on")
         resumes = response.status_code == requests.codes.partial_content
         progress.begin(f"downloading {file.name}", file.size, have if resumes else 0)
+        chunks = response.iter_content(CHUNK)
+        first = next(chunks, b"")
+        if not resumes and (wrong := misfit(file.begins, first)):  # before it takes the place of what came earlier
+            raise TransferError(f"{file.url}: {wrong}; where that is mended, {RESUME}")
         with part.open("ab" if resumes else "wb") as out:
-            for chunk in response.iter_content(CHUNK):
+            for chunk in chain([first], chunks):
                 out.write(chunk)
                 progress.advance(len(chunk))
                 if file.size is not None and out.tell() > file.size:
@@ -107,12 +116,12 @@ def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: P
 def _ask(file: RemoteFile, have: int, session: requests.Session) -> requests.Response:
     try:
         response = session.get(
-            file.url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=record.TIMEOUT
+            file.url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=http.TIMEOUT
         )
         if response.status_code != requests.codes.requested_range_not_satisfiable:
             response.raise_for_status()
     except requests.RequestException as error:
-        raise InputError(f"{file.url}: cannot be downloaded ({reason(error)}); try again later: {RESUME}") from error
+        raise TransferError(f"{file.url}: cannot be downloaded ({reason(error)}); try again later: {RESUME}") from error
     return response
 
 

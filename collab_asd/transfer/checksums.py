@@ -7,33 +7,34 @@ import json
 from pathlib import Path
 
 from collab_asd.atomic import replacing
-from collab_asd.data.download.progress import Progress
+from collab_asd.transfer.progress import Progress
 
 CHUNK = 1 << 20  # bytes
+NAMES = {"md5": "MD5", "sha256": "SHA-256"}
 
 
 class Checksums:
-    """MD5 of files, remembered in a small JSON file.
+    """MD5 or SHA-256 of files, remembered in a small JSON file.
 
     Parameters
     ----------
-    memory : Path
-        The JSON file. What cannot be read in it is forgotten: then files are read once more.
+    memory : Path or None
+        The JSON file. What cannot be read in it is forgotten: then files are read once more. None remembers nothing.
     progress : Progress
     """
 
-    def __init__(self, memory: Path, progress: Progress) -> None:
+    def __init__(self, memory: Path | None, progress: Progress) -> None:
         self._memory = memory
         self._progress = progress
 
-    def md5(self, path: Path) -> str:
-        """Return the MD5 (hex) of a file, reading it if it changed since the last time."""
+    def hexdigest(self, path: Path, algorithm: str) -> str:
+        """Return the digest of a file by ``"md5"`` or ``"sha256"``, reading it if it changed since the last time."""
         known = self._load().get(_key(path))
         state = _state(path)
-        if isinstance(known, dict) and {key: known.get(key) for key in state} == state:
-            return str(known.get("md5"))
-        found = self._read(path)
-        self._store(self._load() | {_key(path): state | {"md5": found}})
+        if isinstance(known, dict) and algorithm in known and {key: known.get(key) for key in state} == state:
+            return str(known[algorithm])
+        found = self._read(path, algorithm)
+        self._store(self._load() | {_key(path): state | {algorithm: found}})
         return found
 
     def moved(self, old: Path, new: Path) -> None:
@@ -42,9 +43,9 @@ class Checksums:
         if _key(old) in seen:
             self._store(seen | {_key(new): seen[_key(old)]})
 
-    def _read(self, path: Path) -> str:
+    def _read(self, path: Path, algorithm: str) -> str:
         self._progress.begin(f"verifying {path.name}", path.stat().st_size)
-        digest = hashlib.md5(usedforsecurity=False)  # what Zenodo publishes: against accidents, not against attackers
+        digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")  # MD5 is against accidents only
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
@@ -52,6 +53,8 @@ class Checksums:
         return digest.hexdigest()
 
     def _load(self) -> dict[str, object]:
+        if self._memory is None:
+            return {}
         try:
             seen = json.loads(self._memory.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -59,6 +62,8 @@ class Checksums:
         return seen if isinstance(seen, dict) else {}
 
     def _store(self, seen: dict[str, object]) -> None:
+        if self._memory is None:
+            return
         kept = {path: known for path, known in seen.items() if Path(path).exists()}
         with replacing(self._memory) as file:
             file.write(json.dumps(kept, indent=2).encode())

@@ -1,0 +1,146 @@
+"""OpenL3 as an encoder f_c: 96 frames of 512 or 6144 dimensions for 10 s."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from collab_asd.encoders.openl3.front_end import SAMPLE_RATE, WINDOW, DecibelMel, FrontEndName
+from collab_asd.encoders.openl3.network import (
+    SHORT,
+    build_network,
+    long_embedding,
+    read_openl3,
+    short_embedding,
+    weights_digest,
+)
+from collab_asd.encoders.weights import WeightSource
+from collab_asd.interfaces import EncoderSpec, FloatArray
+
+log = logging.getLogger(__name__)
+
+ModelName = Literal["mel256-music", "mel256-env", "mel128-music", "mel128-env"]
+Dimension = Literal[512, 6144]
+
+HOP = 4_800  # samples between two windows: 0.1 s
+CENTRE = WINDOW // 2  # zeros before a clip, so that its first sample lies in the middle of the first window
+STACK, STACK_HOP = 32, 4  # frames
+BATCH = 8  # windows at once: 250 MB of maps
+
+
+def _source(model: ModelName) -> WeightSource:
+    filename = f"openl3_audio_{model.replace('-', '_')}-v0_4_0.h5.gz"
+    return WeightSource(
+        name=f"OpenL3 {model}",
+        url=f"https://github.com/marl/openl3/raw/models/{filename}",
+        filename=filename,
+        licence="CC BY 4.0",
+        citation=(
+            "A. L. Cramer, H.-H. Wu, J. Salamon, J. P. Bello, Look, listen, and learn more: Design choices for deep "
+            "audio embeddings, ICASSP 2019"
+        ),
+    )
+
+
+WEIGHTS: dict[ModelName, WeightSource] = {
+    "mel256-music": _source("mel256-music"),
+    "mel256-env": _source("mel256-env"),
+    "mel128-music": _source("mel128-music"),
+    "mel128-env": _source("mel128-env"),
+}
+
+
+class OpenL3:
+    """Encode a clip with pre-trained OpenL3 weights; one frame of the last second every 0.1 s, centred.
+
+    One window is independent of the others. Safe to share between threads.
+
+    Parameters
+    ----------
+    weights : Path
+        The official file of `model`, packed or not; see `WEIGHTS`.
+    dimension : {512, 6144}
+        Maximum over the whole last map, or over 4 x 3 places of it.
+    model : str
+        Input and what the network was trained on.
+    front_end : {"kapre", "legacy"}
+        Which generation of the package to follow; see `collab_asd.encoders.openl3`.
+
+    Raises
+    ------
+    InputError
+        When the file is not HDF5, is truncated, or holds another model.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        dimension: Dimension,
+        model: ModelName = "mel256-music",
+        front_end: FrontEndName = "kapre",
+    ) -> None:
+        layers = read_openl3(weights, model)
+        bands = int(model[3:6])
+        self.front_end = DecibelMel(front_end, bands)
+        self.network = build_network(layers)
+        note = f"weights from {weights.name}, {model}, front end {front_end}"
+
+        def with_weights(dimension: Dimension) -> EncoderSpec:
+            digest = weights_digest(f"collab-asd openl3 1: {bands} bands, {front_end}, {dimension}", layers)
+            return replace(specification(dimension), digest=digest, note=f"{note}, digest {digest[:12]}")
+
+        self._spec, self._source = with_weights(dimension), with_weights(6144)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Rate, framing, dimension, stacking and digest."""
+        return self._spec
+
+    @property
+    def source(self) -> EncoderSpec:
+        """The encoder of 6144 dimensions, whose frames hold those of 512."""
+        return self._source
+
+    def derive(self, frames: FloatArray) -> FloatArray:
+        """Turn frames of 6144 dimensions ``[T, 6144]`` into this encoder's ``[T, D]``."""
+        return np.asarray(self._pooled(torch.tensor(frames)).numpy())
+
+    @staticmethod
+    def frames(samples: int) -> int:
+        """Windows of a clip: at least one; zeros fill up the last."""
+        return window_count(CENTRE + samples, HOP)
+
+    @torch.inference_mode()
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """Encode one mono clip ``[samples]`` at 48 kHz, full scale 1, into frames ``[T, D]``."""
+        samples = len(waveform)
+        if samples < WINDOW:
+            log.warning("A clip of %.2f s is shorter than a window of 1 s: zeros fill it up", samples / SAMPLE_RATE)
+        missing = WINDOW + (self.frames(samples) - 1) * HOP - CENTRE - samples
+        padded = F.pad(torch.tensor(waveform, dtype=torch.float32), (CENTRE, missing))
+        batches = torch.split(padded.unfold(0, WINDOW, HOP), BATCH)
+        return np.asarray(torch.cat([self._pooled(self.embed(batch)) for batch in batches]).numpy())
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode windows ``[n, 48000]`` -> ``[n, 6144]``."""
+        return long_embedding(self.network(self.front_end(windows)))
+
+    def _pooled(self, long: Tensor) -> Tensor:
+        return short_embedding(long) if self._spec.dimension == SHORT else long
+
+
+def specification(dimension: Dimension) -> EncoderSpec:
+    """All of it that no weights are needed for."""
+    return EncoderSpec(f"openl3-{dimension}", SAMPLE_RATE, WINDOW, HOP, dimension, STACK, STACK_HOP, digest="")
+
+
+def window_count(samples: int, hop: int) -> int:
+    """Windows every `hop` samples until the last sample is inside one."""
+    return 1 + max(0, -(-(samples - WINDOW) // hop))

@@ -1,0 +1,1 @@
+"""Files from servers: resumed where they broke off, right to the last bit or an error."""
