@@ -56,7 +56,7 @@ def dirichlet(clips: Sequence[Clip], group_by: str, clients: int, alpha: float, 
     InputError
         There are too few clips for so many clients, or no draw gave each client something.
     """
-    held = _shuffled(clips, "train", seed)
+    held = _training(clips, seed)
     clients = _checked(held, clients)
     for draw in range(DRAWS):
         shares = _passed_on(_dirichlet_shares(held, clients, alpha, derive(seed, "dirichlet", draw)))
@@ -79,15 +79,21 @@ def iid(clips: Sequence[Clip], group_by: str, clients: int, seed: int) -> list[P
     InputError
         A machine has fewer than `FEWEST` training clips for each client.
     """
-    held = _shuffled(clips, "train", seed)
-    clients = _checked(held, clients)
-    for machine, own in held.items():
-        if len(own) < FEWEST * clients:
-            raise InputError(
-                f"partition = iid: {'/'.join(machine)} has {len(own)} training clips, and {clients} clients need "
-                f"{FEWEST} of them each; ask for at most clients = {len(own) // FEWEST}"
-            )
+    held = _training(clips, seed)
+    clients = clients or len(held)
+    machine, own = min(held.items(), key=lambda entry: len(entry[1]))
+    if len(own) < FEWEST * clients:
+        raise InputError(
+            f"partition = iid: {'/'.join(machine)} has {len(own)} training clips, and {clients} clients need "
+            f"{FEWEST} of them each; ask for at most clients = {len(own) // FEWEST}"
+        )
     return _with_test_clips(_iid_shares(held, clients), clips, group_by, seed)
+
+
+def _training(clips: Sequence[Clip], seed: int) -> dict[Machine, list[Clip]]:
+    if held := _shuffled(clips, "train", seed):
+        return held
+    raise InputError("there are no training clips to deal out to clients")
 
 
 def _shuffled(clips: Sequence[Clip], split: Split, seed: int) -> dict[Machine, list[Clip]]:

@@ -215,11 +215,20 @@ class Experiment:
 
 
 def find_experiment(name: str) -> Path:
-    """Return the file of that name, or the experiment of that name which comes with the package."""
+    """Return the file of that name, or the experiment of that name which comes with the package.
+
+    Raises
+    ------
+    InputError
+        There is neither.
+    """
     shipped = SHIPPED / f"{name.removesuffix('.toml')}.toml"
-    if Path(name).exists() or Path(name).name != name or not shipped.exists():
+    if Path(name).exists():
         return Path(name)
-    return shipped
+    if Path(name).name == name and shipped.exists():
+        return shipped
+    known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+    raise InputError(f"{name}: no such file, and no experiment of that name comes along (these do: {known})")
 
 
 LISTS: dict[str, type] = {"methods": str, "encoders": str, "scorers": str, "partitions": str, "seeds": int}

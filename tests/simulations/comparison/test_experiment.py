@@ -161,6 +161,9 @@ def test_shipped_experiments_are_good_and_found_by_name(path, tmp_path):
 
 def test_a_file_of_ones_own_goes_before_a_shipped_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"toycarr: .* \(these do: noniid, synthetic, table1, toycar\)"):
+        find_experiment("toycarr")
     (tmp_path / "synthetic.toml").touch()
+    (tmp_path / "toycar.toml").touch()
     assert find_experiment("synthetic.toml").absolute() == tmp_path / "synthetic.toml"
     assert find_experiment(str(tmp_path / "toycar.toml")) == tmp_path / "toycar.toml"
