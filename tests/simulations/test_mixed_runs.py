@@ -73,7 +73,7 @@ def test_page_of_a_mixed_run(config):
     ("changes", "words"),
     [
         ({"clients": 3}, "24 training clips, and 3 clients need 10"),
-        ({"clients": 99}, "clients = 99"),
+        ({"clients": 99}, "99 clients need 10 of them each; ask for at most clients = 2"),
         ({"partition": "dirichlet", "clients": 7}, "there are clips for 6"),
     ],
 )
