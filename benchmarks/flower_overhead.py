@@ -30,8 +30,9 @@ from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.grid import SupervisedGrid, meet_clients
+from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.meeting import meet_clients
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.id_classifier.sampling import WindowSampler
 from collab_asd.id_classifier.settings import PRESETS
@@ -135,7 +136,7 @@ def plain_loop(config: RunConfig) -> list[float]:
 def through_flower(config: RunConfig) -> list[float]:
     """Run the same as a Flower method on the in-process grid; returns all scores."""
     grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), config.timeout)
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), Rules(config.timeout))
     method = methods.build(config)
     if hasattr(method, "cache"):
         method.cache = None  # the plain loop keeps no classifiers, either

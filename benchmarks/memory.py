@@ -23,8 +23,9 @@ from collab_asd.config import RunConfig
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.encoders.random_conv import RandomConv, demo_key
 from collab_asd.federation import client_data
-from collab_asd.federation.grid import SupervisedGrid, meet_clients
+from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.meeting import meet_clients
 from collab_asd.interfaces import Clip, Partition
 from collab_asd.threads import pin_threads
 from simulations import client_app, methods
@@ -65,7 +66,7 @@ def main() -> None:
         start = time.perf_counter()
         with PeakMemory() as memory:
             grid = InProcessGrid(client_app.app, args.clients, config.to_mapping())
-            supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), config.timeout)
+            supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), Rules(config.timeout))
             method = methods.build(config)
             method.run(supervised)
     sent = sum(supervised.traffic.up.values()) / 1e9

@@ -26,10 +26,11 @@ Thresholding = Literal["gamma", "quantile"]
 ClassHead = Literal["naive", "anchors", "fedaws"]
 Normalization = Literal["batch", "group"]
 ServerBatches = Literal["apart", "joined"]
+OnFailure = Literal["exclude", "stop"]
 
 SWITCH = {"true": True, "false": False}
 LOWEST = dict.fromkeys(("page_megabytes", "threads", "min_clients"), 1) | dict.fromkeys(
-    ("epochs", "rounds", "seed", "channel", "clients"), 0
+    ("epochs", "rounds", "seed", "channel", "clients", "retries"), 0
 )
 
 
@@ -68,7 +69,7 @@ class RunConfig:
     threshold: Thresholding = "gamma"
     calibration: float = 0.2
     false_alarm_rate: float = 0.1
-    codec: Literal["fp32"] = "fp32"
+    codec: str = "fp32"
     page_megabytes: int = 32
     seed: int = 0
     device: str = "cpu"
@@ -77,6 +78,8 @@ class RunConfig:
     results_dir: str = ""
     cache_dir: str = ""
     min_clients: int = 2
+    on_failure: OnFailure = "exclude"
+    retries: int = 1
     timeout: float = 3600.0
 
     def __post_init__(self) -> None:

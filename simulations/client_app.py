@@ -91,8 +91,8 @@ def split(message: Message, context: Context) -> Message:
 @app.train("embeddings")
 def embeddings(message: Message, context: Context) -> Message:
     """Send one page of embeddings."""
-    request = message.content.config_records["request"]
-    return Message(embedding_sharing.embeddings(open_client(context), request), reply_to=message)
+    page = embedding_sharing.embeddings(open_client(context), client_config(context), message.content)
+    return Message(page, reply_to=message)
 
 
 @app.evaluate("score")

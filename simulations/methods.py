@@ -48,6 +48,7 @@ def _centralized(config: RunConfig) -> Method:
 
 def _sharing(config: RunConfig, preset: TrainingSettings) -> Method:
     from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
+    from collab_asd.embedding_sharing.codec import codec_of
     from collab_asd.embedding_sharing.strategy import EmbeddingSharing
     from collab_asd.scorers import DetectorSettings
 
@@ -59,7 +60,7 @@ def _sharing(config: RunConfig, preset: TrainingSettings) -> Method:
     )
     cache = ClassifierCache(cache_dir(config.cache_dir) / "classifiers")
     scorer = DetectorSettings.of(config)
-    return EmbeddingSharing(training, scorer, config.inference, config.seed, config.device, cache)
+    return EmbeddingSharing(training, scorer, codec_of(config), config.inference, config.seed, config.device, cache)
 
 
 def _local(config: RunConfig) -> Method:

@@ -21,7 +21,7 @@ from collab_asd.interfaces import ScoreTable
 from collab_asd.report.reading import SUMMARY_VERSION
 from simulations.dcase_files import write_dcase
 
-WHERE_ONLY = {"results-dir", "cache-dir"}
+HOW_ONLY = {"results-dir", "cache-dir", "timeout", "retries", "on-failure"}  # no score depends on them
 
 
 def default_name(config: RunConfig) -> str:
@@ -69,7 +69,7 @@ class ResultFolder:
         written = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         began = RunConfig().to_mapping() | written  # a key that is newer than the folder had its default
         now = self.config.to_mapping()
-        other = sorted(k for k in began.keys() | now.keys() if k not in WHERE_ONLY and began.get(k) != now.get(k))
+        other = sorted(k for k in began.keys() | now.keys() if k not in HOW_ONLY and began.get(k) != now.get(k))
         if other:
             raise InputError(f"{self.path}: was begun with another {', '.join(other)}; name a new folder")
         if clips := difference(read_manifest(self.path / "manifest.csv"), self.manifest):
@@ -132,7 +132,6 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         "false_alarm_rate": evaluation.total("false_alarm_rate"),
         "recall": evaluation.total("recall"),
         "f1": evaluation.total("f1"),
-        "excluded": {},
         "manifest_sha256": manifest_sha256(manifest),
         "config": replace(config, encoder_key_file="(secret)" if config.encoder_key_file else "").to_mapping(),
     }

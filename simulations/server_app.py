@@ -23,7 +23,8 @@ from collab_asd.data.manifest import manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.errors import InputError
 from collab_asd.evaluation import evaluate
-from collab_asd.federation.grid import SupervisedGrid, meet_clients
+from collab_asd.federation.grid import Rules, SupervisedGrid
+from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.scoring import NO_CLASS, ClientScores
 from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
 from collab_asd.paths import results_dir
@@ -69,19 +70,23 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     clients = meet_clients(grid, config.min_clients, config.timeout)
     partitions = load_partitions(config, len(clients))
     require_trainable(config, partitions, method.shares)
-    supervised = SupervisedGrid(grid, _taking_part(clients, partitions, config.partition), config.timeout)
+    taking_part = _taking_part(clients, partitions, config.partition)
     data_dir = data_folder(config, len(clients))
     folder = ResultFolder.open(
         results_dir(config.results_dir, grid.run.run_id), config, manifest_rows(partitions, data_dir)
     )
+    rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients)
+    supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
     with PeakMemory() as memory:
         table = join(method.run(supervised), partitions, data_dir)
     evaluation = evaluate(table)
     summary = summarize(config, evaluation, folder.manifest) | {
         "engine": engine,
         "encoder_note": method.encoder_note,
-        "bytes_up": {str(c): supervised.traffic.up[c] for c in supervised.clients},
-        "bytes_down": {str(c): supervised.traffic.down[c] for c in supervised.clients},
+        "excluded": {str(client): why for client, why in supervised.excluded.items()},
+        "bytes_up": {str(c): supervised.traffic.of(c)[0] for c in taking_part},
+        "bytes_down": {str(c): supervised.traffic.of(c)[1] for c in taking_part},
+        "bytes_by_phase": {str(c): supervised.traffic.by_phase(c) for c in taking_part},
         "seconds": {**method.watch.seconds, "total": time.perf_counter() - started},
         "peak_rss_mb": memory.peak_mb,
     }

@@ -63,6 +63,15 @@ def larger_machines(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def many_machines(tmp_path_factory):
+    """Four machines of one type."""
+    folder = tmp_path_factory.mktemp("many")
+    for i, pitch in enumerate((200, 320, 510, 760)):
+        write_machine(folder / "fan", f"{i:02d}", pitch, seed=20 + i)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """One cache for all runs of a test session."""
     return tmp_path_factory.mktemp("cache")

@@ -17,7 +17,8 @@ from baselines.client_training.start import pooled_statistics, start_model
 from collab_asd.config import RunConfig
 from collab_asd.federation.actions import STATISTICS
 from collab_asd.federation.classifiers import put_classifiers
-from collab_asd.federation.grid import SupervisedGrid, require_same_encoder
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.meeting import require_same_encoder
 from collab_asd.federation.records import from_record
 from collab_asd.federation.scoring import ClientScores, ScoreRound
 from collab_asd.federation.stopwatch import Stopwatch

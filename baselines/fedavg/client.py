@@ -18,7 +18,7 @@ def train(client: ClientData, config: RunConfig, content: RecordDict) -> RecordD
     """Train the model of one group on this client's normal clips; return it with the number of clips seen."""
     request = content.config_records["config"]
     group, server_round = int(str(request["group"])), int(str(request["server-round"]))
-    settings = ClassifierSettings(**content.config_records["settings"])  # type: ignore[arg-type]
+    settings = ClassifierSettings.from_plain(content.config_records["settings"])
     arrays, buffers = (from_record(content.array_records[name]) for name in ("arrays", "buffers"))
     model = put_together(settings, arrays, buffers)
     own = training_clips(client, group)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -121,7 +120,7 @@ class FederatedAveraging(ClientTraining):
         trained, buffers = take_apart(group.start)
         strategy = build_strategy(self.config.method, len(group.owners))
         strategy.grid = grid
-        strategy.settings, strategy.buffers = ConfigRecord(asdict(settings)), to_record(buffers)
+        strategy.settings, strategy.buffers = ConfigRecord(settings.to_plain()), to_record(buffers)
         strategy.owners = group.owners if self.config.class_head == "fedaws" else None
         rounds = settings_of(self.config).rounds
         result = strategy.start(

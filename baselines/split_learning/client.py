@@ -75,7 +75,7 @@ def _half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) 
 
 
 def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
-    model = IdClassifier(ClassifierSettings(**state.config_records["settings"]))  # type: ignore[arg-type]
+    model = IdClassifier(ClassifierSettings.from_plain(state.config_records["settings"]))
     standardisation = from_record(state.array_records["standardisation"])
     model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
     model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))

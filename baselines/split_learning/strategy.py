@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from torch import Tensor
@@ -88,7 +87,7 @@ class _Turn:
         standardisation = {"mean": start.mean.numpy(), "scale": start.scale.numpy()}
         return RecordDict(
             {
-                "settings": ConfigRecord(asdict(start.settings)),
+                "settings": ConfigRecord(start.settings.to_plain()),
                 "budget": ConfigRecord({CLASS_CLIPS: self._group.class_clips}),
                 "standardisation": to_record(standardisation),
                 "baton": to_record(baton),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from collab_asd.codecs import Codec
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.interfaces import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.logmel import log_mel
@@ -26,6 +27,8 @@ class Space:
         Embeddings ``[w, d]`` of the machine's normal clips.
     held_out : ScoreArray
         ``[n]``: scores of normal clips by models that had not seen them.
+    codec : Codec, optional
+        What frames went through on their way to f_s: it was trained on what is left of them, and sees no more here.
     """
 
     def __init__(
@@ -34,22 +37,30 @@ class Space:
         settings: ScorerSettings,
         normals: Sequence[FloatArray],
         held_out: ScoreArray,
+        codec: Codec | None = None,
     ) -> None:
-        self.classifier, self.settings, self.held_out = classifier, settings, held_out
+        self.classifier, self.settings, self.held_out, self.codec = classifier, settings, held_out, codec
         self._scorer = ClipScorer(settings).fit(normals)
         self.normals = [self._scorer.points(clip) for clip in normals]
 
     @classmethod
-    def fit(cls, machine: MachineFrames, settings: ScorerSettings, classifier: IdClassifier | None = None) -> Space:
+    def fit(
+        cls,
+        machine: MachineFrames,
+        settings: ScorerSettings,
+        classifier: IdClassifier | None = None,
+        codec: Codec | None = None,
+    ) -> Space:
         """Build the space of f_s, or of f_c without a classifier, from one machine's normal clips.
 
         Its held-out scores are those of the calibration clips, which f_s has not seen; of all normal clips where none
         were kept for calibration.
         """
         clips = (*machine.normal, *machine.calibration)
-        normals = [_embed(classifier, settings.average, frames) for frames in clips]
+        normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
         held_out = ClipScorer(settings).held_out_scores(normals)
-        return cls(classifier, settings, normals, held_out[len(machine.normal) if machine.calibration else 0 :])
+        unseen = held_out[len(machine.normal) if machine.calibration else 0 :]
+        return cls(classifier, settings, normals, unseen, codec)
 
     @property
     def name(self) -> str:
@@ -58,7 +69,7 @@ class Space:
 
     def embed(self, frames: FloatArray) -> FloatArray:
         """Bring one clip, frames ``[T, D]`` of f_c, into this space -> ``[w, d]``."""
-        return _embed(self.classifier, self.settings.average, frames)
+        return _embed(self.classifier, self.codec, self.settings.average, frames)
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""
@@ -85,7 +96,7 @@ def mean_frame(frames: FloatArray, average: Average) -> FloatArray:
     return np.asarray(frames.mean(axis=0, dtype=np.float64), dtype=np.float32)
 
 
-def _embed(classifier: IdClassifier | None, average: Average, frames: FloatArray) -> FloatArray:
+def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Average, frames: FloatArray) -> FloatArray:
     if classifier is not None:
-        return classifier.embed(frames)
+        return classifier.embed(frames if codec is None else codec.round_trip(frames))
     return mean_frame(frames, average)[np.newaxis]

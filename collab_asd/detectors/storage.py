@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.atomic import replacing
+from collab_asd.codecs import Codec, parse
 from collab_asd.config import Thresholding
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
@@ -121,24 +122,33 @@ def load(folder: Path) -> tuple[Detector, DetectorCard]:
 def _arrays(space: Space) -> Arrays:
     """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points."""
     f_s = {} if space.classifier is None else to_arrays(space.classifier)
+    codec = {} if space.codec is None else space.codec.to_arrays()
     return {
         "points": np.concatenate(space.normals),
         "lengths": np.array([len(clip) for clip in space.normals], np.int64),
         "held_out": space.held_out,
         **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
+        **{f"codec/{name}": np.asarray(array, order="C") for name, array in codec.items()},
     }
 
 
 def _settings(space: Space) -> dict[str, Any]:
-    classifier = None if space.classifier is None else asdict(space.classifier.settings)
-    return {"scorer": asdict(space.settings), "classifier": classifier}
+    classifier = None if space.classifier is None else space.classifier.settings.to_plain()
+    codec = None if space.codec is None else space.codec.text
+    return {"scorer": asdict(space.settings), "classifier": classifier, "codec": codec}
 
 
 def _space(settings: Mapping[str, Any], arrays: Arrays) -> Space:
     classifier = None
     if settings["classifier"] is not None:
-        classifier = from_arrays(ClassifierSettings(**settings["classifier"]), _part(arrays, "f_s/"))
-    return Space(classifier, ScorerSettings(**settings["scorer"]), _clips(arrays), arrays["held_out"])
+        classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), _part(arrays, "f_s/"))
+    scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
+    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec)
+
+
+def _codec(text: str | None, arrays: Arrays) -> Codec | None:
+    """Return the codec of a space; detectors that are older than codecs have none."""
+    return None if text is None else parse(text).with_arrays(_part(arrays, "codec/"))
 
 
 def _clips(arrays: Arrays) -> list[FloatArray]:

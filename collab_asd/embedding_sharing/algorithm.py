@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from collab_asd.codecs import Codec
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.id_classifier.model import IdClassifier
@@ -109,9 +110,14 @@ def train_on_group(
     )
 
 
-def fit_detector(classifier: IdClassifier, machine: MachineFrames, scorer: DetectorSettings) -> Detector:
-    """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own space of f_c."""
-    shared = Space.fit(machine, scorer.shared, classifier)
+def fit_detector(
+    classifier: IdClassifier, machine: MachineFrames, scorer: DetectorSettings, codec: Codec | None = None
+) -> Detector:
+    """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own space of f_c.
+
+    `codec` is what f_s was trained through; the client's own space needs none.
+    """
+    shared = Space.fit(machine, scorer.shared, classifier, codec)
     return Detector((shared,) if scorer.local is None else (shared, Space.fit(machine, scorer.local)))
 
 

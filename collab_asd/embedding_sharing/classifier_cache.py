@@ -83,7 +83,7 @@ class ClassifierCache:
         path = self._path(key)
         try:
             card, arrays = _read(path, key)
-            classifier = from_arrays(ClassifierSettings(**card["settings"]), arrays)
+            classifier = from_arrays(ClassifierSettings.from_plain(card["settings"]), arrays)
             self.seconds_saved += float(card["seconds"])
         except FileNotFoundError:
             return None
@@ -95,7 +95,7 @@ class ClassifierCache:
 
     def _store(self, key: str, classifier: IdClassifier, seconds: float) -> None:
         """Keep a classifier; a disk that is full costs a run nothing but the next training."""
-        card = json.dumps({"key": key, "settings": asdict(classifier.settings), "seconds": seconds})
+        card = json.dumps({"key": key, "settings": classifier.settings.to_plain(), "seconds": seconds})
         arrays = {name: np.asarray(array, order="C") for name, array in to_arrays(classifier).items()}
         try:
             with replacing(self._path(key)) as file:

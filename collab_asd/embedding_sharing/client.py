@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import hashlib
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
+from collab_asd.codecs import Codec
 from collab_asd.config import RunConfig
 from collab_asd.detectors.points import ClipPoints
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import fit_detector
-from collab_asd.embedding_sharing.codec import SharedClip, encode_page, plan_pages
+from collab_asd.embedding_sharing.codec import codec_of
+from collab_asd.embedding_sharing.pages import PARTS, PageNumber, SharedClip, encode_page, plan_pages
+from collab_asd.errors import InputError
 from collab_asd.federation.classifiers import holds_classifier, read_classifier
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.records import from_record, to_record
@@ -21,50 +24,61 @@ from collab_asd.scorers import DetectorSettings
 from collab_asd.scorers.fusion import fuse
 
 MEGABYTE = 1_000_000
-PARTS: tuple[Part, ...] = get_args(Part)
+FLOAT = 4  # bytes of a number of an embedding
 
 
 def describe(client: ClientData, config: RunConfig) -> RecordDict:
     """Embed all clips and say what there is to share.
 
-    The reply holds what the server must know of f_c, and for each part where its pages end, counted in clips.
+    The reply holds what the server must know of f_c, for each part where its pages end, counted in clips, and the
+    statistics that the codec is fitted to, if it learns.
     """
-    spec = client.encoder.spec
-    content = ConfigRecord(
+    spec, plan, machines = client.encoder.spec, codec_of(config), client.machines()
+    pages = {f"{part}-pages": _page_ends(client, part, config) for part in PARTS}
+    facts = ConfigRecord(
         {
             "stack": spec.stack,
             "stack-hop": spec.stack_hop,
+            "dimension": spec.dimension,
             "digest": spec.digest,
             "note": spec.note,
-            **{f"{part}-pages": _page_ends(client, part, config) for part in PARTS},
+            "groups": [machine.group for machine in machines],
+            "classes": [machine.machine_class for machine in machines],
+            "clips-digest": _clips_digest(client),
+            **pages,
         }
     )
-    return RecordDict({"client": content})
+    content = RecordDict({"client": facts})
+    if plan.learns:
+        frames = (client.frames([i])[0] for i in client.indices("train"))
+        content["statistics"] = to_record(plan.statistics(frames).to_arrays())
+    return content
 
 
-def embeddings(client: ClientData, request: ConfigRecord) -> RecordDict:
+def embeddings(client: ClientData, config: RunConfig, content: RecordDict) -> RecordDict:
     """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7)."""
-    part = next(part for part in PARTS if part == request["part"])
-    clips = client.indices(part)[int(str(request["start"])) : int(str(request["stop"]))]
+    number = PageNumber(**content.config_records["request"])  # type: ignore[arg-type]
+    clips = client.indices(number.part)[number.start : number.stop]
     p = client.partition
     shared = [
         SharedClip(i, p.groups[i], p.classes[i], frames) for i, frames in zip(clips, client.frames(clips), strict=True)
     ]
-    return RecordDict({"page": to_record(encode_page(shared))})
+    return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
 
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
     scorer = DetectorSettings.of(config)
-    return [_score_machine(client, machine, scorer, content) for machine in client.machines()]
+    codec = _codec(config, content) if "codec" in content else None
+    return [_score_machine(client, machine, scorer, codec, content) for machine in client.machines()]
 
 
 def _score_machine(
-    client: ClientData, machine: LocalMachine, scorer: DetectorSettings, content: RecordDict
+    client: ClientData, machine: LocalMachine, scorer: DetectorSettings, codec: Codec | None, content: RecordDict
 ) -> MachineScores:
     frames = client.machine_frames(machine)
     if holds_classifier(content, machine.group):
-        detector = fit_detector(read_classifier(content, machine.group), frames, scorer)
+        detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
         return score_with(detector, frames, normal=machine.normal, test=machine.test)
     scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
     if scorer.local is not None:
@@ -84,13 +98,27 @@ def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScore
     return scores, tuple(arrays["predicted"].tolist())
 
 
+def _codec(config: RunConfig, content: RecordDict) -> Codec:
+    """Return the codec, with what the server fitted it to."""
+    return codec_of(config).with_arrays(from_record(content.array_records["codec"]))
+
+
+def _clips_digest(client: ClientData) -> str:
+    """Hash the content of all clips, in their order."""
+    return hashlib.sha256("".join(clip.sha256 for clip in client.partition.clips).encode()).hexdigest()
+
+
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
     """Embed the clips of one part, one at a time, and plan their pages."""
-    clips, sizes = client.indices(part), []
+    clips, plan, dimension = client.indices(part), codec_of(config), client.encoder.spec.dimension
     if not clips:
         return []
+    sizes = []
     with step(f"client {client.partition.client}: embedding {part} clips", len(clips)) as advance:
         for index in clips:
-            sizes.append(client.prepare(index))
+            sizes.append(plan.clip_bytes(client.prepare(index) // (FLOAT * dimension), dimension))
             advance()
-    return plan_pages(sizes, config.page_megabytes * MEGABYTE)
+    try:
+        return plan_pages(sizes, config.page_megabytes * MEGABYTE)
+    except ValueError as error:
+        raise InputError(f"page-megabytes = {config.page_megabytes}: {error}; raise it, or choose a codec") from error

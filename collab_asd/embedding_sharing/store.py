@@ -1,16 +1,35 @@
-"""The server's store of received embeddings: views of the messages' bytes, never joined or copied."""
+"""The server's store of received embeddings, on disk: pages as they came, mapped into memory and decoded on use.
+
+A page is two files: its rows, and, written last, a JSON of what they are. One without the other is no page. So a run
+that was killed finds every page that it had received whole, and asks for the others alone.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import get_args
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, overload
 
-from collab_asd.embedding_sharing.codec import SharedClip
-from collab_asd.interfaces import MachineFrames, Part
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
-PARTS: tuple[Part, ...] = get_args(Part)  # in the order of the fields of `MachineFrames`
+from collab_asd.atomic import replacing
+from collab_asd.codecs import Codec, CodecPlan
+from collab_asd.embedding_sharing.facts import ClientFacts
+from collab_asd.embedding_sharing.pages import PARTS, PER_CLIP, Arrays, PageNumber
+from collab_asd.errors import InputError
+from collab_asd.interfaces import FloatArray, MachineFrames, Part
+
+log = logging.getLogger(__name__)
+VERSION = 1
+CARD, BASIS = "store.json", "codec.safetensors"
 
 
 @dataclass(frozen=True)
@@ -22,42 +41,192 @@ class SharedMachine:
     test_clips: tuple[int, ...]
 
 
-class EmbeddingStore:
-    """Embeddings by client and part, in the order of the client's clip numbers."""
+@dataclass(frozen=True)
+class StoredClip:
+    """Where one clip lies: its numbers, and its rows, which are mapped from disk."""
 
-    def __init__(self) -> None:
-        self._clips: dict[tuple[int, Part], list[SharedClip]] = defaultdict(list)
-        self._groups: dict[int, set[int]] = defaultdict(set)
+    clip: int
+    place: tuple[int, int]
+    length: int
+    rows: NDArray[Any]
 
-    def add(self, client: int, part: Part, clips: Iterable[SharedClip]) -> None:
-        """Keep one page."""
-        page = list(clips)
-        self._clips[client, part].extend(page)
-        self._groups[client].update(clip.group for clip in page)
+
+class DecodedClips(Sequence[FloatArray]):
+    """Clips ``[T, D]`` that are decoded when they are asked for, each time anew."""
+
+    def __init__(self, codec: Codec, clips: Sequence[StoredClip]) -> None:
+        self._codec, self._clips = codec, clips
 
     def __len__(self) -> int:
-        """Return the number of clips that are kept."""
-        return sum(map(len, self._clips.values()))
+        return len(self._clips)
+
+    @overload
+    def __getitem__(self, index: int) -> FloatArray: ...
+    @overload
+    def __getitem__(self, index: slice) -> DecodedClips: ...
+    def __getitem__(self, index: int | slice) -> FloatArray | DecodedClips:
+        if isinstance(index, slice):
+            return DecodedClips(self._codec, self._clips[index])
+        clip = self._clips[index]
+        return self._codec.decode(clip.rows, clip.length)
+
+
+class EmbeddingStore:
+    """Pages of embeddings by client and part.
+
+    Parameters
+    ----------
+    folder : Path
+        Made on first use; nobody else's.
+    plan : CodecPlan
+        What the pages are encoded by.
+    """
+
+    def __init__(self, folder: Path, plan: CodecPlan) -> None:
+        self.folder, self._plan = folder, plan
+        self._pages: dict[int, dict[PageNumber, list[StoredClip]]] = {}
+        self.codec: Codec | None = None
+
+    def open(self, facts: Mapping[int, ClientFacts]) -> None:
+        """Begin, or go on with what the same clients sent of the same clips before the run broke off.
+
+        Raises
+        ------
+        InputError
+            The folder is another run's or version's, or cannot be written.
+        """
+        card = {"version": VERSION, "codec": self._plan.text}
+        path = self.folder / CARD
+        if path.exists():
+            found = json.loads(path.read_bytes())
+            if {key: found.get(key) for key in card} != card:
+                raise InputError(
+                    f"{self.folder}: was left by version {found.get('version')} with codec = {found.get('codec')}; "
+                    f"this run has version {VERSION} and {self._plan.text}: delete it, or name another results-dir"
+                )
+            if found["clients"] != _identities(facts):
+                log.warning(
+                    "other clients, or other clips of theirs, than when the run broke off: asking for all again"
+                )
+                self.clear()
+        self._read_codec()
+        self._write(path, json.dumps(card | {"clients": _identities(facts)}).encode())
+        self._pages = {client: dict(self._found(client, said)) for client, said in facts.items()}
+
+    def keep_codec(self, codec: Codec) -> None:
+        """Keep what the codec was fitted to: pages are of no use without."""
+        self._write(
+            self.folder / BASIS, save_arrays({k: np.ascontiguousarray(v) for k, v in codec.to_arrays().items()})
+        )
+        self.codec = codec
+
+    def holds(self, client: int, page: PageNumber) -> bool:
+        """Whether a page has come."""
+        return page in self._pages.get(client, {})
+
+    def add(self, client: int, number: PageNumber, arrays: Arrays) -> None:
+        """Keep one page.
+
+        Raises
+        ------
+        InputError
+            The disk is full or cannot be written; the page is dropped then.
+        """
+        rows, about = self._paths(client, number)
+        size = f"{arrays['rows'].nbytes / 1e6:.1f} MB"
+        try:
+            with replacing(rows) as file:
+                np.save(file, arrays["rows"])
+            with replacing(about) as file:
+                file.write(json.dumps({name: arrays[name].tolist() for name in PER_CLIP}).encode())
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: a page of {size} cannot be kept ({error.strerror}): make room and start again; "
+                "what came before is kept"
+            ) from error
+        self._pages.setdefault(client, {})[number] = self._read_page(client, number)
+
+    def drop(self, client: int) -> None:
+        """Forget all that a client has sent."""
+        self._pages.pop(client, None)
+        for file in self.folder.glob(f"client-{client}-*"):
+            file.unlink()
+
+    def clear(self) -> None:
+        """Forget all clients."""
+        self._pages.clear()
+        self.codec = None
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def groups(self, client: int) -> list[int]:
-        """Return the groups that a client has machines in; known after `release`, too."""
-        return sorted(self._groups[client])
+        """Return the groups that a client has machines in."""
+        return sorted({clip.place[0] for clip in self._clips(client, "train")})
 
     def machines(self, client: int) -> list[SharedMachine]:
         """Return what one client has sent, by machine."""
-        held = {part: self._clips[client, part] for part in PARTS}
-        places = sorted({(clip.group, clip.machine_class) for clip in held["train"]})
-        return [_machine(place, held) for place in places]
+        held = {part: self._clips(client, part) for part in PARTS}
+        return [self._machine(place, held) for place in sorted({clip.place for clip in held["train"]})]
 
-    def release(self) -> None:
-        """Forget the embeddings: under Algorithm 1 nothing needs them once f_s is trained."""
-        self._clips.clear()
+    def clip_count(self) -> int:
+        """Return the number of clips that are kept."""
+        return sum(len(clips) for pages in self._pages.values() for clips in pages.values())
+
+    def _clips(self, client: int, part: Part) -> list[StoredClip]:
+        """All clips of one part, in the order of the client's clip numbers."""
+        pages = sorted(self._pages.get(client, {}).items(), key=lambda page: page[0].start)
+        return [clip for number, clips in pages if number.part == part for clip in clips]
+
+    def _machine(self, place: tuple[int, int], held: Mapping[Part, Sequence[StoredClip]]) -> SharedMachine:
+        assert self.codec is not None
+        own = {part: [clip for clip in clips if clip.place == place] for part, clips in held.items()}
+        return SharedMachine(
+            MachineFrames(*place, *(DecodedClips(self.codec, own[part]) for part in PARTS)),
+            normal_clips=tuple(clip.clip for clip in (*own["train"], *own["calibration"])),
+            test_clips=tuple(clip.clip for clip in own["test"]),
+        )
+
+    def _found(self, client: int, facts: ClientFacts) -> Iterator[tuple[PageNumber, list[StoredClip]]]:
+        """Read the pages that lie on disk already."""
+        for number in (page for part in PARTS for page in facts.pages(part)):
+            if self._paths(client, number)[1].exists():
+                try:
+                    yield number, self._read_page(client, number)
+                except (OSError, ValueError, KeyError, EOFError):
+                    log.warning("client %d: a page that was kept is damaged; asking for it again", client)
+
+    def _read_page(self, client: int, number: PageNumber) -> list[StoredClip]:
+        rows_file, about_file = self._paths(client, number)
+        rows, about = np.load(rows_file, mmap_mode="r", allow_pickle=False), json.loads(about_file.read_bytes())
+        ends = np.cumsum([self._plan.rows(length) for length in about["lengths"]])
+        if len(rows) != ends[-1]:
+            raise ValueError("rows are missing")
+        places = zip(about["groups"], about["classes"], strict=True)
+        starts = [0, *ends[:-1]]
+        parts = zip(about["clips"], places, about["lengths"], starts, ends, strict=True)
+        return [StoredClip(clip, place, length, rows[a:b]) for clip, place, length, a, b in parts]
+
+    def _read_codec(self) -> None:
+        path = self.folder / BASIS
+        try:
+            self.codec = self._plan.with_arrays(load_arrays(path.read_bytes())) if path.exists() else None
+        except (SafetensorError, ValueError):
+            log.warning("%s: damaged; asking for all embeddings again", path)
+            self.clear()
+
+    def _paths(self, client: int, number: PageNumber) -> tuple[Path, Path]:
+        stem = f"client-{client}-{number.part}-{number.start}-{number.stop}"
+        return self.folder / f"{stem}.npy", self.folder / f"{stem}.json"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            with replacing(path) as file:
+                file.write(content)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be written ({error.strerror}); name another results-dir"
+            ) from error
 
 
-def _machine(place: tuple[int, int], held: Mapping[Part, Sequence[SharedClip]]) -> SharedMachine:
-    own = {part: [c for c in clips if (c.group, c.machine_class) == place] for part, clips in held.items()}
-    return SharedMachine(
-        MachineFrames(*place, *([clip.frames for clip in own[part]] for part in PARTS)),
-        normal_clips=tuple(clip.clip for clip in (*own["train"], *own["calibration"])),
-        test_clips=tuple(clip.clip for clip in own["test"]),
-    )
+def _identities(facts: Mapping[int, ClientFacts]) -> dict[str, Any]:
+    """Return what must be the same for pages to be of use, as JSON has it."""
+    return {str(client): asdict(said) for client, said in facts.items()}

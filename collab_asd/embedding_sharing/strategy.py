@@ -3,55 +3,49 @@
 One round is one page of embeddings from every client. After the last training page the server trains f_s; under
 Algorithm 2 the pages of the calibration and test clips follow. After the last round the clients score. The server
 never computes f_c and never imports an encoder: that it cannot is the paper's privacy argument (section IV-C).
+
+A client that fails is excluded (`collab_asd.federation.grid.Rules`). What f_s learns is then what it would have learnt
+without that client: where the codec was fitted to its frames, too, all others are asked again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from collab_asd.codecs import CodecPlan, FrameStatistics
 from collab_asd.config import Inference
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
-from collab_asd.embedding_sharing.codec import decode_page
+from collab_asd.embedding_sharing.facts import ClientFacts, require_sound
+from collab_asd.embedding_sharing.pages import PageNumber
+from collab_asd.embedding_sharing.screening import alone, loud, said_size, sent_size
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
-from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS
+from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
 from collab_asd.federation.classifiers import put_classifiers
-from collab_asd.federation.grid import SupervisedGrid, require_same_encoder
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.meeting import require_same_encoder
 from collab_asd.federation.records import from_record, to_record
-from collab_asd.federation.scoring import ClientScores, ScoreGathering
+from collab_asd.federation.scoring import ClientScores, ScoreGathering, read_scores
 from collab_asd.federation.stopwatch import TRAINED_BEFORE, Stopwatch
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import Part
+from collab_asd.progress import step
 from collab_asd.scorers import DetectorSettings
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ClientFacts:
-    """What one client said of itself: where its pages end, in clips, and what the server must know of its encoder."""
-
-    train_pages: list[int]
-    calibration_pages: list[int]
-    test_pages: list[int]
-    stack: int
-    stack_hop: int
-    digest: str
-    note: str
-
-    def pages(self, part: Part) -> list[tuple[int, int]]:
-        """Return the first clip of each page, and the first after it."""
-        ends: list[int] = getattr(self, f"{part}_pages")
-        return list(zip([0, *ends], ends, strict=False))
+Record = TypeVar("Record", ArrayRecord, ConfigRecord)
+WAVE = 8  # clients whose pages are under way at once
 
 
 class EmbeddingSharing(ScoreGathering, Strategy):
@@ -63,12 +57,16 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         How f_s is trained; how frames are stacked comes from the clients.
     scorer : DetectorSettings
         f_a, which the server needs under Algorithm 2 only.
+    codec : CodecPlan
+        What the clients send in place of their embeddings.
     inference : {"client", "server"}
     seed : int
     device : str
         A PyTorch device to train f_s on.
     cache : ClassifierCache, optional
         Where classifiers that were trained before are found; without it each run trains its own.
+    loudest : float
+        A client whose embeddings are so many times as large, or small, as the median client's is excluded.
     """
 
     shares = True
@@ -77,17 +75,20 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self,
         training: TrainingSettings,
         scorer: DetectorSettings,
+        codec: CodecPlan,
         inference: Inference = "client",
         seed: int = 0,
         device: str = "cpu",
         cache: ClassifierCache | None = None,
+        loudest: float = 10.0,
     ) -> None:
         self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
-        self.cache = cache
+        self.plan, self.cache, self.loudest = codec, cache, loudest
         self.watch = Stopwatch()
         self.facts: dict[int, ClientFacts] = {}
-        self._store = EmbeddingStore()
+        self._statistics: dict[int, FrameStatistics] = {}
         self._schedule: list[tuple[Part, int]] = []
+        self._members: set[int] = set()
         self._classifiers: dict[int, IdClassifier] = {}
         self._shared: dict[int, RecordDict] = {}
 
@@ -98,63 +99,135 @@ class EmbeddingSharing(ScoreGathering, Strategy):
 
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Carry out the whole algorithm and return the clients' scores."""
+        self.grid = grid
+        grid.tolerant, grid.wave, grid.take = True, WAVE, self._take
         with self.watch("embed"):
-            self.facts = self._describe(grid)
+            grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
+            require_same_encoder({client: self.facts[client].digest for client in grid.clients})
+            grid.exclude(
+                loud({c: said_size(self._statistics[c]) for c in grid.clients if self.plan.learns}, self.loudest)
+            )
+        with tempfile.TemporaryDirectory(prefix="collab-asd-store-") as scratch, self.watch("share, train and score"):
+            self._store = EmbeddingStore((grid.folder or Path(scratch)) / "store", self.plan)
+            while not self._attempt():
+                self._store.clear()
+            self._store.clear()
+        return self.scores
+
+    def _attempt(self) -> bool:
+        """Share, train and score with the clients that are left; False if it must be done again with fewer."""
+        self._members = set(self.grid.clients)
+        self._store.open({client: self.facts[client] for client in self.grid.clients})
+        if self._store.codec is None:
+            self._store.keep_codec(self.plan.fit([self._statistics[c] for c in self.grid.clients if self.plan.learns]))
         self._schedule = self._rounds("train")
         if self.inference == "server":
             self._schedule += self._rounds("calibration") + self._rounds("test")
-        self.begin(grid, len(self._schedule))
-        with self.watch("share, train and score"):
-            self.start(grid, ArrayRecord(), num_rounds=len(self._schedule))
-        return self.scores
+        self.begin(self.grid, len(self._schedule))
+        with step("pages of embeddings", self._pages_to_come()) as self._advance:
+            self.start(self.grid, ArrayRecord(), num_rounds=len(self._schedule))
+        return not self._spoilt
+
+    @property
+    def _spoilt(self) -> bool:
+        """Whether the codec was fitted to a client that is lost before f_s was trained."""
+        return self.plan.learns and not self._classifiers and set(self.grid.clients) < self._members
 
     def summary(self) -> None:
         """Log what this strategy will do."""
         who = "clients (Algorithm 1)" if self.inference == "client" else "server (Algorithm 2)"
-        logger.info("embedding sharing: %d clients, scored by the %s", len(self.facts), who)
+        logger.info("embedding sharing: %d clients, scored by the %s", len(self.grid.clients), who)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Ask for this round's page, each client that has one."""
-        part, page = self._schedule[server_round - 1]
-        return [
-            Message(_page_request(part, *self.facts[client].pages(part)[page]), node, EMBEDDINGS)
-            for client, node in self.grid.clients.items()
-            if page < len(self.facts[client].pages(part))
-        ]
+        """Ask for this round's page, each client that has one which is not in the store."""
+        if self._spoilt:
+            return
+        part, index = self._schedule[server_round - 1]
+        for client, node in list(self.grid.clients.items()):
+            pages = self.facts[client].pages(part)
+            if index < len(pages) and not self._store.holds(client, pages[index]):
+                yield Message(self._page_request(pages[index]), node, EMBEDDINGS)
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
-        """Store the pages; train f_s after the last training page, score after the last of all (Algorithm 2)."""
-        part, page = self._schedule[server_round - 1]
-        for reply in replies:
-            arrays = from_record(reply.content.array_records["page"])
-            self._store.add(self.grid.client_of(reply), part, decode_page(arrays))
-        stored = len(self._store)
-        if (part, page) == self._rounds("train")[-1]:
-            self._train()
-        if self.inference == "server" and server_round == self.rounds:
+        """Train f_s after the last training page, score after the last of all (Algorithm 2)."""
+        self._forget_the_lost()
+        if self._schedule[server_round - 1] == self._rounds("train")[-1] and not self._spoilt:
+            self._screen()
+            if not self._spoilt:
+                self._train()
+        if self.inference == "server" and server_round == self.rounds and not self._spoilt:
             self._shared = {client: self._score_client(client) for client in self.grid.clients}
-        return None, MetricRecord({"stored-clips": stored})
+        return None, MetricRecord({"stored-clips": self._store.clip_count()})
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask every client for its scores, in the last round."""
+        return [] if self._spoilt else super().configure_evaluate(server_round, arrays, config, grid)
 
     def score_request(self, client: int) -> RecordDict:
-        """Send f_s (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
+        """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
             return self._shared[client]
-        return put_classifiers(self._classifiers, self._store.groups(client))
+        content = put_classifiers(self._classifiers, self._store.groups(client))
+        content["codec"] = self._codec_record()
+        return content
+
+    def _take(self, request: Message, reply: Message) -> None:
+        """Check what a client answered, and keep it.
+
+        Raises
+        ------
+        ValueError
+            It cannot be.
+        """
+        client, kind = self.grid.client_of(reply), request.metadata.message_type
+        if kind == DESCRIBE:
+            self.facts[client] = ClientFacts.of(_record(reply.content.config_records, "client"))
+            if self.plan.learns:
+                arrays = from_record(_record(reply.content.array_records, "statistics"))
+                self._statistics[client] = FrameStatistics.from_arrays(arrays)
+        elif kind == EMBEDDINGS:
+            number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
+            page = from_record(_record(reply.content.array_records, "page"))
+            require_sound(number, page, self.facts[client], self.plan)
+            self._store.add(client, number, page)
+            reply.content = RecordDict()  # on disk now, and no more in memory
+            self._advance()
+        elif kind == SCORE:
+            read_scores(client, reply)
 
     def _rounds(self, part: Part) -> list[tuple[Part, int]]:
-        return [(part, page) for page in range(max(len(facts.pages(part)) for facts in self.facts.values()))]
+        return [(part, page) for page in range(max(len(self.facts[c].pages(part)) for c in self.grid.clients))]
 
-    def _describe(self, grid: SupervisedGrid) -> dict[int, ClientFacts]:
-        replies = grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
-        facts = {grid.client_of(r): _facts(r.content.config_records["client"]) for r in replies}
-        require_same_encoder({client: said.digest for client, said in facts.items()})
-        return facts
+    def _pages_to_come(self) -> int:
+        parts = {part for part, _ in self._schedule}
+        wanted = [(c, page) for c in self.grid.clients for part in parts for page in self.facts[c].pages(part)]
+        return sum(not self._store.holds(client, page) for client, page in wanted)
+
+    def _page_request(self, page: PageNumber) -> RecordDict:
+        number = ConfigRecord({"part": page.part, "start": page.start, "stop": page.stop})
+        return RecordDict({"request": number, "codec": self._codec_record()})
+
+    def _codec_record(self) -> ArrayRecord:
+        assert self._store.codec is not None
+        return to_record(self._store.codec.to_arrays())
+
+    def _forget_the_lost(self) -> None:
+        for client in self._members - set(self.grid.clients):
+            self._store.drop(client)
+
+    def _screen(self) -> None:
+        """Exclude clients whose embeddings cannot be, and those that no other machine is left for."""
+        self.grid.exclude(loud({c: sent_size(self._store.machines(c)) for c in self.grid.clients}, self.loudest))
+        self.grid.exclude(alone({c: self.facts[c].places for c in self.grid.clients}))
+        self._forget_the_lost()
 
     def _train(self) -> None:
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
-        facts = next(iter(self.facts.values()))
+        facts = self.facts[next(iter(self.grid.clients))]
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
         train = train_id_classifiers if self.cache is None else self.cache.train
         with self.watch("train"):
@@ -163,8 +236,6 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             )
         if self.cache is not None and self.cache.seconds_saved:
             self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved
-        if self.inference == "client":
-            self._store.release()
 
     def _score_client(self, client: int) -> RecordDict:
         """Build f_a per machine and score in the space of f_s (Algorithm 2, lines 2-4 and 9-11)."""
@@ -190,12 +261,10 @@ def _shared_record(machine: SharedMachine, shared: Space) -> ArrayRecord:
     )
 
 
-def _page_request(part: Part, start: int, stop: int) -> RecordDict:
-    return RecordDict({"request": ConfigRecord({"part": part, "start": start, "stop": stop})})
-
-
-def _facts(record: ConfigRecord) -> ClientFacts:
-    return ClientFacts(**{key.replace("-", "_"): value for key, value in record.items()})  # type: ignore[arg-type]
+def _record(records: Mapping[str, Record], name: str) -> Record:
+    if name not in records:
+        raise ValueError(f"its answer holds no {name}")
+    return records[name]
 
 
 def _log_epoch(group: int, epoch: int, loss: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 from flwr.app import ConfigRecord, RecordDict
 
@@ -16,7 +15,7 @@ def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[in
     content = RecordDict()
     for group in groups:
         content[f"f_s/{group}"] = to_record(to_arrays(classifiers[group]))
-        content[f"settings/{group}"] = ConfigRecord(asdict(classifiers[group].settings))
+        content[f"settings/{group}"] = ConfigRecord(classifiers[group].settings.to_plain())
     return content
 
 
@@ -27,5 +26,5 @@ def holds_classifier(content: RecordDict, group: int) -> bool:
 
 def read_classifier(content: RecordDict, group: int) -> IdClassifier:
     """Rebuild the f_s of a group."""
-    settings = ClassifierSettings(**content.config_records[f"settings/{group}"])  # type: ignore[arg-type]
+    settings = ClassifierSettings.from_plain(content.config_records[f"settings/{group}"])
     return from_arrays(settings, from_record(content.array_records[f"f_s/{group}"]))

@@ -3,102 +3,68 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from collab_asd.errors import InputError
-from collab_asd.federation.actions import HELLO
 from collab_asd.federation.records import content_bytes
 
 logger = logging.getLogger(__name__)
-FIRST_NODE_SECONDS = 60.0
+Take = Callable[[Message, Message], None]
 
 
 @dataclass
 class Traffic:
-    """Serialized bytes of message content per client, from the client's view."""
+    """Serialized bytes of message content per client and message type, from the client's view."""
 
-    up: Counter[int] = field(default_factory=Counter)
-    down: Counter[int] = field(default_factory=Counter)
+    up: Counter[tuple[int, str]] = field(default_factory=Counter)
+    down: Counter[tuple[int, str]] = field(default_factory=Counter)
+
+    def of(self, client: int) -> tuple[int, int]:
+        """Bytes up and down of one client."""
+        up, down = (sum(n for (who, _), n in way.items() if who == client) for way in (self.up, self.down))
+        return up, down
+
+    def by_phase(self, client: int) -> dict[str, tuple[int, int]]:
+        """Bytes up and down of one client by message type, in the order in which they began."""
+        phases = dict.fromkeys(phase for who, phase in self.down if who == client)
+        return {phase: (self.up[client, phase], self.down[client, phase]) for phase in phases}
 
 
-def meet_clients(grid: Grid, min_clients: int, timeout: float) -> dict[int, int]:
-    """Wait for the SuperNodes and ask each which client it is.
+@dataclass(frozen=True)
+class Rules:
+    """What is done about a client that fails, does not answer or answers nonsense.
 
-    A ServerApp may start before any node has registered, so the first node is asked how many there will be.
-
-    Returns
-    -------
-    dict
-        Client number -> node ID, in the order of the clients.
-
-    Raises
-    ------
-    InputError
-        No node came, or fewer than `min_clients`.
+    Parameters
+    ----------
+    timeout : float
+        Seconds to wait for the slowest reply of an exchange.
+    retries : int
+        How often a client that failed is asked again.
+    exclude : bool
+        Go on without a client that failed all the same, if the method can; otherwise the run ends with an error.
+    min_clients : int
+        With fewer clients than this the run ends with an error.
     """
-    nodes = _wait_for_nodes(grid, 1)
-    _, expected = _hello(grid, nodes[:1], timeout)[nodes[0]]
-    if expected < min_clients:
-        raise InputError(
-            f"this federation has {expected} SuperNodes and min-clients = {min_clients}: start the run with "
-            f'--federation-config "num-supernodes={min_clients}", or lower min-clients'
-        )
-    answers = _hello(grid, _wait_for_nodes(grid, expected), timeout)
-    return dict(sorted((client, node) for node, (client, _) in answers.items()))
 
-
-def _wait_for_nodes(grid: Grid, count: int) -> list[int]:
-    deadline = time.monotonic() + FIRST_NODE_SECONDS
-    while len(nodes := sorted(grid.get_node_ids())) < count:
-        if time.monotonic() > deadline:
-            raise InputError(
-                f"{len(nodes)} of {count} SuperNodes are connected after {FIRST_NODE_SECONDS:.0f} s: start the others"
-            )
-        time.sleep(0.05)
-    return nodes
-
-
-def _hello(grid: Grid, nodes: list[int], timeout: float) -> dict[int, tuple[int, int]]:
-    """Ask nodes for their (client number, number of clients)."""
-    messages = [Message(RecordDict(), node, HELLO) for node in nodes]
-    replies = list(grid.send_and_receive(messages, timeout=timeout))
-    if failed := [r for r in replies if r.has_error()]:
-        raise InputError(f"a SuperNode could not be greeted: {failed[0].error.reason}")
-    if len(replies) < len(nodes):
-        raise InputError(f"{len(nodes) - len(replies)} SuperNodes gave no answer within {timeout:g} s")
-    config = {r.metadata.src_node_id: r.content.config_records["hello"] for r in replies}
-    return {node: (int(str(c["client"])), int(str(c["clients"]))) for node, c in config.items()}
-
-
-def require_same_encoder(digests: Mapping[int, str]) -> None:
-    """Refuse clients, by number, whose encoders differ.
-
-    Raises
-    ------
-    InputError
-        Names the first two that do.
-    """
-    first, *others = digests
-    for client in others:
-        if digests[client] != digests[first]:
-            raise InputError(
-                f"clients {first} and {client} use different encoders (digests {digests[first][:12]} and "
-                f"{digests[client][:12]}): give all clients the same encoder, weights and key"
-            )
+    timeout: float
+    retries: int = 0
+    exclude: bool = False
+    min_clients: int = 1
 
 
 class SupervisedGrid(Grid):
     """A grid of the clients that take part, over any other grid.
 
-    It counts the bytes of each exchange, sorts the replies by client (they arrive in any order), and turns a client
-    that failed or did not answer into an error that names it.
+    It counts the bytes of each exchange, sorts the replies by client (they arrive in any order), and sees to clients
+    that fail as `Rules` say. Replies that nobody waits for (a second one, one of a stranger) are dropped.
 
     Parameters
     ----------
@@ -106,20 +72,36 @@ class SupervisedGrid(Grid):
         Flower's own or the in-process one.
     clients : dict
         Client number -> node ID. Other nodes of `grid` are left alone.
-    timeout : float
-        Seconds to wait for the slowest reply of an exchange.
+    rules : Rules
+    folder : Path, optional
+        Where the server may keep what it needs to take the run up again.
+
+    Attributes
+    ----------
+    clients : dict
+        Those that still take part.
+    excluded : dict
+        Client number -> why it does not any more.
+    tolerant : bool
+        Whether the method can go on without a client.
+    wave : int
+        So many messages are under way at once; 0 for all. Large replies are then never all in memory.
+    take : callable, optional
+        Called with each message and its reply, as it arrives. A ValueError that it raises is the client's failure, an
+        InputError the run's end.
     """
 
-    def __init__(self, grid: Grid, clients: dict[int, int], timeout: float) -> None:
-        self._grid = grid
-        self._timeout = timeout
-        self.clients = clients
+    def __init__(self, grid: Grid, clients: Mapping[int, int], rules: Rules, folder: Path | None = None) -> None:
+        self._grid, self.rules, self.folder = grid, rules, folder
+        self.clients, self.excluded = dict(clients), dict[int, str]()
         self.traffic = Traffic()
+        self.tolerant, self.wave = False, 0
+        self.take: Take | None = None
         self._client_of = {node: client for client, node in clients.items()}
 
     def only(self, clients: Iterable[int]) -> SupervisedGrid:
         """Return a grid of some of the clients, whose traffic is counted here."""
-        part = SupervisedGrid(self._grid, {c: self.clients[c] for c in clients}, self._timeout)
+        part = SupervisedGrid(self._grid, {c: self.clients[c] for c in clients}, self.rules, self.folder)
         part.traffic = self.traffic
         return part
 
@@ -128,30 +110,86 @@ class SupervisedGrid(Grid):
         there, here = message.metadata.dst_node_id, message.metadata.src_node_id
         return self._client_of[there if there in self._client_of else here]
 
+    def exclude(self, troubles: Mapping[int, str]) -> None:
+        """Go on without some clients, if the rules and the method allow it.
+
+        Raises
+        ------
+        InputError
+            They do not: names each client and its trouble.
+        """
+        if troubles and not (self.rules.exclude and self.tolerant):
+            raise InputError("\n".join(f"client {client}: {why}" for client, why in troubles.items()))
+        for client, why in troubles.items():
+            logger.warning("client %d is excluded: %s", client, why)
+            self.excluded[client] = why
+            self.clients.pop(client, None)
+        if troubles and len(self.clients) < self.rules.min_clients:
+            reasons = "\n".join(f"client {client}: {why}" for client, why in self.excluded.items())
+            raise InputError(
+                f"{len(self.clients)} clients are left of min-clients = {self.rules.min_clients}\n{reasons}"
+            )
+
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Exchange messages with clients; replies come back sorted by client.
 
         Raises
         ------
         InputError
-            Names every client that failed, or that gave no answer within the time.
+            Names every client that failed, or that gave no answer within the time, where the rules exclude none.
         """
-        sent = list(messages)
-        for message in sent:
-            self.traffic.down[self.client_of(message)] += content_bytes(message.content)
-        limit = self._timeout if timeout is None else min(timeout, self._timeout)
-        replies = sorted(self._grid.send_and_receive(sent, timeout=limit), key=self.client_of)
-        self._require_all(sent, replies, limit)
-        for reply in replies:
-            self.traffic.up[self.client_of(reply)] += content_bytes(reply.content)
-        return replies
+        limit = self.rules.timeout if timeout is None else min(timeout, self.rules.timeout)
+        replies = [reply for wave in _waves(messages, self.wave) for reply in self._exchange(wave, limit)]
+        return sorted(replies, key=self.client_of)
 
-    def _require_all(self, sent: list[Message], replies: list[Message], limit: float) -> None:
-        troubles = [f"client {self.client_of(r)}: {r.error.reason}" for r in replies if r.has_error()]
-        silent = {self.client_of(m) for m in sent} - {self.client_of(r) for r in replies}
-        troubles += [f"client {c}: no answer within timeout = {limit:g} s" for c in sorted(silent)]
-        if troubles:
-            raise InputError("\n".join(troubles))
+    def _exchange(self, sent: list[Message], limit: float) -> list[Message]:
+        """Send one wave, and again what failed; see to those that failed each time."""
+        done, troubles = self._attempt(sent, limit)
+        for _ in range(self.rules.retries):
+            if not troubles:
+                break
+            again = [_copy(message) for message in sent if self.client_of(message) in troubles]
+            logger.warning("asking again: %s", "; ".join(f"client {c}: {why}" for c, why in troubles.items()))
+            more, troubles = self._attempt(again, limit)
+            done += more
+        self.exclude(troubles)
+        return done
+
+    def _attempt(self, sent: list[Message], limit: float) -> tuple[list[Message], dict[int, str]]:
+        """Send messages; return the replies that are sound, and why the other clients failed."""
+        waiting = {self.client_of(message): message for message in sent}
+        for client, message in waiting.items():
+            self.traffic.down[client, message.metadata.message_type] += content_bytes(message.content)
+        replies: list[Message] = []
+        troubles: dict[int, str] = {}
+        for reply in sorted(filter(self._known, self._grid.send_and_receive(sent, timeout=limit)), key=self.client_of):
+            client = self.client_of(reply)
+            if client not in waiting:
+                logger.warning("client %d: an answer that nobody waits for is dropped", client)
+            elif why := self._trouble(waiting.pop(client), reply):
+                troubles[client] = why
+            else:
+                replies.append(reply)
+        return replies, troubles | dict.fromkeys(sorted(waiting), f"no answer within timeout = {limit:g} s")
+
+    def _trouble(self, message: Message, reply: Message) -> str:
+        """Count a reply, hand it on, and say what is wrong with it, if anything."""
+        if reply.has_error():
+            return str(reply.error.reason)
+        phase = message.metadata.message_type
+        self.traffic.up[self.client_of(reply), phase] += content_bytes(reply.content)
+        if self.take is not None:
+            try:
+                self.take(message, reply)
+            except InputError:
+                raise
+            except ValueError as error:
+                return str(error)
+        return ""
+
+    def _known(self, message: Message) -> bool:
+        ends = message.metadata.dst_node_id, message.metadata.src_node_id
+        return any(node in self._client_of for node in ends)
 
     # What follows hands on to the grid underneath.
 
@@ -181,3 +219,14 @@ class SupervisedGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """See `flwr.serverapp.Grid`."""
         return self._grid.pull_messages(message_ids)
+
+
+def _waves(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
+    """Cut messages into lists; they are made when their wave comes, and not before."""
+    left = iter(messages)
+    while wave := list(islice(left, size or None)):
+        yield wave
+
+
+def _copy(message: Message) -> Message:
+    return Message(message.content, message.metadata.dst_node_id, message.metadata.message_type)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -107,6 +107,24 @@ def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[np.
     }
 
 
+def read_scores(client: int, reply: Message) -> ClientScores:
+    """Server side: read what a client reported.
+
+    Raises
+    ------
+    ValueError
+        Scores are missing or not finite, or do not fit together.
+    """
+    arrays = from_record(reply.content.array_records["scores"])
+    if arrays.keys() != {field.name for field in fields(ClientScores)} - {"client"}:
+        raise ValueError("its scores are another version's")
+    if len({array.shape for array in arrays.values()}) > 1 or any(array.ndim != 1 for array in arrays.values()):
+        raise ValueError("its scores do not fit together")
+    if not np.isfinite(arrays["anomaly_score"]).all() or not np.isfinite(arrays["threshold"]).all():
+        raise ValueError("its scores or thresholds are not finite")
+    return ClientScores(client, **arrays)
+
+
 class ScoreGathering(ABC):
     """The evaluate half of a Flower strategy: asks every client for its scores once, after the last round.
 
@@ -131,13 +149,11 @@ class ScoreGathering(ABC):
         """Ask every client for its scores, in the last round."""
         if server_round < self.rounds:
             return []
-        return [Message(self.score_request(client), node, SCORE) for client, node in self.grid.clients.items()]
+        return (Message(self.score_request(client), node, SCORE) for client, node in list(self.grid.clients.items()))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Gather the scores, in the order of the clients."""
-        for reply in replies:
-            arrays = from_record(reply.content.array_records["scores"])
-            self.scores.append(ClientScores(self.grid.client_of(reply), **arrays))
+        self.scores += [read_scores(self.grid.client_of(reply), reply) for reply in replies]
         return MetricRecord({"test-clips": sum(len(s.clips) for s in self.scores)}) if self.scores else None
 
 

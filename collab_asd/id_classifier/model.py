@@ -1,13 +1,14 @@
 """The ID-classification model f_s: frames of one clip in, an embedding per window out (paper, section IV-A).
 
-Classes are numbers 0 .. C-1: the machine's index within its group. What machine a number stands for only its client
-knows.
+Classes are numbers, as a rule 0 .. C-1: the machine's index within its group. What machine a number stands for only its
+client knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ class ClassifierSettings:
         C, number of machines in the group.
     normalization : str
         ``"batch"`` or ``"group"``.
+    labels : tuple of int
+        What the machines' numbers are, where they are not 0 .. C-1: one of the group takes no part.
     """
 
     backbone: str
@@ -51,6 +54,17 @@ class ClassifierSettings:
     stack_hop: int
     classes: int
     normalization: str = "batch"
+    labels: tuple[int, ...] = ()
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Return the inverse of `to_plain`."""
+        return cls(**{**plain, "labels": tuple(plain.get("labels", ()))})
+
+    def to_plain(self) -> dict[str, Any]:
+        """Lay out for JSON or a message; labels stand there only where there are some."""
+        plain = asdict(self) | {"labels": list(self.labels)}
+        return plain if self.labels else {name: value for name, value in plain.items() if name != "labels"}
 
 
 BACKBONES: dict[str, Callable[[ClassifierSettings], nn.Module]] = {
@@ -105,7 +119,8 @@ class IdClassifier(nn.Module):
     def predict(self, embedding: FloatArray) -> int:
         """Class of one clip, given as `embed` returns it: the largest sum of cosines over its windows."""
         directions = F.normalize(self.directions, dim=0).cpu().numpy()
-        return int(np.argmax((embedding @ directions).sum(axis=0)))
+        nearest = int(np.argmax((embedding @ directions).sum(axis=0)))
+        return self.settings.labels[nearest] if self.settings.labels else nearest
 
 
 def to_arrays(model: IdClassifier) -> dict[str, NDArray[np.generic]]:

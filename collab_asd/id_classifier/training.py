@@ -41,7 +41,7 @@ def train(
     clips : sequence of FloatArray
         Frames ``[T_i, D]`` of each clip; read by windows and never copied whole.
     classes : sequence of int
-        Of each clip, its machine's index 0 .. C-1 in the group.
+        Of each clip, its machine's number in the group.
     stack, stack_hop : int
         Frames in one window, and between the starts of two.
     device : str
@@ -56,11 +56,19 @@ def train(
     """
     _require_two(classes)
     mean, deviation = input_statistics(clips, classes)
+    labels = sorted(set(classes))
+    gaps = labels != list(range(len(labels)))
     network = ClassifierSettings(
-        settings.backbone, len(mean), stack, stack_hop, max(classes) + 1, settings.normalization
+        settings.backbone,
+        len(mean),
+        stack,
+        stack_hop,
+        len(labels),
+        settings.normalization,
+        tuple(labels) if gaps else (),
     )
     model = new_classifier(network, mean, deviation, seed)
-    fit(model.to(device), clips, classes, settings, seed, progress)
+    fit(model.to(device), clips, [labels.index(c) for c in classes], settings, seed, progress)
     return model
 
 

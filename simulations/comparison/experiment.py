@@ -202,6 +202,7 @@ class Experiment:
     def _values(self, method: str, encoder: str, scorer: str, partition: str, seed: int) -> dict[str, Any]:
         return {
             "method": method,
+            "on-failure": "stop",  # means over other machines than the other cells' would be no comparison
             **self.settings,
             **self.encoder_settings.get(encoder, {}),
             **self.method_settings.get(method, {}),

@@ -1,7 +1,7 @@
 """Federated averaging: exact identities, buffers, class directions, and whole runs."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,7 +60,7 @@ def fresh(head="naive"):
 def request(model, server_round=1):
     trained, buffers = take_apart(model)
     content = RecordDict({"arrays": to_record(trained), "buffers": to_record(buffers)})
-    content["settings"] = ConfigRecord(asdict(SETTINGS))
+    content["settings"] = ConfigRecord(SETTINGS.to_plain())
     content["config"] = ConfigRecord({"group": 0, "server-round": server_round, "class-clips": [6, 6, 6]})
     return content
 

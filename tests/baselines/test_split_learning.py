@@ -22,7 +22,7 @@ from baselines.split_learning.strategy import SplitLearning
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.id_classifier.batches import Labels, draw_epoch, gather, labels_of
 from collab_asd.id_classifier.heads import build_head, mixed_loss
 from collab_asd.id_classifier.model import ClassifierSettings, to_arrays
@@ -89,7 +89,7 @@ class Clients:
 def trained(config, clients, start=None, forget=False):
     """The model that split learning ends with, and the grid that it ran on."""
     clients_grid = Clients(clients, config, forget)
-    grid = SupervisedGrid(clients_grid, {k: 1000 + k for k in range(len(clients))}, timeout=60)
+    grid = SupervisedGrid(clients_grid, {k: 1000 + k for k in range(len(clients))}, Rules(60))
     held = {k: Counter(training_clips(c, 0).classes) for k, c in enumerate(clients)}
     group = Group(0, {k: sorted(own) for k, own in held.items()}, class_clips(held, 3), start or fresh())
     return SplitLearning(config).train(group, grid), clients_grid

@@ -245,7 +245,8 @@ def test_failing_client_is_named_without_its_secrets(config, monkeypatch, caplog
     with pytest.raises(InputError) as caught:
         run_inprocess(config, 3)
     assert str(caught.value).splitlines() == [
-        f"client {k}: InputError in query.describe: its log says more" for k in range(3)
+        "0 clients are left of min-clients = 2",
+        *(f"client {k}: InputError in query.describe: its log says more" for k in range(3)),
     ]
 
 

@@ -4,8 +4,9 @@ from flwr.clientapp import ClientApp
 
 from collab_asd.errors import InputError
 from collab_asd.federation.actions import HELLO
-from collab_asd.federation.grid import SupervisedGrid, meet_clients
+from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.records import content_bytes
 
 app = ClientApp()
@@ -62,7 +63,7 @@ def ask(action, clients, extra=None):
 
 def test_replies_come_back_sorted_by_client():
     grid = Shuffled(app, 4, {})
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10), 10)
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10), Rules(10))
     replies = supervised.send_and_receive(ask("query.echo", supervised.clients))
     assert [r.content.config_records["mine"]["client"] for r in replies] == [0, 1, 2, 3]
 
@@ -70,7 +71,7 @@ def test_replies_come_back_sorted_by_client():
 def test_a_failing_client_is_named():
     grid, clients = grid_of(3)
     with pytest.raises(InputError, match=r"^client 1: RuntimeError: a fuse has blown$"):
-        SupervisedGrid(grid, clients, 10).send_and_receive(ask("query.boom", clients))
+        SupervisedGrid(grid, clients, Rules(10)).send_and_receive(ask("query.boom", clients))
 
 
 def test_a_silent_client_is_named():
@@ -78,28 +79,29 @@ def test_a_silent_client_is_named():
     clients = meet_clients(grid, 1, 10)
     grid.lost = 1
     with pytest.raises(InputError, match="client 2: no answer within timeout = 7 s"):
-        SupervisedGrid(grid, clients, 7).send_and_receive(ask("query.echo", clients))
+        SupervisedGrid(grid, clients, Rules(7)).send_and_receive(ask("query.echo", clients))
 
 
 def test_bytes_are_counted_per_client_and_direction():
     grid, clients = grid_of(2)
-    supervised = SupervisedGrid(grid, clients, 10)
+    supervised = SupervisedGrid(grid, clients, Rules(10))
     (message,) = ask("query.echo", {1: clients[1]})
     (reply,) = supervised.send_and_receive([message])
-    assert dict(supervised.traffic.down) == {1: content_bytes(message.content)}
-    assert dict(supervised.traffic.up) == {1: content_bytes(reply.content)}
+    sizes = content_bytes(reply.content), content_bytes(message.content)
+    assert (supervised.traffic.of(1), supervised.traffic.of(0)) == (sizes, (0, 0))
+    assert supervised.traffic.by_phase(1) == {"query.echo": sizes}
 
 
 def test_a_client_cannot_change_what_the_server_sent():
     grid, clients = grid_of(1)
     (message,) = ask("query.echo", clients)
-    SupervisedGrid(grid, clients, 10).send_and_receive([message])
+    SupervisedGrid(grid, clients, Rules(10)).send_and_receive([message])
     assert set(message.content) == {"q"}
 
 
 def test_grid_serves_nodes_of_taking_part_clients_only():
     grid, clients = grid_of(3)
-    assert SupervisedGrid(grid, {2: clients[2]}, 10).get_node_ids() == [clients[2]]
+    assert SupervisedGrid(grid, {2: clients[2]}, Rules(10)).get_node_ids() == [clients[2]]
 
 
 def test_hello_is_answered_by_the_real_client_app():
@@ -108,3 +110,94 @@ def test_hello_is_answered_by_the_real_client_app():
     grid = InProcessGrid(client_app, 2, {})
     (reply,) = grid.send_and_receive([Message(RecordDict(), grid.get_node_ids()[1], HELLO)])
     assert dict(reply.content.config_records["hello"]) == {"client": 1, "clients": 2}
+
+
+class Sick(InProcessGrid):
+    """Client 1 fails as often as it is told to; counts how many messages are under way at once."""
+
+    failures = 0
+    most = 0
+
+    def send_and_receive(self, messages, *, timeout=None):
+        sent = list(messages)
+        self.most = max(self.most, len(sent))
+        replies = super().send_and_receive(sent, timeout=timeout)
+        if self.failures:
+            self.failures -= 1
+            return [r for r in replies if r.content.config_records["mine"]["client"] != 1]
+        return replies
+
+
+def sick(failures, tolerant=True, count=3, **rules):
+    grid = Sick(app, count, {})
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10), Rules(10, **{"exclude": True} | rules))
+    grid.failures, grid.most, supervised.tolerant = failures, 0, tolerant
+    return grid, supervised
+
+
+def answered(supervised):
+    return [supervised.client_of(r) for r in supervised.send_and_receive(ask("query.echo", supervised.clients))]
+
+
+def test_a_client_that_fails_once_is_asked_again():
+    _, supervised = sick(1, retries=1)
+    assert (answered(supervised), supervised.excluded) == ([0, 1, 2], {})
+
+
+def test_a_client_that_goes_on_failing_is_excluded_and_asked_no_more():
+    _, supervised = sick(2, retries=1)
+    assert answered(supervised) == [0, 2]
+    assert supervised.excluded == {1: "no answer within timeout = 10 s"}
+    assert list(supervised.clients) == [0, 2]
+    assert answered(supervised) == [0, 2]
+
+
+def test_too_few_clients_left_end_the_run():
+    _, supervised = sick(1, min_clients=3)
+    with pytest.raises(InputError, match=r"(?s)2 clients are left of min-clients = 3.*client 1: no answer"):
+        answered(supervised)
+
+
+@pytest.mark.parametrize(("tolerant", "exclude"), [(False, True), (True, False)])
+def test_a_method_or_a_rule_that_spares_nobody_ends_the_run(tolerant, exclude):
+    _, supervised = sick(1, tolerant, exclude=exclude)
+    with pytest.raises(InputError, match=r"^client 1: no answer"):
+        answered(supervised)
+
+
+def test_waves_keep_all_but_a_few_messages_back():
+    grid, supervised = sick(0, count=5)
+    supervised.wave = 2
+    assert answered(supervised) == [0, 1, 2, 3, 4]
+    assert grid.most == 2
+
+
+def test_what_the_taker_refuses_is_the_clients_failure():
+    _, supervised = sick(0)
+
+    def take(message, reply):
+        if supervised.client_of(reply) == 2:
+            raise ValueError("nonsense")
+
+    supervised.take = take
+    assert answered(supervised) == [0, 1]
+    assert supervised.excluded == {2: "nonsense"}
+
+
+class Twice(InProcessGrid):
+    """Hands out every reply twice."""
+
+    def send_and_receive(self, messages, *, timeout=None):
+        replies = super().send_and_receive(messages, timeout=timeout)
+        return [*replies, *replies]
+
+
+def test_answers_that_come_twice_are_dropped(caplog):
+    grid = Twice(app, 2, {})
+    supervised = SupervisedGrid(grid, dict(enumerate(grid.get_node_ids())), Rules(10))
+    taken = []
+    supervised.take = lambda message, reply: taken.append(reply.metadata.reply_to_message_id)
+    for _ in range(2):
+        assert answered(supervised) == [0, 1]
+    assert len(set(taken)) == len(taken) == 4
+    assert "an answer that nobody waits for is dropped" in caplog.text

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from collab_asd.detectors import storage
 from collab_asd.detectors.points import ClipPoints
 from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.embedding_sharing.algorithm import fit_local_detector
-from collab_asd.embedding_sharing.codec import decode_page
 from collab_asd.encoders.random_conv import RandomConv
 from collab_asd.federation import keeping
 from collab_asd.federation.client_data import ClientData
@@ -82,7 +80,7 @@ def f_s():
     """What a server sends down under Algorithm 1."""
     torch.manual_seed(0)
     settings = ClassifierSettings("light", DIMENSION, stack=4, stack_hop=1, classes=2)
-    content = RecordDict({"settings/0": ConfigRecord(asdict(settings))})
+    content = RecordDict({"settings/0": ConfigRecord(settings.to_plain())})
     content["f_s/0"] = to_record(to_arrays(IdClassifier(settings)))
     return content
 
@@ -185,6 +183,6 @@ def test_a_client_on_its_own_keeps_its_own_space(client, config, tmp_path):
     ("part", "clips"), [("train", [10, 11, 25, 26]), ("calibration", [*range(10), *range(15, 25)])]
 )
 def test_pages_that_f_s_is_trained_on_hold_no_calibration_clip(client, part, clips):
-    request = ConfigRecord({"part": part, "start": 0, "stop": 99})
-    page = embedding_sharing.embeddings(client, request).array_records["page"]
-    assert [shared.clip for shared in decode_page(from_record(page))] == clips
+    content = RecordDict({"request": ConfigRecord({"part": part, "start": 0, "stop": 99}), "codec": to_record({})})
+    page = embedding_sharing.embeddings(client, RunConfig(codec="fp32"), content).array_records["page"]
+    assert from_record(page)["clips"].tolist() == clips
