@@ -110,14 +110,14 @@ def test_kill_9_at_three_moments_of_flwr_run(config, tmp_path):
     cache = tmp_path / "cache"
     (tmp_path / "unbroken").rename(tmp_path / "expected")
     for moment in (stored_page, all_stored, trained):
-        with begun(config, cache) as process:
+        with Begun(config, cache) as process:
             wait_until(lambda moment=moment: moment(tmp_path / "run", cache), process)
     assert not (tmp_path / "run" / "summary.json").exists()
     subprocess.run(command(config, cache), check=True, capture_output=True, timeout=300)
     assert (tmp_path / "run" / "scores.csv").read_bytes() == expected
 
 
-class begun:
+class Begun:
     """A run in a process tree of its own, which is killed at the end, all of it at once."""
 
     def __init__(self, config, cache):
