@@ -69,8 +69,10 @@ class RunConfig:
     threshold: Thresholding = "gamma"
     calibration: float = 0.2
     false_alarm_rate: float = 0.1
-    codec: str = "fp32"
+    codec: str = "pool:8+pca:64+int8"
     page_megabytes: float = 32.0
+    retain_embeddings: bool = False
+    join: str = ""
     seed: int = 0
     device: str = "cpu"
     threads: int = 1

@@ -21,12 +21,13 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from collab_asd.codecs import CodecPlan, FrameStatistics
+from collab_asd.codecs import Codec, CodecPlan, FrameStatistics
 from collab_asd.config import Inference
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.embedding_sharing.facts import ClientFacts, require_sound
+from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
 from collab_asd.embedding_sharing.pages import PageNumber
 from collab_asd.embedding_sharing.screening import alone, loud, said_size, sent_size
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
@@ -67,6 +68,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         Where classifiers that were trained before are found; without it each run trains its own.
     loudest : float
         A client whose embeddings are so many times as large, or small, as the median client's is excluded.
+    retain : bool
+        Keep the embeddings after the run, for machines that join later (`joining`).
     """
 
     shares = True
@@ -81,9 +84,10 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         device: str = "cpu",
         cache: ClassifierCache | None = None,
         loudest: float = 10.0,
+        retain: bool = False,
     ) -> None:
         self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
-        self.plan, self.cache, self.loudest = codec, cache, loudest
+        self.plan, self.cache, self.loudest, self.retain = codec, cache, loudest, retain
         self.watch = Stopwatch()
         self.facts: dict[int, ClientFacts] = {}
         self._statistics: dict[int, FrameStatistics] = {}
@@ -108,11 +112,24 @@ class EmbeddingSharing(ScoreGathering, Strategy):
                 loud({c: said_size(self._statistics[c]) for c in grid.clients if self.plan.learns}, self.loudest)
             )
         with tempfile.TemporaryDirectory(prefix="collab-asd-store-") as scratch, self.watch("share, train and score"):
-            self._store = EmbeddingStore((grid.folder or Path(scratch)) / "store", self.plan)
-            while not self._attempt():
-                self._store.clear()
+            folder = (grid.folder or Path(scratch)) / KEPT
+            self._store = EmbeddingStore(folder / STORE, self.plan)
+            return self.share(grid, folder)
+
+    def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
+        """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
+        while not self._attempt():
+            self._store.clear()
+        Kept(self._classifiers, self.codec, {c: self.facts[c] for c in grid.clients}).save(folder)
+        if not self.retain:
             self._store.clear()
         return self.scores
+
+    @property
+    def codec(self) -> Codec:
+        """What embeddings go through, once it is fitted."""
+        assert self._store.codec is not None
+        return self._store.codec
 
     def _attempt(self) -> bool:
         """Share, train and score with the clients that are left; False if it must be done again with fewer."""
@@ -171,8 +188,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
             return self._shared[client]
-        content = put_classifiers(self._classifiers, self._store.groups(client))
-        content["codec"] = self._codec_record()
+        content = put_classifiers(self._classifiers, sorted(set(self.facts[client].groups)))
+        content["codec"] = to_record(self.codec.to_arrays())
         return content
 
     def _take(self, request: Message, reply: Message) -> None:
@@ -209,11 +226,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
 
     def _page_request(self, page: PageNumber) -> RecordDict:
         number = ConfigRecord({"part": page.part, "start": page.start, "stop": page.stop})
-        return RecordDict({"request": number, "codec": self._codec_record()})
-
-    def _codec_record(self) -> ArrayRecord:
-        assert self._store.codec is not None
-        return to_record(self._store.codec.to_arrays())
+        return RecordDict({"request": number, "codec": to_record(self.codec.to_arrays())})
 
     def _forget_the_lost(self) -> None:
         for client in self._members - set(self.grid.clients):

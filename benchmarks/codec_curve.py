@@ -1,6 +1,6 @@
 """Mean AUC over machines against bytes per clip: codecs x encoders x seeds, paired with fp32.
 
-    python benchmarks/codecs.py DATA [--seeds 5] [--encoders random-conv,logmel] [--codecs fp32,int8,pool:8+pca:32+int8]
+    python benchmarks/codec_curve.py DATA [--seeds 5] [--encoders random-conv,logmel] [--codecs fp32,int8]
 
 Bytes are those of a training clip, with its share of what clients and server exchange once to fit the codec. The raw
 recording is what 16-bit samples weigh.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 
 import numpy as np
@@ -18,14 +18,9 @@ import soundfile
 from auc_table import Loaded, interval, load
 from rich.console import Console
 from rich.table import Table
-from sklearn.metrics import roc_auc_score
+from sharing import aucs, fit, through, train
 
-from collab_asd.codecs import Codec, parse
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.interfaces import MachineFrames
-from collab_asd.scorers import DetectorSettings
 from collab_asd.threads import pin_threads
 
 CODECS = (
@@ -47,34 +42,10 @@ def measure(loaded: Loaded, config: RunConfig, text: str) -> Outcome:
     """Send all training clips through a codec, train f_s on what is left, and score."""
     machines = [frames for _, _, frames in loaded.machines]
     codec, once = fit(text, machines)
-    sent = [through(codec, machine) for machine in machines]
-    classifiers = train_id_classifiers(sent, PRESETS[config.preset], loaded.stacking, config.seed)
-    settings, fusion, shared = DetectorSettings.of(config), [], []
-    for client, local, frames in loaded.machines:
-        detector = fit_detector(classifiers[frames.group], frames, settings, codec)
-        embedded = [detector.embed(clip) for clip in frames.test]
-        labels = [client.partition.clips[i].label for i in local.test]
-        fusion.append(roc_auc_score(labels, detector.scores(embedded).test))
-        shared.append(roc_auc_score(labels, detector.spaces[0].scores([clip[0] for clip in embedded]).test))
+    found = aucs(loaded, train([through(codec, machine) for machine in machines], loaded, config), codec, config)
     clips = [clip for machine in machines for clip in machine.normal]
-    sizes = [codec.clip_bytes(*clip.shape) for clip in clips]
-    return Outcome(mean(fusion), mean(shared), mean(sizes) + once / len(clips))
-
-
-def fit(text: str, machines: Sequence[MachineFrames]) -> tuple[Codec, int]:
-    """Fit a codec as a server does; returns also the bytes that this takes, both ways, all clients together."""
-    plan = parse(text)
-    if not plan.learns:
-        return plan.fit([]), 0
-    parts = [plan.statistics(machine.normal) for machine in machines]
-    codec = plan.fit(parts)
-    up = sum(array.nbytes for part in parts for array in part.to_arrays().values())
-    return codec, up + len(machines) * sum(array.nbytes for array in codec.to_arrays().values())
-
-
-def through(codec: Codec, machine: MachineFrames) -> MachineFrames:
-    """Return what the server gets of a machine's training clips."""
-    return replace(machine, normal=[codec.round_trip(clip) for clip in machine.normal])
+    size = mean(codec.clip_bytes(*clip.shape) for clip in clips) + once / len(clips)
+    return Outcome(mean(one.fusion for one in found), mean(one.shared for one in found), size)
 
 
 def raw_bytes(loaded: Loaded) -> float:
