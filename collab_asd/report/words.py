@@ -253,6 +253,6 @@ def _false_alarms(run: Run, machines: Sequence[MachineClips]) -> Iterator[str]:
 
 def _reservations(run: Run) -> Iterator[str]:
     if note := run.summary.get("encoder_note"):
-        yield f"Privacy of the encoder: {note}."
+        yield f"Encoder {run.summary['encoder']}: {note}."
     for client, reason in run.summary["excluded"].items():
         yield f"Left out: client {client} ({reason})."
