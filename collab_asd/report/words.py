@@ -152,7 +152,12 @@ def portrait_words(clip: ClipPortrait) -> str:
 
 
 def heat_words(clip: ClipPortrait) -> str:
-    """Say what the darkest patch of the heat map means; empty without one."""
+    """Say what the darkest patch of the heat map means; without one, why an alarm has none."""
+    if clip.skipped:
+        return (
+            "No heat map: this encoder would take too long to hear the recording again without one patch after the "
+            "other. collab-asd score --explain does it."
+        )
     if clip.heat is None:
         return ""
     most = float(clip.heat.values.max())
