@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from simulations.commands.encoder_facts import described, megabytes
-from simulations.comparison.duration import GPU, Speed, measured_speed
 from simulations.comparison.experiment import Cell, Experiment
-from simulations.comparison.forecast import Encoding, Forecast, encodings, forecast
-from simulations.comparison.holdings import recordings
+from simulations.forecast.costs import Encoding, Forecast, encodings, forecast
+from simulations.forecast.duration import GPU, Speed, measured_speed
+from simulations.forecast.holdings import recordings
 
 PLAIN: dict[str, Any] = {"box": None, "padding": (0, 2, 0, 0)}
 SHORT_HOURS, LONG_HOURS = 1 / 60, 48.0

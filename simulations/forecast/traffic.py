@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from baselines.client_training.settings import settings_of
 from baselines.fedavg.strategy import STOCK
 from baselines.split_learning.strategy import SPLIT_METHODS
+from collab_asd.codecs import CodecPlan, FrameStatistics
 from collab_asd.config import RunConfig
+from collab_asd.embedding_sharing.codec import codec_of
+from collab_asd.embedding_sharing.pages import plan_pages
 from collab_asd.encoders.catalogue import Entry
-from simulations.comparison.holdings import Holding
-from simulations.comparison.network_size import Arrays, model_arrays, model_cut
-from simulations.comparison.workload import Group, frames_of, groups_of
+from simulations.forecast.holdings import Holding
+from simulations.forecast.network_size import Arrays, model_arrays, model_cut
+from simulations.forecast.workload import Group, frames_of, groups_of
 
 ARRAY_HEADER = 170  # bytes around an array's numbers: name, type, shape
 SCORE = 25  # bytes of a test clip's score: number, score, threshold, decision, class
 SCORE_ARRAYS, SHARED_ARRAYS = 5, 5
 WINDOW_LABELS = 8  # bytes: class of a window, and of what it is mixed with
+MEGABYTE = 1_000_000
+CLIP_NUMBERS = 16  # bytes: its number, frames, group and class
+PAGE_ARRAYS = 6
 STEP_ARRAYS = 4  # activations, two kinds of labels, share
 
 
@@ -31,11 +38,6 @@ class Traffic:
 
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(self.up + other.up, self.down + other.down)
-
-
-def clip_bytes(frames: int, dimension: int) -> int:
-    """Bytes of a clip's embeddings ``[T, D]`` on their way, as 32-bit floats."""
-    return 4 * frames * dimension
 
 
 def traffic(config: RunConfig, entry: Entry, holdings: Sequence[Holding]) -> Traffic:
@@ -62,11 +64,40 @@ def _scores(holdings: Sequence[Holding]) -> Traffic:
 
 
 def _embeddings(config: RunConfig, entry: Entry, holdings: Sequence[Holding]) -> Traffic:
-    """Training clips of all; under Algorithm 2 the other ones, too."""
-    whole = config.inference == "server"
-    lengths = Counter(seconds for holding in holdings for seconds in (holding.all if whole else holding.train))
-    up = sum(n * clip_bytes(frames_of(entry, s), entry.spec.dimension) for s, n in lengths.items())
-    return Traffic(up, sum(map(_shared_scores, holdings)) if whole else 0)
+    """Pages of training clips of all, and what the codec needs; under Algorithm 2 the other clips, too."""
+    whole, plan, dimension = config.inference == "server", codec_of(config), entry.spec.dimension
+    parts = ("train", "calibration", "test") if whole else ("train",)
+    clients = _by_client(holdings)
+    up = pages = 0
+    for held in clients:
+        for part in parts:
+            frames = [frames_of(entry, seconds) for holding in held for seconds in getattr(holding, part)]
+            sizes = [plan.clip_bytes(count, dimension) for count in frames]
+            ends = plan_pages(sizes, int(config.page_megabytes * MEGABYTE))
+            up, pages = (
+                up + sum(sizes) + len(sizes) * CLIP_NUMBERS + len(ends) * PAGE_ARRAYS * ARRAY_HEADER,
+                pages + len(ends),
+            )
+    told, codec = _learning(plan, dimension)
+    fetched = pages if whole else pages + len(clients)  # with each page, and beside f_s
+    back = sum(map(_shared_scores, holdings)) if whole else 0
+    return Traffic(up + len(clients) * told, fetched * codec + back)
+
+
+def _learning(plan: CodecPlan, dimension: int) -> tuple[int, int]:
+    """Bytes of a client's statistics, and of the codec that is fitted to them; none if it learns nothing."""
+    if not plan.learns:
+        return 0, 0
+    directions = min(max(stage.directions for stage in plan.stages), dimension)
+    zeros = np.zeros(dimension, np.float32)
+    statistics = FrameStatistics(1, zeros, zeros, np.zeros((directions, dimension), np.float32))
+    told, codec = statistics.to_arrays(), plan.fit([statistics]).to_arrays()
+    return tuple(sum(a.nbytes + ARRAY_HEADER for a in arrays.values()) for arrays in (told, codec))  # type: ignore[return-value]
+
+
+def _by_client(holdings: Sequence[Holding]) -> list[list[Holding]]:
+    numbers = sorted({holding.client for holding in holdings})
+    return [[holding for holding in holdings if holding.client == number] for number in numbers]
 
 
 def _shared_scores(holding: Holding) -> int:

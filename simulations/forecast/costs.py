@@ -8,10 +8,10 @@ from functools import lru_cache
 
 from collab_asd.config import RunConfig
 from collab_asd.encoders.catalogue import entry
-from simulations.comparison.duration import GPU, SERVER_TRAINS, Speed, encoding_seconds, work_of
 from simulations.comparison.experiment import Cell
-from simulations.comparison.holdings import Holding, Recordings, holdings
-from simulations.comparison.traffic import Traffic, traffic
+from simulations.forecast.duration import GPU, SERVER_TRAINS, Speed, encoding_seconds, work_of
+from simulations.forecast.holdings import Holding, Recordings, holdings
+from simulations.forecast.traffic import Traffic, traffic
 
 HOUR = 3600.0
 

@@ -10,19 +10,15 @@ from collab_asd.config import RunConfig
 from collab_asd.encoders.catalogue import entry
 from collab_asd.id_classifier.model import ClassifierSettings
 from simulations.cli import app
-from simulations.comparison.duration import Speed, work_of
 from simulations.comparison.experiment import Cell, Experiment
-from simulations.comparison.forecast import encodings, forecast
-from simulations.comparison.holdings import holdings, recordings
-from simulations.comparison.network_size import model_arrays, model_cost
-from simulations.comparison.traffic import clip_bytes, traffic
 from simulations.engines import run_inprocess
+from simulations.forecast.costs import encodings, forecast
+from simulations.forecast.duration import Speed, work_of
+from simulations.forecast.holdings import holdings, recordings
+from simulations.forecast.network_size import model_arrays, model_cost
+from simulations.forecast.traffic import traffic
 
 REQUESTS = 500  # bytes of messages of a few numbers, which no forecast counts
-
-
-def test_bytes_of_a_clip():
-    assert clip_bytes(96, 6144) == 96 * 6144 * 4 == 2_359_296
 
 
 def test_multiply_accumulates_of_the_light_network():
@@ -50,6 +46,8 @@ def test_seconds_are_those_of_the_work_and_of_the_steps():
     [
         ("embedding-sharing", {}),
         ("embedding-sharing", {"inference": "server"}),
+        ("embedding-sharing", {"codec": "fp32", "page_megabytes": 0.3}),
+        ("embedding-sharing", {"codec": "pool:2+fp16"}),
         ("fedavg", {"rounds": 2}),
         ("fedavg", {"rounds": 2, "normalization": "group"}),
         ("split-learning", {"rounds": 2}),

@@ -15,7 +15,7 @@ from collab_asd.encoders.catalogue import Entry
 from collab_asd.id_classifier.model import ClassifierSettings
 from collab_asd.id_classifier.settings import PRESETS, TrainingSettings
 from collab_asd.id_classifier.windows import window_count
-from simulations.comparison.holdings import Holding, Seconds
+from simulations.forecast.holdings import Holding, Seconds
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from baselines.local_networks.training import Budget
 from collab_asd.config import RunConfig
 from collab_asd.encoders.catalogue import Entry
 from collab_asd.id_classifier.windows import window_count
-from simulations.comparison.holdings import Holding, Seconds
-from simulations.comparison.network_size import model_cost, network_cost
-from simulations.comparison.workload import Part, frames_of, groups_of
+from simulations.forecast.holdings import Holding, Seconds
+from simulations.forecast.network_size import model_cost, network_cost
+from simulations.forecast.workload import Part, frames_of, groups_of
 
 GIGA = 1e9
 SIZE, PRODUCTS = 1024, 15  # of the square matrices, and how many times they are multiplied
