@@ -29,7 +29,7 @@ ServerBatches = Literal["apart", "joined"]
 OnFailure = Literal["exclude", "stop"]
 
 SWITCH = {"true": True, "false": False}
-LOWEST = dict.fromkeys(("page_megabytes", "threads", "min_clients"), 1) | dict.fromkeys(
+LOWEST = dict.fromkeys(("threads", "min_clients"), 1) | dict.fromkeys(
     ("epochs", "rounds", "seed", "channel", "clients", "retries"), 0
 )
 
@@ -70,7 +70,7 @@ class RunConfig:
     calibration: float = 0.2
     false_alarm_rate: float = 0.1
     codec: str = "fp32"
-    page_megabytes: int = 32
+    page_megabytes: float = 32.0
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
@@ -100,8 +100,9 @@ class RunConfig:
                 f"clients = {self.clients}: with partition = machine there is one client per machine; "
                 "set partition to dirichlet or iid, or leave clients at 0"
             )
-        if self.timeout <= 0:
-            raise InputError(f"timeout = {self.timeout}: must be a positive number of seconds")
+        for name, unit in {"timeout": "seconds", "page_megabytes": "megabytes"}.items():
+            if getattr(self, name) <= 0:
+                raise InputError(f"{_key(name)} = {getattr(self, name)}: must be a positive number of {unit}")
 
     @property
     def mixed(self) -> bool:

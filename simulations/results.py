@@ -106,7 +106,7 @@ def require_unfinished(path: Path) -> None:
 
 def _is_beginning(file: Path) -> bool:
     """Whether a file is what a run leaves that was killed before it could write its configuration."""
-    return file.name == "manifest.csv" or file.name.startswith(".config.json.")
+    return file.name in ("manifest.csv", ".lock") or file.name.startswith(".config.json.")
 
 
 def scorer_name(config: RunConfig) -> str:

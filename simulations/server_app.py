@@ -30,6 +30,7 @@ from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
 from collab_asd.paths import results_dir
 from collab_asd.threads import pin_threads
 from simulations import methods
+from simulations.alone import alone
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
 from simulations.results import ResultFolder, summarize
@@ -77,7 +78,7 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     )
     rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients)
     supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
-    with PeakMemory() as memory:
+    with alone(folder.path, "run"), PeakMemory() as memory:
         table = join(method.run(supervised), partitions, data_dir)
     evaluation = evaluate(table)
     summary = summarize(config, evaluation, folder.manifest) | {

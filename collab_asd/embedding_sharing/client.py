@@ -119,6 +119,6 @@ def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
             sizes.append(plan.clip_bytes(client.prepare(index) // (FLOAT * dimension), dimension))
             advance()
     try:
-        return plan_pages(sizes, config.page_megabytes * MEGABYTE)
+        return plan_pages(sizes, int(config.page_megabytes * MEGABYTE))
     except ValueError as error:
-        raise InputError(f"page-megabytes = {config.page_megabytes}: {error}; raise it, or choose a codec") from error
+        raise InputError(f"page-megabytes = {config.page_megabytes:g}: {error}; raise it, or choose a codec") from error

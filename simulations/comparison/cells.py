@@ -10,12 +10,11 @@ import json
 import logging
 import shutil
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from collab_asd import encoders
 from collab_asd.config import RunConfig, check_choice
@@ -27,6 +26,7 @@ from collab_asd.paths import cache_dir
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 from simulations import methods
+from simulations.alone import alone
 from simulations.comparison import workers
 from simulations.comparison.experiment import Cell
 from simulations.engines import run_inprocess
@@ -67,7 +67,7 @@ def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> No
         A cell is impossible, the data are not fit, or what is done already was done on other clips or with other
         settings; nothing was run then. Or the clips changed meanwhile.
     """
-    with _alone(out):
+    with alone(out, "comparison"):
         manifest = _prepare(cells, clients)
         _require_same(cells, manifest)
         _clear_outdated(cells, manifest)
@@ -107,21 +107,6 @@ def _run(cell: Cell, clients: int) -> None:
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             trace = [] if isinstance(error, InputError) else [traceback.format_exc()]
             cell.fail("\n".join([reason, *said, *trace]))
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep other processes from working on this comparison; the lock of one that was killed is gone with it."""
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(f"{out}: another process is at work on this comparison; wait for it") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _prepare(cells: Sequence[Cell], clients: int) -> list[ManifestRow]:

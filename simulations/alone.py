@@ -1,0 +1,32 @@
+"""One process at a time on one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from collab_asd.errors import InputError
+
+
+@contextmanager
+def alone(folder: Path, work: str) -> Iterator[None]:
+    """Keep other processes from working on a folder; the lock of one that was killed is gone with it.
+
+    Raises
+    ------
+    InputError
+        Another process is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(f"{folder}: another process is at work on this {work}; wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()

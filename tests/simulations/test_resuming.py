@@ -1,0 +1,155 @@
+"""Runs that were killed, and taken up again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from collab_asd.config import RunConfig
+from collab_asd.embedding_sharing import strategy
+from collab_asd.errors import InputError
+from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
+from collab_asd.federation.inprocess import InProcessGrid
+from simulations import client_app, server_app
+from simulations.alone import alone
+from simulations.engines import run_inprocess
+
+PAGES = 4 * 3  # each client's 12 clips, 50 kB each, four to a page
+
+
+@pytest.fixture
+def config(many_machines, cache, tmp_path):
+    return RunConfig(
+        data_dir=str(many_machines), cache_dir=str(cache), results_dir=str(tmp_path / "run"), encoder="logmel",
+        epochs=1, report=False, codec="fp32", page_megabytes=0.26,
+    )  # fmt: skip
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+class Counting(InProcessGrid):
+    """Counts what is asked for, and is killed after so many messages of a kind."""
+
+    def __init__(self, config, kind="", after=0):
+        super().__init__(client_app.app, 4, config.to_mapping())
+        self.asked, self.kind, self.after = Counter(), kind, after
+
+    def send_and_receive(self, messages, *, timeout=None):
+        replies = []
+        for message in messages:
+            if message.metadata.message_type == self.kind and self.asked[self.kind] == self.after:
+                raise Killed
+            self.asked[message.metadata.message_type] += 1
+            replies += super().send_and_receive([message], timeout=timeout)
+        return replies
+
+
+def unbroken(config, folder):
+    return (run_inprocess(replace(config, results_dir=str(folder)), 4) / "scores.csv").read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["fp32", "pool:2+pca:99+fp16"])
+@pytest.mark.parametrize(("kind", "after"), [(DESCRIBE, 2), (EMBEDDINGS, 1), (EMBEDDINGS, 8), (SCORE, 0), (SCORE, 3)])
+def test_a_killed_run_asks_for_what_is_missing_and_ends_as_if_unbroken(config, tmp_path, codec, kind, after):
+    config = replace(config, codec=codec, page_megabytes=0.26 if codec == "fp32" else 0.052)
+    killed = Counting(config, kind, after)
+    with pytest.raises(Killed):
+        server_app.run(killed, config, engine="inprocess")
+    stored = len(list((tmp_path / "run" / "store").glob("client-*.json")))
+    again = Counting(config)
+    folder = server_app.run(again, config, engine="inprocess")
+    assert killed.asked[EMBEDDINGS] - 8 < stored <= killed.asked[EMBEDDINGS]  # a wave is eight messages
+    assert stored + again.asked[EMBEDDINGS] == PAGES
+    assert (folder / "scores.csv").read_bytes() == unbroken(config, tmp_path / "unbroken")
+    assert not (folder / "store").exists()
+
+
+def test_a_server_that_dies_in_training_has_all_it_needs(config, tmp_path, monkeypatch):
+    def killed(*_):
+        raise Killed
+
+    config = replace(config, seed=77)  # not trained before
+    with monkeypatch.context() as patched:
+        patched.setattr(strategy.EmbeddingSharing, "_train", killed)
+        with pytest.raises(Killed):
+            run_inprocess(config, 4)
+    again = Counting(config)
+    folder = server_app.run(again, config, engine="inprocess")
+    assert again.asked[EMBEDDINGS] == 0
+    assert (folder / "scores.csv").read_bytes() == unbroken(config, tmp_path / "unbroken")
+
+
+def test_two_processes_cannot_write_one_result(config, tmp_path):
+    with alone(tmp_path / "run", "run"), pytest.raises(InputError, match="another process is at work on this run"):
+        run_inprocess(config, 4)
+
+
+def stored_page(folder, cache):
+    return any((folder / "store").glob("client-*.json"))
+
+
+def all_stored(folder, cache):
+    return len(list((folder / "store").glob("client-*.json"))) == PAGES
+
+
+def trained(folder, cache):
+    return any((cache / "classifiers").glob("*.safetensors"))
+
+
+@pytest.mark.slow
+def test_kill_9_at_three_moments_of_flwr_run(config, tmp_path):
+    expected = unbroken(config, tmp_path / "unbroken")
+    cache = tmp_path / "cache"
+    (tmp_path / "unbroken").rename(tmp_path / "expected")
+    for moment in (stored_page, all_stored, trained):
+        with Begun(config, cache) as process:
+            wait_until(lambda moment=moment: moment(tmp_path / "run", cache), process)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    subprocess.run(command(config, cache), check=True, capture_output=True, timeout=300)
+    assert (tmp_path / "run" / "scores.csv").read_bytes() == expected
+
+
+class Begun:
+    """A run in a process tree of its own, which is killed at the end, all of it at once."""
+
+    def __init__(self, config, cache):
+        self.process = subprocess.Popen(command(config, cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *_):
+        tree = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
+        for member in tree:
+            member.suspend() if member.is_running() else None
+        for member in tree:
+            os.kill(member.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def command(config, cache):
+    values = config.to_mapping() | {"cache-dir": str(cache)}
+    chosen = ("encoder", "epochs", "codec", "page-megabytes", "report", "cache-dir")
+    words = [
+        word
+        for key in chosen
+        for word in ("--set", f"{key}={str(values[key]).lower() if key == 'report' else values[key]}")
+    ]
+    return [sys.executable, "-m", "simulations.cli", "run", "--engine", "ray", "--data", config.data_dir,
+            "--out", config.results_dir, *words]  # fmt: skip
+
+
+def wait_until(reached, process, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
