@@ -125,8 +125,8 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
         supervised.meter = method.watch = meter
         method.run(supervised)
     traffic = supervised.traffic
-    ways = {"up": sum(traffic.up.values()), "down": sum(traffic.down.values())}
-    return {"clients": len(clients), "seconds": meter.seconds, "peak_mb": meter.peak_mb, **ways}
+    up, down = (sum(traffic.of(client)[way] for client in clients) for way in (0, 1))
+    return {"clients": len(clients), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
 
 
 def run(clients: int, clips: int, engine: str = "inprocess", **settings: Any) -> Measured:

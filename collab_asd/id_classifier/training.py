@@ -68,7 +68,7 @@ def train(
         tuple(labels) if gaps else (),
     )
     model = new_classifier(network, mean, deviation, seed)
-    fit(model.to(device), clips, [labels.index(c) for c in classes], settings, seed, progress)
+    fit(model.to(device), clips, np.searchsorted(labels, classes).tolist(), settings, seed, progress)
     return model
 
 
