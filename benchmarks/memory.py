@@ -1,78 +1,35 @@
-"""Peak anonymous memory of an in-process run of many clients, all of whose embeddings pass through the server.
+"""Peak anonymous memory of a run of many clients, all of whose embeddings pass through the server.
 
-    python benchmarks/memory.py [--clients 20] [--clips 1000] [--epochs 1]
+    python benchmarks/memory.py [--clients 52] [--clips 1000] [--codec fp32] [--engine ray]
 
-Frames are drawn at random (96 x 512 fp32 per clip, a little more than random-conv gives for 10 s) and lie in the cache
-as if they had been computed; no recording is read. Everything after that is the real run: ClientApp, messages,
-strategy, training, scoring.
+Frames are drawn at random (96 x 512 fp32 per clip, a little more than random-conv gives for 10 s). In process, what the
+clients take is in the figure, too: by phase it can be told apart. Through ``flwr run`` it is the ServerApp's process.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import logging
-import tempfile
-import time
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
+import drawn
 
-from collab_asd.config import RunConfig
-from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.encoders.random_conv import RandomConv, demo_key
-from collab_asd.federation import client_data
-from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import meet_clients
-from collab_asd.interfaces import Clip, Partition
-from collab_asd.threads import pin_threads
-from simulations import client_app, methods
-from simulations.memory import PeakMemory
-
-FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 20
-
-
-def draw_partition(client: int, clips: int, cache: EmbeddingCache, encoder: RandomConv) -> Partition:
-    """Put random frames of one client's clips, with a mean of their own, into the cache."""
-    rng = np.random.default_rng(client)
-    centre = rng.normal(size=DIMENSION)
-    drawn = []
-    for i in range(clips + TEST_CLIPS):
-        digest = hashlib.sha256(f"{client}/{i}".encode()).hexdigest()
-        clip = Clip(Path(digest), "fan", f"{client:02d}", "train" if i < clips else "test", None, digest)
-        cache.store(encoder.spec, clip, (centre + rng.normal(size=(FRAMES, DIMENSION))).astype(np.float32))
-        drawn.append(clip)
-    drawn.sort(key=lambda clip: clip.sha256)
-    return Partition(client, tuple(drawn), (0,) * len(drawn), (client,) * len(drawn))
+from simulations.memory import anonymous_mb
 
 
 def main() -> None:
-    """Print the peak and what passed through."""
+    """Print peaks by phase, and what passed through."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=52)
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--codec", default="fp32")
+    parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess")
     args = parser.parse_args()
-    logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as scratch:
-        cache, encoder = EmbeddingCache(Path(scratch) / "embeddings"), RandomConv(demo_key(0))
-        partitions = [draw_partition(k, args.clips, cache, encoder) for k in range(args.clients)]
-        # The recordings are made up, so what would read them is told of the partitions instead.
-        client_data.load_partitions = lambda config, clients: partitions
-        config = replace(RunConfig(), epochs=args.epochs, cache_dir=scratch)
-        pin_threads(config.threads)
-        start = time.perf_counter()
-        with PeakMemory() as memory:
-            grid = InProcessGrid(client_app.app, args.clients, config.to_mapping())
-            supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), Rules(config.timeout))
-            method = methods.build(config)
-            method.run(supervised)
-    sent = sum(supervised.traffic.up.values()) / 1e9
-    print(f"{args.clients} clients x {args.clips} clips: {sent:.2f} GB of embeddings through the server")
-    print(f"peak anonymous memory {memory.peak_mb / 1000:.2f} GB, {time.perf_counter() - start:.0f} s")
-    print({phase: round(seconds, 1) for phase, seconds in method.watch.seconds.items()})
+    print(f"with everything imported: {anonymous_mb():.0f} MB")
+    measured = drawn.run(args.clients, args.clips, args.engine, epochs=args.epochs, codec=args.codec)
+    sent = measured["up"] / 1e9
+    print(f"{args.clients} clients x {args.clips} clips, {args.codec}: {sent:.2f} GB of embeddings through the server")
+    for phase, seconds in measured["seconds"].items():
+        print(f"{phase:25}{seconds:8.1f} s   peak {measured['peak_mb'][phase]:6.0f} MB")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from simulations.server_app import ERROR_FILE_VARIABLE
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+COMPONENTS = "simulations.server_app:app", "simulations.client_app:app"
 
 
 def count_clients(config: RunConfig, synthetic: int) -> int:
@@ -42,7 +43,9 @@ def run_inprocess(config: RunConfig, clients: int) -> Path:
     return server_app.run(grid, config, engine="inprocess")
 
 
-def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> Path:
+def run_ray(
+    config: RunConfig, clients: int, on_line: Callable[[str], None], components: tuple[str, str] = COMPONENTS
+) -> Path:
     """Run through ``flwr run`` and Ray; returns the result folder.
 
     The SuperLink is private and starts in an empty folder: one that runs already, or that finds other code in its
@@ -52,6 +55,8 @@ def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> 
     ----------
     on_line : callable
         Called with each line that the run prints.
+    components : (str, str)
+        Where Flower finds ServerApp and ClientApp.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def run_ray(config: RunConfig, clients: int, on_line: Callable[[str], None]) -> 
     config = replace(config, results_dir=str(results), cache_dir=str(cache_dir(config.cache_dir)))
     with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
         error_file = Path(scratch) / "error.txt"
-        app = _write_app(Path(scratch) / "app", config)
+        app = _write_app(Path(scratch) / "app", config, *components)
         with _superlink(Path(scratch), error_file) as environment:
             tail = _flwr_run(app, clients, config.threads, environment, on_line)
         if error_file.exists():
@@ -79,15 +84,14 @@ def _results_of(config: RunConfig) -> Path:
     return folder
 
 
-def _write_app(folder: Path, config: RunConfig) -> Path:
+def _write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path:
     """Write a Flower app without code: its components are those of the installed package."""
     folder.mkdir()
     settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.to_mapping().items())
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "collab-asd-run"\nversion = "0.0.0"\n'
         '[tool.flwr.app]\npublisher = "collab-asd"\n'
-        '[tool.flwr.app.components]\nserverapp = "simulations.server_app:app"\n'
-        'clientapp = "simulations.client_app:app"\n'
+        f'[tool.flwr.app.components]\nserverapp = "{server}"\nclientapp = "{client}"\n'
         f"[tool.flwr.app.config]\n{settings}\n",
         encoding="utf-8",
     )

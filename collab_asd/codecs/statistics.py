@@ -19,6 +19,7 @@ from scipy.linalg import eigh
 
 from collab_asd.interfaces import FloatArray
 
+MOST_ROWS = 4  # times the dimension, in memory at once
 FLATTEST = 0.01  # a dimension that varies less, against the liveliest, counts as if it varied so much
 
 
@@ -64,9 +65,9 @@ class FrameStatistics:
         mean = weights @ means
         variance = weights @ np.stack([np.square(p.deviation, dtype=np.float64) for p in parts])
         between = weights @ np.square(means - mean)
-        rows = [np.sqrt(w) * np.vstack([p.directions, m - mean]) for w, p, m in zip(weights, parts, means, strict=True)]
+        rows = (np.sqrt(w) * np.vstack([p.directions, m - mean]) for w, p, m in zip(weights, parts, means, strict=True))
         wanted = max(len(part.directions) for part in parts)
-        _, lengths, axes = np.linalg.svd(np.concatenate(rows), full_matrices=False)
+        _, lengths, axes = np.linalg.svd(_condensed(rows), full_matrices=False)
         directions = _signed(lengths[:wanted, np.newaxis] * axes[:wanted])
         return cls(count, *_single(mean, np.sqrt(variance + between), directions))
 
@@ -113,6 +114,20 @@ def _moments(
     values, vectors = eigh(covariance, subset_by_index=(max(0, size - directions), size - 1))
     leading = np.sqrt(np.maximum(values, 0))[:, np.newaxis] * vectors.T
     return _single(mean, np.sqrt(np.maximum(np.diag(covariance), 0)), _signed(leading[::-1]))
+
+
+def _condensed(blocks: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return a few rows ``[n, D]`` with the singular values and right singular vectors of all rows together.
+
+    However many rows there are, a few times D of them are in memory at once: an orthogonal rotation, which leaves both
+    as they are, brings what has come so far to D rows.
+    """
+    kept: list[NDArray[np.float64]] = []
+    for block in blocks:
+        kept.append(block)
+        if sum(map(len, kept)) > MOST_ROWS * block.shape[1]:
+            kept = [np.asarray(np.linalg.qr(np.concatenate(kept), mode="r"))]
+    return np.concatenate(kept)
 
 
 def _single(*arrays: NDArray[np.float64]) -> tuple[FloatArray, FloatArray, FloatArray]:

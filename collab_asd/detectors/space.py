@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Space:
         Its held-out scores are those of the calibration clips, which f_s has not seen; of all normal clips where none
         were kept for calibration.
         """
-        clips = (*machine.normal, *machine.calibration)
+        clips = chain(machine.normal, machine.calibration)
         normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
         held_out = ClipScorer(settings).held_out_scores(normals)
         unseen = held_out[len(machine.normal) if machine.calibration else 0 :]

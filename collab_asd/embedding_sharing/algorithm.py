@@ -32,6 +32,7 @@ from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.id_classifier.training import train
 from collab_asd.interfaces import MachineFrames, SpaceScores
+from collab_asd.lazy_clips import joined
 from collab_asd.scorers import DetectorSettings, ScorerSettings
 from collab_asd.seeding import derive
 
@@ -88,7 +89,10 @@ def train_id_classifiers(
 
 def by_group(machines: Sequence[MachineFrames]) -> dict[int, list[MachineFrames]]:
     """Put the machines together that have an f_s in common."""
-    return {group: [m for m in machines if m.group == group] for group in sorted({m.group for m in machines})}
+    groups: dict[int, list[MachineFrames]] = {group: [] for group in sorted({m.group for m in machines})}
+    for machine in machines:
+        groups[machine.group].append(machine)
+    return groups
 
 
 def train_on_group(
@@ -103,7 +107,7 @@ def train_on_group(
     """Train the f_s of one group; parameters as of `train_id_classifiers`."""
     group = members[0].group
     return train(
-        [clip for m in members for clip in m.normal],
+        joined([m.normal for m in members]),
         [m.machine_class for m in members for _ in m.normal],
         training,
         derive(seed, "id-classifier", group),

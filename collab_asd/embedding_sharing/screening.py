@@ -5,6 +5,7 @@ A client that imitates another's embeddings is not found here: nothing tells it 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -55,9 +56,9 @@ def alone(clients: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, str]:
     {0: "of a machine's group no other is left to tell it from"}
     """
     places = {place for held in clients.values() for place in held}
-    members = [group for group, _ in places]
+    members = Counter(group for group, _ in places)
     return {
         client: "of a machine's group no other is left to tell it from"
         for client, held in clients.items()
-        if any(members.count(group) < 2 for group, _ in held)
+        if any(members[group] < 2 for group, _ in held)
     }

@@ -1,4 +1,4 @@
-"""The server's store of received embeddings, on disk: pages as they came, mapped into memory and decoded on use.
+"""The server's store of received embeddings, on disk: pages as they came, read and decoded clip by clip on use.
 
 A page is two files: its rows, and, written last, a JSON of what they are. One without the other is no page. So a run
 that was killed finds every page that it had received whole, and asks for the others alone.
@@ -11,10 +11,13 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -26,10 +29,12 @@ from collab_asd.embedding_sharing.facts import ClientFacts
 from collab_asd.embedding_sharing.pages import PARTS, PER_CLIP, Arrays, PageNumber
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray, MachineFrames, Part
+from collab_asd.lazy_clips import LazyClips
 
 log = logging.getLogger(__name__)
 VERSION = 1
 CARD, BASIS = "store.json", "codec.safetensors"
+RECENT_BYTES = 128_000_000  # of decoded clips: a small run decodes each clip once, and a large one stays small
 
 
 @dataclass(frozen=True)
@@ -42,33 +47,52 @@ class SharedMachine:
 
 
 @dataclass(frozen=True)
+class StoredPage:
+    """The file that holds the rows of a page.
+
+    It is opened to read and closed again: there may be more pages than a process may have open files or memory maps.
+    """
+
+    path: Path
+    kind: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+    @classmethod
+    def of(cls, path: Path) -> StoredPage:
+        """Read the head of a page.
+
+        Raises
+        ------
+        OSError, ValueError
+            The file is damaged.
+        """
+        with path.open("rb") as file:
+            npy.read_magic(file)
+            shape, _, kind = npy.read_array_header_1_0(file)
+            page = cls(path, kind, shape, file.tell())
+        if path.stat().st_size != page.offset + kind.itemsize * int(np.prod(shape)):
+            raise ValueError("its end is missing")
+        return page
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Read rows `start` to `stop`."""
+        width = int(np.prod(self.shape[1:]))
+        offset = self.offset + start * width * self.kind.itemsize
+        rows = np.fromfile(self.path, self.kind, (stop - start) * width, offset=offset)
+        return rows.reshape(stop - start, *self.shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
 class StoredClip:
-    """Where one clip lies: its numbers, and its rows, which are mapped from disk."""
+    """Where one clip lies: its numbers, and its rows in a page."""
 
     clip: int
     place: tuple[int, int]
     length: int
-    rows: NDArray[Any]
-
-
-class DecodedClips(Sequence[FloatArray]):
-    """Clips ``[T, D]`` that are decoded when they are asked for, each time anew."""
-
-    def __init__(self, codec: Codec, clips: Sequence[StoredClip]) -> None:
-        self._codec, self._clips = codec, clips
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    @overload
-    def __getitem__(self, index: int) -> FloatArray: ...
-    @overload
-    def __getitem__(self, index: slice) -> DecodedClips: ...
-    def __getitem__(self, index: int | slice) -> FloatArray | DecodedClips:
-        if isinstance(index, slice):
-            return DecodedClips(self._codec, self._clips[index])
-        clip = self._clips[index]
-        return self._codec.decode(clip.rows, clip.length)
+    page: StoredPage
+    start: int
+    stop: int
 
 
 class EmbeddingStore:
@@ -85,6 +109,7 @@ class EmbeddingStore:
     def __init__(self, folder: Path, plan: CodecPlan) -> None:
         self.folder, self._plan = folder, plan
         self._pages: dict[int, dict[PageNumber, list[StoredClip]]] = {}
+        self._recent: LRUCache[tuple[Path, int], FloatArray] = LRUCache(RECENT_BYTES, lambda frames: frames.nbytes)
         self.codec: Codec | None = None
 
     def open(self, facts: Mapping[int, ClientFacts]) -> None:
@@ -148,7 +173,9 @@ class EmbeddingStore:
 
     def drop(self, client: int) -> None:
         """Forget all that a client has sent."""
-        self._pages.pop(client, None)
+        self._recent.clear()
+        if not self._pages.pop(client, None):
+            return
         for file in self.folder.glob(f"client-{client}-*"):
             file.unlink()
 
@@ -171,6 +198,7 @@ class EmbeddingStore:
     def clear(self) -> None:
         """Forget all clients."""
         self._pages.clear()
+        self._recent.clear()
         self.codec = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -189,13 +217,26 @@ class EmbeddingStore:
         return [clip for number, clips in pages if number.part == part for clip in clips]
 
     def _machine(self, place: tuple[int, int], held: Mapping[Part, Sequence[StoredClip]]) -> SharedMachine:
-        assert self.codec is not None
         own = {part: [clip for clip in clips if clip.place == place] for part, clips in held.items()}
         return SharedMachine(
-            MachineFrames(*place, *(DecodedClips(self.codec, own[part]) for part in PARTS)),
+            MachineFrames(*place, *(self._decoded(own[part]) for part in PARTS)),
             normal_clips=tuple(clip.clip for clip in (*own["train"], *own["calibration"])),
             test_clips=tuple(clip.clip for clip in own["test"]),
         )
+
+    def _decoded(self, clips: Sequence[StoredClip]) -> LazyClips:
+        return LazyClips([clip.length for clip in clips], lambda i: self._frames(clips[i]))
+
+    def _frames(self, clip: StoredClip) -> FloatArray:
+        """Read and decode one clip, unless it was lately."""
+        assert self.codec is not None
+        key = clip.page.path, clip.start
+        frames = self._recent.get(key)
+        if frames is None:
+            frames = self.codec.decode(clip.page.read(clip.start, clip.stop), clip.length)
+            if frames.nbytes <= RECENT_BYTES:
+                self._recent[key] = frames
+        return frames
 
     def _found(self, client: int, facts: ClientFacts) -> Iterator[tuple[PageNumber, list[StoredClip]]]:
         """Read the pages that lie on disk already."""
@@ -208,14 +249,13 @@ class EmbeddingStore:
 
     def _read_page(self, client: int, number: PageNumber) -> list[StoredClip]:
         rows_file, about_file = self._paths(client, number)
-        rows, about = np.load(rows_file, mmap_mode="r", allow_pickle=False), json.loads(about_file.read_bytes())
-        ends = np.cumsum([self._plan.rows(length) for length in about["lengths"]])
-        if len(rows) != ends[-1]:
+        page, about = StoredPage.of(rows_file), json.loads(about_file.read_bytes())
+        ends = list(accumulate(self._plan.rows(length) for length in about["lengths"]))
+        if page.shape[0] != ends[-1]:
             raise ValueError("rows are missing")
         places = zip(about["groups"], about["classes"], strict=True)
-        starts = [0, *ends[:-1]]
-        parts = zip(about["clips"], places, about["lengths"], starts, ends, strict=True)
-        return [StoredClip(clip, place, length, rows[a:b]) for clip, place, length, a, b in parts]
+        parts = zip(about["clips"], places, about["lengths"], [0, *ends[:-1]], ends, strict=True)
+        return [StoredClip(clip, place, length, page, a, b) for clip, place, length, a, b in parts]
 
     def _read_codec(self) -> None:
         path = self.folder / BASIS

@@ -92,6 +92,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self.facts: dict[int, ClientFacts] = {}
         self._statistics: dict[int, FrameStatistics] = {}
         self._schedule: list[tuple[Part, int]] = []
+        self._train_rounds = 0
         self._members: set[int] = set()
         self._classifiers: dict[int, IdClassifier] = {}
         self._shared: dict[int, RecordDict] = {}
@@ -138,6 +139,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         if self._store.codec is None:
             self._store.keep_codec(self.plan.fit([self._statistics[c] for c in self.grid.clients if self.plan.learns]))
         self._schedule = self._rounds("train")
+        self._train_rounds = len(self._schedule)
         if self.inference == "server":
             self._schedule += self._rounds("calibration") + self._rounds("test")
         self.begin(self.grid, len(self._schedule))
@@ -170,7 +172,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
         """Train f_s after the last training page, score after the last of all (Algorithm 2)."""
         self._forget_the_lost()
-        if self._schedule[server_round - 1] == self._rounds("train")[-1] and not self._spoilt:
+        if server_round == self._train_rounds and not self._spoilt:
             self._screen()
             if not self._spoilt:
                 self._train()
@@ -206,6 +208,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             if self.plan.learns:
                 arrays = from_record(_record(reply.content.array_records, "statistics"))
                 self._statistics[client] = FrameStatistics.from_arrays(arrays)
+            reply.content = RecordDict()  # of many clients, it would be held until the last has answered
         elif kind == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
             page = from_record(_record(reply.content.array_records, "page"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,20 +22,18 @@ Take = Callable[[Message, Message], None]
 
 @dataclass
 class Traffic:
-    """Serialized bytes of message content per client and message type, from the client's view."""
+    """Serialized bytes of message content by client and message type, from the client's view."""
 
-    up: Counter[tuple[int, str]] = field(default_factory=Counter)
-    down: Counter[tuple[int, str]] = field(default_factory=Counter)
+    up: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    down: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def of(self, client: int) -> tuple[int, int]:
         """Bytes up and down of one client."""
-        up, down = (sum(n for (who, _), n in way.items() if who == client) for way in (self.up, self.down))
-        return up, down
+        return self.up[client].total(), self.down[client].total()
 
     def by_phase(self, client: int) -> dict[str, tuple[int, int]]:
         """Bytes up and down of one client by message type, in the order in which they began."""
-        phases = dict.fromkeys(phase for who, phase in self.down if who == client)
-        return {phase: (self.up[client, phase], self.down[client, phase]) for phase in phases}
+        return {phase: (self.up[client][phase], down) for phase, down in self.down[client].items()}
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class SupervisedGrid(Grid):
         """Send messages; return the replies that are sound, and why the other clients failed."""
         waiting = {self.client_of(message): message for message in sent}
         for client, message in waiting.items():
-            self.traffic.down[client, message.metadata.message_type] += content_bytes(message.content)
+            self.traffic.down[client][message.metadata.message_type] += content_bytes(message.content)
         replies: list[Message] = []
         troubles: dict[int, str] = {}
         for reply in sorted(filter(self._known, self._grid.send_and_receive(sent, timeout=limit)), key=self.client_of):
@@ -177,7 +175,7 @@ class SupervisedGrid(Grid):
         if reply.has_error():
             return str(reply.error.reason)
         phase = message.metadata.message_type
-        self.traffic.up[self.client_of(reply), phase] += content_bytes(reply.content)
+        self.traffic.up[self.client_of(reply)][phase] += content_bytes(reply.content)
         if self.take is not None:
             try:
                 self.take(message, reply)

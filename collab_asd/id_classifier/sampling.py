@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.windows import stacked_windows, window_count
 from collab_asd.interfaces import FloatArray, ScoreArray
+from collab_asd.lazy_clips import lengths_of
 
 Indices = NDArray[np.int64]
 
@@ -32,7 +33,7 @@ class WindowSampler:
 
     def __init__(self, clips: Sequence[FloatArray], classes: Sequence[int], stack: int, hop: int) -> None:
         self._clips, self._stack, self._hop = clips, stack, hop
-        counts = np.array([window_count(len(clip), stack, hop) for clip in clips])
+        counts = np.array([window_count(length, stack, hop) for length in lengths_of(clips)])
         self._clip = np.repeat(np.arange(len(clips)), counts)
         self._position = np.concatenate([np.arange(count) for count in counts])
         self.classes: Indices = np.repeat(np.asarray(classes, dtype=np.int64), counts)
@@ -56,9 +57,10 @@ class WindowSampler:
             Windows of each class; None takes the mean number of windows of a class, so that every window is used
             once where classes are equally large.
         """
-        present = np.unique(self.classes)
+        present, counts = np.unique(self.classes, return_counts=True)
         size = self.epoch_size(per_class) // len(present)
-        drawn = [np.resize(random.permutation(np.flatnonzero(self.classes == c)), size) for c in present]
+        by_class = np.split(np.argsort(self.classes, kind="stable"), np.cumsum(counts)[:-1])
+        drawn = [np.resize(random.permutation(windows), size) for windows in by_class]
         return random.permutation(np.concatenate(drawn))
 
     def gather(self, windows: Indices) -> FloatArray:

@@ -67,7 +67,7 @@ def train(
     model = new_classifier(network, mean, deviation, seed)
     if start is not None:
         _take_over(model, start, labels)
-    fit(model.to(device), clips, [labels.index(c) for c in classes], settings, seed, progress)
+    fit(model.to(device), clips, np.searchsorted(labels, classes).tolist(), settings, seed, progress)
     return model
 
 

@@ -1,6 +1,7 @@
 """Whole runs in which one client fails, in every way that there is a rule for."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -189,6 +190,19 @@ def test_a_client_that_comes_back_when_it_is_asked_again_is_as_well_as_all(
     summary, scores, _ = run(config, kind, fault, times=1)
     assert summary["excluded"] == {}
     assert scores == scores_of(unbroken)
+
+
+def test_the_client_with_most_pages_is_lost_when_all_others_are_done(config, many_machines, tmp_path, run, listing):
+    file = listing(many_machines, tmp_path / "clips.csv", lambda machine: "fan")
+    more = re.compile(rf"id_(?!{SICK:02d})\d\d_000000(0[6-9]|1\d).wav,fan,\d\d,train")
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if not more.search(line)))
+    config = replace(config, data_dir=str(file), page_megabytes=0.07)  # one clip each
+
+    def fails_late(message, reply):
+        return raises(message, reply) if message.content.config_records["request"]["start"] > 6 else [reply]
+
+    summary, scores, _ = run(config, EMBEDDINGS, fails_late, times=99)
+    assert (set(summary["excluded"]), len(scores)) == ({str(SICK)}, 3 * 12)
 
 
 def test_an_answer_that_comes_twice_counts_once(config, tmp_path, run, scores_of):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from collab_asd.codecs import FrameStatistics, parse
+from collab_asd.codecs.statistics import MOST_ROWS
 from collab_asd.errors import InputError
 
 DIMENSION = 24
@@ -132,3 +133,13 @@ def test_statistics_that_cannot_be_are_refused(change, words):
 def test_a_codec_that_is_none_says_what_there_is(text, words):
     with pytest.raises(InputError, match=words):
         parse(text)
+
+
+def test_statistics_of_very_many_clients_are_those_of_all_frames():
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(i % 3, 1 + i % 5, (20, 6)).astype(np.float32) for i in range(50)]
+    pooled = FrameStatistics.pooled([FrameStatistics.of([clip], 6) for clip in clips])
+    together = FrameStatistics.of(clips, 6)
+    assert len(clips) * 7 > MOST_ROWS * 6  # so that rows are condensed on the way
+    for name in ("mean", "deviation", "directions"):
+        np.testing.assert_allclose(getattr(pooled, name), getattr(together, name), rtol=1e-3, atol=1e-5)

@@ -2,13 +2,14 @@ import errno
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 
 from collab_asd.codecs import parse
 from collab_asd.embedding_sharing import store as module
 from collab_asd.embedding_sharing.facts import ClientFacts
 from collab_asd.embedding_sharing.pages import PageNumber, SharedClip, encode_page
-from collab_asd.embedding_sharing.store import EmbeddingStore
+from collab_asd.embedding_sharing.store import EmbeddingStore, StoredPage
 from collab_asd.errors import InputError
 
 PLAN = parse("pool:2+fp16")
@@ -65,8 +66,25 @@ def test_clips_come_back_by_machine_as_the_codec_left_them(store):
     assert len(first.frames.normal[:1]) == 1
 
 
-def test_rows_are_mapped_and_not_read(store):
-    assert all(isinstance(stored.rows, np.memmap) for stored in store._clips(3, "train"))
+def test_a_clip_is_read_once_unless_memory_is_short(store, monkeypatch):
+    clips, read = store.machines(3)[0].frames.normal, []
+    monkeypatch.setattr(StoredPage, "read", lambda page, a, b: read.append((a, b)) or np.ones((b - a, 3)))
+    for index in (0, 1, 0):
+        clips[index]
+    assert len(read) == 2
+    store._recent.clear()
+    monkeypatch.setattr("collab_asd.embedding_sharing.store.RECENT_BYTES", 0)
+    for index in (0, 0):
+        clips[index]
+    assert len(read) == 4
+
+
+def test_no_file_stays_open_however_many_pages_there_are(store):
+    held = [clip for machine in store.machines(3) for clip in machine.frames.normal]
+    process = psutil.Process()
+    in_use = [file.path for file in (*process.open_files(), *process.memory_maps())]
+    assert len(held) == 3
+    assert not [path for path in in_use if str(store.folder) in path]
 
 
 def test_a_run_that_broke_off_finds_whole_pages_alone(store, tmp_path):

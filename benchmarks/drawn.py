@@ -1,0 +1,163 @@
+"""Clients whose embeddings are drawn when they are asked for: no recording is read and nothing lies on a disk.
+
+All else is the real run: ClientApp, messages, strategy, store, training, scoring. `memory.py` and `scaling.py` measure
+with them, in process or through ``flwr run``, whose components `server_app` and `client_app` are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from flwr.app import Context, Message
+from flwr.serverapp import Grid, ServerApp
+
+from collab_asd.config import RunConfig
+from collab_asd.encoders import cache as embedding_cache
+from collab_asd.federation import client_data
+from collab_asd.federation.grid import Rules, SupervisedGrid
+from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.meeting import meet_clients
+from collab_asd.federation.stopwatch import Stopwatch
+from collab_asd.interfaces import Clip, Encoder, FloatArray, Partition
+from collab_asd.threads import pin_threads
+from simulations import engines, methods
+from simulations.client_app import app as client_app
+from simulations.memory import PeakMemory
+
+FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 10  # frames: a little more than random-conv gives for 10 s
+NOISE_ROWS = 20_000
+CLIPS_VARIABLE, FOLDER_VARIABLE = "DRAWN_CLIPS", "DRAWN_FOLDER"  # Ray's actors inherit the environment
+RECORDING = "one.wav"  # whose sample rate the clients note down
+Measured = dict[str, Any]
+
+
+class DrawnEmbeddings:
+    """Stands for the cache: frames ``[96, 512]`` of a clip are its client's mean and a piece of common noise."""
+
+    def __init__(self, folder: Path) -> None:
+        self._noise = np.random.default_rng(0).standard_normal((NOISE_ROWS, DIMENSION), np.float32)
+
+    def prepare(self, encoder: Encoder, clip: Clip) -> int:
+        """Bytes of the frames."""
+        return FRAMES * self._noise[0].nbytes
+
+    def encode(self, encoder: Encoder, clip: Clip) -> FloatArray:
+        """Draw the frames; the same for a clip each time."""
+        start = int(clip.sha256[:8], 16) % (NOISE_ROWS - FRAMES)
+        return self._noise[start : start + FRAMES] + _centre(int(clip.machine_id))
+
+
+@cache
+def _centre(client: int) -> FloatArray:
+    return np.random.default_rng(client).standard_normal(DIMENSION, np.float32)
+
+
+def draw_partitions(config: RunConfig, clients: int) -> list[Partition]:
+    """Give each client one machine; all are of one type, so that f_s has as many classes as there are clients."""
+    clips, recording = int(os.environ[CLIPS_VARIABLE]), Path(os.environ[FOLDER_VARIABLE]) / RECORDING
+    return [_partition(client, clips, recording) for client in range(clients)]
+
+
+def _partition(client: int, clips: int, recording: Path) -> Partition:
+    digests = (hashlib.sha256(f"{client}/{i}".encode()).hexdigest() for i in range(clips + TEST_CLIPS))
+    splits = chain(["train"] * clips, ["test"] * TEST_CLIPS)
+    drawn = [Clip(recording, "fan", f"{client:05d}", s, None, d) for s, d in zip(splits, digests, strict=True)]
+    drawn.sort(key=lambda clip: clip.sha256)
+    return Partition(client, tuple(drawn), (0,) * len(drawn), (client,) * len(drawn))
+
+
+# The recordings are made up, so what would read them draws them instead.
+client_data.load_partitions = draw_partitions
+embedding_cache.EmbeddingCache = DrawnEmbeddings
+
+
+class Meter(Stopwatch):
+    """Measures the peak of anonymous memory of each phase as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak_mb: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Measure a ``with`` block."""
+        with super().__call__(phase), PeakMemory() as memory:
+            yield
+        self.peak_mb[phase] = max(memory.peak_mb, self.peak_mb.get(phase, 0.0))
+
+
+class MeteredGrid(SupervisedGrid):
+    """Measures each exchange under the type of its messages."""
+
+    meter: Meter
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """See `SupervisedGrid`."""
+        left = iter(messages)
+        for first in left:
+            with self.meter(first.metadata.message_type):
+                return super().send_and_receive(chain([first], left), timeout=timeout)
+        return []
+
+
+def measure(grid: Grid, config: RunConfig) -> Measured:
+    """Run the configured method on any grid; returns seconds and peak memory by phase, and bytes."""
+    logging.disable(logging.INFO)
+    pin_threads(config.threads)
+    meter, method = Meter(), methods.build(config)
+    with meter("total"):
+        with meter("meet"):
+            clients = meet_clients(grid, config.min_clients, config.timeout)
+        supervised = MeteredGrid(grid, clients, Rules(config.timeout), Path(config.results_dir))
+        supervised.meter = method.watch = meter
+        method.run(supervised)
+    traffic = supervised.traffic
+    up, down = (sum(traffic.of(client)[way] for client in clients) for way in (0, 1))
+    return {"clients": len(clients), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
+
+
+def run(clients: int, clips: int, engine: str = "inprocess", **settings: Any) -> Measured:
+    """Measure a run of so many clients with so many clips each in a folder that is removed afterwards.
+
+    Parameters
+    ----------
+    engine : {"inprocess", "ray"}
+    **settings
+        Of the configuration.
+    """
+    with tempfile.TemporaryDirectory(prefix="collab-asd-drawn-") as folder:
+        soundfile.write(Path(folder) / RECORDING, np.zeros(160), 16_000)
+        path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        os.environ |= {CLIPS_VARIABLE: str(clips), FOLDER_VARIABLE: folder, "PYTHONPATH": path}
+        folders = {"data_dir": folder, "results_dir": f"{folder}/results", "cache_dir": f"{folder}/cache"}
+        config = replace(RunConfig(), **folders, **settings)
+        if engine == "inprocess":
+            return measure(InProcessGrid(client_app, clients, config.to_mapping()), config)
+        results = engines.run_ray(config, clients, lambda line: None, ("drawn:server_app", "drawn:client_app"))
+        return dict(json.loads((results / "summary.json").read_text()))
+
+
+server_app = ServerApp()
+
+
+@server_app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Measure a run through Flower."""
+    config = RunConfig.from_mapping(context.run_config)
+    results = Path(config.results_dir)
+    measured = measure(grid, config)
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "summary.json").write_text(json.dumps(measured))
