@@ -29,7 +29,7 @@ from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.embedding_sharing.facts import ClientFacts, require_sound
 from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
 from collab_asd.embedding_sharing.pages import PageNumber
-from collab_asd.embedding_sharing.screening import alone, loud, said_size, sent_size
+from collab_asd.embedding_sharing.screening import alone, loud, said_size, sent_size, unlike
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
 from collab_asd.federation.classifiers import put_classifiers
@@ -109,6 +109,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         with self.watch("embed"):
             grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
             require_same_encoder({client: self.facts[client].digest for client in grid.clients})
+            grid.exclude(unlike({client: self.facts[client] for client in grid.clients}))
             grid.exclude(
                 loud({c: said_size(self._statistics[c]) for c in grid.clients if self.plan.learns}, self.loudest)
             )
@@ -208,6 +209,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             if self.plan.learns:
                 arrays = from_record(_record(reply.content.array_records, "statistics"))
                 self._statistics[client] = FrameStatistics.from_arrays(arrays)
+                if len(self._statistics[client].mean) != self.facts[client].dimension:
+                    raise ValueError("its statistics are of another dimension than its embeddings")
             reply.content = RecordDict()  # of many clients, it would be held until the last has answered
         elif kind == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ def empty(message, reply):
     return [Message(RecordDict(), reply_to=message)]
 
 
-def other_encoder_dimension(message, reply):
+def other_dimension(message, reply):
     reply.content.config_records["client"]["dimension"] = 64
     return [reply]
 
@@ -168,6 +168,7 @@ DESCRIPTIONS = {
     "raises": (raises, "RuntimeError"),
     "hangs": (hangs, "no answer"),
     "describes nothing": (empty, "holds no client"),
+    "gives its encoder another dimension": (other_dimension, "most say (128, 64, 8)"),
 }
 
 
