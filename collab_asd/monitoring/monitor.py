@@ -143,6 +143,7 @@ def _encoder_config(card: DetectorCard, weights: str, key_file: str) -> RunConfi
         encoder_key_file=key_file,
         openl3_model=card.openl3_model,
         frontend=card.frontend,
+        openl3_backend=card.openl3_backend,
         seed=card.seed,
     )
 
