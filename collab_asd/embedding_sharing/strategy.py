@@ -106,7 +106,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Carry out the whole algorithm and return the clients' scores."""
         self.grid = grid
         grid.tolerant, grid.wave, grid.take = True, WAVE, self._take
-        with self.watch("embed"):
+        with self.watch("embed"), step("clients that have embedded their clips", len(grid.clients)) as self._advance:
             grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
             require_same_encoder({client: self.facts[client].digest for client in grid.clients})
             grid.exclude(unlike({client: self.facts[client] for client in grid.clients}))
@@ -185,7 +185,10 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask every client for its scores, in the last round."""
-        return [] if self._spoilt else super().configure_evaluate(server_round, arrays, config, grid)
+        if server_round < self.rounds or self._spoilt:
+            return
+        with step("clients that have scored", len(self.grid.clients)) as self._advance:  # open until the last answer
+            yield from super().configure_evaluate(server_round, arrays, config, grid)
 
     def score_request(self, client: int) -> RecordDict:
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
@@ -212,6 +215,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
                 if len(self._statistics[client].mean) != self.facts[client].dimension:
                     raise ValueError("its statistics are of another dimension than its embeddings")
             reply.content = RecordDict()  # of many clients, it would be held until the last has answered
+            self._advance()
         elif kind == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
             page = from_record(_record(reply.content.array_records, "page"))
@@ -221,6 +225,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             self._advance()
         elif kind == SCORE:
             read_scores(client, reply)
+            self._advance()
 
     def _rounds(self, part: Part) -> list[tuple[Part, int]]:
         return [(part, page) for page in range(max(len(self.facts[c].pages(part)) for c in self.grid.clients))]
