@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,6 +95,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self._schedule: list[tuple[Part, int]] = []
         self._train_rounds = 0
         self._members: set[int] = set()
+        self._open_steps = ExitStack()
         self._classifiers: dict[int, IdClassifier] = {}
         self._shared: dict[int, RecordDict] = {}
 
@@ -144,7 +146,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         if self.inference == "server":
             self._schedule += self._rounds("calibration") + self._rounds("test")
         self.begin(self.grid, len(self._schedule))
-        with step("pages of embeddings", self._pages_to_come()) as self._advance:
+        with self._open_steps, step("pages of embeddings", self._pages_to_come()) as self._advance:
             self.start(self.grid, ArrayRecord(), num_rounds=len(self._schedule))
         return not self._spoilt
 
@@ -187,8 +189,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Ask every client for its scores, in the last round."""
         if server_round < self.rounds or self._spoilt:
             return
-        with step("clients that have scored", len(self.grid.clients)) as self._advance:  # open until the last answer
-            yield from super().configure_evaluate(server_round, arrays, config, grid)
+        self._advance = self._open_steps.enter_context(step("clients that have scored", len(self.grid.clients)))
+        yield from super().configure_evaluate(server_round, arrays, config, grid)
 
     def score_request(self, client: int) -> RecordDict:
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
