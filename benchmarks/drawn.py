@@ -39,7 +39,8 @@ from simulations.memory import PeakMemory
 
 FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 10  # frames: a little more than random-conv gives for 10 s
 NOISE_ROWS = 20_000
-CLIPS_VARIABLE, FOLDER_VARIABLE = "DRAWN_CLIPS", "DRAWN_FOLDER"  # Ray's actors inherit the environment
+# Ray's actors inherit the environment.
+CLIPS_VARIABLE, FOLDER_VARIABLE, WINDOWS_VARIABLE = "DRAWN_CLIPS", "DRAWN_FOLDER", "DRAWN_WINDOWS"
 RECORDING = "one.wav"  # whose sample rate the clients note down
 Measured = dict[str, Any]
 
@@ -118,6 +119,8 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
     logging.disable(logging.INFO)
     pin_threads(config.threads)
     meter, method = Meter(), methods.build(config)
+    if windows := int(os.environ.get(WINDOWS_VARIABLE, "0")):
+        method.training = replace(method.training, windows_per_class=windows)
     with meter("total"):
         with meter("meet"):
             clients = meet_clients(grid, config.min_clients, config.timeout)
@@ -129,19 +132,22 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
     return {"clients": len(clients), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
 
 
-def run(clients: int, clips: int, engine: str = "inprocess", **settings: Any) -> Measured:
+def run(clients: int, clips: int, engine: str = "inprocess", windows: int = 0, **settings: Any) -> Measured:
     """Measure a run of so many clients with so many clips each in a folder that is removed afterwards.
 
     Parameters
     ----------
     engine : {"inprocess", "ray"}
+    windows : int
+        Of each machine in an epoch of f_s; 0: as many as the preset says.
     **settings
         Of the configuration.
     """
     with tempfile.TemporaryDirectory(prefix="collab-asd-drawn-") as folder:
         soundfile.write(Path(folder) / RECORDING, np.zeros(160), 16_000)
         path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        os.environ |= {CLIPS_VARIABLE: str(clips), FOLDER_VARIABLE: folder, "PYTHONPATH": path}
+        drawn = {CLIPS_VARIABLE: str(clips), FOLDER_VARIABLE: folder, WINDOWS_VARIABLE: str(windows)}
+        os.environ |= drawn | {"PYTHONPATH": path}
         folders = {"data_dir": folder, "results_dir": f"{folder}/results", "cache_dir": f"{folder}/cache"}
         config = replace(RunConfig(), **folders, **settings)
         if engine == "inprocess":
