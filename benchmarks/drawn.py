@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import soundfile
 from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
@@ -33,8 +35,8 @@ from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.interfaces import Clip, Encoder, FloatArray, Partition
 from collab_asd.threads import pin_threads
+from simulations import client_app as clients
 from simulations import engines, methods
-from simulations.client_app import app as client_app
 from simulations.memory import PeakMemory
 
 FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 10  # frames: a little more than random-conv gives for 10 s
@@ -80,9 +82,19 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
     return Partition(client, tuple(drawn), (0,) * len(drawn), (client,) * len(drawn))
 
 
-# The recordings are made up, so what would read them draws them instead.
-client_data.load_partitions = draw_partitions
-embedding_cache.EmbeddingCache = DrawnEmbeddings
+def draw(message: Message, context: Context, handle: ClientAppCallable) -> Message:
+    """Let what would read recordings draw them instead, in whatever process the client is."""
+    client_data.load_partitions = draw_partitions
+    embedding_cache.EmbeddingCache = DrawnEmbeddings
+    return handle(message, context)
+
+
+client_app = ClientApp(mods=[draw, clients.keep_errors_private])
+client_app.query("hello")(clients.hello)
+client_app.query("describe")(clients.describe)
+client_app.train("embeddings")(clients.embeddings)
+client_app.evaluate("score")(clients.score)
+server_app = ServerApp()
 
 
 class Meter(Stopwatch):
@@ -123,13 +135,13 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
         method.training = replace(method.training, windows_per_class=windows)
     with meter("total"):
         with meter("meet"):
-            clients = meet_clients(grid, config.min_clients, config.timeout)
-        supervised = MeteredGrid(grid, clients, Rules(config.timeout), Path(config.results_dir))
+            nodes = meet_clients(grid, config.min_clients, config.timeout)
+        supervised = MeteredGrid(grid, nodes, Rules(config.timeout), Path(config.results_dir))
         supervised.meter = method.watch = meter
         method.run(supervised)
     traffic = supervised.traffic
-    up, down = (sum(traffic.of(client)[way] for client in clients) for way in (0, 1))
-    return {"clients": len(clients), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
+    up, down = (sum(traffic.of(client)[way] for client in nodes) for way in (0, 1))
+    return {"clients": len(nodes), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
 
 
 def run(clients: int, clips: int, engine: str = "inprocess", windows: int = 0, **settings: Any) -> Measured:
@@ -154,9 +166,6 @@ def run(clients: int, clips: int, engine: str = "inprocess", windows: int = 0, *
             return measure(InProcessGrid(client_app, clients, config.to_mapping()), config)
         results = engines.run_ray(config, clients, lambda line: None, ("drawn:server_app", "drawn:client_app"))
         return dict(json.loads((results / "summary.json").read_text()))
-
-
-server_app = ServerApp()
 
 
 @server_app.main()
