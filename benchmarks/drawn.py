@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import soundfile
 from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
@@ -33,13 +35,14 @@ from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.interfaces import Clip, Encoder, FloatArray, Partition
 from collab_asd.threads import pin_threads
+from simulations import client_app as clients
 from simulations import engines, methods
-from simulations.client_app import app as client_app
 from simulations.memory import PeakMemory
 
 FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 10  # frames: a little more than random-conv gives for 10 s
 NOISE_ROWS = 20_000
-CLIPS_VARIABLE, FOLDER_VARIABLE = "DRAWN_CLIPS", "DRAWN_FOLDER"  # Ray's actors inherit the environment
+# Ray's actors inherit the environment.
+CLIPS_VARIABLE, FOLDER_VARIABLE, WINDOWS_VARIABLE = "DRAWN_CLIPS", "DRAWN_FOLDER", "DRAWN_WINDOWS"
 RECORDING = "one.wav"  # whose sample rate the clients note down
 Measured = dict[str, Any]
 
@@ -79,9 +82,19 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
     return Partition(client, tuple(drawn), (0,) * len(drawn), (client,) * len(drawn))
 
 
-# The recordings are made up, so what would read them draws them instead.
-client_data.load_partitions = draw_partitions
-embedding_cache.EmbeddingCache = DrawnEmbeddings
+def draw(message: Message, context: Context, handle: ClientAppCallable) -> Message:
+    """Let what would read recordings draw them instead, in whatever process the client is."""
+    client_data.load_partitions = draw_partitions
+    embedding_cache.EmbeddingCache = DrawnEmbeddings
+    return handle(message, context)
+
+
+client_app = ClientApp(mods=[draw, clients.keep_errors_private])
+client_app.query("hello")(clients.hello)
+client_app.query("describe")(clients.describe)
+client_app.train("embeddings")(clients.embeddings)
+client_app.evaluate("score")(clients.score)
+server_app = ServerApp()
 
 
 class Meter(Stopwatch):
@@ -118,39 +131,41 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
     logging.disable(logging.INFO)
     pin_threads(config.threads)
     meter, method = Meter(), methods.build(config)
+    if windows := int(os.environ.get(WINDOWS_VARIABLE, "0")):
+        method.training = replace(method.training, windows_per_class=windows)
     with meter("total"):
         with meter("meet"):
-            clients = meet_clients(grid, config.min_clients, config.timeout)
-        supervised = MeteredGrid(grid, clients, Rules(config.timeout), Path(config.results_dir))
+            nodes = meet_clients(grid, config.min_clients, config.timeout)
+        supervised = MeteredGrid(grid, nodes, Rules(config.timeout), Path(config.results_dir))
         supervised.meter = method.watch = meter
         method.run(supervised)
     traffic = supervised.traffic
-    up, down = (sum(traffic.of(client)[way] for client in clients) for way in (0, 1))
-    return {"clients": len(clients), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
+    up, down = (sum(traffic.of(client)[way] for client in nodes) for way in (0, 1))
+    return {"clients": len(nodes), "seconds": meter.seconds, "peak_mb": meter.peak_mb, "up": up, "down": down}
 
 
-def run(clients: int, clips: int, engine: str = "inprocess", **settings: Any) -> Measured:
+def run(clients: int, clips: int, engine: str = "inprocess", windows: int = 0, **settings: Any) -> Measured:
     """Measure a run of so many clients with so many clips each in a folder that is removed afterwards.
 
     Parameters
     ----------
     engine : {"inprocess", "ray"}
+    windows : int
+        Of each machine in an epoch of f_s; 0: as many as the preset says.
     **settings
         Of the configuration.
     """
     with tempfile.TemporaryDirectory(prefix="collab-asd-drawn-") as folder:
         soundfile.write(Path(folder) / RECORDING, np.zeros(160), 16_000)
         path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        os.environ |= {CLIPS_VARIABLE: str(clips), FOLDER_VARIABLE: folder, "PYTHONPATH": path}
+        drawn = {CLIPS_VARIABLE: str(clips), FOLDER_VARIABLE: folder, WINDOWS_VARIABLE: str(windows)}
+        os.environ |= drawn | {"PYTHONPATH": path}
         folders = {"data_dir": folder, "results_dir": f"{folder}/results", "cache_dir": f"{folder}/cache"}
         config = replace(RunConfig(), **folders, **settings)
         if engine == "inprocess":
             return measure(InProcessGrid(client_app, clients, config.to_mapping()), config)
         results = engines.run_ray(config, clients, lambda line: None, ("drawn:server_app", "drawn:client_app"))
         return dict(json.loads((results / "summary.json").read_text()))
-
-
-server_app = ServerApp()
 
 
 @server_app.main()

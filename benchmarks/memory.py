@@ -21,11 +21,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=52)
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--windows", type=int, default=0, help="of each machine in an epoch; 0: the preset's")
     parser.add_argument("--codec", default="fp32")
     parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess")
     args = parser.parse_args()
     print(f"with everything imported: {anonymous_mb():.0f} MB")
-    measured = drawn.run(args.clients, args.clips, args.engine, epochs=args.epochs, codec=args.codec)
+    settings = {"epochs": args.epochs, "codec": args.codec}
+    measured = drawn.run(args.clients, args.clips, args.engine, args.windows, **settings)
     sent = measured["up"] / 1e9
     print(f"{args.clients} clients x {args.clips} clips, {args.codec}: {sent:.2f} GB of embeddings through the server")
     for phase, seconds in measured["seconds"].items():
