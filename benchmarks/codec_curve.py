@@ -9,8 +9,9 @@ recording is what 16-bit samples weigh.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -21,12 +22,16 @@ from rich.table import Table
 from sharing import aucs, fit, through, train
 
 from collab_asd.config import RunConfig
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
 from collab_asd.threads import pin_threads
 
 CODECS = (
     "fp32,fp16,int8,pool:4+int8,pool:8+int8,pca:64+int8,pool:4+pca:64+int8,pool:8+pca:64+int8,"
     "pool:4+pca:32+int8,pool:8+pca:32+int8,pool:8+pca:16+int8,pool:16+pca:32+int8"
 )
+
+
+Point = tuple[float, float, float, float, float]  # bytes; fusion and shared space, each with half its interval
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,11 @@ def main() -> None:
     parser.add_argument("--codecs", default=CODECS)
     parser.add_argument("--weights", default="", help="of yamnet")
     parser.add_argument("--cache-dir", default="")
+    parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     pin_threads(RunConfig.threads)
     console = Console(width=140)
+    curves: dict[str, list[Point]] = {}
     columns = ("bytes per clip", "of raw audio", "fusion", "minus fp32", "shared k-NN", "minus fp32")
     for name in args.encoders.split(","):
         table = Table("codec", *columns, title=f"{name}: mean AUC over machines, {args.seeds} seeds")
@@ -80,7 +87,33 @@ def main() -> None:
             size = mean(outcome.clip_bytes for outcome in found)
             table.add_row(text, f"{size:,.0f}", f"{size / raw_bytes(runs[0][0]):.2%}", *compared(found, plain))
             console.print(name, text, f"{size:.0f}", *compared(found, plain))
+            curves.setdefault(name, []).append((size, *spread(found, "fusion"), *spread(found, "shared")))
         console.print(table)
+    if args.figure:
+        draw(args.figure, curves, raw_bytes(runs[0][0]))
+
+
+def spread(found: Sequence[Outcome], what: str) -> tuple[float, float]:
+    """Mean over seeds, and half its interval."""
+    mean_, _, half = interval([getattr(outcome, what) for outcome in found]).partition(" ± ")
+    return float(mean_), float(half)
+
+
+def draw(path: Path, curves: Mapping[str, Sequence[Point]], raw: float) -> None:
+    """Draw AUC by fusion and by the shared space alone against bytes per clip."""
+    with drawing():
+        figure, axes = panels(2, 3.0, most_columns=2, share_y=True)
+        for place, (panel, title) in enumerate(zip(axes, ("fusion", "shared space alone"), strict=True)):
+            panel.set_title(title)
+            for (name, points), colour, marker in zip(curves.items(), SERIES, MARKERS, strict=False):
+                x, y, error = zip(*sorted((p[0], p[1 + 2 * place], p[2 + 2 * place]) for p in points), strict=True)
+                panel.errorbar(x, y, error, color=colour, marker=marker, ms=3, lw=0.8, capsize=2, label=name)
+            panel.axvline(raw / 100, color=LIGHT["soft"], ls=":", lw=0.8)
+            panel.set_xscale("log")
+            panel.set_xlabel("bytes per clip (dotted: 1 % of its samples)")
+        axes[0].set_ylabel("AUC, mean over machines")
+        axes[0].legend(fontsize=7)
+        save_png(figure, path)
 
 
 def compared(found: Sequence[Outcome], plain: Sequence[Outcome]) -> list[str]:
