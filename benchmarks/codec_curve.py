@@ -110,6 +110,7 @@ def draw(path: Path, curves: Mapping[str, Sequence[Point]], raw: float) -> None:
                 panel.errorbar(x, y, error, color=colour, marker=marker, ms=3, lw=0.8, capsize=2, label=name)
             panel.axvline(raw / 100, color=LIGHT["soft"], ls=":", lw=0.8)
             panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:,.0f}")
             panel.set_xlabel("bytes per clip (dotted: 1 % of its samples)")
         axes[0].set_ylabel("AUC, mean over machines")
         axes[0].legend(fontsize=7)
