@@ -45,7 +45,7 @@ from collab_asd.scorers import DetectorSettings
 
 logger = logging.getLogger(__name__)
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
-WAVE = 8  # clients whose pages are under way at once
+WAVES = {EMBEDDINGS: 8, DESCRIBE: 64, SCORE: 64}  # messages under way at once: pages are large, the others less so
 
 
 class EmbeddingSharing(ScoreGathering, Strategy):
@@ -91,6 +91,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self._train_rounds = 0
         self._members: set[int] = set()
         self._classifiers: dict[int, IdClassifier] = {}
+        self._score_requests: dict[tuple[int, ...], RecordDict] = {}
         self._shared: dict[int, RecordDict] = {}
 
     @property
@@ -101,7 +102,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Carry out the whole algorithm and return the clients' scores."""
         self.grid = grid
-        grid.tolerant, grid.wave, grid.take = True, WAVE, self._take
+        grid.tolerant, grid.waves, grid.take = True, WAVES, self._take
         with self.watch("embed"):
             grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
             require_same_encoder({client: self.facts[client].digest for client in grid.clients})
@@ -173,9 +174,11 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
             return self._shared[client]
-        content = put_classifiers(self._classifiers, self._store.groups(client))
-        content["codec"] = self._codec_record()
-        return content
+        groups = tuple(self._store.groups(client))
+        if groups not in self._score_requests:  # laid out once: clients of the same groups share the bytes
+            self._score_requests[groups] = put_classifiers(self._classifiers, groups)
+            self._score_requests[groups]["codec"] = self._codec_record()
+        return RecordDict(dict(self._score_requests[groups]))
 
     def _take(self, request: Message, reply: Message) -> None:
         """Check what a client answered, and keep it.
