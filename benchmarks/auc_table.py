@@ -111,7 +111,7 @@ def main() -> None:
     table = Table("encoder", *COLUMNS, title=f"mean AUC over machines, {args.seeds} seeds, 95 % interval over seeds")
     console = Console(width=160)
     for name in args.encoders.split(","):
-        weights = args.weights if name == "yamnet" else ""
+        weights = args.weights if name in encoders.TAKES_WEIGHTS else ""
         runs = [
             score(load(config), config)
             for seed in range(args.seeds)

@@ -20,6 +20,7 @@ Partitioning = Literal["machine", "dirichlet", "iid"]
 Preset = Literal["fast", "paper"]
 OpenL3Model = Literal["mel256-music", "mel256-env", "mel128-music", "mel128-env"]
 FrontEnd = Literal["kapre", "legacy"]
+OpenL3Backend = Literal["port", "package"]
 Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
@@ -54,6 +55,7 @@ class RunConfig:
     encoder_key_file: str = ""
     openl3_model: OpenL3Model = "mel256-music"
     frontend: FrontEnd = "kapre"
+    openl3_backend: OpenL3Backend = "port"
     preset: Preset = "fast"
     epochs: int = 0
     rounds: int = 0
@@ -69,8 +71,10 @@ class RunConfig:
     threshold: Thresholding = "gamma"
     calibration: float = 0.2
     false_alarm_rate: float = 0.1
-    codec: str = "fp32"
+    codec: str = "pool:8+pca:64+int8"
     page_megabytes: float = 32.0
+    retain_embeddings: bool = False
+    join: str = ""
     seed: int = 0
     device: str = "cpu"
     threads: int = 1

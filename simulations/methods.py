@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from collab_asd.config import RunConfig, check_choice
@@ -49,6 +50,7 @@ def _centralized(config: RunConfig) -> Method:
 def _sharing(config: RunConfig, preset: TrainingSettings) -> Method:
     from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
     from collab_asd.embedding_sharing.codec import codec_of
+    from collab_asd.embedding_sharing.joining import LateJoining
     from collab_asd.embedding_sharing.strategy import EmbeddingSharing
     from collab_asd.scorers import DetectorSettings
 
@@ -60,7 +62,10 @@ def _sharing(config: RunConfig, preset: TrainingSettings) -> Method:
     )
     cache = ClassifierCache(cache_dir(config.cache_dir) / "classifiers")
     scorer = DetectorSettings.of(config)
-    return EmbeddingSharing(training, scorer, codec_of(config), config.inference, config.seed, config.device, cache)
+    settings = training, scorer, codec_of(config), config.inference, config.seed, config.device, cache
+    if config.join:
+        return LateJoining(*settings, retain=config.retain_embeddings, earlier=Path(config.join).expanduser())
+    return EmbeddingSharing(*settings, retain=config.retain_embeddings)
 
 
 def _local(config: RunConfig) -> Method:

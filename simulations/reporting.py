@@ -16,17 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from collab_asd.config import RunConfig
+from collab_asd.data.audio import seconds_of
 from collab_asd.data.manifest import ManifestRow
 from collab_asd.detectors.points import MOST_NORMALS, ClipPoints
+from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.encoders.catalogue import entry
 from collab_asd.errors import InputError
-from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow
+from collab_asd.interfaces import ANOMALY, NORMAL, Clip, FloatArray, ScoreRow
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.monitoring.portrait import portray
-from collab_asd.paths import holding_name
+from collab_asd.paths import cache_dir, holding_name
 from collab_asd.progress import step
 from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
 from collab_asd.report.page import write_report
 from collab_asd.report.reading import read_run
+from simulations.explaining import Explanations
 
 log = logging.getLogger(__name__)
 SHOWN, MISSED_SHOWN = 5, 3
@@ -98,14 +102,15 @@ def _config_of(run: Run) -> RunConfig:
 def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
     """Portray the worst mistakes and the loudest alarms; or say why there are none."""
     mistakes, alarms = _mistakes(run), _alarms(run)
+    shown = list(dict.fromkeys((*mistakes, *alarms)))
     try:
-        artist = _Artist(run)
-        with step("explaining clips", len(mistakes) + len(alarms)) as advance:
-            portraits = []
-            for row in (*mistakes, *alarms):
-                portraits.append(artist(row))
+        artist = _Artist(run, sum(row.decision for row in shown))
+        portraits = {}
+        with step("explaining clips", len(shown)) as advance:
+            for row in shown:
+                portraits[row] = artist(row)
                 advance()
-        return portraits[: len(mistakes)], portraits[len(mistakes) :], ""
+        return [portraits[row] for row in mistakes], [portraits[row] for row in alarms], ""
     except InputError as error:
         log.warning("no clips in the report: %s", error)
         return [], [], f"No clips are shown: {error}"
@@ -114,7 +119,7 @@ def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
 class _Artist:
     """Portrays clips of a run, by the detectors that it kept."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, alarms: int) -> None:
         self._folder = run.path / "detectors"
         self._config = _config_of(run)
         if not self._folder.is_dir():
@@ -122,13 +127,26 @@ class _Artist:
                 "this run kept no detectors (under Algorithm 2 f_s stays with the server; local networks are not kept)."
             )
         self._monitor = lru_cache(maxsize=4)(self._open)
+        self._cache = EmbeddingCache(cache_dir(self._config.cache_dir) / "embeddings")
+        self._hashes = {row.clip: row.sha256 for row in run.manifest}
+        self._explanations = Explanations(alarms, entry(self._config).work)
 
     def __call__(self, row: ScoreRow) -> ClipPortrait:
         owner = row.client if self._config.mixed else None
         monitor = self._monitor(holding_name(row.machine_type, row.machine_id, owner))
         data_dir = Path(monitor.card.data_dir)
         root = data_dir if data_dir.is_dir() else data_dir.parent
-        return portray(monitor, monitor.judge(root / row.clip), data_dir, name=row.clip, label=row.label)
+        verdict = monitor.judge(root / row.clip, self._frames(monitor, row, root / row.clip))
+        grid = self._explanations.grid(seconds_of(verdict.path)) if verdict.decision else None
+        return portray(monitor, verdict, data_dir, name=row.clip, label=row.label, grid=grid)
+
+    def _frames(self, monitor: Monitor, row: ScoreRow, path: Path) -> FloatArray | None:
+        """Return what the run has kept of a clip, if the cache still holds it."""
+        sha256 = self._hashes.get(row.clip)
+        if sha256 is None:
+            return None
+        clip = Clip(path, row.machine_type, row.machine_id, "test", row.label, sha256, self._config.channel)
+        return self._cache.load(monitor.encoder.spec, clip)
 
     def _open(self, machine: str) -> Monitor:
         return Monitor.open(self._folder / machine, self._config.encoder_weights, self._config.encoder_key_file)

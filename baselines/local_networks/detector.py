@@ -51,7 +51,7 @@ class LocalDetector(ABC):
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.losses: list[float] = []
 
     @abstractmethod
@@ -74,7 +74,7 @@ class LocalDetector(ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = self.build(len(self._mean))
-            self.losses = train(self.network, windows, self._settings.budget, seed)
+            self.losses = train(self.network, windows, self.settings.budget, seed)
         return self
 
     @torch.inference_mode()
@@ -85,4 +85,4 @@ class LocalDetector(ABC):
 
     def _windows(self, clips: Sequence[FloatArray]) -> Windows:
         standardized = [(clip - self._mean) / self._deviation for clip in clips]
-        return Windows(standardized, self._settings.stack, self._settings.hop)
+        return Windows(standardized, self.settings.stack, self.settings.hop)

@@ -11,6 +11,7 @@ import io
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -92,8 +93,24 @@ def sample_rate_of(path: Path) -> int:
     ClipError
         If the file cannot be read or is no recording.
     """
+    return int(_header(path).samplerate)
+
+
+def seconds_of(path: Path) -> float:
+    """Length of a recording in s, from its header.
+
+    Raises
+    ------
+    ClipError
+        If the file cannot be read or is no recording.
+    """
+    header = _header(path)
+    return float(header.frames / header.samplerate)
+
+
+def _header(path: Path) -> Any:
     try:
-        return int(soundfile.info(path).samplerate)
+        return soundfile.info(path)
     except (OSError, soundfile.LibsndfileError) as error:
         raise ClipError(path, f"cannot be read ({error})", "check that it is there and readable") from error
 

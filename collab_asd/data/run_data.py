@@ -43,7 +43,17 @@ def load_partitions(config: RunConfig, clients: int) -> list[Partition]:
     InputError
         The folder is missing, empty or of no known layout, or the clips cannot be dealt as asked for.
     """
-    clips = find_clips(data_folder(config, clients), config.channel)
+    return deal(find_clips(data_folder(config, clients), config.channel), config)
+
+
+def deal(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:
+    """Give each client its clips, as `load_partitions`.
+
+    Raises
+    ------
+    InputError
+        The clips cannot be dealt as asked for.
+    """
     if config.partition == "dirichlet":
         return dirichlet(clips, config.group_by, config.clients, config.dirichlet_alpha, config.seed)
     if config.partition == "iid":

@@ -21,7 +21,7 @@ from safetensors.numpy import save as save_arrays
 
 from collab_asd.atomic import replacing
 from collab_asd.codecs import Codec, parse
-from collab_asd.config import Thresholding
+from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, Thresholding
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.errors import InputError
@@ -61,6 +61,8 @@ class DetectorCard:
         Folder of the recordings that it learnt from, where they lay at the client.
     normals : tuple of str
         Names of the normal clips in it, in the order of the detector's.
+    openl3_model, frontend, openl3_backend : str
+        Which of OpenL3's networks and front ends; of no meaning to other encoders.
     """
 
     machine_type: str
@@ -76,6 +78,9 @@ class DetectorCard:
     thresholding: Thresholding
     data_dir: str
     normals: tuple[str, ...]
+    openl3_model: OpenL3Model = RunConfig.openl3_model
+    frontend: FrontEnd = RunConfig.frontend
+    openl3_backend: OpenL3Backend = RunConfig.openl3_backend
 
     @property
     def machine(self) -> str:

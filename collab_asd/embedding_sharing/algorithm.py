@@ -22,7 +22,7 @@ K. Dohi and Y. Kawaguchi, "Distributed collaborative anomalous sound detection b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from collab_asd.codecs import Codec
@@ -66,6 +66,7 @@ def train_id_classifiers(
     seed: int,
     device: str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
+    start: Mapping[int, IdClassifier] | None = None,
 ) -> dict[int, IdClassifier]:
     """Train one f_s per group to tell its machines apart (line 5).
 
@@ -77,9 +78,11 @@ def train_id_classifiers(
         A PyTorch device.
     progress : callable, optional
         Called with (group, epoch, loss) after each epoch.
+    start : mapping, optional
+        f_s of some groups to go on from: a machine has joined since.
     """
     return {
-        group: train_on_group(members, training, stacking, seed, device, progress)
+        group: train_on_group(members, training, stacking, seed, device, progress, (start or {}).get(group))
         for group, members in by_group(machines).items()
     }
 
@@ -99,6 +102,7 @@ def train_on_group(
     seed: int,
     device: str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
+    start: IdClassifier | None = None,
 ) -> IdClassifier:
     """Train the f_s of one group; parameters as of `train_id_classifiers`."""
     group = members[0].group
@@ -111,6 +115,7 @@ def train_on_group(
         stack_hop=stacking[1],
         device=device,
         progress=None if progress is None else partial(progress, group),
+        start=start,
     )
 
 

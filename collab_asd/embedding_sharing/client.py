@@ -44,7 +44,7 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
             "note": spec.note,
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
-            "clips-digest": _clips_digest(client),
+            "clips-digest": _clips_digest(client, config),
             **pages,
         }
     )
@@ -103,9 +103,10 @@ def _codec(config: RunConfig, content: RecordDict) -> Codec:
     return codec_of(config).with_arrays(from_record(content.array_records["codec"]))
 
 
-def _clips_digest(client: ClientData) -> str:
-    """Hash the content of all clips, in their order."""
-    return hashlib.sha256("".join(clip.sha256 for clip in client.partition.clips).encode()).hexdigest()
+def _clips_digest(client: ClientData, config: RunConfig) -> str:
+    """Hash the content of all clips that are shared, in their order."""
+    shared = client.indices("train") if config.inference == "client" else range(len(client.partition.clips))
+    return hashlib.sha256("".join(client.partition.clips[i].sha256 for i in shared).encode()).hexdigest()
 
 
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import median, mode
 
 import numpy as np
 
 from collab_asd.codecs import FrameStatistics
+from collab_asd.embedding_sharing.facts import ClientFacts
 from collab_asd.embedding_sharing.store import SharedMachine
 
 SAMPLE = 50  # clips of each machine: enough for a median
@@ -33,6 +34,17 @@ def loud(sizes: Mapping[int, float], limit: float) -> dict[int, str]:
         client: f"its embeddings are {size / usual if usual else np.inf:.3g} times as large as the median client's"
         for client, size in sizes.items()
         if not usual / limit <= size <= usual * limit
+    }
+
+
+def unlike(clients: Mapping[int, ClientFacts]) -> dict[int, str]:
+    """Find clients that say something else of one and the same encoder than most do."""
+    said = {client: (facts.dimension, facts.stack, facts.stack_hop) for client, facts in clients.items()}
+    usual = mode(said.values())
+    return {
+        client: f"says that its encoder has (dimension, stack, stack-hop) = {facts}, and most say {usual}"
+        for client, facts in said.items()
+        if facts != usual
     }
 
 

@@ -179,16 +179,28 @@ class EmbeddingStore:
         for file in self.folder.glob(f"client-{client}-*"):
             file.unlink()
 
+    def adopt(self, other: Path, clients: Mapping[int, int]) -> None:
+        """Take over what another store holds, before this one is opened.
+
+        Parameters
+        ----------
+        other : Path
+            Its folder.
+        clients : mapping of int to int
+            Number of a client there -> its number here.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _link(other / BASIS, self.folder / BASIS)
+        for there, here in clients.items():
+            for file in sorted(other.glob(f"client-{there}-*"), reverse=True):  # rows, then what they are
+                _link(file, self.folder / file.name.replace(f"client-{there}-", f"client-{here}-", 1))
+
     def clear(self) -> None:
         """Forget all clients."""
         self._pages.clear()
         self._recent.clear()
         self.codec = None
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def groups(self, client: int) -> list[int]:
-        """Return the groups that a client has machines in."""
-        return sorted({clip.place[0] for clip in self._clips(client, "train")})
 
     def machines(self, client: int) -> list[SharedMachine]:
         """Return what one client has sent, by machine."""
@@ -265,6 +277,15 @@ class EmbeddingStore:
             raise InputError(
                 f"{self.folder}: cannot be written ({error.strerror}); name another results-dir"
             ) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    """Let a file stand in two folders, or copy it where the disk cannot; one that is there stays."""
+    if not target.exists():
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, target)
 
 
 def _identities(facts: Mapping[int, ClientFacts]) -> dict[str, Any]:

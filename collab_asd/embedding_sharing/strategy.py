@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,14 +22,15 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from collab_asd.codecs import CodecPlan, FrameStatistics
+from collab_asd.codecs import Codec, CodecPlan, FrameStatistics
 from collab_asd.config import Inference
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.embedding_sharing.facts import ClientFacts, require_sound
+from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
 from collab_asd.embedding_sharing.pages import PageNumber
-from collab_asd.embedding_sharing.screening import alone, loud, said_size, sent_size
+from collab_asd.embedding_sharing.screening import alone, loud, said_size, sent_size, unlike
 from collab_asd.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
 from collab_asd.federation.classifiers import put_classifiers
@@ -67,6 +69,8 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         Where classifiers that were trained before are found; without it each run trains its own.
     loudest : float
         A client whose embeddings are so many times as large, or small, as the median client's is excluded.
+    retain : bool
+        Keep the embeddings after the run, for machines that join later (`joining`).
     """
 
     shares = True
@@ -81,15 +85,17 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         device: str = "cpu",
         cache: ClassifierCache | None = None,
         loudest: float = 10.0,
+        retain: bool = False,
     ) -> None:
         self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
-        self.plan, self.cache, self.loudest = codec, cache, loudest
+        self.plan, self.cache, self.loudest, self.retain = codec, cache, loudest, retain
         self.watch = Stopwatch()
         self.facts: dict[int, ClientFacts] = {}
         self._statistics: dict[int, FrameStatistics] = {}
         self._schedule: list[tuple[Part, int]] = []
         self._train_rounds = 0
         self._members: set[int] = set()
+        self._open_steps = ExitStack()
         self._classifiers: dict[int, IdClassifier] = {}
         self._score_requests: dict[tuple[int, ...], RecordDict] = {}
         self._shared: dict[int, RecordDict] = {}
@@ -103,18 +109,32 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Carry out the whole algorithm and return the clients' scores."""
         self.grid = grid
         grid.tolerant, grid.waves, grid.take = True, WAVES, self._take
-        with self.watch("embed"):
+        with self.watch("embed"), step("clients that have embedded their clips", len(grid.clients)) as self._advance:
             grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
             require_same_encoder({client: self.facts[client].digest for client in grid.clients})
+            grid.exclude(unlike({client: self.facts[client] for client in grid.clients}))
             grid.exclude(
                 loud({c: said_size(self._statistics[c]) for c in grid.clients if self.plan.learns}, self.loudest)
             )
         with tempfile.TemporaryDirectory(prefix="collab-asd-store-") as scratch, self.watch("share, train and score"):
-            self._store = EmbeddingStore((grid.folder or Path(scratch)) / "store", self.plan)
-            while not self._attempt():
-                self._store.clear()
+            folder = (grid.folder or Path(scratch)) / KEPT
+            self._store = EmbeddingStore(folder / STORE, self.plan)
+            return self.share(grid, folder)
+
+    def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
+        """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
+        while not self._attempt():
+            self._store.clear()
+        Kept(self._classifiers, self.codec, {c: self.facts[c] for c in grid.clients}).save(folder)
+        if not self.retain:
             self._store.clear()
         return self.scores
+
+    @property
+    def codec(self) -> Codec:
+        """What embeddings go through, once it is fitted."""
+        assert self._store.codec is not None
+        return self._store.codec
 
     def _attempt(self) -> bool:
         """Share, train and score with the clients that are left; False if it must be done again with fewer."""
@@ -127,7 +147,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         if self.inference == "server":
             self._schedule += self._rounds("calibration") + self._rounds("test")
         self.begin(self.grid, len(self._schedule))
-        with step("pages of embeddings", self._pages_to_come()) as self._advance:
+        with self._open_steps, step("pages of embeddings", self._pages_to_come()) as self._advance:
             self.start(self.grid, ArrayRecord(), num_rounds=len(self._schedule))
         return not self._spoilt
 
@@ -168,16 +188,19 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask every client for its scores, in the last round."""
-        return [] if self._spoilt else super().configure_evaluate(server_round, arrays, config, grid)
+        if server_round < self.rounds or self._spoilt:
+            return
+        self._advance = self._open_steps.enter_context(step("clients that have scored", len(self.grid.clients)))
+        yield from super().configure_evaluate(server_round, arrays, config, grid)
 
     def score_request(self, client: int) -> RecordDict:
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
             return self._shared[client]
-        groups = tuple(self._store.groups(client))
+        groups = tuple(sorted(set(self.facts[client].groups)))
         if groups not in self._score_requests:  # laid out once: clients of the same groups share the bytes
             self._score_requests[groups] = put_classifiers(self._classifiers, groups)
-            self._score_requests[groups]["codec"] = self._codec_record()
+            self._score_requests[groups]["codec"] = to_record(self.codec.to_arrays())
         return RecordDict(dict(self._score_requests[groups]))
 
     def _take(self, request: Message, reply: Message) -> None:
@@ -194,7 +217,10 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             if self.plan.learns:
                 arrays = from_record(_record(reply.content.array_records, "statistics"))
                 self._statistics[client] = FrameStatistics.from_arrays(arrays)
+                if len(self._statistics[client].mean) != self.facts[client].dimension:
+                    raise ValueError("its statistics are of another dimension than its embeddings")
             reply.content = RecordDict()  # of many clients, it would be held until the last has answered
+            self._advance()
         elif kind == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
             page = from_record(_record(reply.content.array_records, "page"))
@@ -204,6 +230,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             self._advance()
         elif kind == SCORE:
             read_scores(client, reply)
+            self._advance()
 
     def _rounds(self, part: Part) -> list[tuple[Part, int]]:
         return [(part, page) for page in range(max(len(self.facts[c].pages(part)) for c in self.grid.clients))]
@@ -215,11 +242,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
 
     def _page_request(self, page: PageNumber) -> RecordDict:
         number = ConfigRecord({"part": page.part, "start": page.start, "stop": page.stop})
-        return RecordDict({"request": number, "codec": self._codec_record()})
-
-    def _codec_record(self) -> ArrayRecord:
-        assert self._store.codec is not None
-        return to_record(self._store.codec.to_arrays())
+        return RecordDict({"request": number, "codec": to_record(self.codec.to_arrays())})
 
     def _forget_the_lost(self) -> None:
         for client in self._members - set(self.grid.clients):

@@ -59,7 +59,18 @@ def _openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Encoder:
     from collab_asd.encoders.openl3 import WEIGHTS, OpenL3
 
     model = config.openl3_model
+    if config.openl3_backend == "package":
+        return _packaged_openl3(config, dimension)
     return OpenL3(_weights(WEIGHTS[model], config), dimension, model, config.frontend)
+
+
+def _packaged_openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Encoder:
+    from collab_asd.encoders.openl3.package import PackagedOpenL3
+
+    if config.frontend != "kapre":
+        raise InputError(f"frontend = {config.frontend}: the package openl3 has kapre alone; use openl3-backend = port")
+    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
+    return PackagedOpenL3(given, dimension, config.openl3_model)
 
 
 ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {

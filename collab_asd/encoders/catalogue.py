@@ -34,6 +34,8 @@ class Entry:
         What it is, in one sentence.
     privacy : str
         What its frames give away, as far as anybody knows.
+    work : float
+        10^9 multiply-accumulates of a matrix product that take as long, on the same core, as to encode a second.
     weights : WeightSource or None
         None where it needs none.
     reference : str
@@ -44,6 +46,7 @@ class Entry:
     frames: Callable[[int], int]
     about: str
     privacy: str
+    work: float
     weights: WeightSource | None = None
     reference: str = ""
 
@@ -72,6 +75,7 @@ def _random_conv(config: RunConfig) -> Entry:
         encoder.frames,
         about="An untrained convolutional network over log-mel spectra, drawn from a key that the clients share.",
         privacy="No encryption: level and rhythm show without the key, and with the public demo key nothing is hidden.",
+        work=0.18,
         reference="Architecture after R. Arandjelović, A. Zisserman, Look, Listen and Learn, ICCV 2017",
     )
 
@@ -85,6 +89,7 @@ def _logmel(config: RunConfig) -> Entry:
         encoder.frames,
         about="Log-mel powers every 32 ms: the reference that gives nothing up for privacy.",
         privacy="Not private: speech in the background stays intelligible after inversion.",
+        work=0.02,
     )
 
 
@@ -97,6 +102,7 @@ def _waveform(config: RunConfig) -> Entry:
         encoder.frames,
         about="The samples themselves, 512 to a frame, for the method centralized and no other.",
         privacy="Not private: it is the recording.",
+        work=0.02,
     )
 
 
@@ -108,6 +114,7 @@ def _yamnet(config: RunConfig) -> Entry:
         YamNet.frames,
         about="A MobileNet over log-mel patches of 0.96 s, trained to tag the sounds of AudioSet.",
         privacy=PUBLIC_WEIGHTS,
+        work=0.3,
         weights=WEIGHTS,
     )
 
@@ -121,6 +128,7 @@ def _openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Entry:
         OpenL3.frames,
         about=f"A deep convolutional network over log-mel spectra of 1 s, trained on video; maximum {places}.",
         privacy=PUBLIC_WEIGHTS,
+        work=80.0,
         weights=WEIGHTS[config.openl3_model],
     )
 
@@ -133,6 +141,7 @@ def _panns(config: RunConfig) -> Entry:
         Panns.frames,
         about="A CNN of 14 layers over log-mel and learnt spectra of 1 s, trained to tag the sounds of AudioSet.",
         privacy=PUBLIC_WEIGHTS,
+        work=18.0,
         weights=WEIGHTS,
     )
 
@@ -147,6 +156,7 @@ def _efficientat(config: RunConfig) -> Entry:
         EfficientAt.frames,
         about=f"A MobileNetV3 over log-mel spectra, taught by transformers to tag AudioSet; {kept}.",
         privacy=PUBLIC_WEIGHTS,
+        work=0.2,
         weights=WEIGHTS,
     )
 

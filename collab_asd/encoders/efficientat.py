@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torchaudio.compliance.kaldi import get_mel_banks
 
 from collab_asd.encoders.efficientat_network import BANDS, CHANNELS, expected_shapes, ignored_shapes, mobilenet
+from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.torch_checkpoint import read_tensors, require_tensors, tensors_digest
 from collab_asd.encoders.weights import WeightSource
 from collab_asd.interfaces import EncoderSpec, FloatArray
@@ -75,8 +76,7 @@ class EfficientAt:
         self.network = mobilenet(tensors).eval()
         spec = specification(pooled)
         digest = tensors_digest(f"collab-asd {spec.name} 1", tensors)
-        note = f"weights from {weights.name}, digest {digest[:12]}"
-        self._spec = replace(spec, digest=digest, note=note)
+        self._spec = replace(spec, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
     @property
     def spec(self) -> EncoderSpec:

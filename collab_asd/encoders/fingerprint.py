@@ -1,6 +1,7 @@
 """What is known of a file of weights: a hash that is pinned in the source, or the one that its first download had.
 
-The first download is recorded in ``<name>.json`` beside the file, which goes with it onto a stick.
+The first download is recorded in ``<name>.json`` beside the file, which goes with it onto a stick. What nobody can
+vouch for is said in every result that was made with it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from collab_asd.atomic import replacing
 from collab_asd.errors import InputError
+from collab_asd.transfer.checksums import Checksums
+from collab_asd.transfer.progress import Silent
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
@@ -50,6 +53,36 @@ def known(source: WeightSource, file: Path) -> Known:
         return Known(int(seen["size"]), str(seen["sha256"]), f"recorded on {seen['date']}")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{record}: expected a record of a download, found something else; delete it") from error
+
+
+def provenance(source: WeightSource, file: Path, digest: str) -> str:
+    """Say whose weights an encoder has, for whoever reads its results.
+
+    Parameters
+    ----------
+    source : WeightSource
+        Where the published file is.
+    file : Path
+        The file that was read, of any name.
+    digest : str
+        Of the encoder.
+
+    Returns
+    -------
+    str
+        Name and digest, and unless the file is known to be the published one, that it is not, or not known to be.
+    """
+    return f"weights from {file.name}, digest {digest[:12]}{_doubt(source, file)}"
+
+
+def _doubt(source: WeightSource, file: Path) -> str:
+    checksums = Checksums(None, Silent())
+    for algorithm, published in (("sha256", source.sha256), ("md5", source.md5)):
+        if published is not None:
+            return "" if checksums.hexdigest(file, algorithm) == published else ": not the published file"
+    if record_of(file).is_file() and checksums.hexdigest(file, "sha256") == known(source, file).sha256:
+        return ": as downloaded; no hash of the published file is known"
+    return ": not verified, since no hash of the published file is known"
 
 
 def record(source: WeightSource, file: Path) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.panns_network import DIMENSION, WavegramLogmelCnn14, expected_shapes, ignored_shapes
 from collab_asd.encoders.torch_checkpoint import read_tensors, require_tensors, tensors_digest
 from collab_asd.encoders.weights import WeightSource
@@ -69,8 +70,7 @@ class Panns:
         tensors = require_tensors(weights, WEIGHTS.name, found, expected_shapes(), ignored_shapes())
         self.network = WavegramLogmelCnn14(tensors).eval()
         digest = tensors_digest("collab-asd panns 1", tensors)
-        note = f"weights from {weights.name}, digest {digest[:12]}"
-        self._spec = replace(SPEC, digest=digest, note=note)
+        self._spec = replace(SPEC, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
     @property
     def spec(self) -> EncoderSpec:

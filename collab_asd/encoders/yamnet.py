@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.keras_h5 import KerasLayer, Shapes, read_layers, require_shapes
 from collab_asd.encoders.weights import WeightSource
 from collab_asd.interfaces import EncoderSpec, FloatArray
@@ -71,8 +72,7 @@ class YamNet:
         self.front_end = LogMel()
         self.network = folded_network(layers)
         digest = weights_digest(layers)
-        note = f"weights from {weights.name}, digest {digest[:12]}"
-        self._spec = replace(SPEC, digest=digest, note=note)
+        self._spec = replace(SPEC, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
     @property
     def spec(self) -> EncoderSpec:

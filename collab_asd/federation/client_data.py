@@ -80,20 +80,25 @@ class ClientData:
 
     def machines(self) -> list[LocalMachine]:
         """Return the machines of this client, in the order of group and class."""
-        p = self.partition
-        placed = list(zip(p.groups, p.classes, strict=True))
-        return [
-            self._machine(*place, [i for i, other in enumerate(placed) if other == place])
-            for place in sorted(set(placed))
-        ]
+        return local_machines(self.partition, self.calibration)
 
-    def _machine(self, group: int, machine_class: int, members: Sequence[int]) -> LocalMachine:
-        """Divide one machine's clips. They are in the order of their hashes, so the first ones are a random sample."""
-        normal = [i for i in members if self.partition.clips[i].split == "train"]
-        test = [i for i in members if self.partition.clips[i].split == "test"]
-        held = int(len(normal) * self.calibration)
-        held = held if held >= FEWEST_CALIBRATION_CLIPS else 0
-        return LocalMachine(group, machine_class, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
+
+def local_machines(partition: Partition, calibration: float) -> list[LocalMachine]:
+    """Divide the clips of each machine that a client holds; `calibration` as of `ClientData`.
+
+    Clips are in the order of their hashes, so the first ones are a random sample.
+    """
+    placed = list(zip(partition.groups, partition.classes, strict=True))
+    members = {place: [i for i, other in enumerate(placed) if other == place] for place in sorted(set(placed))}
+    return [_divided(partition, place, own, calibration) for place, own in members.items()]
+
+
+def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int], calibration: float) -> LocalMachine:
+    normal = [i for i in members if partition.clips[i].split == "train"]
+    test = [i for i in members if partition.clips[i].split == "test"]
+    held = int(len(normal) * calibration)
+    held = held if held >= FEWEST_CALIBRATION_CLIPS else 0
+    return LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
 
 
 def client_number(context: Context) -> tuple[int, int]:

@@ -47,4 +47,7 @@ def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> Dete
         thresholding=config.threshold,
         data_dir=str(client.data_dir),
         normals=tuple(clip_name(clips[i], client.data_dir) for i in machine.normal),
+        openl3_model=config.openl3_model,
+        frontend=config.frontend,
+        openl3_backend=config.openl3_backend,
     )

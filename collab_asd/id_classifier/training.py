@@ -30,6 +30,7 @@ def train(
     stack_hop: int,
     device: str = "cpu",
     progress: Progress | None = None,
+    start: IdClassifier | None = None,
 ) -> IdClassifier:
     """Train f_s on the normal clips of one group of machines.
 
@@ -48,6 +49,8 @@ def train(
         A PyTorch device.
     progress : callable, optional
         Called with the epoch, from 1, and its mean loss.
+    start : IdClassifier, optional
+        What to go on from, in place of random weights; classes that it does not know begin with random directions.
 
     Raises
     ------
@@ -56,20 +59,26 @@ def train(
     """
     _require_two(classes)
     mean, deviation = input_statistics(clips, classes)
-    labels = sorted(set(classes))
-    gaps = labels != list(range(len(labels)))
+    labels = tuple(sorted(set(classes)))
+    gaps = labels != tuple(range(len(labels)))
     network = ClassifierSettings(
-        settings.backbone,
-        len(mean),
-        stack,
-        stack_hop,
-        len(labels),
-        settings.normalization,
-        tuple(labels) if gaps else (),
+        settings.backbone, len(mean), stack, stack_hop, len(labels), settings.normalization, labels if gaps else ()
     )
     model = new_classifier(network, mean, deviation, seed)
+    if start is not None:
+        _take_over(model, start, labels)
     fit(model.to(device), clips, np.searchsorted(labels, classes).tolist(), settings, seed, progress)
     return model
+
+
+def _take_over(model: IdClassifier, start: IdClassifier, labels: Sequence[int]) -> None:
+    """Copy weights, statistics of the input, and directions of the classes that `start` knows."""
+    known = start.settings.labels or tuple(range(start.settings.classes))
+    state = start.state_dict() | {"directions": model.directions}
+    model.load_state_dict(state)
+    for place, label in enumerate(labels):
+        if label in known:
+            model.directions[:, place] = start.directions[:, known.index(label)]
 
 
 def new_classifier(settings: ClassifierSettings, mean: FloatArray, deviation: FloatArray, seed: int) -> IdClassifier:

@@ -22,9 +22,14 @@ from collab_asd.report.contents import Heat
 
 FFT, HOP = 1024, 256  # samples
 BANDS, TIMES = 10, 6
+Grid = tuple[int, int]
+FINE: Grid = (BANDS, TIMES)
+COARSE: Grid = (5, 3)
 
 
-def explain(score: Callable[[FloatArray], float], waveform: FloatArray, normal: FloatArray, rate: int) -> Heat:
+def explain(
+    score: Callable[[FloatArray], float], waveform: FloatArray, normal: FloatArray, rate: int, grid: Grid = FINE
+) -> Heat:
     """Map how much each patch of a clip adds to its anomaly score.
 
     Parameters
@@ -37,19 +42,22 @@ def explain(score: Callable[[FloatArray], float], waveform: FloatArray, normal: 
         The normal clip that patches are taken from; repeated where it is shorter.
     rate : int
         Of both, Hz.
+    grid : tuple of int
+        Frequency bands, of equal width on the mel scale, and stretches of time. The clip is scored once for each patch.
 
     Returns
     -------
     Heat
-        10 frequency bands of equal width on the mel scale, 6 stretches of time.
+        Of that grid.
     """
-    edges_hz, edges_s = _mel_edges(rate / 2), np.linspace(0.0, len(waveform) / rate, TIMES + 1)
+    bands, times = grid
+    edges_hz, edges_s = _mel_edges(rate / 2, bands), np.linspace(0.0, len(waveform) / rate, times + 1)
     difference = _spectrum(np.resize(normal, len(waveform))) - _spectrum(waveform)
     rows = np.rint(edges_hz / (rate / 2) * (difference.shape[0] - 1)).astype(int)
     rows[-1] += 1  # the bin at half the sample rate
     columns = np.rint(edges_s / edges_s[-1] * difference.shape[1]).astype(int)
     whole = score(waveform)
-    values = np.empty((BANDS, TIMES))
+    values = np.empty(grid)
     for band, time in np.ndindex(values.shape):
         patch = torch.zeros_like(difference)
         area = slice(rows[band], rows[band + 1]), slice(columns[time], columns[time + 1])
@@ -58,9 +66,9 @@ def explain(score: Callable[[FloatArray], float], waveform: FloatArray, normal: 
     return Heat(values, edges_hz, edges_s)
 
 
-def _mel_edges(highest: float) -> ScoreArray:
+def _mel_edges(highest: float, bands: int) -> ScoreArray:
     """Edges of the bands in Hz, equally spaced on O'Shaughnessy's mel scale."""
-    mels = np.linspace(0.0, np.log1p(highest / 700), BANDS + 1)
+    mels = np.linspace(0.0, np.log1p(highest / 700), bands + 1)
     return 700 * np.expm1(mels)
 
 

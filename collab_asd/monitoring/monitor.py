@@ -93,15 +93,15 @@ class Monitor:
             )
         return cls(detector, _with_threshold(card, detector, false_alarm_rate), encoder)
 
-    def judge(self, path: Path) -> Verdict:
-        """Score one recording.
+    def judge(self, path: Path, frames: FloatArray | None = None) -> Verdict:
+        """Score one recording, or its `frames` ``[T, D]`` where they are known.
 
         Raises
         ------
         ClipError
             It cannot be decoded, is too short, silent or lacks the channel.
         """
-        clip = self.detector.embed(self.encoder(self.waveform(path)))
+        clip = self.detector.embed(self.encoder(self.waveform(path)) if frames is None else frames)
         nearest = self.card.normals[self.detector.nearest(clip)]
         return Verdict(path, self.detector.score(clip), self.card.threshold, nearest)
 
@@ -141,6 +141,9 @@ def _encoder_config(card: DetectorCard, weights: str, key_file: str) -> RunConfi
         encoder=card.encoder,
         encoder_weights=weights or card.encoder_weights,
         encoder_key_file=key_file,
+        openl3_model=card.openl3_model,
+        frontend=card.frontend,
+        openl3_backend=card.openl3_backend,
         seed=card.seed,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from collab_asd.errors import InputError
-from collab_asd.monitoring.explain import explain
+from collab_asd.monitoring.explain import FINE, Grid, explain
 from collab_asd.monitoring.monitor import Monitor, Verdict
 from collab_asd.report.contents import ClipPortrait, Sound
 from collab_asd.report.spectrogram import side_by_side
@@ -14,7 +14,13 @@ NAME_PARTS = 3
 
 
 def portray(
-    monitor: Monitor, verdict: Verdict, data_dir: Path, *, name: str = "", label: int | None = None
+    monitor: Monitor,
+    verdict: Verdict,
+    data_dir: Path,
+    *,
+    name: str = "",
+    label: int | None = None,
+    grid: Grid | None = FINE,
 ) -> ClipPortrait:
     """Load a clip and its nearest normal one, and explain what raised an alarm, if the clip raised one.
 
@@ -29,6 +35,8 @@ def portray(
         What to call the clip; by default its file name.
     label : int or None
         Of the clip, if somebody knows.
+    grid : tuple of int or None
+        How finely an alarm is explained; None leaves it unexplained.
 
     Raises
     ------
@@ -47,7 +55,8 @@ def portray(
         sound=Sound(waveform, rate),
         normal_name=verdict.nearest_normal,
         normal=Sound(normal, rate),
-        heat=explain(monitor.score, waveform, normal, rate) if verdict.decision else None,
+        heat=explain(monitor.score, waveform, normal, rate, grid) if verdict.decision and grid else None,
+        skipped=bool(verdict.decision and not grid),
     )
 
 

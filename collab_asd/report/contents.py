@@ -107,6 +107,8 @@ class ClipPortrait:
     normal : Sound
     heat : Heat or None
         None where no explanation was made.
+    skipped : bool
+        Whether there is none because it would have taken too long.
     """
 
     clip: str
@@ -118,3 +120,4 @@ class ClipPortrait:
     normal_name: str
     normal: Sound
     heat: Heat | None = None
+    skipped: bool = False

@@ -123,7 +123,7 @@ def _figures(runs: Sequence[Run], embeddings: Sequence[Embeddings], clips: Seque
 
 
 def _run_part(gallery: Gallery, run: Run, name: str, prefix: str) -> RunPart:
-    sheets = (tables.quality, tables.decisions, tables.traffic, tables.seconds, tables.configuration)
+    sheets = (tables.quality, tables.decisions, tables.traffic, tables.phases, tables.seconds, tables.configuration)
     return RunPart(
         prefix=prefix,
         name=name,

@@ -31,6 +31,14 @@ DECISIONS: dict[int | None, tuple[str, ...]] = {
     None: ("not labelled", "alarms"),
 }
 UNKNOWN = "–"
+PHASES = {  # message types of `collab_asd.federation.actions`, in words
+    "query.describe": "descriptions, statistics for the codec",
+    "query.statistics": "statistics",
+    "train.embeddings": "embeddings",
+    "train": "weights of f_s",
+    "train.split": "activations and gradients",
+    "evaluate.score": "f_s or scores",
+}
 
 
 def machine_table(evaluation: Evaluation, title: str) -> Table:
@@ -85,6 +93,15 @@ def traffic(run: Run, prefix: str = "") -> Sheet:
     total = ("all", "", _megabytes(sum(up.values())), _megabytes(sum(down.values())))
     headings = ("client", "machines", "MB sent", "MB received")
     return Sheet(f"{prefix}traffic", "What each client sent and received", headings, (*rows, total), True, words=2)
+
+
+def phases(run: Run, prefix: str = "") -> Sheet:
+    """Megabytes of each kind of message, all clients together; empty in runs that are older than this count."""
+    clients: list[dict[str, list[int]]] = list(run.summary.get("bytes_by_phase", {}).values())
+    names = dict.fromkeys(name for phases in clients for name in phases)
+    totals = {name: [sum(client.get(name, [0, 0])[way] for client in clients) for way in (0, 1)] for name in names}
+    rows = tuple((PHASES.get(name, name), *map(_megabytes, both)) for name, both in totals.items())
+    return Sheet(f"{prefix}phases", "What it was for", ("messages", "MB sent", "MB received"), rows)
 
 
 def seconds(run: Run, prefix: str = "") -> Sheet:

@@ -152,7 +152,12 @@ def portrait_words(clip: ClipPortrait) -> str:
 
 
 def heat_words(clip: ClipPortrait) -> str:
-    """Say what the darkest patch of the heat map means; empty without one."""
+    """Say what the darkest patch of the heat map means; without one, why an alarm has none."""
+    if clip.skipped:
+        return (
+            "No heat map: this encoder would take too long to hear the recording again without one patch after the "
+            "other. collab-asd score --explain does it."
+        )
     if clip.heat is None:
         return ""
     most = float(clip.heat.values.max())
@@ -253,6 +258,6 @@ def _false_alarms(run: Run, machines: Sequence[MachineClips]) -> Iterator[str]:
 
 def _reservations(run: Run) -> Iterator[str]:
     if note := run.summary.get("encoder_note"):
-        yield f"Privacy of the encoder: {note}."
+        yield f"Encoder {run.summary['encoder']}: {note}."
     for client, reason in run.summary["excluded"].items():
         yield f"Left out: client {client} ({reason})."

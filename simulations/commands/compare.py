@@ -63,8 +63,9 @@ def compare_command(
     folder = (out or Path("results") / chosen.name).expanduser().absolute()
     cells = chosen.cells(folder, overrides)
     if dry_run:
-        _list(cells, as_json)
+        _list(chosen, cells, as_json)
         return
+    chosen.require_recordings()
     with nullcontext() if verbose else _briefly():
         comparison = _carry_out(chosen, cells, folder, jobs, _command(experiment, chosen, weights or [], overrides))
     _print(comparison, folder, as_json)
@@ -115,12 +116,15 @@ def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: i
     return comparison
 
 
-def _list(cells: Sequence[Cell], as_json: bool) -> None:
+def _list(experiment: Experiment, cells: Sequence[Cell], as_json: bool) -> None:
+    from simulations.commands.estimate import Estimate
     from simulations.comparison.cells import require_possible
 
     require_possible(cells)
+    estimate = Estimate.of(experiment, cells)
     if as_json:
-        typer.echo(json.dumps([{"name": cell.name, "state": cell.state, "error": cell.error} for cell in cells]))
+        states = [{"name": cell.name, "state": cell.state, "error": cell.error} for cell in cells]
+        typer.echo(json.dumps({"cells": states, "forecast": estimate.as_json()}, indent=2))
         return
     table = Table("cell", "state", "", box=None, padding=(0, 2, 0, 0))
     for cell in cells:
@@ -128,6 +132,13 @@ def _list(cells: Sequence[Cell], as_json: bool) -> None:
     console.print(table)
     finished = sum(cell.state == "finished" for cell in cells)
     console.print(f"{len(cells)} cells, {finished} finished, {len(cells) - finished} to run")
+    if finished < len(cells):
+        estimate.show(_wide())
+
+
+def _wide() -> Console:
+    """Return stdout with room for a table."""
+    return console if console.is_terminal else Console(width=FILE_WIDTH)
 
 
 def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
@@ -138,7 +149,7 @@ def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
         typer.echo(to_json(out, comparison))
         return
     title = f"{comparison.experiment.name}: means over machines and seeds; bold: the best, and what beats sharing"
-    shown = console if console.is_terminal else Console(width=FILE_WIDTH)
+    shown = _wide()
     shown.print(terminal_table(comparison_sheet(comparison.rows), title, shown))
     if not comparison.complete:
         shown.print(terminal_table(failure_sheet(comparison.cells), "not finished", shown), style="red")

@@ -116,6 +116,8 @@ def _print_results(folder: Path, supernodes: int) -> None:
     evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
     console.print(machine_table(evaluation, title))
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
+    for client, why in summary["excluded"].items():
+        console.print(f"client {client} was left out: {why}", style="bold red", soft_wrap=True)
     console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
     console.print(f"recordings: {data_folder(RunConfig.from_mapping(summary['config']), supernodes)}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)

@@ -167,6 +167,17 @@ class Experiment:
         """The scorer of embedding sharing that all is measured against: the default one, if it is compared."""
         return RunConfig.scorer if RunConfig.scorer in self.scorers else self.scorers[0]
 
+    def require_recordings(self) -> None:
+        """Refuse to run on nothing.
+
+        Raises
+        ------
+        InputError
+            Neither recordings nor synthetic machines are named.
+        """
+        if not self.data_dir and self.machines < 1:
+            raise InputError(f"{self.name}: name the recordings with --data (or ask for synthetic machines = 6)")
+
     def cells(self, out: Path, overrides: Values | None = None) -> list[Cell]:
         """Return all cells, by seed, partition, encoder, method and scorer, so that one seed after the other is done.
 
@@ -183,10 +194,8 @@ class Experiment:
         Raises
         ------
         InputError
-            A configuration key or value does not exist, or there is nothing to run on.
+            A configuration key or value does not exist.
         """
-        if not self.data_dir and self.machines < 1:
-            raise InputError(f"{self.name}: name the recordings with --data (or ask for synthetic machines = 6)")
         require_free("--set", overrides or {})
         cells: dict[str, Cell] = {}
         axes = (self.seeds, self.partitions or ("",), self.all_encoders, self.methods, self.scorers)

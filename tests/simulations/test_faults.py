@@ -1,6 +1,5 @@
 """Whole runs in which one client fails, in every way that there is a rule for."""
 
-import csv
 import json
 import re
 from dataclasses import replace
@@ -30,7 +29,7 @@ def config(many_machines, cache, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def without_the_sick_one(many_machines, cache, tmp_path_factory):
+def without_the_sick_one(many_machines, cache, listing, scores_of, tmp_path_factory):
     """Scores of a run in which there is no such machine, by codec."""
     file = tmp_path_factory.mktemp("listed") / "clips.csv"
     listed = listing(many_machines, file, lambda machine: "" if machine == SICK else "fan")
@@ -46,25 +45,6 @@ def without_the_sick_one(many_machines, cache, tmp_path_factory):
         return found[codec]
 
     return scores
-
-
-def listing(folder, file, type_of):
-    """Write a CSV of recordings, with the type of each machine; an empty one leaves it out."""
-    with file.open("w", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["path", "machine_type", "machine_id", "split", "label"])
-        for path in sorted(folder.glob("fan/*/*.wav")):
-            label, _, machine, _ = path.stem.split("_")
-            if machine_type := type_of(int(machine)):
-                writer.writerow([path, machine_type, machine, path.parent.name, int(label == "anomaly")])
-    return file
-
-
-def scores_of(folder):
-    with (folder / "scores.csv").open(newline="") as file:
-        return {
-            row["clip"].rpartition("/")[2]: (row["anomaly_score"], row["threshold"]) for row in csv.DictReader(file)
-        }
 
 
 class Hospital(InProcessGrid):
@@ -87,10 +67,16 @@ class Hospital(InProcessGrid):
         return replies
 
 
-def run(config, kind, fault, times=9, clients=4):
-    grid = Hospital(clients, config, kind, fault, times)
-    folder = server_app.run(grid, config, engine="inprocess")
-    return json.loads((folder / "summary.json").read_text()), scores_of(folder), grid
+@pytest.fixture
+def run(scores_of):
+    """Runs with a fault; returns summary, scores, and the grid."""
+
+    def start(config, kind, fault, times=9, clients=4):
+        grid = Hospital(clients, config, kind, fault, times)
+        folder = server_app.run(grid, config, engine="inprocess")
+        return json.loads((folder / "summary.json").read_text()), scores_of(folder), grid
+
+    return start
 
 
 def changed(record, **changes):
@@ -121,7 +107,7 @@ def empty(message, reply):
     return [Message(RecordDict(), reply_to=message)]
 
 
-def other_encoder_dimension(message, reply):
+def other_dimension(message, reply):
     reply.content.config_records["client"]["dimension"] = 64
     return [reply]
 
@@ -153,7 +139,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_healthy_clients_score_as_if_the_sick_one_had_never_been(config, without_the_sick_one, name):
+def test_healthy_clients_score_as_if_the_sick_one_had_never_been(config, without_the_sick_one, name, run):
     fault, words = PAGES[name]
     summary, scores, _ = run(config, EMBEDDINGS, fault)
     assert set(summary["excluded"]) == {str(SICK)}
@@ -171,7 +157,7 @@ def test_healthy_clients_score_as_if_the_sick_one_had_never_been(config, without
         ),
     ],
 )
-def test_a_codec_that_the_sick_one_had_a_part_in_is_fitted_anew(config, without_the_sick_one, kind, fault):
+def test_a_codec_that_the_sick_one_had_a_part_in_is_fitted_anew(config, without_the_sick_one, kind, fault, run):
     codec = "pool:4+pca:16+int8"
     summary, scores, _ = run(replace(config, codec=codec), kind, fault)
     assert set(summary["excluded"]) == {str(SICK)}
@@ -182,11 +168,12 @@ DESCRIPTIONS = {
     "raises": (raises, "RuntimeError"),
     "hangs": (hangs, "no answer"),
     "describes nothing": (empty, "holds no client"),
+    "gives its encoder another dimension": (other_dimension, "most say (128, 64, 8)"),
 }
 
 
 @pytest.mark.parametrize("name", DESCRIPTIONS)
-def test_a_client_that_fails_at_once_is_excluded(config, without_the_sick_one, name):
+def test_a_client_that_fails_at_once_is_excluded(config, without_the_sick_one, name, run):
     fault, words = DESCRIPTIONS[name]
     summary, scores, _ = run(config, DESCRIBE, fault)
     assert words in summary["excluded"][str(SICK)]
@@ -197,14 +184,16 @@ def test_a_client_that_fails_at_once_is_excluded(config, without_the_sick_one, n
     ("kind", "fault"),
     [(EMBEDDINGS, hangs), (EMBEDDINGS, PAGES["sends NaN"][0]), (EMBEDDINGS, raises), (DESCRIBE, hangs), (SCORE, hangs)],
 )
-def test_a_client_that_comes_back_when_it_is_asked_again_is_as_well_as_all(config, kind, fault, tmp_path):
+def test_a_client_that_comes_back_when_it_is_asked_again_is_as_well_as_all(
+    config, kind, fault, tmp_path, run, scores_of
+):
     unbroken = run_inprocess(replace(config, results_dir=str(tmp_path / "unbroken")), 4)
     summary, scores, _ = run(config, kind, fault, times=1)
     assert summary["excluded"] == {}
     assert scores == scores_of(unbroken)
 
 
-def test_the_client_with_most_pages_is_lost_when_all_others_are_done(config, many_machines, tmp_path):
+def test_the_client_with_most_pages_is_lost_when_all_others_are_done(config, many_machines, tmp_path, run, listing):
     file = listing(many_machines, tmp_path / "clips.csv", lambda machine: "fan")
     more = re.compile(rf"id_(?!{SICK:02d})\d\d_000000(0[6-9]|1\d).wav,fan,\d\d,train")
     file.write_text("\n".join(line for line in file.read_text().splitlines() if not more.search(line)))
@@ -217,37 +206,37 @@ def test_the_client_with_most_pages_is_lost_when_all_others_are_done(config, man
     assert (set(summary["excluded"]), len(scores)) == ({str(SICK)}, 3 * 12)
 
 
-def test_an_answer_that_comes_twice_counts_once(config, tmp_path):
+def test_an_answer_that_comes_twice_counts_once(config, tmp_path, run, scores_of):
     unbroken = run_inprocess(replace(config, results_dir=str(tmp_path / "unbroken")), 4)
     summary, scores, _ = run(config, EMBEDDINGS, answers_twice)
     assert (summary["excluded"], scores) == ({}, scores_of(unbroken))
 
 
 @pytest.mark.parametrize("fault", [raises, hangs, changed("scores", anomaly_score=lambda scores: scores * np.nan)])
-def test_a_client_lost_at_the_end_has_no_scores_and_changes_no_others(config, fault, tmp_path):
+def test_a_client_lost_at_the_end_has_no_scores_and_changes_no_others(config, fault, tmp_path, run, scores_of):
     unbroken = scores_of(run_inprocess(replace(config, results_dir=str(tmp_path / "unbroken")), 4))
     summary, scores, _ = run(config, SCORE, fault)
     assert set(summary["excluded"]) == {str(SICK)}
     assert scores == {clip: found for clip, found in unbroken.items() if f"_id_{SICK:02d}_" not in clip}
 
 
-def test_it_is_asked_as_often_as_retries_say_and_then_no_more(config):
+def test_it_is_asked_as_often_as_retries_say_and_then_no_more(config, run):
     _, _, grid = run(replace(config, retries=2), EMBEDDINGS, hangs)
     assert grid.asked.count((NODE, EMBEDDINGS)) == 3
     assert (NODE, SCORE) not in grid.asked
 
 
-def test_a_run_that_is_to_stop_stops(config):
+def test_a_run_that_is_to_stop_stops(config, run):
     with pytest.raises(InputError, match=rf"^client {SICK}: no answer within timeout"):
         run(replace(config, on_failure="stop"), EMBEDDINGS, hangs)
 
 
-def test_too_few_clients_left_end_the_run(config):
+def test_too_few_clients_left_end_the_run(config, run):
     with pytest.raises(InputError, match="3 clients are left of min-clients = 4"):
         run(replace(config, min_clients=4), EMBEDDINGS, hangs)
 
 
-def test_a_machine_that_is_left_alone_goes_too(config, many_machines, tmp_path):
+def test_a_machine_that_is_left_alone_goes_too(config, many_machines, tmp_path, run, listing):
     """Clients 0 and 1 hold the only two fans; 2 and 3 hold pumps, and can go on."""
     listed = listing(many_machines, tmp_path / "clips.csv", lambda machine: "fan" if machine < 2 else "pump")
     summary, scores, _ = run(replace(config, data_dir=str(listed)), EMBEDDINGS, hangs)
@@ -256,7 +245,7 @@ def test_a_machine_that_is_left_alone_goes_too(config, many_machines, tmp_path):
     assert {clip.split("_")[2] for clip in scores} == {"02", "03"}
 
 
-def test_algorithm_2_without_the_sick_one(config, without_the_sick_one):
+def test_algorithm_2_without_the_sick_one(config, without_the_sick_one, run):
     summary, scores, _ = run(replace(config, inference="server"), EMBEDDINGS, hangs)
     assert set(summary["excluded"]) == {str(SICK)}
     expected = without_the_sick_one("fp32")

@@ -63,13 +63,13 @@ def test_a_killed_run_asks_for_what_is_missing_and_ends_as_if_unbroken(config, t
     killed = Counting(config, kind, after)
     with pytest.raises(Killed):
         server_app.run(killed, config, engine="inprocess")
-    stored = len(list((tmp_path / "run" / "store").glob("client-*.json")))
+    stored = len(list((tmp_path / "run" / "server" / "store").glob("client-*.json")))
     again = Counting(config)
     folder = server_app.run(again, config, engine="inprocess")
     assert killed.asked[EMBEDDINGS] - 8 < stored <= killed.asked[EMBEDDINGS]  # a wave is eight messages
     assert stored + again.asked[EMBEDDINGS] == PAGES
     assert (folder / "scores.csv").read_bytes() == unbroken(config, tmp_path / "unbroken")
-    assert not (folder / "store").exists()
+    assert not (folder / "server" / "store").exists()
 
 
 def test_a_server_that_dies_in_training_has_all_it_needs(config, tmp_path, monkeypatch):
@@ -93,11 +93,11 @@ def test_two_processes_cannot_write_one_result(config, tmp_path):
 
 
 def stored_page(folder, cache):
-    return any((folder / "store").glob("client-*.json"))
+    return any((folder / "server" / "store").glob("client-*.json"))
 
 
 def all_stored(folder, cache):
-    return len(list((folder / "store").glob("client-*.json"))) == PAGES
+    return len(list((folder / "server" / "store").glob("client-*.json"))) == PAGES
 
 
 def trained(folder, cache):

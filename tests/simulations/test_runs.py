@@ -98,7 +98,7 @@ def test_algorithms_agree_for_every_scorer(config, tmp_path, scorer):
 
 
 def test_flower_run_equals_the_plain_loop(config, machines, tmp_path):
-    folder = run_inprocess(config, 3)
+    folder = run_inprocess(changed(config, config.results_dir, codec="fp32"), 3)
     encoder, cache = build(config), EmbeddingCache(tmp_path / "other-cache")
     clients = [ClientData(p, encoder, cache, machines, config.calibration) for p in load_partitions(config, 0)]
     held = [(c, c.machines()[0]) for c in clients]

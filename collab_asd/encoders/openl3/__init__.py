@@ -13,7 +13,7 @@ References
 ----------
 R. Arandjelović and A. Zisserman, "Look, Listen and Learn", ICCV 2017. A. L. Cramer, H.-H. Wu, J. Salamon and J. P.
 Bello, "Look, listen, and learn more: Design choices for deep audio embeddings", ICASSP 2019. Package `openl3` 0.4.2
-(code MIT, weights CC BY 4.0).
+(code MIT, weights CC-BY-4.0).
 """
 
 from collab_asd.encoders.openl3.encoder import WEIGHTS, OpenL3, specification

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.openl3.front_end import SAMPLE_RATE, WINDOW, DecibelMel, FrontEndName
 from collab_asd.encoders.openl3.network import (
     SHORT,
@@ -41,7 +42,7 @@ def _source(model: ModelName) -> WeightSource:
         name=f"OpenL3 {model}",
         url=f"https://github.com/marl/openl3/raw/models/{filename}",
         filename=filename,
-        licence="CC BY 4.0",
+        licence="CC-BY-4.0",
         citation=(
             "A. L. Cramer, H.-H. Wu, J. Salamon, J. P. Bello, Look, listen, and learn more: Design choices for deep "
             "audio embeddings, ICASSP 2019"
@@ -90,11 +91,11 @@ class OpenL3:
         bands = int(model[3:6])
         self.front_end = DecibelMel(front_end, bands)
         self.network = build_network(layers)
-        note = f"weights from {weights.name}, {model}, front end {front_end}"
 
         def with_weights(dimension: Dimension) -> EncoderSpec:
             digest = weights_digest(f"collab-asd openl3 1: {bands} bands, {front_end}, {dimension}", layers)
-            return replace(specification(dimension), digest=digest, note=f"{note}, digest {digest[:12]}")
+            note = f"{model}, front end {front_end}, {provenance(WEIGHTS[model], weights, digest)}"
+            return replace(specification(dimension), digest=digest, note=note)
 
         self._spec, self._source = with_weights(dimension), with_weights(6144)
 

@@ -51,7 +51,7 @@ def test_score_is_the_mean_over_windows(fit, tests):
     again = detector.score(clip)
     detector.score(tests[1][0])
     assert detector.score(clip) == again
-    stack, hop = detector._settings.stack, detector._settings.hop
+    stack, hop = detector.settings.stack, detector.settings.hop
     starts = range(0, len(clip) - stack + 1, hop)
     assert np.mean([detector.score(clip[s : s + stack]) for s in starts]) == pytest.approx(again, rel=1e-5)
 

@@ -59,7 +59,7 @@ def test_clips_come_back_by_machine_as_the_codec_left_them(store):
         (7,),
     )
     assert (second.frames.group, second.normal_clips, second.test_clips) == (1, (5,), ())
-    assert (store.groups(3), store.clip_count()) == ([0, 1], 4)
+    assert store.clip_count() == 4
     codec = PLAN.fit([])
     for frames, sent in zip(first.frames.normal, [CLIPS[FIRST][0], CLIPS[SECOND][0]], strict=True):
         np.testing.assert_array_equal(frames, codec.round_trip(sent.frames))

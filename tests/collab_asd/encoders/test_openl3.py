@@ -267,6 +267,7 @@ def test_specification(checkpoint):
     assert (spec.dimension, spec.stack, spec.stack_hop) == (512, 32, 4)
     assert "mel256-music" in spec.note
     assert "legacy" in spec.note
+    assert spec.note.endswith(": not verified, since no hash of the published file is known")
 
 
 def test_digests_tell_encoders_apart(checkpoint):

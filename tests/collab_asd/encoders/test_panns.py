@@ -61,6 +61,7 @@ def test_specification(panns):
     spec = panns.spec
     assert (spec.name, spec.sample_rate, spec.window, spec.hop) == ("panns", 32_000, 32_000, 3_200)
     assert (spec.dimension, spec.stack, spec.stack_hop) == (2048, 32, 4)
+    assert spec.note.endswith(": not the published file")
     assert str(Path.home()) not in spec.note
 
 

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from collab_asd.encoders import weights
+from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.weights import WeightSource, check, fetch, locate, resolve
 from collab_asd.errors import InputError
 
@@ -200,3 +201,31 @@ def test_cache_folder_is_a_file(source, tmp_path):
     (tmp_path / "weights").touch()
     with pytest.raises(InputError, match=r"cannot be read or kept there .*cache-dir"):
         resolve(source, None, tmp_path)
+
+
+DOUBT = "weights from yamnet.h5, digest 0123456789ab"
+
+
+def test_published_file_needs_no_remark(pinned, site, tmp_path):
+    by_md5 = WeightSource(**vars(pinned) | {"sha256": None, "md5": hashlib.md5(CONTENT).hexdigest()})
+    path = resolve(pinned, None, tmp_path)
+    assert provenance(pinned, path, "0123456789abcdef") == DOUBT
+    assert provenance(by_md5, path, "0123456789abcdef") == DOUBT
+
+
+def test_another_file_than_the_published_one_is_called_so(pinned, tmp_path):
+    by_md5 = WeightSource(**vars(pinned) | {"sha256": None, "md5": hashlib.md5(CONTENT).hexdigest()})
+    path = tmp_path / NAME
+    path.write_bytes(CONTENT + b"!")
+    assert provenance(pinned, path, "0123456789ab") == f"{DOUBT}: not the published file"
+    assert provenance(by_md5, path, "0123456789ab") == f"{DOUBT}: not the published file"
+
+
+def test_where_no_hash_is_published_only_the_download_speaks_for_a_file(source, tmp_path):
+    path = resolve(source, None, tmp_path)
+    assert provenance(source, path, "0123456789ab").endswith(": as downloaded; no hash of the published file is known")
+    unverified = f"{DOUBT}: not verified, since no hash of the published file is known"
+    path.write_bytes(CONTENT + b"!")
+    assert provenance(source, path, "0123456789ab") == unverified
+    (tmp_path / NAME).write_bytes(CONTENT)
+    assert provenance(source, tmp_path / NAME, "0123456789ab") == unverified

@@ -108,6 +108,7 @@ def test_specification(yamnet):
     spec = yamnet.spec
     assert (spec.name, spec.sample_rate, spec.window, spec.hop) == ("yamnet", 16_000, 15_600, 7_680)
     assert (spec.dimension, spec.stack, spec.stack_hop) == (1024, 8, 1)
+    assert spec.note.endswith(": not the published file")
     assert str(Path.home()) not in spec.note
 
 

@@ -7,7 +7,7 @@ from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.interfaces import MachineFrames
-from collab_asd.monitoring.explain import BANDS, TIMES, explain
+from collab_asd.monitoring.explain import BANDS, COARSE, TIMES, explain
 from collab_asd.scorers import ScorerSettings
 
 RATE, SAMPLES = 16_000, 32_000
@@ -99,6 +99,19 @@ def test_edges_cover_the_clip_and_all_it_can_hold(rate):
     np.testing.assert_allclose(np.diff(heat.edges_s), SAMPLES / rate / 6)
     mels = 2595 * np.log10(1 + heat.edges_hz / 700)  # O'Shaughnessy
     np.testing.assert_allclose(np.diff(mels), mels[-1] / 10)
+
+
+def test_a_coarser_grid_explains_as_much_in_all():
+    weights = np.random.default_rng(2).normal(size=SAMPLES)
+    scores = []
+
+    def score(waveform):
+        scores.append(float(weights @ waveform))
+        return scores[-1]
+
+    coarse = explain(score, noise(0), noise(1), RATE, COARSE).values
+    assert (coarse.shape, len(scores)) == ((5, 3), 16)
+    assert coarse.sum() == pytest.approx(explain(score, noise(0), noise(1), RATE).values.sum(), rel=1e-3)
 
 
 def test_the_clips_are_left_as_they_were():

@@ -73,7 +73,7 @@ def test_a_page_has_all_its_parts(make_folder):
     assert len(list((folder / "figures").glob("*.png"))) == len(page.all("svg"))
     assert len(page.all("audio")) == 4
     assert {f.name for f in (folder / "tables").glob("*.tex")} == {
-        *("auc.tex", "decisions.tex", "traffic.tex", "seconds.tex", "configuration.tex"),
+        *("auc.tex", "decisions.tex", "traffic.tex", "phases.tex", "seconds.tex", "configuration.tex"),
     }
 
 

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 from rich.console import Console
 
@@ -7,7 +8,7 @@ from collab_asd.evaluation import Evaluation, MachineResult
 from collab_asd.report.plots import plot_auc_bars
 from collab_asd.report.reading import read_run
 from collab_asd.report.sheet import Sheet
-from collab_asd.report.tables import configuration, decisions, machine_table, traffic
+from collab_asd.report.tables import configuration, decisions, machine_table, phases, traffic
 
 GOOD = MachineResult("ToyConveyor", "00", 0.9, 0.8, (0.85, 0.95), 0.1, 0.7, 0.75, 1.0)
 UNLABELLED = MachineResult("ToyConveyor", "01", None, None, None, 0.2, None, None, None)
@@ -80,3 +81,10 @@ def test_bars_are_drawn_for_machines_that_have_an_auc(tmp_path):
 def test_no_machine_with_an_auc_still_gives_a_figure(tmp_path):
     plot_auc_bars(Evaluation((UNLABELLED,)), "run", tmp_path / "bars.png")
     assert (tmp_path / "bars.png").stat().st_size > 0
+
+
+def test_bytes_are_summed_by_what_they_are_for():
+    by_phase = {"0": {"train.embeddings": [2_000_000, 10_000]}, "3": {"train.embeddings": [500_000, 0], "new": [0, 1]}}
+    run = SimpleNamespace(summary={"bytes_by_phase": by_phase})
+    assert phases(run).rows == (("embeddings", "2.50", "0.01"), ("new", "0.00", "0.00"))
+    assert phases(SimpleNamespace(summary={})).rows == ()

@@ -41,7 +41,7 @@ def test_the_story_says_what_was_found_wanting(make_folder):
     assert "16 other recordings were judged: 8 normal, 8 faulty" in text
     # eight clips and an interval from 0.25 to 1: nothing that guessing could not give
     assert "No better than guessing, as far as these recordings can tell: fan/00, fan/01" in text
-    assert "hides nothing" in text
+    assert "Encoder logmel: hides nothing." in text
     assert "client 3 (silent)" in text
 
 

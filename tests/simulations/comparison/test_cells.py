@@ -252,7 +252,7 @@ def test_a_whole_comparison(call, tmp_path):
         assert (out / "figures" / f"{name}.png").stat().st_size > 1000
 
     again = call(WHOLE, "--dry-run", "--json")
-    assert {cell["state"] for cell in json.loads(again.stdout)} == {"finished"}
+    assert {cell["state"] for cell in json.loads(again.stdout)["cells"]} == {"finished"}
 
 
 def test_failed_cell_is_in_the_table_and_in_the_exit_code(call, tmp_path, monkeypatch):

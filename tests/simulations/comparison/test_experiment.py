@@ -136,9 +136,9 @@ def test_a_wrong_setting_is_found_before_any_cell(read, tmp_path, settings, word
         experiment.cells(tmp_path)
 
 
-def test_an_experiment_without_recordings_asks_for_them(read, tmp_path):
+def test_an_experiment_without_recordings_asks_for_them(read):
     with pytest.raises(InputError, match="--data"):
-        read('name = "x"\nmethods = ["local-knn"]').cells(tmp_path)
+        read('name = "x"\nmethods = ["local-knn"]').require_recordings()
 
 
 def test_what_the_comparison_sets_itself_cannot_be_set(read, tmp_path):

@@ -1,4 +1,4 @@
-"""The README's worked example runs as it stands there."""
+"""The worked example of a method runs as it stands in the docs."""
 
 import csv
 import json
@@ -17,14 +17,14 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.encoders import build
 from simulations import client_app, methods
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "own_method.md"
 BLOCK = re.compile(r"^```python\n# (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def example(tmp_path, monkeypatch, machines, cache):
-    """A folder with the files of the README beside recordings, as its reader would have it."""
-    for name, code in BLOCK.findall(README.read_text(encoding="utf-8")):
+    """A folder with the files of the guide beside recordings, as its reader would have it."""
+    for name, code in BLOCK.findall(GUIDE.read_text(encoding="utf-8")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(code, encoding="utf-8")
     (tmp_path / "recordings").symlink_to(machines)

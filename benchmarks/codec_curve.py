@@ -1,6 +1,6 @@
 """Mean AUC over machines against bytes per clip: codecs x encoders x seeds, paired with fp32.
 
-    python benchmarks/codecs.py DATA [--seeds 5] [--encoders random-conv,logmel] [--codecs fp32,int8,pool:8+pca:32+int8]
+    python benchmarks/codec_curve.py DATA [--seeds 5] [--encoders random-conv,logmel] [--codecs fp32,int8]
 
 Bytes are those of a training clip, with its share of what clients and server exchange once to fit the codec. The raw
 recording is what 16-bit samples weigh.
@@ -9,8 +9,9 @@ recording is what 16-bit samples weigh.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -18,20 +19,19 @@ import soundfile
 from auc_table import Loaded, interval, load
 from rich.console import Console
 from rich.table import Table
-from sklearn.metrics import roc_auc_score
+from sharing import aucs, fit, through, train
 
-from collab_asd.codecs import Codec, parse
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.interfaces import MachineFrames
-from collab_asd.scorers import DetectorSettings
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
 from collab_asd.threads import pin_threads
 
 CODECS = (
     "fp32,fp16,int8,pool:4+int8,pool:8+int8,pca:64+int8,pool:4+pca:64+int8,pool:8+pca:64+int8,"
     "pool:4+pca:32+int8,pool:8+pca:32+int8,pool:8+pca:16+int8,pool:16+pca:32+int8"
 )
+
+
+Point = tuple[float, float, float, float, float]  # bytes; fusion and shared space, each with half its interval
 
 
 @dataclass(frozen=True)
@@ -47,34 +47,10 @@ def measure(loaded: Loaded, config: RunConfig, text: str) -> Outcome:
     """Send all training clips through a codec, train f_s on what is left, and score."""
     machines = [frames for _, _, frames in loaded.machines]
     codec, once = fit(text, machines)
-    sent = [through(codec, machine) for machine in machines]
-    classifiers = train_id_classifiers(sent, PRESETS[config.preset], loaded.stacking, config.seed)
-    settings, fusion, shared = DetectorSettings.of(config), [], []
-    for client, local, frames in loaded.machines:
-        detector = fit_detector(classifiers[frames.group], frames, settings, codec)
-        embedded = [detector.embed(clip) for clip in frames.test]
-        labels = [client.partition.clips[i].label for i in local.test]
-        fusion.append(roc_auc_score(labels, detector.scores(embedded).test))
-        shared.append(roc_auc_score(labels, detector.spaces[0].scores([clip[0] for clip in embedded]).test))
+    found = aucs(loaded, train([through(codec, machine) for machine in machines], loaded, config), codec, config)
     clips = [clip for machine in machines for clip in machine.normal]
-    sizes = [codec.clip_bytes(*clip.shape) for clip in clips]
-    return Outcome(mean(fusion), mean(shared), mean(sizes) + once / len(clips))
-
-
-def fit(text: str, machines: Sequence[MachineFrames]) -> tuple[Codec, int]:
-    """Fit a codec as a server does; returns also the bytes that this takes, both ways, all clients together."""
-    plan = parse(text)
-    if not plan.learns:
-        return plan.fit([]), 0
-    parts = [plan.statistics(machine.normal) for machine in machines]
-    codec = plan.fit(parts)
-    up = sum(array.nbytes for part in parts for array in part.to_arrays().values())
-    return codec, up + len(machines) * sum(array.nbytes for array in codec.to_arrays().values())
-
-
-def through(codec: Codec, machine: MachineFrames) -> MachineFrames:
-    """Return what the server gets of a machine's training clips."""
-    return replace(machine, normal=[codec.round_trip(clip) for clip in machine.normal])
+    size = mean(codec.clip_bytes(*clip.shape) for clip in clips) + once / len(clips)
+    return Outcome(mean(one.fusion for one in found), mean(one.shared for one in found), size)
 
 
 def raw_bytes(loaded: Loaded) -> float:
@@ -91,9 +67,11 @@ def main() -> None:
     parser.add_argument("--codecs", default=CODECS)
     parser.add_argument("--weights", default="", help="of yamnet")
     parser.add_argument("--cache-dir", default="")
+    parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     pin_threads(RunConfig.threads)
     console = Console(width=140)
+    curves: dict[str, list[Point]] = {}
     columns = ("bytes per clip", "of raw audio", "fusion", "minus fp32", "shared k-NN", "minus fp32")
     for name in args.encoders.split(","):
         table = Table("codec", *columns, title=f"{name}: mean AUC over machines, {args.seeds} seeds")
@@ -109,7 +87,33 @@ def main() -> None:
             size = mean(outcome.clip_bytes for outcome in found)
             table.add_row(text, f"{size:,.0f}", f"{size / raw_bytes(runs[0][0]):.2%}", *compared(found, plain))
             console.print(name, text, f"{size:.0f}", *compared(found, plain))
+            curves.setdefault(name, []).append((size, *spread(found, "fusion"), *spread(found, "shared")))
         console.print(table)
+    if args.figure:
+        draw(args.figure, curves, raw_bytes(runs[0][0]))
+
+
+def spread(found: Sequence[Outcome], what: str) -> tuple[float, float]:
+    """Mean over seeds, and half its interval."""
+    mean_, _, half = interval([getattr(outcome, what) for outcome in found]).partition(" ± ")
+    return float(mean_), float(half)
+
+
+def draw(path: Path, curves: Mapping[str, Sequence[Point]], raw: float) -> None:
+    """Draw AUC by fusion and by the shared space alone against bytes per clip."""
+    with drawing():
+        figure, axes = panels(2, 3.0, most_columns=2, share_y=True)
+        for place, (panel, title) in enumerate(zip(axes, ("fusion", "shared space alone"), strict=True)):
+            panel.set_title(title)
+            for (name, points), colour, marker in zip(curves.items(), SERIES, MARKERS, strict=False):
+                x, y, error = zip(*sorted((p[0], p[1 + 2 * place], p[2 + 2 * place]) for p in points), strict=True)
+                panel.errorbar(x, y, error, color=colour, marker=marker, ms=3, lw=0.8, capsize=2, label=name)
+            panel.axvline(raw / 100, color=LIGHT["soft"], ls=":", lw=0.8)
+            panel.set_xscale("log")
+            panel.set_xlabel("bytes per clip (dotted: 1 % of its samples)")
+        axes[0].set_ylabel("AUC, mean over machines")
+        axes[0].legend(fontsize=7)
+        save_png(figure, path)
 
 
 def compared(found: Sequence[Outcome], plain: Sequence[Outcome]) -> list[str]:

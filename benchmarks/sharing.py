@@ -1,0 +1,70 @@
+"""What the measurements of embedding sharing on arrays have in common: codec, training, AUC of each machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from auc_table import Loaded
+from sklearn.metrics import roc_auc_score
+
+from collab_asd.codecs import Codec, parse
+from collab_asd.config import RunConfig
+from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
+from collab_asd.id_classifier.model import IdClassifier
+from collab_asd.id_classifier.settings import PRESETS
+from collab_asd.interfaces import MachineFrames
+from collab_asd.scorers import DetectorSettings
+
+Classifiers = Mapping[int, IdClassifier]
+
+
+@dataclass(frozen=True)
+class MachineAuc:
+    """Of one machine: AUC by fusion, by the shared space alone, and by its own space alone."""
+
+    fusion: float
+    shared: float
+    local: float
+
+
+def fit(text: str, machines: Sequence[MachineFrames]) -> tuple[Codec, int]:
+    """Fit a codec as a server does; returns also the bytes that this takes, both ways, all clients together."""
+    plan = parse(text)
+    if not plan.learns:
+        return plan.fit([]), 0
+    parts = [plan.statistics(machine.normal) for machine in machines]
+    codec = plan.fit(parts)
+    up = sum(array.nbytes for part in parts for array in part.to_arrays().values())
+    return codec, up + len(machines) * sum(array.nbytes for array in codec.to_arrays().values())
+
+
+def through(codec: Codec, machine: MachineFrames) -> MachineFrames:
+    """Return what the server gets of a machine's training clips."""
+    return replace(machine, normal=[codec.round_trip(clip) for clip in machine.normal])
+
+
+def train(
+    sent: Sequence[MachineFrames], loaded: Loaded, config: RunConfig, start: Classifiers | None = None, epochs: int = 0
+) -> dict[int, IdClassifier]:
+    """Train f_s on what the server got; with `start` from there on."""
+    preset = PRESETS[config.preset]
+    training = replace(preset, epochs=epochs or preset.epochs)
+    return train_id_classifiers(sent, training, loaded.stacking, config.seed, start=start)
+
+
+def aucs(loaded: Loaded, classifiers: Classifiers, codec: Codec, config: RunConfig) -> list[MachineAuc]:
+    """Build each machine's detector and score its test clips; in the order of the machines."""
+    return [_auc(loaded, i, classifiers, codec, DetectorSettings.of(config)) for i in range(len(loaded.machines))]
+
+
+def _auc(loaded: Loaded, index: int, classifiers: Classifiers, codec: Codec, settings: DetectorSettings) -> MachineAuc:
+    client, machine, frames = loaded.machines[index]
+    detector = fit_detector(classifiers[frames.group], frames, settings, codec)
+    embedded = [detector.embed(clip) for clip in frames.test]
+    labels = [client.partition.clips[i].label for i in machine.test]
+    spaces = [
+        roc_auc_score(labels, space.scores([clip[i] for clip in embedded]).test)
+        for i, space in enumerate(detector.spaces)
+    ]
+    return MachineAuc(roc_auc_score(labels, detector.scores(embedded).test), *spaces)

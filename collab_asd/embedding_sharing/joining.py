@@ -1,0 +1,96 @@
+"""Machines that join a trained federation: nobody else is asked for embeddings again.
+
+Where the earlier run retained its embeddings, the server goes on training f_s on those and the newcomers'. Where it did
+not, f_s stays as it is: the newcomers get it, build their scorers, and send no embedding at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from collab_asd.embedding_sharing.algorithm import train_id_classifiers
+from collab_asd.embedding_sharing.facts import ClientFacts
+from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
+from collab_asd.embedding_sharing.strategy import EmbeddingSharing
+from collab_asd.errors import InputError
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.scoring import ClientScores, ScoreRound
+
+logger = logging.getLogger(__name__)
+
+
+class LateJoining(EmbeddingSharing):
+    """Embedding sharing that goes on from an `earlier` result folder; other parameters as of `EmbeddingSharing`."""
+
+    def __init__(self, *args: object, earlier: Path, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self.earlier = Kept.load(earlier / KEPT)
+        self._embeddings = earlier / KEPT / STORE
+        if self.earlier.codec.text != self.plan.text:
+            raise InputError(f"join = {earlier}: has codec = {self.earlier.codec.text}; set the same here")
+
+    def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
+        """See `EmbeddingSharing`."""
+        known = known_clients(self.earlier.facts, {client: self.facts[client] for client in grid.clients})
+        newcomers = [client for client in grid.clients if client not in known.values()]
+        if not newcomers:
+            raise InputError("join: all clients took part in the earlier run already, with the same clips")
+        logger.info("clients %s join %d others", ", ".join(map(str, newcomers)), len(known))
+        if self._embeddings.is_dir():
+            self._store.adopt(self._embeddings, known)
+            return super().share(grid, folder)
+        return self._serve(grid.only(newcomers))
+
+    def _serve(self, grid: SupervisedGrid) -> list[ClientScores]:
+        """Let newcomers score with f_s as it is."""
+        if self.inference == "server":
+            raise InputError("join: f_s that stays with the server needs retain-embeddings = true in the earlier run")
+        self._classifiers = dict(self.earlier.classifiers)
+        self._store.codec = self.earlier.codec
+        for client in grid.clients:
+            if missing := set(self.facts[client].groups) - self._classifiers.keys():
+                raise InputError(f"join: client {client} has a machine of group {missing.pop()}, which has no f_s yet")
+        return ScoreRound(self.score_request).run(grid)
+
+    @property
+    def _spoilt(self) -> bool:
+        """Never: the codec is the earlier run's."""
+        return False
+
+    def _train(self) -> None:
+        """Go on training on what was kept and what has come."""
+        facts = self.facts[next(iter(self.grid.clients))]
+        machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
+        with self.watch("train"):
+            self._classifiers = train_id_classifiers(
+                machines,
+                self.training,
+                (facts.stack, facts.stack_hop),
+                self.seed,
+                self.device,
+                start=self.earlier.classifiers,
+            )
+
+
+def known_clients(before: Mapping[int, ClientFacts], now: Mapping[int, ClientFacts]) -> dict[int, int]:
+    """Find the clients of an earlier run -> their numbers now: they share the same clips.
+
+    Raises
+    ------
+    InputError
+        They use another encoder, or the number of a machine in its group has changed.
+    """
+    numbers = {facts.clips_digest: client for client, facts in now.items()}
+    known = {client: numbers[facts.clips_digest] for client, facts in before.items() if facts.clips_digest in numbers}
+    digests = {facts.digest for facts in (*before.values(), *now.values())}
+    if len(digests) > 1:
+        raise InputError("join: the earlier run used another encoder, other weights or another key")
+    for then, client in known.items():
+        if before[then].places != now[client].places:
+            raise InputError(
+                f"join: a machine of client {client} has another number in its group than in the earlier run; give the "
+                "newcomer an ID that is sorted behind the others'"
+            )
+    return known

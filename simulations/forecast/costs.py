@@ -1,0 +1,132 @@
+"""What a comparison will cost before it is begun: bytes, hours, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from collab_asd.config import RunConfig
+from collab_asd.encoders.catalogue import entry
+from simulations.comparison.experiment import Cell
+from simulations.forecast.duration import GPU, SERVER_TRAINS, Speed, encoding_seconds, work_of
+from simulations.forecast.holdings import Holding, Recordings, holdings
+from simulations.forecast.traffic import Traffic, traffic
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the runs of one method with one encoder will cost; bytes of one run, on average.
+
+    Parameters
+    ----------
+    method, encoder : str
+    runs : int
+    bytes_up, bytes_down : float
+        From all clients to the server, and from the server to all clients.
+    hours, hours_gpu : float
+        Of all runs one after the other, on one core of this machine; and where a GPU trains what the server trains.
+    """
+
+    method: str
+    encoder: str
+    runs: int
+    bytes_up: float
+    bytes_down: float
+    hours: float
+    hours_gpu: float
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Hours on one core to encode all clips with an encoder, as many times as seeds or settings ask for."""
+
+    encoder: str
+    times: int
+    hours: float
+
+
+@dataclass(frozen=True)
+class _Run:
+    cell: Cell
+    traffic: Traffic
+    seconds: float
+    seconds_gpu: float
+
+
+def forecast(cells: Sequence[Cell], found: Recordings, speed: Speed) -> list[Forecast]:
+    """Return the costs of the cells that are not finished, method by method.
+
+    Raises
+    ------
+    InputError
+        The clips cannot be dealt as a cell asks for.
+    """
+    runs: dict[tuple[str, str], list[_Run]] = {}
+    deal = lru_cache(None)(lambda config: holdings(config, found))
+    trained: set[RunConfig] = set()
+    for cell in cells:
+        alike = _but_for_the_scorer(cell.config)
+        if cell.state != "finished":
+            held = deal(_deal_of(cell.config))
+            run = _run(cell, held, speed, trained=cell.config.method in SERVER_TRAINS and alike in trained)
+            runs.setdefault((cell.method, cell.config.encoder), []).append(run)
+        trained.add(alike)
+    return [_summed(method, encoder, some) for (method, encoder), some in runs.items()]
+
+
+def encodings(cells: Sequence[Cell], found: Recordings, speed: Speed) -> list[Encoding]:
+    """Return what encoding the clips for unfinished cells will take, if none of them is in the cache."""
+    lengths = tuple(found.seconds(clip) for clip in found.clips)
+    builds = {_frames_of(cell.config): cell.config for cell in cells if cell.state != "finished"}
+    of_encoder: dict[str, list[RunConfig]] = {}
+    for config in builds.values():
+        of_encoder.setdefault(config.encoder, []).append(config)
+    return [
+        Encoding(name, len(configs), sum(encoding_seconds(entry(c), lengths, speed) for c in configs) / HOUR)
+        for name, configs in of_encoder.items()
+        if not (name == "openl3-512" and "openl3-6144" in of_encoder)  # made from the longer frames
+    ]
+
+
+def _run(cell: Cell, held: Sequence[Holding], speed: Speed, trained: bool) -> _Run:
+    facts = entry(cell.config)
+    work = work_of(cell.config, facts, held)
+    seconds, seconds_gpu = (work.seconds(speed, server, trained) for server in (speed, GPU))
+    return _Run(cell, traffic(cell.config, facts, held), seconds, seconds_gpu)
+
+
+def _summed(method: str, encoder: str, runs: Sequence[_Run]) -> Forecast:
+    return Forecast(
+        method,
+        encoder,
+        len(runs),
+        sum(run.traffic.up for run in runs) / len(runs),
+        sum(run.traffic.down for run in runs) / len(runs),
+        sum(run.seconds for run in runs) / HOUR,
+        sum(run.seconds_gpu for run in runs) / HOUR,
+    )
+
+
+def _deal_of(config: RunConfig) -> RunConfig:
+    """Return what decides who holds which clips; where each machine is a client, the seed does not."""
+    return RunConfig(
+        group_by=config.group_by,
+        partition=config.partition,
+        dirichlet_alpha=config.dirichlet_alpha,
+        clients=config.clients,
+        calibration=config.calibration,
+        seed=config.seed if config.mixed else 0,
+    )
+
+
+def _but_for_the_scorer(config: RunConfig) -> RunConfig:
+    return replace(config, scorer="", results_dir="")
+
+
+def _frames_of(config: RunConfig) -> tuple[str | int, ...]:
+    """Return what decides which frames there are: the demo key of an encoder that draws one hangs on the seed."""
+    drawn = config.seed if config.encoder == "random-conv" and not config.encoder_key_file else 0
+    return config.encoder, config.encoder_weights, config.encoder_key_file, config.openl3_model, config.frontend, drawn
