@@ -120,6 +120,9 @@ def draw(path: Path, sizes: Sequence[int], found: Mapping[str, Sequence[Row]]) -
         memory.set_ylim(0)
         for panel in axes:
             panel.set_xlabel("clients")
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_formatter("{x:g}")  # powers would be set as formulas, which this style does not parse
+                axis.set_minor_formatter("")
         for panel in (memory, transfer):
             panel.legend(fontsize=7)
         save_png(figure, path)
