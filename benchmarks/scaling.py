@@ -1,17 +1,20 @@
 """Time by phase, peak memory and bytes of embedding sharing against the number of clients and of clips.
 
     python benchmarks/scaling.py [--clients 4 23 100 300 1000] [--clips 10 100 1000] [--figure docs/scaling.png]
+    python benchmarks/scaling.py --heads 100 1000 10000 100000
 
 In process, with drawn embeddings and real messages (`drawn.py`): every client holds one machine of one type, so that
 f_s has as many classes as there are clients. Each point is a process of its own. f_s is trained for one epoch on 70
 windows of each machine, a tenth of the preset's: this is linear in both, and 1,000 classes take minutes. Exponents are
-slopes of a least-squares line through the logarithms; those of the last two points tell where growth is going.
+slopes of a least-squares line through the logarithms; those of the last two points tell where growth is going. The
+second command times a step of ArcFace alone, with its optimiser, against the number of classes.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,9 +22,15 @@ from pathlib import Path
 
 import drawn
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from collab_asd.id_classifier.batches import Labels
+from collab_asd.id_classifier.heads import build_head, mixed_loss
+from collab_asd.id_classifier.settings import PRESETS
+from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
+from collab_asd.id_classifier.training import build_optimizer
 from collab_asd.report.theme import MARKERS, SERIES, drawing, panels, save_png
 
 CODECS = "fp32", "pool:8+pca:64+int8"
@@ -73,6 +82,24 @@ def show(title: str, sizes: Sequence[int], found: Sequence[Row]) -> None:
     Console(width=160).print(table)
 
 
+def head_milliseconds(classes: int, steps: int = 5) -> float:
+    """Time a step of ArcFace over so many classes, on one thread: the fastest of a few."""
+    torch.set_num_threads(1)
+    settings = PRESETS["fast"]
+    head = build_head(torch.randn(EMBEDDING_SIZE, classes), settings)
+    optimizer = build_optimizer(head.parameters(), settings)
+    embeddings = torch.randn(settings.batch, EMBEDDING_SIZE, requires_grad=True)
+    own = torch.randint(0, classes, (settings.batch,))
+    times = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        mixed_loss(head, embeddings, Labels(own, own.flip(0), 0.5)).backward()
+        optimizer.step()
+        times.append(1000 * (time.perf_counter() - start))
+    return min(times)
+
+
 def draw(path: Path, sizes: Sequence[int], found: Mapping[str, Sequence[Row]]) -> None:
     """Draw seconds by phase for each codec, and memory and bytes of both, against the number of clients."""
     with drawing():
@@ -93,6 +120,9 @@ def draw(path: Path, sizes: Sequence[int], found: Mapping[str, Sequence[Row]]) -
         memory.set_ylim(0)
         for panel in axes:
             panel.set_xlabel("clients")
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_formatter("{x:g}")  # powers would be set as formulas, which this style does not parse
+                axis.set_minor_formatter("")
         for panel in (memory, transfer):
             panel.legend(fontsize=7)
         save_png(figure, path)
@@ -105,7 +135,12 @@ def main() -> None:
     parser.add_argument("--clips", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--codecs", nargs="+", default=CODECS)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--heads", type=int, nargs="+")
     args = parser.parse_args()
+    if args.heads:
+        for classes in args.heads:
+            print(f"ArcFace over {classes} classes: {head_milliseconds(classes):.1f} ms per step")
+        return
     by_codec = {}
     for codec in args.codecs:
         by_codec[codec] = rows(measured(codec, [(clients, FEW_CLIPS) for clients in args.clients]))

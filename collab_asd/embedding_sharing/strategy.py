@@ -47,7 +47,7 @@ from collab_asd.scorers import DetectorSettings
 
 logger = logging.getLogger(__name__)
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
-WAVE = 8  # clients whose pages are under way at once
+WAVES = {EMBEDDINGS: 8, DESCRIBE: 64, SCORE: 64}  # messages under way at once: pages are large, the others less so
 
 
 class EmbeddingSharing(ScoreGathering, Strategy):
@@ -97,6 +97,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         self._members: set[int] = set()
         self._open_steps = ExitStack()
         self._classifiers: dict[int, IdClassifier] = {}
+        self._score_requests: dict[tuple[int, ...], RecordDict] = {}
         self._shared: dict[int, RecordDict] = {}
 
     @property
@@ -107,7 +108,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Carry out the whole algorithm and return the clients' scores."""
         self.grid = grid
-        grid.tolerant, grid.wave, grid.take = True, WAVE, self._take
+        grid.tolerant, grid.waves, grid.take = True, WAVES, self._take
         with self.watch("embed"), step("clients that have embedded their clips", len(grid.clients)) as self._advance:
             grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
             require_same_encoder({client: self.facts[client].digest for client in grid.clients})
@@ -196,9 +197,11 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
             return self._shared[client]
-        content = put_classifiers(self._classifiers, sorted(set(self.facts[client].groups)))
-        content["codec"] = to_record(self.codec.to_arrays())
-        return content
+        groups = tuple(sorted(set(self.facts[client].groups)))
+        if groups not in self._score_requests:  # laid out once: clients of the same groups share the bytes
+            self._score_requests[groups] = put_classifiers(self._classifiers, groups)
+            self._score_requests[groups]["codec"] = to_record(self.codec.to_arrays())
+        return RecordDict(dict(self._score_requests[groups]))
 
     def _take(self, request: Message, reply: Message) -> None:
         """Check what a client answered, and keep it.

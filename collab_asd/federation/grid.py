@@ -82,8 +82,9 @@ class SupervisedGrid(Grid):
         Client number -> why it does not any more.
     tolerant : bool
         Whether the method can go on without a client.
-    wave : int
-        So many messages are under way at once; 0 for all. Large replies are then never all in memory.
+    waves : dict
+        Message type -> so many messages of it are under way at once; all where none is named. Large replies are then
+        never all in memory.
     take : callable, optional
         Called with each message and its reply, as it arrives. A ValueError that it raises is the client's failure, an
         InputError the run's end.
@@ -93,7 +94,7 @@ class SupervisedGrid(Grid):
         self._grid, self.rules, self.folder = grid, rules, folder
         self.clients, self.excluded = dict(clients), dict[int, str]()
         self.traffic = Traffic()
-        self.tolerant, self.wave = False, 0
+        self.tolerant, self.waves = False, dict[str, int]()
         self.take: Take | None = None
         self._client_of = {node: client for client, node in clients.items()}
 
@@ -137,7 +138,7 @@ class SupervisedGrid(Grid):
             Names every client that failed, or that gave no answer within the time, where the rules exclude none.
         """
         limit = self.rules.timeout if timeout is None else min(timeout, self.rules.timeout)
-        replies = [reply for wave in _waves(messages, self.wave) for reply in self._exchange(wave, limit)]
+        replies = [reply for wave in _waves(messages, self.waves) for reply in self._exchange(wave, limit)]
         return sorted(replies, key=self.client_of)
 
     def _exchange(self, sent: list[Message], limit: float) -> list[Message]:
@@ -219,11 +220,12 @@ class SupervisedGrid(Grid):
         return self._grid.pull_messages(message_ids)
 
 
-def _waves(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
-    """Cut messages into lists; they are made when their wave comes, and not before."""
+def _waves(messages: Iterable[Message], sizes: Mapping[str, int]) -> Iterator[list[Message]]:
+    """Cut messages of one type into lists; they are made when their wave comes, and not before."""
     left = iter(messages)
-    while wave := list(islice(left, size or None)):
-        yield wave
+    for first in left:
+        size = sizes.get(first.metadata.message_type)
+        yield [first, *islice(left, size and size - 1)]
 
 
 def _copy(message: Message) -> Message:

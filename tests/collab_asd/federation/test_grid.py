@@ -167,7 +167,9 @@ def test_a_method_or_a_rule_that_spares_nobody_ends_the_run(tolerant, exclude):
 
 def test_waves_keep_all_but_a_few_messages_back():
     grid, supervised = sick(0, count=5)
-    supervised.wave = 2
+    assert answered(supervised) == [0, 1, 2, 3, 4]
+    assert grid.most == 5
+    supervised.waves, grid.most = {"query.echo": 2}, 0
     assert answered(supervised) == [0, 1, 2, 3, 4]
     assert grid.most == 2
 
