@@ -75,6 +75,7 @@ class RunConfig:
     page_megabytes: float = 32.0
     retain_embeddings: bool = False
     join: str = ""
+    record_view: bool = False
     seed: int = 0
     device: str = "cpu"
     threads: int = 1

@@ -25,6 +25,7 @@ from collab_asd.errors import InputError
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.meeting import meet_clients
+from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.federation.scoring import NO_CLASS, ClientScores
 from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
 from collab_asd.paths import results_dir
@@ -78,6 +79,8 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     )
     rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients)
     supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
+    if config.record_view:
+        supervised.record = ViewRecorder(folder.path / VIEW)
     with alone(folder.path, "run"), PeakMemory() as memory:
         table = join(method.run(supervised), partitions, data_dir)
     evaluation = evaluate(table)

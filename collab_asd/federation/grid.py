@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from collab_asd.errors import InputError
+from collab_asd.federation.recording import ViewRecorder, Way
 from collab_asd.federation.records import content_bytes
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class SupervisedGrid(Grid):
     take : callable, optional
         Called with each message and its reply, as it arrives. A ValueError that it raises is the client's failure, an
         InputError the run's end.
+    record : ViewRecorder, optional
+        Writes down all that is exchanged.
     """
 
     def __init__(self, grid: Grid, clients: Mapping[int, int], rules: Rules, folder: Path | None = None) -> None:
@@ -96,12 +99,13 @@ class SupervisedGrid(Grid):
         self.traffic = Traffic()
         self.tolerant, self.waves = False, dict[str, int]()
         self.take: Take | None = None
+        self.record: ViewRecorder | None = None
         self._client_of = {node: client for client, node in clients.items()}
 
     def only(self, clients: Iterable[int]) -> SupervisedGrid:
         """Return a grid of some of the clients, whose traffic is counted here."""
         part = SupervisedGrid(self._grid, {c: self.clients[c] for c in clients}, self.rules, self.folder)
-        part.traffic = self.traffic
+        part.traffic, part.record = self.traffic, self.record
         return part
 
     def client_of(self, message: Message) -> int:
@@ -159,10 +163,12 @@ class SupervisedGrid(Grid):
         waiting = {self.client_of(message): message for message in sent}
         for client, message in waiting.items():
             self.traffic.down[client][message.metadata.message_type] += content_bytes(message.content)
+            self._note("down", message)
         replies: list[Message] = []
         troubles: dict[int, str] = {}
         for reply in sorted(filter(self._known, self._grid.send_and_receive(sent, timeout=limit)), key=self.client_of):
             client = self.client_of(reply)
+            self._note("up", reply)
             if client not in waiting:
                 logger.warning("client %d: an answer that nobody waits for is dropped", client)
             elif why := self._trouble(waiting.pop(client), reply):
@@ -185,6 +191,10 @@ class SupervisedGrid(Grid):
             except ValueError as error:
                 return str(error)
         return ""
+
+    def _note(self, way: Way, message: Message) -> None:
+        if self.record is not None:
+            self.record(way, self.client_of(message), message)
 
     def _known(self, message: Message) -> bool:
         ends = message.metadata.dst_node_id, message.metadata.src_node_id

@@ -4,21 +4,29 @@ import csv
 import json
 import re
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 
+from collab_asd.codecs import parse
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
 from collab_asd.embedding_sharing import classifier_cache
 from collab_asd.embedding_sharing.algorithm import algorithm_1
+from collab_asd.embedding_sharing.kept import KEPT, Kept
+from collab_asd.embedding_sharing.store import EmbeddingStore
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
+from collab_asd.federation.actions import EMBEDDINGS
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.recording import VIEW
 from collab_asd.federation.stopwatch import TRAINED_BEFORE
+from collab_asd.id_classifier.model import to_arrays
 from collab_asd.id_classifier.settings import PRESETS
+from collab_asd.privacy.view import View
 from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
 from simulations.engines import run_inprocess
@@ -161,6 +169,39 @@ def test_messages_hold_no_name_label_or_path(config, machines, monkeypatch):
     assert len(text) > 100_000
     words = ["fan", "normal_id", "anomaly_id", ".wav", str(machines), "label", *(f"id_{i:02d}" for i in range(3))]
     assert not [word for word in words if re.search(rf"\b{re.escape(word)}", text)]
+
+
+def test_recorded_view_is_what_was_sent_and_holds_no_name_label_or_path(config, machines, monkeypatch):
+    received = []
+    take = EmbeddingStore.add
+
+    def keep(self, client, number, page):
+        received.append((client, {name: array.tobytes() for name, array in page.items()}))
+        take(self, client, number, page)
+
+    monkeypatch.setattr(EmbeddingStore, "add", keep)
+    folder = run_inprocess(changed(config, config.results_dir, inference="server", record_view=True), 3)
+    view = View.read(folder / VIEW)
+    pages = [(m.client, {name: a.tobytes() for name, a in m.part("page").items()}) for m in view.of("up", EMBEDDINGS)]
+    by_page = partial(sorted, key=lambda page: (page[0], page[1]["page"]))
+    assert by_page(pages) == by_page(received)
+    assert len(pages) == 3 * 2  # training and test clips: too few to keep any for calibration
+    plan = parse(config.codec)
+    shared = view.shared(plan)
+    assert len(shared) == 3 * 24
+    assert {len(clip.rows) for clip in shared} == {plan.rows(shared[0].length)}
+    assert view.classifiers() == {}
+    content = b"".join(file.read_bytes() for file in sorted((folder / VIEW).rglob("*")) if file.is_file())
+    words = ["fan", "normal_id", "anomaly_id", ".wav", str(machines), "label", *(f"id_{i:02d}" for i in range(3))]
+    assert not [word for word in words if re.search(rb"\b" + re.escape(word).encode(), content)]
+
+
+def test_a_client_receives_f_s_under_algorithm_1_alone(config):
+    folder = run_inprocess(changed(config, config.results_dir, record_view=True), 3)
+    view = View.read(folder / VIEW)
+    (sent,) = view.classifiers().values()
+    (kept,) = Kept.load(folder / KEPT).classifiers.values()
+    assert {k: v.tobytes() for k, v in to_arrays(sent).items()} == {k: v.tobytes() for k, v in to_arrays(kept).items()}
 
 
 def test_clip_numbers_say_nothing_of_labels(config):
