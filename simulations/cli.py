@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from simulations.commands.audit import audit_command
 from simulations.commands.compare import compare_command
 from simulations.commands.data import data_app
 from simulations.commands.embed import embed_command
@@ -22,6 +23,7 @@ app.command("run")(run_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
 app.command("score")(score_command)
+app.command("audit")(audit_command)
 app.command("embed")(embed_command)
 app.add_typer(data_app, name="data")
 app.add_typer(encoders_app, name="encoders")

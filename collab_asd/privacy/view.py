@@ -17,7 +17,7 @@ from collab_asd.codecs import Codec, CodecPlan
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays
 
-PAGE, SCORE = "train.embeddings", "evaluate.score"
+DESCRIBE, PAGE, SCORE = "query.describe", "train.embeddings", "evaluate.score"
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,10 @@ class View:
     def of(self, way: str, kind: str) -> Iterator[Recorded]:
         """Messages of one type that went one way."""
         return (m for m in self.messages if (m.way, m.kind) == (way, kind))
+
+    def encoder_digests(self) -> set[str]:
+        """Return what the clients say that their encoders are."""
+        return {str(m.records["client"]["digest"]) for m in self.of("up", DESCRIBE) if "client" in m.records}
 
     def codec(self, plan: CodecPlan) -> Codec:
         """Return the codec that the server asked for pages by, last.

@@ -1,0 +1,120 @@
+"""What an adversary knows beside what it received, and what it can make of that.
+
+Each level gives rows to learn from and rows to attack in one space; what is then learnt (`retrieval`, `probe`) is the
+same for all levels. The public demo key is no secret: whoever audits a run with it looks at the levels that do not know
+f_c as if the key had been secret.
+
+============================== ========================================================================================
+level                          the adversary
+============================== ========================================================================================
+knows f_c                      pushes its own sounds through f_c and the codec (a server with one client on its side)
+wrong f_c                      the same, through an encoder of its own, of the same architecture and another key
+architecture, not the key      looks at the size of each frequency band alone, which no key hides; learns from own keys
+k clips leaked                 has k recordings of one client's machine beside what was shared of them
+k clips leaked, aligned        turns the unknown space into that of its own encoder by them, where it has many sounds
+shuffled                       control: as if it knew f_c, but its own sounds are mixed up
+============================== ========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from collab_asd.codecs import Codec
+from collab_asd.interfaces import FloatArray
+from collab_asd.privacy.decoder import Alignment
+from collab_asd.privacy.sounds import Heard
+
+KNOWS, WRONG, ARCHITECTURE = "knows f_c", "wrong f_c", "architecture, not the key"
+SHUFFLED = "shuffled (control)"
+LEAKS = (1, 10, 100, 1000)
+BANDS = {"random-conv": 16}
+"""Frequency bands of a frame, one after the other, in encoders whose weights a key hides."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One adversary, ready to learn and to attack.
+
+    Parameters
+    ----------
+    name : str
+    learnt_from : sequence of Heard
+    attacked : sequence of Heard
+        Their rows are in the same space as those of `learnt_from`.
+    """
+
+    name: str
+    learnt_from: Sequence[Heard]
+    attacked: Sequence[Heard]
+
+
+def shuffled(level: Level, seed: int = 0) -> Level:
+    """Give each clip that is learnt from the spectra and tags of another."""
+    order = np.random.default_rng(seed).permutation(len(level.learnt_from))
+    mixed = [_with_truth_of(clip, level.learnt_from[i]) for clip, i in zip(level.learnt_from, order, strict=True)]
+    return Level(SHUFFLED, mixed, level.attacked)
+
+
+def leaked(count: int, leaks: Sequence[Heard], attacked: Sequence[Heard]) -> Level:
+    """Learn from the first clips of a client."""
+    return Level(f"{count} {'clip' if count == 1 else 'clips'} leaked", leaks[:count], attacked)
+
+
+def aligned(
+    count: int, leaks: Sequence[Heard], twins: Sequence[Heard], own: Sequence[Heard], attacked: Sequence[Heard]
+) -> Level:
+    """Turn the unknown space to a known one.
+
+    Parameters
+    ----------
+    count : int
+        How many clips are leaked.
+    leaks, twins : sequence of Heard
+        The leaked clips as they were shared, and in the adversary's own space.
+    own : sequence of Heard
+        The adversary's own sounds in its own space.
+    attacked : sequence of Heard
+    """
+    pairs = [(a.rows, b.rows) for a, b in zip(leaks[:count], twins[:count], strict=True)]
+    turn = Alignment.fit(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+    turned = [replace(clip, rows=turn.apply(clip.rows)) for clip in attacked]
+    name = f"{count} {'clip' if count == 1 else 'clips'} leaked, aligned"
+    return Level(name, [*own, *twins[:count]], turned)
+
+
+def by_band(clips: Sequence[Heard], codec: Codec, bands: int) -> list[Heard]:
+    """Keep the size of each frequency band alone: what a rotation of its channels cannot change.
+
+    Relative to the mean over all clips: a key gives each band another gain.
+    """
+    decode = _row_decoder(codec)
+    levels = [band_levels(decode(clip.rows), bands) for clip in clips]
+    mean = np.concatenate(levels).mean(axis=0)
+    return [replace(clip, rows=level - mean) for clip, level in zip(clips, levels, strict=True)]
+
+
+def band_levels(frames: FloatArray, bands: int) -> FloatArray:
+    """Logarithm of the length of each of `bands` equal parts of frames ``[n, D]`` -> ``[n, bands]``."""
+    parts = frames.reshape(len(frames), bands, -1)
+    return np.asarray(np.log(np.linalg.norm(parts, axis=2) + 1e-3), np.float32)
+
+
+def _row_decoder(codec: Codec) -> Callable[[FloatArray], FloatArray]:
+    """Return what takes rows to frames, one frame of each row."""
+    stages = [stage for stage in codec.stages if stage.rows(1000) == 1000]  # pooling only repeats
+
+    def decode(rows: FloatArray) -> FloatArray:
+        for stage in reversed(stages):
+            rows = stage.decode(rows, len(rows))
+        return np.asarray(rows, np.float32)
+
+    return decode
+
+
+def _with_truth_of(clip: Heard, other: Heard) -> Heard:
+    length = min(len(clip.rows), len(other.spectra))
+    return replace(clip, rows=clip.rows[:length], spectra=other.spectra[:length], tags=other.tags)

@@ -1,0 +1,134 @@
+"""A finished run as its auditor sees it: the recorded view, and the recordings that tell how right an adversary is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from collab_asd import encoders
+from collab_asd.codecs import Codec
+from collab_asd.config import RunConfig
+from collab_asd.data.manifest import difference, manifest_rows, read_manifest
+from collab_asd.data.run_data import data_folder, load_partitions
+from collab_asd.embedding_sharing.codec import codec_of
+from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Clip, Encoder, Partition
+from collab_asd.paths import cache_dir
+from collab_asd.privacy.sounds import Ear, Heard, Tags, pooled, tags_of
+from collab_asd.privacy.spectra import Timing
+from collab_asd.privacy.view import View
+
+VIEW = "view"
+TRAINED_ON = 0
+
+
+@dataclass(frozen=True)
+class AuditedRun:
+    """What an audit works on.
+
+    Parameters
+    ----------
+    config : RunConfig
+    view : View
+    codec : Codec
+        What embeddings travelled through.
+    encoder : Encoder
+        f_c.
+    partitions : sequence of Partition
+        The clients' recordings.
+    folder : Path
+        Of the recordings.
+    """
+
+    config: RunConfig
+    view: View
+    codec: Codec
+    encoder: Encoder
+    partitions: tuple[Partition, ...]
+    folder: Path
+
+    @classmethod
+    def open(cls, results: Path, weights: str = "", key_file: str = "", data: str = "") -> AuditedRun:
+        """Open a result folder.
+
+        Parameters
+        ----------
+        weights, key_file, data : str
+            Where the encoder's weights, its key and the recordings lie now, if elsewhere than in the run.
+
+        Raises
+        ------
+        InputError
+            There is no recorded view, or the recordings or the encoder are not those of the run.
+        """
+        config = _config(results)
+        named = {"encoder_weights": weights, "encoder_key_file": key_file, "data_dir": data}
+        config = replace(config, **{key: value for key, value in named.items() if value})  # type: ignore[arg-type]
+        view = View.read(results / VIEW)
+        codec = view.codec(codec_of(config))
+        manifest = read_manifest(results / "manifest.csv")
+        clients = len({row.client for row in manifest})
+        folder, partitions = data_folder(config, clients), load_partitions(config, clients)
+        if clips := difference(manifest, manifest_rows(partitions, folder)):
+            raise InputError(f"{folder}: other recordings than in the run ({clips}); bring the old ones back")
+        encoder = encoders.build(config)
+        if view.encoder_digests() != {encoder.spec.digest}:
+            raise InputError(f"{results}: the run had another encoder f_c; name its --weights or --key-file")
+        return cls(config, view, codec, encoder, tuple(partitions), folder)
+
+    @property
+    def ear(self) -> Ear:
+        """What gets spectra and embeddings, in the timing of what was shared."""
+        frames = pooled(self.codec)
+        cache = EmbeddingCache(cache_dir(self.config.cache_dir) / "embeddings")
+        return Ear(cache, Timing.of(self.encoder.spec, frames), frames)
+
+    @property
+    def hashes(self) -> set[str]:
+        """SHA-256 of all recordings of the run."""
+        return {clip.sha256 for partition in self.partitions for clip in partition.clips}
+
+    def trained_on(self, most: int) -> dict[int, list[Heard]]:
+        """Return, by client, what was shared of some of the clips that f_s was trained on, beside the truth."""
+        ear, tags = self.ear, self._tags()
+        found: dict[int, list[Heard]] = {}
+        for sent in self.view.shared(self.codec):
+            own = found.setdefault(sent.client, [])
+            if sent.part == TRAINED_ON and len(own) < most:
+                partition = self.partitions[sent.client]
+                own.append(ear.shared(sent, partition, tags[partition.clips[sent.clip].sha256]))
+        return found
+
+    def not_trained_on(self, clients: set[int]) -> list[Heard]:
+        """Return clips of the training split that some clients kept from f_s, as they would have been shared."""
+        used = {(c.client, c.clip) for c in self.view.shared(self.codec) if c.part == TRAINED_ON}
+        return [
+            self.ear.own(partition.clips[i], self.encoder, self.codec, {}, partition.client)
+            for partition in self.partitions
+            if partition.client in clients
+            for i in partition.indices("train")
+            if (partition.client, i) not in used
+        ]
+
+    def place(self, clip: Clip) -> tuple[int, int]:
+        """Return the group and the class of a clip."""
+        return self._places[clip.sha256]
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        entries = ((p.clips, p.groups, p.classes) for p in self.partitions)
+        return {clip.sha256: (g, c) for entry in entries for clip, g, c in zip(*entry, strict=True)}
+
+    def _tags(self) -> dict[str, Tags]:
+        clips = [clip for partition in self.partitions for clip in partition.clips]
+        return {clip.sha256: tags for clip, tags in tags_of(self.folder, clips).items()}
+
+
+def _config(results: Path) -> RunConfig:
+    try:
+        return RunConfig.from_mapping(json.loads((results / "config.json").read_bytes()))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{results}: no result folder of a run ({error}); name one") from error

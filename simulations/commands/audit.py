@@ -1,0 +1,54 @@
+"""``collab-asd audit``: what could be made of what a run shared.
+
+What takes long to import is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from collab_asd.errors import InputError
+from simulations.logs import show_progress
+
+console, errors = (Console(stderr=stderr, soft_wrap=stderr, highlight=False, markup=False) for stderr in (False, True))
+
+
+def audit_command(
+    folder: Annotated[Path, typer.Argument(metavar="RESULT_DIR", help="Of a run with --set record-view=true.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Recordings that the adversary has. Default: synthetic machines of six types.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer clips and keys: a first look.")] = False,
+    victims: Annotated[str, typer.Option(help="Where the run's recordings lie now, if elsewhere.")] = "",
+    weights: Annotated[str, typer.Option(help="Weights of the encoder, if elsewhere than in the run.")] = "",
+    key_file: Annotated[str, typer.Option(help="Secret key of the encoder, if elsewhere than in the run.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json in place of the tables.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Attack what a run has recorded, and say how far each attack gets; leaves the folder audit/ beside the result."""
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the result folder of a run")
+    from collab_asd.privacy.audit import FULL, QUICK, audit, synthetic_sounds
+    from collab_asd.privacy.run import AuditedRun
+    from collab_asd.threads import pin_threads
+    from simulations import auditing
+
+    run = AuditedRun.open(folder, weights, key_file, victims)
+    pin_threads(run.config.threads)
+    found = audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
+    auditing.write(found, folder / auditing.AUDIT)
+    if as_json:
+        typer.echo(auditing.to_json(found), nl=False)
+        return
+    for table in auditing.findings_tables(found.findings):
+        console.print(table)
+    console.print(auditing.parties_table(found))
+    for missing in found.missing:
+        console.print(f"not measured: {missing}", soft_wrap=True)
+    console.print(f"audit: {folder / auditing.AUDIT}", soft_wrap=True)

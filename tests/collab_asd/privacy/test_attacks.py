@@ -1,0 +1,118 @@
+"""Where the truth is known: attacks succeed where they must, and fall to chance where pairs are mixed up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from collab_asd.codecs import parse
+from collab_asd.privacy import membership, probe, retrieval
+from collab_asd.privacy.knowledge import KNOWS, Level, aligned, band_levels, by_band, leaked, shuffled
+
+
+@pytest.fixture
+def known(world):
+    own = [*world(-1, 60, seed=0, tag="load"), *world(-1, 60, seed=1, machine="01", tag="load")]
+    attacked = [*world(1, 40, seed=2, machine="02", tag="load"), *world(2, 40, seed=3, machine="03", tag="load")]
+    return Level(KNOWS, own, attacked)
+
+
+def by_measure(findings):
+    return {finding.measure: finding for finding in findings}
+
+
+def test_what_is_shared_of_a_linear_encoder_is_got_back(known):
+    found = by_measure(retrieval.judge(known, retrieval.reconstruct(known)))
+    distance = found["log-spectral distance, dB"]
+    assert distance.high < 0.1 < 5.5 < distance.chance < 6.5  # bands have a deviation of 6 dB
+    assert found["correlation"].low > 0.99
+    assert (found["re-identification"].value, found["re-identification"].chance) == (1.0, 1 / 40)
+
+
+def test_mixed_up_pairs_are_worth_nothing(known):
+    control = shuffled(known)
+    estimates = retrieval.reconstruct(control)
+    found = by_measure(retrieval.judge(control, estimates))
+    distance = found["log-spectral distance, dB"]
+    assert distance.value > 0.98 * distance.chance
+    assert abs(found["correlation"].value) < 0.1
+    assert found["re-identification"].low < 1 / 40
+    tagged = probe.probe(control, "load")
+    assert tagged.low < 0.5
+    half = len(known.attacked) // 2
+    members, others = known.attacked[:half:2], known.attacked[1:half:2]
+    seen = membership.by_reconstruction("", estimates[:half:2], members, others)
+    assert seen.low < 0.5 < seen.high
+
+
+def test_mixing_up_keeps_everything_but_the_pairing(known):
+    control = shuffled(known)
+    assert [c.rows.tobytes() for c in control.learnt_from] == [c.rows.tobytes() for c in known.learnt_from]
+    order = [c.spectra.tobytes() for c in control.learnt_from]
+    assert sorted(order) == sorted(c.spectra.tobytes() for c in known.learnt_from)
+    assert order != [c.spectra.tobytes() for c in known.learnt_from]
+
+
+def test_leaked_clips_teach_the_more_the_more_there_are(world):
+    leaks, attacked = world(0, 100, seed=4), world(1, 20, seed=5)
+    distances = []
+    for count in (1, 10, 100):
+        level = leaked(count, leaks, attacked)
+        distances.append(retrieval.judge(level, retrieval.reconstruct(level))[0].value)
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.5
+
+
+def test_a_few_leaked_clips_align_an_unknown_rotation(world):
+    """20 clips of 5 rows determine a rotation of 64 dimensions; the rest is learnt from the adversary's own sounds."""
+    rotation = np.linalg.qr(np.random.default_rng(6).standard_normal((64, 64)))[0].astype(np.float32)
+    leaks, attacked, own = world(0, 20, seed=7), world(1, 20, seed=8), world(-1, 100, seed=9)
+    hidden = [[replace(clip, rows=clip.rows @ rotation) for clip in clips] for clips in (leaks, attacked)]
+    level = aligned(20, hidden[0], leaks, own, hidden[1])
+    assert retrieval.judge(level, retrieval.reconstruct(level))[1].value > 0.99
+    plain = leaked(20, *hidden)
+    assert retrieval.judge(plain, retrieval.reconstruct(plain))[1].value < 0.9
+
+
+def test_a_property_is_read_across_machines(known):
+    found = probe.probe(known, "load")
+    assert found.low > 0.9
+    assert (found.chance, found.clips, found.measure) == (0.5, 80, "accuracy, load of 2")
+
+
+def test_telling_machines_apart_is_no_help(known):
+    """A property that is the same for all clips of a machine cannot be read: its machine's mean is taken away."""
+    names = {"fan/00": "a", "fan/01": "b", "fan/02": "a", "fan/03": "b"}
+    sides = known.learnt_from, known.attacked
+    learnt, attacked = ([replace(c, tags={"hall": names[c.clip.machine]}) for c in side] for side in sides)
+    found = probe.probe(Level("", learnt, attacked), "hall")
+    assert found.low <= 0.5 <= found.high
+
+
+def test_too_few_tagged_clips_give_no_figure(known):
+    assert probe.probe(Level("", known.learnt_from[:2], known.attacked), "load") is None
+    assert probe.probe(known, "factory") is None
+
+
+def test_exact_embeddings_give_members_away_and_noise_hides_them(world):
+    members, others = world(1, 40, seed=10), world(1, 40, seed=11)
+    assert membership.by_distance(members, others).value == 1.0
+    estimates = [clip.spectra for clip in members]
+    assert membership.by_reconstruction("", estimates, members, others).value == 1.0
+    blind = [clip.spectra for clip in world(1, 40, seed=12)]
+    found = membership.by_reconstruction("", blind, members, others)
+    assert found.low < 0.5 < found.high
+
+
+def test_no_key_that_turns_channels_within_a_band_hides_its_level():
+    frames = np.random.default_rng(13).standard_normal((6, 4 * 8)).astype(np.float32)
+    turns = [np.linalg.qr(np.random.default_rng(i).standard_normal((8, 8)))[0] for i in range(4)]
+    turned = np.einsum("nbi,bij->nbj", frames.reshape(6, 4, 8), np.stack(turns)).reshape(6, 32).astype(np.float32)
+    np.testing.assert_allclose(band_levels(turned, 4), band_levels(frames, 4), atol=1e-5)
+
+
+def test_levels_of_bands_are_those_before_the_codec_but_for_their_mean(world):
+    clips = world(0, 3, seed=14)
+    found = np.concatenate([clip.rows for clip in by_band(clips, parse("pool:8").fit([]), 16)])
+    plain = band_levels(np.concatenate([clip.rows for clip in clips]), 16)
+    np.testing.assert_allclose(found, plain - plain.mean(axis=0), atol=1e-5)
