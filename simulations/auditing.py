@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from rich import box
 from rich.table import Table
 
 from collab_asd.atomic import replacing
@@ -26,7 +27,7 @@ def findings_tables(findings: Sequence[Finding]) -> Iterator[Table]:
     for attack in sorted({f.attack for f in findings}):
         own = [f for f in findings if f.attack == attack]
         measures = list(dict.fromkeys(f.measure for f in own))
-        table = Table(title=f"{attack}, {max(f.clips for f in own)} clips", title_justify="left")
+        table = _table(f"{attack}, {max(f.clips for f in own)} clips")
         table.add_column("the adversary")
         for measure in measures:
             chances = {f"{f.chance:.2f}" for f in own if f.measure == measure}
@@ -40,12 +41,16 @@ def findings_tables(findings: Sequence[Finding]) -> Iterator[Table]:
 def _cell(finding: Finding) -> str:
     if finding.measure == DISTANCE:
         return f"{finding.value:.1f} ({finding.chance:.1f})"
-    return f"{finding.value:.2f} [{finding.low:.2f}, {finding.high:.2f}]"
+    return f"{finding.value:.2f} ({finding.low:.2f}–{finding.high:.2f})"
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def parties_table(audit: Audit) -> Table:
     """Who holds what."""
-    table = Table(title="model stealing: what is found at each party", title_justify="left")
+    table = _table("model stealing: what is found at each party")
     for column in ("party", "f_c", "f_s", "others' embeddings", "can detect"):
         table.add_column(column)
     for party in audit.parties:

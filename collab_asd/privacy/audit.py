@@ -9,10 +9,11 @@ from pathlib import Path
 from collab_asd.codecs import Codec
 from collab_asd.config import RunConfig
 from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.embedding_sharing.kept import KEPT, Kept
 from collab_asd.encoders.random_conv import RandomConv, demo_key
 from collab_asd.interfaces import Encoder, FloatArray
 from collab_asd.paths import cache_dir
-from collab_asd.privacy import knowledge, membership, probe, retrieval
+from collab_asd.privacy import knowledge, membership, probe, retrieval, theft
 from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, LEAKS, WRONG, Level
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.run import AuditedRun
@@ -99,6 +100,10 @@ def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
             _attack(make(), sides, found)
             advance()
     _membership(run, sides, found)
+    if run.config.encoder in BANDS:
+        encoder = RandomConv(demo_key(OTHER_KEYS))
+        classifiers = Kept.load(run.results / KEPT).classifiers
+        found.findings += theft.worth(run, classifiers, encoder, _own_codec(run, sides, encoder))
     return found
 
 

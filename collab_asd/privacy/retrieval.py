@@ -3,11 +3,11 @@
 Adversary: the server, or whoever reads its messages. Knowledge: what was shared, and a level of `knowledge`. Goal: the
 log-mel spectra of each clip. Measures and chance levels, over the attacked clips:
 
-- *log-spectral distance* in dB, less is better; against that of the best guess without what was shared, the mean
+- log-spectral *distance* in dB, less is better; against that of the best guess without what was shared, the mean
   spectrum of the sounds that the adversary learns from.
 - *correlation* of estimate and truth, both relative to the mean of the client's clips on their own side; a constant
   guess, and one that knows the machine and nothing of the clip, has 0.
-- *re-identification*: how often the estimate points to the right one of the N recordings of its client; chance is 1/N.
+- *re-identified*: how often the estimate points to the right one of the N recordings of its client; chance is 1/N.
 
 Source: K. Dohi and Y. Kawaguchi, section IV-C, name the attack; decoders from embeddings are in A. Dosovitskiy and
 T. Brox, "Inverting visual representations with convolutional networks", CVPR 2016.
@@ -35,7 +35,7 @@ from collab_asd.privacy.sounds import Heard, pairs_of
 from collab_asd.privacy.spectra import MEL_BANDS
 
 ATTACK = "raw-data retrieval"
-DISTANCE = "log-spectral distance, dB"
+DISTANCE = "distance, dB"
 
 
 def reconstruct(level: Level) -> list[FloatArray]:
@@ -62,7 +62,7 @@ def judge(level: Level, estimates: Sequence[FloatArray]) -> list[Finding]:
     return [
         finding(DISTANCE, distance, constant),
         finding("correlation", mean_with_interval(own), 0.0),
-        finding("re-identification", rate_with_interval(hits), len(clients) / len(attacked)),
+        finding("re-identified", rate_with_interval(hits), len(clients) / len(attacked)),
     ]
 
 

@@ -31,6 +31,8 @@ class AuditedRun:
 
     Parameters
     ----------
+    results : Path
+        Its folder.
     config : RunConfig
     view : View
     codec : Codec
@@ -43,6 +45,7 @@ class AuditedRun:
         Of the recordings.
     """
 
+    results: Path
     config: RunConfig
     view: View
     codec: Codec
@@ -77,7 +80,7 @@ class AuditedRun:
         encoder = encoders.build(config)
         if view.encoder_digests() != {encoder.spec.digest}:
             raise InputError(f"{results}: the run had another encoder f_c; name its --weights or --key-file")
-        return cls(config, view, codec, encoder, tuple(partitions), folder)
+        return cls(results, config, view, codec, encoder, tuple(partitions), folder)
 
     @property
     def ear(self) -> Ear:
@@ -104,14 +107,21 @@ class AuditedRun:
 
     def not_trained_on(self, clients: set[int]) -> list[Heard]:
         """Return clips of the training split that some clients kept from f_s, as they would have been shared."""
-        used = {(c.client, c.clip) for c in self.view.shared(self.codec) if c.part == TRAINED_ON}
         return [
             self.ear.own(partition.clips[i], self.encoder, self.codec, {}, partition.client)
             for partition in self.partitions
             if partition.client in clients
             for i in partition.indices("train")
-            if (partition.client, i) not in used
+            if not self.trained(partition.client, i)
         ]
+
+    def trained(self, client: int, clip: int) -> bool:
+        """Whether f_s was trained on a client's clip, by its number there."""
+        return (client, clip) in self._used
+
+    @cached_property
+    def _used(self) -> set[tuple[int, int]]:
+        return {(c.client, c.clip) for c in self.view.shared(self.codec) if c.part == TRAINED_ON}
 
     def place(self, clip: Clip) -> tuple[int, int]:
         """Return the group and the class of a clip."""

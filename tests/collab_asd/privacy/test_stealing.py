@@ -22,7 +22,7 @@ def run_of(tmp_path):
         encoder = encoders.build(config)
         said = {"client": {"digest": encoder.spec.digest}}
         view = View(tuple(Recorded("up", client, "query.describe", said, {}) for client in range(2)))
-        return AuditedRun(config, view, parse("fp32").fit([]), encoder, (), Path())
+        return AuditedRun(Path(), config, view, parse("fp32").fit([]), encoder, (), Path())
 
     return make
 

@@ -7,6 +7,9 @@ from typer.testing import CliRunner
 from collab_asd.config import RunConfig
 from collab_asd.data.synthetic.dataset import write_dataset
 from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.embedding_sharing.kept import KEPT, Kept
+from collab_asd.privacy.run import AuditedRun
+from collab_asd.privacy.theft import worth
 from simulations.cli import app
 from simulations.engines import run_inprocess
 
@@ -51,18 +54,18 @@ def pick(audited, measure):
 
 
 def test_with_f_c_known_and_no_defence_recordings_are_got_back(audited):
-    distance = pick(audited, "log-spectral distance, dB")
+    distance = pick(audited, "distance, dB")
     assert distance["knows f_c"]["high"] < 0.3 * distance["knows f_c"]["chance"]
-    assert pick(audited, "re-identification")["knows f_c"]["value"] == 1.0
+    assert pick(audited, "re-identified")["knows f_c"]["value"] == 1.0
     factory = pick(audited, "accuracy, factory of 4")
     assert factory["knows f_c"]["value"] > 0.5 > factory["knows f_c"]["chance"] == 0.25
 
 
 def test_the_control_is_at_chance(audited):
     name = "shuffled (control)"
-    distance = pick(audited, "log-spectral distance, dB")[name]
+    distance = pick(audited, "distance, dB")[name]
     assert distance["high"] > 0.95 * distance["chance"]
-    assert pick(audited, "re-identification")[name]["low"] < pick(audited, "re-identification")[name]["chance"]
+    assert pick(audited, "re-identified")[name]["low"] < pick(audited, "re-identified")[name]["chance"]
 
 
 def test_exact_embeddings_give_members_away(audited):
@@ -73,6 +76,15 @@ def test_the_parties_hold_what_algorithm_1_and_a_public_encoder_give_them(audite
     held = {party["name"]: (party["f_c"], party["f_s"], party["embeddings"]) for party in audited["parties"]}
     assert held["a client"] == (True, True, False)
     assert held["the server"] == (True, True, True)
+
+
+def test_whoever_steals_all_detects_as_well_as_the_client(finished, sounds):
+    run = AuditedRun.open(finished)
+    both, f_s, nothing = worth(run, Kept.load(finished / KEPT).classifiers, run.encoder, run.codec)
+    own = json.loads((finished / "summary.json").read_text())["auc"]["total"]
+    assert both.value == pytest.approx(own, abs=1e-12)
+    assert f_s.value == both.value  # this thief's own f_c is the right one
+    assert (nothing.knowledge, nothing.clips) == ("nothing", 3 * 4)
 
 
 def test_what_could_not_be_measured_is_said(audited):
