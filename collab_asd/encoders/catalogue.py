@@ -17,7 +17,7 @@ from collab_asd.interfaces import EncoderSpec
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
 OWN_LICENCE = "Apache-2.0"
-PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse. What that recovers is not measured yet."
+PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse; `collab-asd audit` measures what that recovers."
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _random_conv(config: RunConfig) -> Entry:
         encoder.spec,
         encoder.frames,
         about="An untrained convolutional network over log-mel spectra, drawn from a key that the clients share.",
-        privacy="No encryption: level and rhythm show without the key, and with the public demo key nothing is hidden.",
+        privacy="No encryption: most of what the key is to hide can be got back without it (docs/privacy.md).",
         work=0.18,
         reference="Architecture after R. Arandjelović, A. Zisserman, Look, Listen and Learn, ICCV 2017",
     )
