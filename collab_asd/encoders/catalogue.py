@@ -17,7 +17,7 @@ from collab_asd.interfaces import EncoderSpec
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
 OWN_LICENCE = "Apache-2.0"
-PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse; `collab-asd audit` measures what that recovers."
+PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse; docs/privacy.md measures what it recovers."
 
 
 @dataclass(frozen=True)
