@@ -11,6 +11,7 @@ from collab_asd.config import RunConfig
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.embedding_sharing.kept import KEPT, Kept
 from collab_asd.encoders.random_conv import RandomConv, demo_key
+from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray
 from collab_asd.paths import cache_dir
 from collab_asd.privacy import knowledge, membership, probe, retrieval, theft
@@ -118,6 +119,8 @@ def _sides(run: AuditedRun, data: Path, scope: Scope, found: Audit) -> Sides:
     clients = run.trained_on(max(scope.per_client, LEAKS[-1]))
     leaking, *others = clients
     attacked = [clip for client in others for clip in clients[client][: scope.per_client]]
+    if not attacked:
+        raise InputError(f"{run.results}: one client alone has sent embeddings, and the audit needs two")
     unseen = run.not_trained_on(set(others))
     if not attacked[0].tags:
         found.missing.append(

@@ -68,6 +68,8 @@ class AuditedRun:
             There is no recorded view, or the recordings or the encoder are not those of the run.
         """
         config = _config(results)
+        if config.join:
+            raise InputError(f"{results}: joined {config.join}, and only newcomers sent embeddings: audit that run")
         named = {"encoder_weights": weights, "encoder_key_file": key_file, "data_dir": data}
         config = replace(config, **{key: value for key, value in named.items() if value})  # type: ignore[arg-type]
         view = View.read(results / VIEW)

@@ -93,6 +93,11 @@ class Ear:
         return self._heard(client, clip, rows, tags, 0)
 
     def _heard(self, client: int, clip: Clip, rows: FloatArray, tags: Tags, part: int) -> Heard:
+        if not len(rows):
+            raise InputError(
+                f"{clip.path}: shorter than one whole row of the codec ({self.frames} frames), and the audit looks at "
+                "whole rows: use longer recordings, or a codec that pools less"
+            )
         spectra = spectra_of_rows(load_waveform(clip, SAMPLE_RATE), self.timing, len(rows))
         return Heard(client, clip, rows[: len(spectra)], spectra, tags, part)
 

@@ -68,6 +68,8 @@ def _rows(run: AuditedRun, partition: Partition, encoder: Encoder, build: Build)
         members = [i for i, clip in enumerate(partition.clips) if run.place(clip) == place]
         train, test = ([i for i in members if partition.clips[i].split == split] for split in ("train", "test"))
         used = [i for i in train if run.trained(partition.client, i)]
+        if not used:  # its client was excluded before it had sent anything
+            continue
         parts = (used, [i for i in train if i not in used], test)
         machine = MachineFrames(*place, *(_frames(run, partition, encoder, part) for part in parts))
         detector = build(machine)

@@ -104,6 +104,14 @@ def test_a_run_without_a_view_says_what_to_do(finished, tmp_path):
     assert "no recorded view; repeat the run with --set record-view=true" in result.stderr
 
 
+def test_a_run_that_shares_no_embeddings_is_refused(sounds, cache, tmp_path):
+    where = {"data_dir": str(sounds[0]), "cache_dir": str(cache), "results_dir": str(tmp_path / "run")}
+    run = run_inprocess(RunConfig(method="local-knn", encoder="logmel", report=False, record_view=True, **where), 3)
+    result = call(run)
+    assert result.exit_code == 2
+    assert "holds no embeddings: the audit knows embedding sharing alone" in result.stderr
+
+
 def test_a_damaged_view_is_named(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     file = next((tmp_path / "run" / "view" / "client-1").glob("*.safetensors"))
