@@ -101,7 +101,7 @@ def phases(run: Run, prefix: str = "") -> Sheet:
     names = dict.fromkeys(name for phases in clients for name in phases)
     totals = {name: [sum(client.get(name, [0, 0])[way] for client in clients) for way in (0, 1)] for name in names}
     rows = tuple((PHASES.get(name, name), *map(_megabytes, both)) for name, both in totals.items())
-    return Sheet(f"{prefix}phases", "What it was for", ("messages", "MB sent", "MB received"), rows)
+    return Sheet(f"{prefix}phases", "Data sent, by kind of message", ("messages", "MB sent", "MB received"), rows)
 
 
 def seconds(run: Run, prefix: str = "") -> Sheet:
