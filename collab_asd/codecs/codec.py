@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from collab_asd.codecs.stages import SHAPING, STORING, Arrays, Float32, Rows, Stage, Storing
+from collab_asd.codecs.stages import COUNTED, SHAPING, STORING, Arrays, Float32, Rows, Stage, Storing
 from collab_asd.codecs.statistics import FrameStatistics
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray
 
+AnyStage = TypeVar("AnyStage", bound=Stage)
 LARGEST = 4096  # frames to pool, or dimensions to keep
 
 
@@ -52,7 +53,7 @@ class CodecPlan:
 
     def dimension(self, dimension: int) -> int:
         """Numbers in a row of what travels, for frames of `dimension` numbers."""
-        for stage in self.shaping:
+        for stage in self.stages:
             dimension = stage.dimension(dimension)
         return dimension
 
@@ -128,26 +129,26 @@ def parse(text: str) -> CodecPlan:
     384
     """
     *shaping, last = text.split("+")
-    if last not in STORING:
+    if last not in STORING and last.partition(":")[0] not in COUNTED:
         shaping, last = [*shaping, last], "fp32"
-    stages = [_shaping(text, stage) for stage in shaping]
+    stages = [_counted(text, stage, SHAPING) for stage in shaping]
+    storing = STORING[last]() if last in STORING else _counted(text, last, COUNTED)
     names = [stage.partition(":")[0] for stage in shaping]
     if len(set(names)) < len(names):
         raise InputError(f"codec = {text!r}: each stage may stand there once")
     if "pca" in names[:-1]:
         raise InputError(f"codec = {text!r}: pca comes after pool and every")
-    return CodecPlan(text, tuple(stages), STORING[last]())
+    return CodecPlan(text, tuple(stages), storing)
 
 
-def _shaping(text: str, stage: str) -> Stage:
+def _counted(text: str, stage: str, known: Mapping[str, Callable[[int], AnyStage]]) -> AnyStage:
     name, _, number = stage.partition(":")
-    if name not in SHAPING or not number.isascii() or not number.isdecimal() or not 1 <= int(number) <= LARGEST:
-        known = ", ".join([*(f"{name}:N" for name in SHAPING), *STORING])
+    if name not in known or not number.isascii() or not number.isdecimal() or not 1 <= int(number) <= LARGEST:
         raise InputError(
-            f"codec = {text!r}: {stage!r} is no stage; join some of {known} by +, "
-            f"the last of them one without a number, N from 1 to {LARGEST}"
+            f"codec = {text!r}: {stage!r} is no stage; join some of {', '.join(f'{name}:N' for name in SHAPING)} by +, "
+            f"then one of {', '.join([*STORING, *(f'{name}:N' for name in COUNTED)])}, N from 1 to {LARGEST}"
         )
-    return SHAPING[name](int(number))
+    return known[name](int(number))
 
 
 def _encode(stages: Sequence[Stage], rows: Rows) -> Rows:

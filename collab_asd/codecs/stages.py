@@ -18,6 +18,7 @@ from collab_asd.codecs.statistics import FrameStatistics, floored
 
 Rows = NDArray[Any]
 Arrays = Mapping[str, NDArray[Any]]
+CENTROIDS, SAMPLES = 256, 16_384
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,60 @@ class Integer8(Storing):
         return np.asarray(rows * self.learnt["step"] + self.learnt["mean"], np.float32)
 
 
+class Product(Storing):
+    """``pq:B``: a row in B bytes, each the nearest of 256 centroids for its share of the dimensions.
+
+    The server has seen no frame when it must choose centroids: they are those of normally distributed numbers with the
+    spread that the clients told of (H. Jégou et al., "Product quantization for nearest neighbor search", TPAMI 2011).
+    """
+
+    learns = ("centroids",)
+    kind = np.uint8
+
+    def dimension(self, dimension: int) -> int:
+        """B, or as many as there are numbers."""
+        return min(self.number, dimension)
+
+    def fit(self, statistics: FrameStatistics) -> tuple[Self, FrameStatistics]:
+        """Find the centroids of each share of the dimensions."""
+        from sklearn.cluster import MiniBatchKMeans  # takes a second to import
+
+        spread = np.random.default_rng(0).normal(size=(SAMPLES, len(statistics.mean))) * statistics.deviation
+        drawn = (statistics.mean + spread).astype(np.float32)
+        centroids = np.empty((CENTROIDS, drawn.shape[1]), np.float16)
+        for share in self._shares(drawn.shape[1]):
+            means = MiniBatchKMeans(CENTROIDS, n_init=1, random_state=0).fit(drawn[:, share])
+            centroids[:, share] = means.cluster_centers_
+        return self.with_learnt({"centroids": centroids}), statistics
+
+    def encode(self, rows: Rows) -> Rows:
+        """Find the nearest centroids."""
+        centroids = self.learnt["centroids"].astype(np.float32)
+        return np.stack([_nearest(rows[:, s], centroids[:, s]) for s in self._shares(rows.shape[1])], axis=1)
+
+    def decode(self, rows: Rows, count: int) -> Rows:
+        """Put the centroids in place."""
+        centroids = self.learnt["centroids"].astype(np.float32)
+        decoded = np.empty((len(rows), centroids.shape[1]), np.float32)
+        for codes, share in zip(rows.T, self._shares(centroids.shape[1]), strict=True):
+            decoded[:, share] = centroids[codes][:, share]
+        return decoded
+
+    def _shares(self, dimension: int) -> list[slice]:
+        """Every B-th dimension, so that each share has some of those that vary most, which pca puts first."""
+        count = self.dimension(dimension)
+        return [slice(start, None, count) for start in range(count)]
+
+
+def _nearest(rows: Rows, centroids: Rows) -> Rows:
+    """Return the number of the nearest centroid of each row."""
+    distances = np.square(centroids).sum(axis=1) - 2 * rows @ centroids.T
+    return np.asarray(distances.argmin(axis=1), np.uint8)
+
+
 SHAPING: dict[str, Callable[[int], Stage]] = {"pool": Pool, "every": Every, "pca": Principal}
 """Stages before the last; each has a number."""
 STORING: dict[str, Callable[[], Storing]] = {"fp32": Float32, "fp16": Float16, "int8": Integer8}
-"""The last stage."""
+"""The last stage, if it has no number."""
+COUNTED: dict[str, Callable[[int], Storing]] = {"pq": Product}
+"""The last stage, if it has one."""

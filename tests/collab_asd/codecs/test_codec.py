@@ -11,7 +11,7 @@ from collab_asd.errors import InputError
 DIMENSION = 24
 TEXTS = (
     *("fp32", "fp16", "int8", "pool:3", "every:4", "pca:5", "pool:4+fp16", "every:2+int8"),
-    *("pca:5+int8", "pool:8+pca:6+int8", "pool:2+every:2+pca:99+fp16"),
+    *("pca:5+int8", "pool:8+pca:6+int8", "pool:2+every:2+pca:99+fp16", "pq:5", "pool:2+pca:6+pq:3"),
 )
 
 
@@ -63,6 +63,17 @@ def test_literal_numbers():
     assert codec.encode(frames).tolist() == [[-23, -23], [-11, -11], [0, 0], [11, 11], [23, 23]]
     assert codec.encode(frames + 1000).max() == 127
     assert fitted("fp16").round_trip(np.array([[1e9, -1e9]], np.float32)).tolist() == [[65504, -65504]]
+
+
+def test_product_quantization_errs_less_the_more_bytes_it_has():
+    clips = draw(12, 2)
+    frames = np.concatenate(clips)
+    errors = [
+        np.square(np.concatenate([codec.round_trip(clip) for clip in clips]) - frames).mean()
+        for codec in (fitted(f"pca:{DIMENSION}+pq:{count}", clips) for count in (1, 4, 12))
+    ]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+    assert errors[2] < 0.01 * frames.var(axis=0).mean()
 
 
 def test_int8_errs_by_half_a_step_at_most():
@@ -127,6 +138,8 @@ def test_statistics_that_cannot_be_are_refused(change, words):
         ("int8+fp32", "'int8' is no stage"),
         ("pca:99999", "from 1 to 4096"),
         ("pool:2+pool:2", "each stage may stand there once"),
+        ("pq:4+int8", "'pq:4' is no stage"),
+        ("pq", "'pq' is no stage"),
         ("pca:4+pool:2", "pca comes after pool and every"),
     ],
 )
