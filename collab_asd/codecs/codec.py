@@ -13,6 +13,7 @@ from collab_asd.codecs.stages import COUNTED, SHAPING, STORING, Arrays, Float32,
 from collab_asd.codecs.statistics import FrameStatistics
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray
+from collab_asd.named_arrays import part
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
 LARGEST = 4096  # frames to pool, or dimensions to keep
@@ -82,8 +83,8 @@ class CodecPlan:
             They are another codec's.
         """
         try:
-            shaping = [stage.with_learnt(_part(arrays, f"{i}/")) for i, stage in enumerate(self.shaping)]
-            storing = self.storing.with_learnt(_part(arrays, f"{len(shaping)}/"))
+            shaping = [stage.with_learnt(part(arrays, f"{i}/")) for i, stage in enumerate(self.shaping)]
+            storing = self.storing.with_learnt(part(arrays, f"{len(shaping)}/"))
         except KeyError as error:
             raise ValueError(f"codec {self.text!r}: its array {error} is missing") from error
         return Codec(self.text, tuple(shaping), storing)
@@ -155,7 +156,3 @@ def _encode(stages: Sequence[Stage], rows: Rows) -> Rows:
     for stage in stages:
         rows = stage.encode(rows)
     return rows
-
-
-def _part(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -27,6 +27,7 @@ from collab_asd.detectors.space import Space
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.model import ClassifierSettings, from_arrays, to_arrays
 from collab_asd.interfaces import FloatArray
+from collab_asd.named_arrays import part
 from collab_asd.scorers import ScorerSettings
 
 FORMAT = 1
@@ -115,7 +116,7 @@ def load(folder: Path) -> tuple[Detector, DetectorCard]:
         raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
     try:
         by_name = load_arrays(arrays)
-        spaces = [_space(settings, _part(by_name, f"{i}/")) for i, settings in enumerate(content["spaces"])]
+        spaces = [_space(settings, part(by_name, f"{i}/")) for i, settings in enumerate(content["spaces"])]
         card = DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
         if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
             raise ValueError("it has no space, or other normal clips than it names")
@@ -146,22 +147,18 @@ def _settings(space: Space) -> dict[str, Any]:
 def _space(settings: Mapping[str, Any], arrays: Arrays) -> Space:
     classifier = None
     if settings["classifier"] is not None:
-        classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), _part(arrays, "f_s/"))
+        classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), part(arrays, "f_s/"))
     scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
     return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec)
 
 
 def _codec(text: str | None, arrays: Arrays) -> Codec | None:
     """Return the codec of a space; detectors that are older than codecs have none."""
-    return None if text is None else parse(text).with_arrays(_part(arrays, "codec/"))
+    return None if text is None else parse(text).with_arrays(part(arrays, "codec/"))
 
 
 def _clips(arrays: Arrays) -> list[FloatArray]:
     return np.split(arrays["points"], np.cumsum(arrays["lengths"])[:-1])
-
-
-def _part(arrays: Arrays, prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -7,16 +7,18 @@ not, f_s stays as it is: the newcomers get it, build their scorers, and send no 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
 from collab_asd.embedding_sharing.facts import ClientFacts
 from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
-from collab_asd.embedding_sharing.strategy import EmbeddingSharing
+from collab_asd.embedding_sharing.strategy import EmbeddingSharing, log_epoch
 from collab_asd.errors import InputError
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.scoring import ClientScores, ScoreRound
+from collab_asd.id_classifier.model import IdClassifier
+from collab_asd.interfaces import MachineFrames
 
 logger = logging.getLogger(__name__)
 
@@ -59,19 +61,10 @@ class LateJoining(EmbeddingSharing):
         """Never: the codec is the earlier run's."""
         return False
 
-    def _train(self) -> None:
+    def classifiers_of(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
         """Go on training on what was kept and what has come."""
-        facts = self.facts[next(iter(self.grid.clients))]
-        machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
-        with self.watch("train"):
-            self._classifiers = train_id_classifiers(
-                machines,
-                self.training,
-                (facts.stack, facts.stack_hop),
-                self.seed,
-                self.device,
-                start=self.earlier.classifiers,
-            )
+        start = self.earlier.classifiers
+        return train_id_classifiers(machines, self.training, stacking, self.seed, self.device, log_epoch, start)
 
 
 def known_clients(before: Mapping[int, ClientFacts], now: Mapping[int, ClientFacts]) -> dict[int, int]:

@@ -22,6 +22,7 @@ from collab_asd.codecs import Codec, parse
 from collab_asd.embedding_sharing.facts import ClientFacts
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
+from collab_asd.named_arrays import part
 
 FORMAT = 1
 KEPT, STORE = "server", "store"
@@ -82,15 +83,11 @@ class Kept:
         try:
             by_name = load_arrays(arrays)
             classifiers = {int(g): _classifier(plain, by_name, g) for g, plain in card["classifiers"].items()}
-            codec = parse(card["codec"]).with_arrays(_part(by_name, "codec/"))
+            codec = parse(card["codec"]).with_arrays(part(by_name, "codec/"))
             return cls(classifiers, codec, {int(c): ClientFacts(**facts) for c, facts in card["clients"].items()})
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}: cannot be read ({error}); repeat the run that made it") from error
 
 
 def _classifier(plain: Mapping[str, object], arrays: dict[str, np.ndarray], group: str) -> IdClassifier:
-    return from_arrays(ClassifierSettings.from_plain(plain), _part(arrays, f"f_s/{group}/"))
-
-
-def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return from_arrays(ClassifierSettings.from_plain(plain), part(arrays, f"f_s/{group}/"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,7 @@ from collab_asd.federation.scoring import ClientScores, ScoreGathering, read_sco
 from collab_asd.federation.stopwatch import TRAINED_BEFORE, Stopwatch
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.settings import TrainingSettings
-from collab_asd.interfaces import Part
+from collab_asd.interfaces import MachineFrames, Part
 from collab_asd.progress import step
 from collab_asd.scorers import DetectorSettings
 
@@ -258,13 +258,15 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
         facts = self.facts[next(iter(self.grid.clients))]
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
-        train = train_id_classifiers if self.cache is None else self.cache.train
         with self.watch("train"):
-            self._classifiers = train(
-                machines, self.training, (facts.stack, facts.stack_hop), self.seed, self.device, _log_epoch
-            )
+            self._classifiers = self.classifiers_of(machines, (facts.stack, facts.stack_hop))
         if self.cache is not None and self.cache.seconds_saved:
             self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved
+
+    def classifiers_of(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
+        """Train f_s of each group, or find those that were trained on the same before."""
+        train = train_id_classifiers if self.cache is None else self.cache.train
+        return train(machines, self.training, stacking, self.seed, self.device, log_epoch)
 
     def _score_client(self, client: int) -> RecordDict:
         """Build f_a per machine and score in the space of f_s (Algorithm 2, lines 2-4 and 9-11)."""
@@ -296,5 +298,6 @@ def _record(records: Mapping[str, Record], name: str) -> Record:
     return records[name]
 
 
-def _log_epoch(group: int, epoch: int, loss: float) -> None:
+def log_epoch(group: int, epoch: int, loss: float) -> None:
+    """Tell how far training is."""
     logger.info("group %d: epoch %d, loss %.4f", group, epoch, loss)
