@@ -13,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from filelock import FileLock
+
 from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.data.audio import ClipError, at_rate, load_audio, signal_fault
@@ -21,6 +23,7 @@ from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, FloatArray
 from collab_asd.paths import cache_dir
 from collab_asd.processes import follow_parent
+from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 
 SHORTEST = 1.0  # s, as `collab_asd.data.check` wants it
@@ -80,6 +83,24 @@ def embed(
         if on_clip:
             on_clip()
     return faults
+
+
+def ensure_embedded(config: RunConfig, clips: Sequence[Clip]) -> None:
+    """Encode what is not cached yet; of several processes that need the same embeddings, one computes them.
+
+    Raises
+    ------
+    InputError
+        As of `embed`, or a clip cannot be used.
+    """
+    encoder, cache = _open(config)
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache.folder / f".{encoder.spec.digest[:32]}.lock"):
+        if todo := missing(config, clips).clips:
+            with step(f"embedding clips with {config.encoder}", len(todo)) as advance:
+                faults = embed(config, todo, on_clip=advance)
+            if faults:
+                raise faults[0][1]
 
 
 def _encoded(config: RunConfig, clips: Sequence[Clip], jobs: int) -> Iterable[ClipError | None]:

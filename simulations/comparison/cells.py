@@ -20,9 +20,8 @@ from collab_asd import encoders
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.data.manifest import ManifestRow, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
-from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.encoders.ahead import ensure_embedded
 from collab_asd.errors import InputError
-from collab_asd.paths import cache_dir
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 from simulations import methods
@@ -150,20 +149,8 @@ def _clear_outdated(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> N
 
 
 def _embed(config: RunConfig, clients: int) -> None:
-    """Embed all clips before a run's clock starts: its seconds are then those of its method, whoever came first.
-
-    Of several processes that need the same embeddings one computes them and the others wait.
-    """
-    encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
-    clips = [clip for partition in load_partitions(config, clients) for clip in partition.clips]
-    cache.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache.folder / f".{encoder.spec.digest[:32]}.lock"):
-        missing = [clip for clip in clips if not cache.path(encoder.spec, clip).exists()]
-        if missing:
-            with step(f"embedding clips with {config.encoder}", len(missing)) as advance:
-                for clip in missing:
-                    cache.prepare(encoder, clip)
-                    advance()
+    """Embed all clips before a run's clock starts: its seconds are then those of its method, whoever came first."""
+    ensure_embedded(config, [clip for partition in load_partitions(config, clients) for clip in partition.clips])
 
 
 def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
