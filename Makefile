@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 	$(BIN)/collab-asd report results/$(DEMO) results/$(DEMO)-local --out results/$(DEMO)-compared
 
 test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 fast: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "not slow"
