@@ -135,7 +135,7 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
         method.training = replace(method.training, windows_per_class=windows)
     with meter("total"):
         with meter("meet"):
-            nodes = meet_clients(grid, config.min_clients, config.timeout)
+            nodes = meet_clients(grid, config.min_clients, config.timeout).clients
         supervised = MeteredGrid(grid, nodes, Rules(config.timeout), Path(config.results_dir))
         supervised.meter = method.watch = meter
         method.run(supervised)

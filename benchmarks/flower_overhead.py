@@ -136,7 +136,7 @@ def plain_loop(config: RunConfig) -> list[float]:
 def through_flower(config: RunConfig) -> list[float]:
     """Run the same as a Flower method on the in-process grid; returns all scores."""
     grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout), Rules(config.timeout))
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout).clients, Rules(config.timeout))
     method = methods.build(config)
     if hasattr(method, "cache"):
         method.cache = None  # the plain loop keeps no classifiers, either

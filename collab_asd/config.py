@@ -76,6 +76,7 @@ class RunConfig:
     retain_embeddings: bool = False
     join: str = ""
     record_view: bool = False
+    report_scores: bool = True
     seed: int = 0
     device: str = "cpu"
     threads: int = 1

@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message names the file, key or client, says what is wrong with it and what to do. The command line prints it
     without a traceback and ends with exit code 2.
     """
+
+
+class PublicError(InputError):
+    """One whose words hold nothing of a client's own: the server may read them, too."""

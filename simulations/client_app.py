@@ -23,11 +23,16 @@ from baselines.split_learning import client as split_learning
 from baselines.split_learning.strategy import SPLIT_METHODS
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
+from collab_asd.errors import PublicError
+from collab_asd.federation.actions import HELLO
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
 from collab_asd.federation.keeping import keep
-from collab_asd.federation.scoring import MachineScores, score_reply
+from collab_asd.federation.private import is_private, require_answered
+from collab_asd.federation.scoring import MachineScores, decided, kept_reply, score_reply
+from collab_asd.federation.versions import own_versions, require_same_version
 from collab_asd.paths import results_dir
 from simulations.logs import show_progress
+from simulations.own_results import keep_scores
 
 logger = logging.getLogger(__name__)
 HANDLER_RAISED = 2
@@ -45,10 +50,15 @@ def keep_errors_private(message: Message, context: Context, handle: ClientAppCal
     """Log here what went wrong; tell the server only that something did, since an error's text may hold names."""
     show_progress()
     try:
+        if is_private(context) and message.metadata.message_type != HELLO:
+            require_answered(message.metadata.message_type, client_config(context))
         return handle(message, context)
+    except PublicError as error:
+        logger.error("refused: %s", error)
+        return Message(Error(HANDLER_RAISED, str(error)), reply_to=message)
     except Exception as error:
-        client, _ = client_number(context)
-        logger.error("client %d: %s", client, error, exc_info=not isinstance(error, ValueError))
+        who = context.node_config.get("client", context.node_config.get("partition-id", 0))
+        logger.error("client %s: %s", who, error, exc_info=not isinstance(error, ValueError))
         reason = f"{type(error).__name__} in {message.metadata.message_type}: its log says more"
         return Message(Error(HANDLER_RAISED, reason), reply_to=message)
 
@@ -58,9 +68,11 @@ app = ClientApp(mods=[keep_errors_private])
 
 @app.query("hello")
 def hello(message: Message, context: Context) -> Message:
-    """Say which client this is."""
+    """Say which client this is, of how many, whether its folder is its own, and what it runs."""
+    require_same_version(message.content.config_records.get("server", ConfigRecord()), "the server")
     client, clients = client_number(context)
-    return Message(RecordDict({"hello": ConfigRecord({"client": client, "clients": clients})}), reply_to=message)
+    said = {"client": client, "clients": clients, "private": is_private(context), **own_versions()}
+    return Message(RecordDict({"hello": ConfigRecord(said)}), reply_to=message)
 
 
 @app.query("describe")
@@ -97,9 +109,14 @@ def embeddings(message: Message, context: Context) -> Message:
 
 @app.evaluate("score")
 def score(message: Message, context: Context) -> Message:
-    """Score this client's own test clips, as its method does, and keep the detectors."""
+    """Score this client's own test clips, as its method does, and keep the detectors; in a deployment scores, too."""
     config = client_config(context)
     client = open_client(context)
     machines = SCORING[config.method](client, config, message.content)
-    keep(client, machines, config, results_dir(config.results_dir, context.run_id))
-    return Message(score_reply(machines, config), reply_to=message)
+    folder = results_dir(config.results_dir, context.run_id)
+    keep(client, machines, config, folder)
+    scores = decided(client.partition.client, machines, config)
+    if config.report_scores and not client.private:
+        return Message(score_reply(scores), reply_to=message)
+    keep_scores(client, scores, config, folder if client.private else folder / f"client-{scores.client}")
+    return Message(kept_reply(), reply_to=message)

@@ -18,7 +18,7 @@ from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, r
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ScoreTable
-from collab_asd.report.reading import SUMMARY_VERSION
+from collab_asd.report.reading import KEPT_BY_CLIENTS, SUMMARY_VERSION
 from simulations.dcase_files import write_dcase
 
 HOW_ONLY = {"results-dir", "cache-dir", "timeout", "retries", "on-failure"}  # no score depends on them
@@ -36,16 +36,16 @@ class ResultFolder:
     Parameters
     ----------
     path : Path
-    manifest : sequence of ManifestRow
-        Clips of the run.
+    manifest : sequence of ManifestRow or None
+        Clips of the run; None at the server of a deployment, which knows of none.
     """
 
     path: Path
     config: RunConfig
-    manifest: Sequence[ManifestRow]
+    manifest: Sequence[ManifestRow] | None
 
     @classmethod
-    def open(cls, path: Path, config: RunConfig, manifest: Sequence[ManifestRow]) -> ResultFolder:
+    def open(cls, path: Path, config: RunConfig, manifest: Sequence[ManifestRow] | None) -> ResultFolder:
         """Begin a result folder, or go on with one that the same run began and did not finish.
 
         Raises
@@ -59,10 +59,15 @@ class ResultFolder:
             folder.require_same_run()
         elif path.exists() and not all(map(_is_beginning, path.iterdir())):
             raise InputError(f"{path}: holds other files; name a new or an empty folder for the results")
-        path.mkdir(parents=True, exist_ok=True)
-        write_manifest(path / "manifest.csv", manifest)
-        _write_json(path / "config.json", config.to_mapping())
+        folder.begin()
         return folder
+
+    def begin(self) -> None:
+        """Write what a run is begun with."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.manifest is not None:
+            write_manifest(self.path / "manifest.csv", self.manifest)
+        _write_json(self.path / "config.json", self.config.to_mapping())
 
     def require_same_run(self) -> None:
         """Refuse to go on with a folder that was begun with another configuration or on other clips."""
@@ -72,13 +77,19 @@ class ResultFolder:
         other = sorted(k for k in began.keys() | now.keys() if k not in HOW_ONLY and began.get(k) != now.get(k))
         if other:
             raise InputError(f"{self.path}: was begun with another {', '.join(other)}; name a new folder")
+        if self.manifest is None:
+            return
         if clips := difference(read_manifest(self.path / "manifest.csv"), self.manifest):
             raise InputError(f"{self.path}: was begun on other clips ({clips}); restore them or name a new folder")
 
-    def finish(self, table: ScoreTable, summary: Mapping[str, Any]) -> None:
-        """Write the scores, ours and DCASE's, and last the summary, which says that the folder is complete."""
-        self._write_scores(table)
-        write_dcase(self.path / "dcase", table)
+    def finish(self, table: ScoreTable | None, summary: Mapping[str, Any]) -> None:
+        """Write the scores, ours and DCASE's, and last the summary, which says that the folder is complete.
+
+        There is no table where the clients keep their scores.
+        """
+        if table is not None:
+            self._write_scores(table)
+            write_dcase(self.path / "dcase", table)
         _write_json(self.path / "summary.json", summary)
 
     def _write_scores(self, table: ScoreTable) -> None:
@@ -114,6 +125,19 @@ def scorer_name(config: RunConfig) -> str:
     return (SCORER_OF | NETWORK_OF).get(config.method, config.scorer)
 
 
+def summarize_kept(config: RunConfig) -> dict[str, Any]:
+    """Build that part of ``summary.json`` for a run whose clients keep their scores."""
+    return {
+        "version": SUMMARY_VERSION,
+        "method": config.method,
+        "encoder": config.encoder,
+        "scorer": scorer_name(config),
+        "seed": config.seed,
+        "scores": KEPT_BY_CLIENTS,
+        "config": _without_secret(config),
+    }
+
+
 def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:
     """Build the part of ``summary.json`` that does not depend on how the run went."""
     measures = {
@@ -133,8 +157,12 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         "recall": evaluation.total("recall"),
         "f1": evaluation.total("f1"),
         "manifest_sha256": manifest_sha256(manifest),
-        "config": replace(config, encoder_key_file="(secret)" if config.encoder_key_file else "").to_mapping(),
+        "config": _without_secret(config),
     }
+
+
+def _without_secret(config: RunConfig) -> dict[str, str | int | float | bool]:
+    return replace(config, encoder_key_file="(secret)" if config.encoder_key_file else "").to_mapping()
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """The ServerApp: configuration -> clients -> method -> result folder.
 
-It also plays the simulation's runner: it reads the data folder itself, to join the clients' opaque clip numbers with
-names and labels. No label or name comes from a message. Importing this module loads no encoder.
+In a simulation it also plays the runner: it reads the data folder itself, to join the clients' opaque clip numbers with
+names and labels. No label or name comes from a message. In a deployment each client has a folder of its own and keeps
+its scores. Importing this module loads no encoder.
 """
 
 from __future__ import annotations
@@ -12,29 +13,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
-from collab_asd.data.layouts import clip_name
-from collab_asd.data.manifest import manifest_rows
+from collab_asd.data.manifest import ManifestRow, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.errors import InputError
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
-from collab_asd.federation.scoring import NO_CLASS, ClientScores
-from collab_asd.interfaces import Partition, ScoreRow, ScoreTable
+from collab_asd.interfaces import Partition
 from collab_asd.paths import results_dir
 from collab_asd.threads import pin_threads
 from simulations import methods
 from simulations.alone import alone
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
-from simulations.results import ResultFolder, summarize
+from simulations.naming import join
+from simulations.results import ResultFolder, summarize, summarize_kept
 
 # Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
 ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
@@ -54,7 +56,8 @@ def main(grid: Grid, context: Context) -> None:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             Path(error_file).write_text(str(error), encoding="utf-8")
         raise
-    if config.report and ERROR_FILE_VARIABLE not in os.environ:  # else the command line draws it
+    drawn_here = ERROR_FILE_VARIABLE not in os.environ  # else the command line draws it
+    if config.report and drawn_here and (folder / "scores.csv").exists():
         _draw_report(folder)
 
 
@@ -69,23 +72,21 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     started = time.perf_counter()
     pin_threads(config.threads)
     method = methods.build(config)
-    clients = meet_clients(grid, config.min_clients, config.timeout)
-    partitions = load_partitions(config, len(clients))
-    require_trainable(config, partitions, method.shares)
-    taking_part = _taking_part(clients, partitions, config.partition)
-    data_dir = data_folder(config, len(clients))
-    folder = ResultFolder.open(
-        results_dir(config.results_dir, grid.run.run_id), config, manifest_rows(partitions, data_dir)
-    )
+    met = meet_clients(grid, config.min_clients, config.timeout)
+    holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
+    manifest = None if holdings is None else holdings.manifest
+    folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
+    taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
     rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients)
     supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
+    supervised.private = met.private
+    supervised.excluded |= dict.fromkeys(met.absent, "was not connected when the run began")
     if config.record_view:
         supervised.record = ViewRecorder(folder.path / VIEW)
     with alone(folder.path, "run"), PeakMemory() as memory:
-        table = join(method.run(supervised), partitions, data_dir)
-    evaluation = evaluate(table)
-    summary = summarize(config, evaluation, folder.manifest) | {
-        "engine": engine,
+        scores = method.run(supervised)
+    how = {
+        "engine": "deployment" if met.private else engine,
         "encoder_note": method.encoder_note,
         "excluded": {str(client): why for client, why in supervised.excluded.items()},
         "bytes_up": {str(c): supervised.traffic.of(c)[0] for c in taking_part},
@@ -94,9 +95,43 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
         "seconds": {**method.watch.seconds, "total": time.perf_counter() - started},
         "peak_rss_mb": memory.peak_mb,
     }
-    folder.finish(table, summary)
+    if holdings is None or not config.report_scores:
+        folder.finish(None, summarize_kept(config) | how)
+    else:
+        table = join(scores, holdings.partitions, holdings.data_dir)
+        folder.finish(table, summarize(config, evaluate(table), holdings.manifest) | how)
     logger.info("results: %s", folder.path)
     return folder.path
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What the clients of a simulation hold, as its runner reads it.
+
+    Parameters
+    ----------
+    partitions : sequence of Partition
+    data_dir : Path
+    manifest : sequence of ManifestRow
+    """
+
+    partitions: Sequence[Partition]
+    data_dir: Path
+    manifest: Sequence[ManifestRow]
+
+    @classmethod
+    def read(cls, config: RunConfig, clients: int, shares: bool) -> Self:
+        """Read and check the data folder.
+
+        Raises
+        ------
+        InputError
+            A run on it would come out wrong.
+        """
+        partitions = load_partitions(config, clients)
+        require_trainable(config, partitions, shares)
+        data_dir = data_folder(config, clients)
+        return cls(partitions, data_dir, manifest_rows(partitions, data_dir))
 
 
 def _draw_report(folder: Path) -> None:
@@ -108,23 +143,6 @@ def _draw_report(folder: Path) -> None:
     drawn = subprocess.run(command, check=False, cwd=folder, env=environment)
     if drawn.returncode:
         logger.warning("the report could not be drawn; its reason: collab-asd report %s", folder)
-
-
-def join(scores: Sequence[ClientScores], partitions: Sequence[Partition], data_dir: Path) -> ScoreTable:
-    """Give the clients' clip numbers their names and labels back."""
-    rows = []
-    for client in scores:
-        partition = partitions[client.client]
-        entries = zip(
-            client.clips, client.anomaly_score, client.threshold, client.decision, client.predicted, strict=True
-        )
-        for index, score, limit, decision, predicted in entries:
-            clip = partition.clips[index]
-            correct = None if predicted == NO_CLASS else bool(predicted == partition.classes[index])
-            name = clip_name(clip, data_dir)
-            machine = (client.client, clip.machine_type, clip.machine_id)
-            rows.append(ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct))
-    return ScoreTable(tuple(sorted(rows, key=lambda r: (r.client, r.clip))))
 
 
 def _taking_part(clients: dict[int, int], partitions: Sequence[Partition], dealt: str) -> dict[int, int]:

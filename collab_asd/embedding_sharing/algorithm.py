@@ -95,6 +95,15 @@ def by_group(machines: Sequence[MachineFrames]) -> dict[int, list[MachineFrames]
     return groups
 
 
+def group_ranks(machines: Sequence[MachineFrames]) -> dict[int, int]:
+    """Count groups from 0 in the order of their first machines' classes.
+
+    Seeds follow from this rank: pseudonyms then give the f_s that plain numbers give, of machines in the same order.
+    """
+    first = {group: min(m.machine_class for m in members) for group, members in by_group(machines).items()}
+    return {group: rank for rank, group in enumerate(sorted(first, key=lambda group: first[group]))}
+
+
 def train_on_group(
     members: Sequence[MachineFrames],
     training: TrainingSettings,

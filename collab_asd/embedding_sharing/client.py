@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
@@ -34,7 +35,8 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
     statistics that the codec is fitted to, if it learns.
     """
     spec, plan, machines = client.encoder.spec, codec_of(config), client.machines()
-    pages = {f"{part}-pages": _page_ends(client, part, config) for part in PARTS}
+    ends = {part: _page_ends(client, part, config) for part in PARTS}
+    pages = {f"{part}-pages": ends[part] if part in _parts_shared(client, config) else [] for part in PARTS}
     facts = ConfigRecord(
         {
             "stack": spec.stack,
@@ -58,12 +60,25 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
 def embeddings(client: ClientData, config: RunConfig, content: RecordDict) -> RecordDict:
     """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7)."""
     number = PageNumber(**content.config_records["request"])  # type: ignore[arg-type]
+    if client.private:
+        _require_announced(client, config, number)
     clips = client.indices(number.part)[number.start : number.stop]
     p = client.partition
     shared = [
         SharedClip(i, p.groups[i], p.classes[i], frames) for i, frames in zip(clips, client.frames(clips), strict=True)
     ]
     return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
+
+
+def _parts_shared(client: ClientData, config: RunConfig) -> Sequence[Part]:
+    """Return the parts that a server may ask for: a folder of the client's own gives no more than the method needs."""
+    return ("train",) if client.private and config.inference == "client" else PARTS
+
+
+def _require_announced(client: ClientData, config: RunConfig, number: PageNumber) -> None:
+    ends = _page_ends(client, number.part, config) if number.part in _parts_shared(client, config) else []
+    if (number.start, number.stop) not in zip([0, *ends], ends, strict=False):
+        raise InputError(f"{number}: refused, it is none of the pages that were announced")
 
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:

@@ -61,6 +61,10 @@ class LateJoining(EmbeddingSharing):
         """Never: the codec is the earlier run's."""
         return False
 
+    def ranks(self, machines: Sequence[MachineFrames]) -> dict[int, int]:
+        """Leave all groups their numbers: by these the earlier run's f_s are found."""
+        return {machine.group: machine.group for machine in machines}
+
     def classifiers_of(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
         """Go on training on what was kept and what has come."""
         start = self.earlier.classifiers

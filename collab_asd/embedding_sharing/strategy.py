@@ -14,6 +14,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from flwr.serverapp.strategy import Strategy
 from collab_asd.codecs import Codec, CodecPlan, FrameStatistics
 from collab_asd.config import Inference
 from collab_asd.detectors.space import Space
-from collab_asd.embedding_sharing.algorithm import train_id_classifiers
+from collab_asd.embedding_sharing.algorithm import group_ranks, train_id_classifiers
 from collab_asd.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.embedding_sharing.facts import ClientFacts, require_sound
 from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
@@ -259,9 +260,19 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         facts = self.facts[next(iter(self.grid.clients))]
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
         with self.watch("train"):
-            self._classifiers = self.classifiers_of(machines, (facts.stack, facts.stack_hop))
+            self._classifiers = self._trained(machines, (facts.stack, facts.stack_hop))
         if self.cache is not None and self.cache.seconds_saved:
             self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved
+
+    def _trained(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
+        """Train f_s of each group; numbers of groups that are pseudonyms are put in order for that."""
+        ranks = self.ranks(machines)
+        trained = self.classifiers_of([replace(m, group=ranks[m.group]) for m in machines], stacking)
+        return {group: trained[rank] for group, rank in ranks.items()}
+
+    def ranks(self, machines: Sequence[MachineFrames]) -> dict[int, int]:
+        """Return by which number each group is trained."""
+        return group_ranks(machines) if self.grid.private else {m.group: m.group for m in machines}
 
     def classifiers_of(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
         """Train f_s of each group, or find those that were trained on the same before."""

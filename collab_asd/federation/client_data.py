@@ -13,6 +13,7 @@ from flwr.app import Context
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.errors import InputError
+from collab_asd.federation.private import agreement_of, is_private, own_partition, private_config
 from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.threads import pin_threads
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
 
 
-OWN_KEYS = ("data-dir", "encoder-weights", "encoder-key-file", "cache-dir", "results-dir")
 FEWEST_CALIBRATION_CLIPS = 10  # with fewer, a threshold is safer from the clips that f_s was trained on
 
 
@@ -53,6 +53,8 @@ class ClientData:
         What the clips were found in.
     calibration : float
         Share of each machine's training clips, in [0, 1), that f_s is not to be trained on.
+    private : bool
+        Whether the folder is this client's own, as in a deployment.
     """
 
     partition: Partition
@@ -60,6 +62,7 @@ class ClientData:
     cache: EmbeddingCache
     data_dir: Path
     calibration: float = 0.0
+    private: bool = False
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
@@ -102,9 +105,20 @@ def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int
 
 
 def client_number(context: Context) -> tuple[int, int]:
-    """Return which client this SuperNode is, and of how many."""
+    """Return which client this SuperNode is, and of how many.
+
+    Raises
+    ------
+    InputError
+        It has a folder of its own, and no number among so many.
+    """
     node = context.node_config
-    return int(node.get("partition-id", 0)), int(node.get("num-partitions", 1))
+    if not is_private(context):
+        return int(node.get("partition-id", 0)), int(node.get("num-partitions", 1))
+    client, clients = node.get("client"), node.get("clients")
+    if not isinstance(client, int) or not isinstance(clients, int) or not 0 <= client < clients:
+        raise InputError(f"node config: client = {client} of clients = {clients}; number the clients from 0")
+    return client, clients
 
 
 def client_config(context: Context) -> RunConfig:
@@ -112,9 +126,13 @@ def client_config(context: Context) -> RunConfig:
 
     In a deployment a SuperNode's ``--node-config`` gives what is its own: where its recordings, weights, key and cache
     lie. Such paths never stand in the run config, which the server sees.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or asks a client with a folder of its own for what was not agreed on.
     """
-    own = {key: value for key, value in context.node_config.items() if key in OWN_KEYS}
-    return RunConfig.from_mapping(context.run_config | own)
+    return private_config(context) if is_private(context) else RunConfig.from_mapping(context.run_config)
 
 
 def open_client(context: Context) -> ClientData:
@@ -127,7 +145,11 @@ def open_client(context: Context) -> ClientData:
     """
     config = client_config(context)
     pin_threads(config.threads)
-    return _open(context.run_id, config, *client_number(context))
+    if not is_private(context):
+        return _open(context.run_id, config, *client_number(context))
+    agreement_of(context).require_encoder(_encoder_and_cache(config)[0].spec.digest)
+    key_file = str(context.node_config.get("pseudonym-key-file", ""))
+    return _open_own(context.run_id, config, client_number(context)[0], key_file)
 
 
 @lru_cache(maxsize=32)
@@ -137,6 +159,13 @@ def _open(run_id: int, config: RunConfig, client: int, clients: int) -> ClientDa
         raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
     encoder, cache = _encoder_and_cache(config)
     return ClientData(partitions[client], encoder, cache, data_folder(config, clients), config.calibration)
+
+
+@lru_cache(maxsize=32)
+def _open_own(run_id: int, config: RunConfig, client: int, key_file: str) -> ClientData:
+    """Open a folder that is this client's alone; a new run looks again."""
+    held, (encoder, cache) = own_partition(config, client, key_file), _encoder_and_cache(config)
+    return ClientData(held, encoder, cache, data_folder(config, 1), config.calibration, private=True)
 
 
 @lru_cache(maxsize=4)

@@ -91,6 +91,8 @@ class SupervisedGrid(Grid):
         InputError the run's end.
     record : ViewRecorder, optional
         Writes down all that is exchanged.
+    private : bool
+        Whether the clients have folders of their own, as in a deployment.
     """
 
     def __init__(self, grid: Grid, clients: Mapping[int, int], rules: Rules, folder: Path | None = None) -> None:
@@ -100,12 +102,13 @@ class SupervisedGrid(Grid):
         self.tolerant, self.waves = False, dict[str, int]()
         self.take: Take | None = None
         self.record: ViewRecorder | None = None
+        self.private = False
         self._client_of = {node: client for client, node in clients.items()}
 
     def only(self, clients: Iterable[int]) -> SupervisedGrid:
         """Return a grid of some of the clients, whose traffic is counted here."""
         part = SupervisedGrid(self._grid, {c: self.clients[c] for c in clients}, self.rules, self.folder)
-        part.traffic, part.record = self.traffic, self.record
+        part.traffic, part.record, part.private = self.traffic, self.record, self.private
         return part
 
     def client_of(self, message: Message) -> int:

@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from collab_asd.errors import InputError
 from collab_asd.federation.actions import HELLO
+from collab_asd.federation.versions import own_versions, require_same_version
 
+logger = logging.getLogger(__name__)
 FIRST_NODE_SECONDS = 60.0
 
 
-def meet_clients(grid: Grid, min_clients: int, timeout: float) -> dict[int, int]:
+@dataclass(frozen=True)
+class Meeting:
+    """Who came.
+
+    Parameters
+    ----------
+    clients : dict
+        Client number -> node ID, in the order of the clients.
+    private : bool
+        Whether the clients have folders of their own, as in a deployment, which the server cannot read.
+    absent : tuple of int
+        Clients of a deployment that are not connected.
+    """
+
+    clients: dict[int, int]
+    private: bool = False
+    absent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    client: int
+    clients: int
+    private: bool
+
+
+def meet_clients(grid: Grid, min_clients: int, timeout: float) -> Meeting:
     """Wait for the SuperNodes and ask each which client it is.
 
-    A ServerApp may start before any node has registered, so the first node is asked how many there will be.
-
-    Returns
-    -------
-    dict
-        Client number -> node ID, in the order of the clients.
+    A ServerApp may start before any node has registered, so those that are there are asked how many there will be. A
+    deployment goes on with those that are connected a minute later, a simulation needs them all.
 
     Raises
     ------
     InputError
-        No node came, or fewer than `min_clients`.
+        No node came, or fewer than `min_clients`; or they run other versions, or two say that they are one client.
     """
-    nodes = _wait_for_nodes(grid, 1)
-    _, expected = _hello(grid, nodes[:1], timeout)[nodes[0]]
+    answers = _hello(grid, _wait_for_nodes(grid, 1), timeout)
+    expected = max(answer.clients for answer in answers.values())
     if expected < min_clients:
         raise InputError(
             f"this federation has {expected} SuperNodes and min-clients = {min_clients}: start the run with "
             f'--federation-config "num-supernodes={min_clients}", or lower min-clients'
         )
-    answers = _hello(grid, _wait_for_nodes(grid, expected), timeout)
-    return dict(sorted((client, node) for node, (client, _) in answers.items()))
+    private = any(answer.private for answer in answers.values())
+    nodes = _wait_for_nodes(grid, expected, fewest=min_clients if private else expected)
+    if late := [node for node in nodes if node not in answers]:
+        answers |= _hello(grid, late, timeout)
+    _require_one_kind(answers)
+    clients = _numbered(answers)
+    return Meeting(clients, private, tuple(c for c in range(expected) if private and c not in clients))
 
 
-def _wait_for_nodes(grid: Grid, count: int) -> list[int]:
+def _wait_for_nodes(grid: Grid, count: int, fewest: int | None = None) -> list[int]:
+    """Wait for so many nodes, a minute at most; then `fewest` will do."""
     deadline = time.monotonic() + FIRST_NODE_SECONDS
     while len(nodes := sorted(grid.get_node_ids())) < count:
         if time.monotonic() > deadline:
+            if len(nodes) >= (count if fewest is None else fewest):
+                break
             raise InputError(
                 f"{len(nodes)} of {count} SuperNodes are connected after {FIRST_NODE_SECONDS:.0f} s: start the others"
             )
@@ -51,16 +85,44 @@ def _wait_for_nodes(grid: Grid, count: int) -> list[int]:
     return nodes
 
 
-def _hello(grid: Grid, nodes: list[int], timeout: float) -> dict[int, tuple[int, int]]:
-    """Ask nodes for their (client number, number of clients)."""
-    messages = [Message(RecordDict(), node, HELLO) for node in nodes]
+def _hello(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answer]:
+    """Greet nodes, and be told who they are."""
+    mine = ConfigRecord(own_versions())
+    messages = [Message(RecordDict({"server": mine}), node, HELLO) for node in nodes]
     replies = list(grid.send_and_receive(messages, timeout=timeout))
     if failed := [r for r in replies if r.has_error()]:
         raise InputError(f"a SuperNode could not be greeted: {failed[0].error.reason}")
     if len(replies) < len(nodes):
         raise InputError(f"{len(nodes) - len(replies)} SuperNodes gave no answer within {timeout:g} s")
-    config = {r.metadata.src_node_id: r.content.config_records["hello"] for r in replies}
-    return {node: (int(str(c["client"])), int(str(c["clients"]))) for node, c in config.items()}
+    return {reply.metadata.src_node_id: _answer(reply.content.config_records["hello"]) for reply in replies}
+
+
+def _answer(said: ConfigRecord) -> _Answer:
+    client = int(str(said["client"]))
+    require_same_version(said, f"client {client}")
+    return _Answer(client, int(str(said["clients"])), bool(said["private"]))
+
+
+def _require_one_kind(answers: Mapping[int, _Answer]) -> None:
+    if len({answer.private for answer in answers.values()}) > 1:
+        shared = sorted(answer.client for answer in answers.values() if not answer.private)
+        raise InputError(
+            f"clients {', '.join(map(str, shared))} have no folder of their own, and others have: start every "
+            "SuperNode with data-dir in its --node-config, or none"
+        )
+
+
+def _numbered(answers: Mapping[int, _Answer]) -> dict[int, int]:
+    """Return client number -> node ID."""
+    clients: dict[int, int] = {}
+    for node, answer in sorted(answers.items(), key=lambda item: item[1].client):
+        if answer.client in clients or not 0 <= answer.client < answer.clients:
+            raise InputError(
+                f"two SuperNodes say that they are client {answer.client}, or it is none of {answer.clients}: give "
+                "each its own number (client in node.toml)"
+            )
+        clients[answer.client] = node
+    return clients
 
 
 def require_same_encoder(digests: Mapping[int, str]) -> None:

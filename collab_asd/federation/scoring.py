@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -71,6 +72,9 @@ class ClientScores:
     predicted: NDArray[np.int32]
 
 
+_ARRAYS = tuple(field.name for field in fields(ClientScores) if field.name != "client")
+
+
 def score_with(
     detector: Detector, frames: MachineFrames, *, normal: tuple[int, ...], test: tuple[int, ...]
 ) -> MachineScores:
@@ -89,13 +93,23 @@ def score_with(
     return MachineScores(test, detector.scores(embedded), tuple(predicted), normal, detector, points)
 
 
-def score_reply(machines: Sequence[MachineScores], config: RunConfig) -> RecordDict:
-    """Client side: decide each test clip and report scores and decisions."""
+def decided(client: int, machines: Sequence[MachineScores], config: RunConfig) -> ClientScores:
+    """Client side: decide each test clip of its machines."""
     parts = [_decided(machine, config) for machine in machines]
-    return RecordDict({"scores": to_record({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})})
+    return ClientScores(client, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[np.generic]]:
+def score_reply(scores: ClientScores) -> RecordDict:
+    """Client side: report scores and decisions."""
+    return RecordDict({"scores": to_record({name: getattr(scores, name) for name in _ARRAYS})})
+
+
+def kept_reply() -> RecordDict:
+    """Client side: say that all is scored, and keep the scores."""
+    return RecordDict({"kept": ConfigRecord({"scored": True})})
+
+
+def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[Any]]:
     limit = machine.threshold(config)
     scores = machine.scores.test
     return {
@@ -107,16 +121,18 @@ def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[np.
     }
 
 
-def read_scores(client: int, reply: Message) -> ClientScores:
-    """Server side: read what a client reported.
+def read_scores(client: int, reply: Message) -> ClientScores | None:
+    """Server side: read what a client reported; None where it keeps its scores.
 
     Raises
     ------
     ValueError
         Scores are missing or not finite, or do not fit together.
     """
+    if "kept" in reply.content.config_records:
+        return None
     arrays = from_record(reply.content.array_records["scores"])
-    if arrays.keys() != {field.name for field in fields(ClientScores)} - {"client"}:
+    if arrays.keys() != set(_ARRAYS):
         raise ValueError("its scores are another version's")
     if len({array.shape for array in arrays.values()}) > 1 or any(array.ndim != 1 for array in arrays.values()):
         raise ValueError("its scores do not fit together")
@@ -153,7 +169,8 @@ class ScoreGathering(ABC):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Gather the scores, in the order of the clients."""
-        self.scores += [read_scores(self.grid.client_of(reply), reply) for reply in replies]
+        read = (read_scores(self.grid.client_of(reply), reply) for reply in replies)
+        self.scores += [scores for scores in read if scores is not None]
         return MetricRecord({"test-clips": sum(len(s.clips) for s in self.scores)}) if self.scores else None
 
 

@@ -17,6 +17,7 @@ from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow, ScoreTable
 from collab_asd.report.contents import Run
 
 SUMMARY_VERSION = 1
+KEPT_BY_CLIENTS = "kept by the clients"
 SCORE_COLUMNS = (
     *("method", "encoder", "scorer", "seed", "client", "machine_type", "machine_id", "clip", "label"),
     *("anomaly_score", "threshold", "decision"),
@@ -86,6 +87,8 @@ def _read_summary(folder: Path) -> dict[str, Any]:
             f"{path}: has version {version!r}, this program reads version {SUMMARY_VERSION}; "
             "report it with the version of collab-asd that made it"
         )
+    if summary.get("scores") == KEPT_BY_CLIENTS:
+        raise InputError(f"{folder}: holds no scores, the clients keep them; report the folder of a client")
     for key, kind in NEEDED.items():
         if not isinstance(summary.get(key), kind):
             raise InputError(f"{path}: {key!r} is missing or of a wrong type; repeat the run in a new folder")

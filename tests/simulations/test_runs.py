@@ -23,6 +23,7 @@ from collab_asd.federation.actions import EMBEDDINGS
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.recording import VIEW
+from collab_asd.federation.scoring import ClientScores
 from collab_asd.federation.stopwatch import TRAINED_BEFORE
 from collab_asd.id_classifier.model import to_arrays
 from collab_asd.id_classifier.settings import PRESETS
@@ -30,6 +31,7 @@ from collab_asd.privacy.view import View
 from collab_asd.scorers import DetectorSettings
 from simulations import client_app, server_app
 from simulations.engines import run_inprocess
+from simulations.naming import join
 from simulations.reporting import report
 
 
@@ -320,10 +322,10 @@ def test_bad_data_are_refused_before_any_message(config, machines, tmp_path):
 def test_join_gives_names_back_by_clip_number(config):
     partition = load_partitions(config, 0)[1]
     index = partition.indices("test")[2]
-    client = server_app.ClientScores(
+    client = ClientScores(
         1, np.array([index]), np.array([0.7]), np.array([0.5]), np.array([1]), np.array([partition.classes[index]])
     )
-    (row,) = server_app.join([client], load_partitions(config, 0), server_app.data_folder(config, 3)).rows
+    (row,) = join([client], load_partitions(config, 0), server_app.data_folder(config, 3)).rows
     clip = partition.clips[index]
     assert (row.machine_id, row.label, row.anomaly_score) == ("01", clip.label, 0.7)
     assert row.clip.endswith(clip.path.name)

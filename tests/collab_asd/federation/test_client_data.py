@@ -22,7 +22,7 @@ def test_a_client_may_hold_several_machines():
 
 def test_node_config_gives_what_is_the_clients_own_and_nothing_else():
     run = {"encoder": "logmel", "seed": 3}
-    node = {"partition-id": 1, "data-dir": "/site", "encoder-key-file": "/key", "seed": 9}
+    node = {"client": 1, "clients": 2, "data-dir": "/site", "encoder-key-file": "/key", "seed": 9}
     context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config=run)
     config = client_config(context)
     assert (config.data_dir, config.encoder_key_file, config.encoder, config.seed) == ("/site", "/key", "logmel", 3)

@@ -8,6 +8,7 @@ from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.records import content_bytes
+from collab_asd.federation.versions import own_versions
 
 app = ClientApp()
 
@@ -15,7 +16,7 @@ app = ClientApp()
 @app.query("hello")
 def hello(message, context):
     node = context.node_config
-    content = {"client": node["partition-id"], "clients": node["num-partitions"]}
+    content = {"client": node["partition-id"], "clients": node["num-partitions"], "private": False, **own_versions()}
     return Message(RecordDict({"hello": ConfigRecord(content)}), reply_to=message)
 
 
@@ -34,7 +35,7 @@ def boom(message, context):
 
 def grid_of(count):
     grid = InProcessGrid(app, count, {})
-    return grid, meet_clients(grid, 1, 10)
+    return grid, meet_clients(grid, 1, 10).clients
 
 
 class Shuffled(InProcessGrid):
@@ -63,7 +64,7 @@ def ask(action, clients, extra=None):
 
 def test_replies_come_back_sorted_by_client():
     grid = Shuffled(app, 4, {})
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10), Rules(10))
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10).clients, Rules(10))
     replies = supervised.send_and_receive(ask("query.echo", supervised.clients))
     assert [r.content.config_records["mine"]["client"] for r in replies] == [0, 1, 2, 3]
 
@@ -76,7 +77,7 @@ def test_a_failing_client_is_named():
 
 def test_a_silent_client_is_named():
     grid = Shuffled(app, 3, {})
-    clients = meet_clients(grid, 1, 10)
+    clients = meet_clients(grid, 1, 10).clients
     grid.lost = 1
     with pytest.raises(InputError, match="client 2: no answer within timeout = 7 s"):
         SupervisedGrid(grid, clients, Rules(7)).send_and_receive(ask("query.echo", clients))
@@ -108,8 +109,10 @@ def test_hello_is_answered_by_the_real_client_app():
     from simulations.client_app import app as client_app
 
     grid = InProcessGrid(client_app, 2, {})
-    (reply,) = grid.send_and_receive([Message(RecordDict(), grid.get_node_ids()[1], HELLO)])
-    assert dict(reply.content.config_records["hello"]) == {"client": 1, "clients": 2}
+    greeting = RecordDict({"server": ConfigRecord(own_versions())})
+    (reply,) = grid.send_and_receive([Message(greeting, grid.get_node_ids()[1], HELLO)])
+    said = {"client": 1, "clients": 2, "private": False, **own_versions()}
+    assert dict(reply.content.config_records["hello"]) == said
 
 
 class Sick(InProcessGrid):
@@ -130,7 +133,7 @@ class Sick(InProcessGrid):
 
 def sick(failures, tolerant=True, count=3, **rules):
     grid = Sick(app, count, {})
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10), Rules(10, **{"exclude": True} | rules))
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10).clients, Rules(10, **{"exclude": True} | rules))
     grid.failures, grid.most, supervised.tolerant = failures, 0, tolerant
     return grid, supervised
 

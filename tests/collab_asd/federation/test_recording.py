@@ -12,6 +12,7 @@ from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.recording import ViewRecorder
 from collab_asd.federation.records import to_record
+from collab_asd.federation.versions import own_versions
 
 app = ClientApp()
 ARRAYS = {"half": np.array([[1.5, -2]], np.float16), "count": np.array(7, np.int64), "byte": np.array([-3], np.int8)}
@@ -20,7 +21,7 @@ ARRAYS = {"half": np.array([[1.5, -2]], np.float16), "count": np.array(7, np.int
 @app.query("hello")
 def hello(message, context):
     node = context.node_config
-    content = {"client": node["partition-id"], "clients": node["num-partitions"]}
+    content = {"client": node["partition-id"], "clients": node["num-partitions"], "private": False, **own_versions()}
     return Message(RecordDict({"hello": ConfigRecord(content)}), reply_to=message)
 
 
@@ -39,7 +40,7 @@ def boom(message, context):
 @pytest.fixture
 def grid(tmp_path):
     inner = InProcessGrid(app, 2, {})
-    grid = SupervisedGrid(inner, meet_clients(inner, 1, 10), Rules(10))
+    grid = SupervisedGrid(inner, meet_clients(inner, 1, 10).clients, Rules(10))
     grid.record = ViewRecorder(tmp_path / "view")
     return grid
 

@@ -1,0 +1,100 @@
+"""What the parties of a deployment agreed on, as a file that each of them has: no run may ask for anything else.
+
+The file is TOML: keys of the run configuration, and ``encoder-digest``. A key that decides what leaves a client or how
+its machines are judged, and that is not named, must have its default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from collab_asd.config import RunConfig
+from collab_asd.errors import InputError
+
+ENCODER_DIGEST = "encoder-digest"
+OWN_KEYS = ("data-dir", "encoder-weights", "encoder-key-file", "cache-dir", "results-dir")
+"""Where a client's own things lie; no server has a say in it."""
+FREE = frozenset(
+    (
+        *OWN_KEYS,
+        *("preset", "epochs", "rounds", "learning-rate", "normalization", "class-head", "server-batches"),
+        *("seed", "device", "threads", "report", "report-scores", "join"),
+        *("min-clients", "timeout", "on-failure", "retries"),
+    )
+)
+"""Keys that need no agreement: how the server trains and waits."""
+WITHOUT_AGREEMENT = ("embedding-sharing", "local-knn", "local-mahalanobis", "local-vae", "local-vidnn", "local-glow")
+NEVER = ("waveform",)
+"""Encoders whose frames are the recording."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was agreed on.
+
+    Parameters
+    ----------
+    config : RunConfig or None
+        None where a client has no such file.
+    encoder_digest : str
+        Digest that f_c must have; empty: any.
+    """
+
+    config: RunConfig | None = None
+    encoder_digest: str = ""
+
+    @classmethod
+    def load(cls, path: str) -> Self:
+        """Read the file; an empty path stands for none.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, or names what does not exist.
+        """
+        if not path:
+            return cls()
+        try:
+            named = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+            digest = str(named.pop(ENCODER_DIGEST, ""))
+            return cls(RunConfig.from_mapping(named), digest)
+        except (OSError, ValueError) as error:
+            raise InputError(f"agreement {path}: {error}; ask whoever set up the consortium for it") from error
+
+    def require_agreed(self, config: RunConfig) -> None:
+        """Refuse a run that asks for anything else.
+
+        Raises
+        ------
+        InputError
+            Names each key, with what was agreed on.
+        """
+        if config.method not in WITHOUT_AGREEMENT:
+            raise InputError(f"method = {config.method}: refused, it is none of {', '.join(WITHOUT_AGREEMENT)}")
+        if config.encoder in NEVER:
+            raise InputError(f"encoder = {config.encoder}: refused, it would send the recordings themselves")
+        if self.config is None:
+            if config.inference != "client":
+                raise InputError("inference = server: refused, test clips leave a client only by an agreement")
+            return
+        agreed, asked = self.config.to_mapping(), config.to_mapping()
+        if other := [key for key in agreed if key not in FREE and agreed[key] != asked[key]]:
+            said = "; ".join(f"{key} = {asked[key]} (agreed: {agreed[key]})" for key in other)
+            raise InputError(f"the run asks for what was not agreed on: {said}")
+
+    def require_encoder(self, digest: str) -> None:
+        """Refuse another encoder, other weights or another key than was agreed on.
+
+        Raises
+        ------
+        InputError
+            Names both digests.
+        """
+        if self.encoder_digest and digest != self.encoder_digest:
+            raise InputError(
+                f"encoder: its digest is {digest[:12]}, agreed on was {self.encoder_digest[:12]}; "
+                "use the weights and the key that the consortium gave out"
+            )

@@ -1,0 +1,90 @@
+"""Numbers of groups and classes where each client has a folder of its own, from which no order or name can be read.
+
+A group is told by a keyed hash of its machine type: clients with the same key agree on it without a list of types, and
+a server without the key cannot try names. Machines of one client are numbered in an order by content.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from collab_asd.config import GroupBy
+from collab_asd.data.partition import Machine, Place, machine_of
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Clip
+
+MOST_MACHINES = 2**12
+"""Machines that one client may hold: its numbers follow on those of the client before."""
+MOST_CLIENTS = 2**31 // MOST_MACHINES
+KEY_BYTES = 16
+
+
+def number_machines(clips: Sequence[Clip], client: int, group_by: GroupBy, key: bytes | None) -> dict[Machine, Place]:
+    """Give each machine of one client a group and a class, for a server that has no list of them.
+
+    Parameters
+    ----------
+    client : int
+        Number of the client in its consortium.
+    group_by : {"machine-type", "all"}
+    key : bytes or None
+        Shared by the clients; not needed where all machines are one group.
+
+    Raises
+    ------
+    InputError
+        There is no key, or the numbers do not suffice.
+    """
+    machines = _in_order_of_content(clips)
+    if len(machines) > MOST_MACHINES or not 0 <= client < MOST_CLIENTS:
+        raise InputError(
+            f"client {client} with {len(machines)} machines: numbers suffice for {MOST_CLIENTS} clients of "
+            f"{MOST_MACHINES} machines"
+        )
+    return {
+        machine: Place(_group(machine[0], group_by, key), client * MOST_MACHINES + index)
+        for index, machine in enumerate(machines)
+    }
+
+
+def load_pseudonym_key(path: str) -> bytes | None:
+    """Read the key that hides machine types; None where no file is named.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is too short for a key.
+    """
+    if not path:
+        return None
+    try:
+        key = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(f"pseudonym-key-file {path}: {error.strerror}; ask whoever set up the consortium") from error
+    if len(key) < KEY_BYTES:
+        raise InputError(f"pseudonym-key-file {path}: {len(key)} bytes are too short for a key of {KEY_BYTES}")
+    return key
+
+
+def _in_order_of_content(clips: Iterable[Clip]) -> list[Machine]:
+    """Order machines by the smallest content hash of their clips, those to train on first."""
+    smallest: dict[Machine, tuple[bool, str]] = {}
+    for clip in clips:
+        machine, mark = machine_of(clip), (clip.split != "train", clip.sha256)
+        smallest[machine] = min(smallest.get(machine, mark), mark)
+    return sorted(smallest, key=lambda machine: smallest[machine])
+
+
+def _group(machine_type: str, group_by: GroupBy, key: bytes | None) -> int:
+    if group_by == "all":
+        return 0
+    if key is None:
+        raise InputError(
+            "pseudonym-key-file: none is named, and with group-by = machine-type the server would learn machine types; "
+            "name the key file that all clients have, or agree on group-by = all"
+        )
+    name = machine_type.strip().casefold().encode()
+    return int.from_bytes(hmac.digest(key, b"collab-asd machine type/" + name, sha256)[:4], "big") >> 1
