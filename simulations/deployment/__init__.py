@@ -1,0 +1,1 @@
+"""A consortium of real SuperNodes: what starts it, guards it and looks after it."""

@@ -1,0 +1,141 @@
+"""Runs the ClientApp that is installed here, whatever code a run brings with it.
+
+Flower runs the ClientApp of the bundle that whoever starts a run submits: the operator's code, on the machine of the
+factory. A SuperNode in process isolation starts nothing itself. It offers tasks on a loopback port to whoever knows a
+secret. This process takes them and gives their messages to the installed ClientApp; of a bundle it reads the
+configuration only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+import tomllib
+import zipfile
+from io import BytesIO
+from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collab_asd.errors import InputError
+from simulations.deployment.environment import settle
+
+if TYPE_CHECKING:
+    from flwr.clientapp import ClientApp
+    from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+    from flwr.supercore.runtime import RuntimeHttpClient
+
+CLIENT_APP = "simulations.client_app:app"
+LARGEST_SETTINGS = 2**20  # bytes of a bundle's pyproject.toml
+Processes = ForkServerContext | SpawnContext
+PAUSE = 0.2  # seconds between two questions for a task
+ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+
+
+def main() -> None:
+    """Take tasks of the SuperNode that started this process, until it ends: ``executor ADDRESS SECRET-FILE``."""
+    settle()
+    address, secret = sys.argv[1], Path(sys.argv[2])
+    supernode = os.getppid()
+    try:
+        client = _client(address, secret.read_bytes())
+        processes = _processes()
+        while os.getppid() == supernode:
+            if token := _next_task(client):
+                _carry_out(processes, address, token, supernode)
+            time.sleep(PAUSE)
+    finally:
+        shutil.rmtree(secret.parent, ignore_errors=True)
+
+
+def require_settings_only(bundle: bytes, **_: object) -> None:
+    """Refuse a bundle with code, or for another ClientApp. Stands in for Flower's installing of bundles.
+
+    Raises
+    ------
+    InputError
+        It says what this client runs, and nothing of the client.
+    """
+    with zipfile.ZipFile(BytesIO(bundle)) as archive:
+        names = [info.filename for info in archive.infolist()]
+        if any(name.endswith((".py", ".pyc", ".so", ".pth")) for name in names):
+            raise InputError("the bundle holds code: this client runs its installed collab-asd alone, submit no other")
+        settings = _settings(archive)
+    component = settings["tool"]["flwr"]["app"]["components"].get("clientapp")
+    if component != CLIENT_APP:
+        raise InputError(f"the bundle asks for another ClientApp than {CLIENT_APP}, which is all that runs here")
+
+
+def installed_app(*_: object, **__: object) -> ClientApp:
+    """Return the ClientApp of this installation. Stands in for Flower's loading from a bundle."""
+    from simulations.client_app import app
+
+    return app
+
+
+def run_task(address: str, token: str) -> None:
+    """Carry out one task, as ``flwr-clientapp`` does but for whose code it runs."""
+    settle()
+    from flwr.supernode.runtime import run_clientapp as flower
+
+    stand_ins: Any = flower
+    stand_ins.install_from_fab = require_settings_only
+    stand_ins.get_load_client_app_fn = lambda **_: installed_app
+    flower.run_clientapp(address, token, insecure=True)
+
+
+def _settings(archive: zipfile.ZipFile) -> dict[str, Any]:
+    info = archive.getinfo("pyproject.toml")
+    if info.file_size > LARGEST_SETTINGS:
+        raise InputError(f"the bundle's pyproject.toml has {info.file_size} bytes: at most {LARGEST_SETTINGS}")
+    return tomllib.loads(archive.read(info).decode("utf-8"))
+
+
+def _client(address: str, secret: bytes) -> RuntimeHttpClient:
+    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+    from flwr.supercore.runtime import RuntimeHttpClient
+
+    interceptors: list[ProtobufClientInterceptor] = [
+        RuntimeVersionHttpInterceptor(component_name="SuperExec"),
+        SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={ACQUIRE}),
+    ]
+    return RuntimeHttpClient.from_server_address(address, True, None, interceptors)
+
+
+def _processes() -> Processes:
+    """Return how tasks get a process: copies of one that has imported all of the ClientApp, where there are such."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["simulations.client_app", "flwr.supernode.runtime.run_clientapp"])
+    return context
+
+
+def _next_task(client: RuntimeHttpClient) -> str:
+    """Ask for a task; its token, or nothing if there is none or the SuperNode does not listen yet."""
+    import httpx
+    from flwr.proto.runtime_pb2 import AcquireTaskRequest
+    from flwr.supercore.constant import TaskType
+
+    try:
+        answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+    except httpx.TransportError:
+        return ""
+    return str(answer.token) if answer.HasField("task") else ""
+
+
+def _carry_out(processes: Processes, address: str, token: str, supernode: int) -> None:
+    """Wait for one task in a process of its own; it does not outlive the SuperNode."""
+    task = processes.Process(target=run_task, args=(address, token), daemon=True)
+    task.start()
+    while task.is_alive():
+        if os.getppid() != supernode:
+            task.kill()
+        task.join(PAUSE)
+
+
+if __name__ == "__main__":
+    main()
