@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` that takes its place when the block ends well, and vanishes otherwise.
 
     Several processes may write one path at once: each writes a file of its own, the last to end stays.
+
+    Parameters
+    ----------
+    path : Path
+    mode : int
+        Its permissions from the first byte on, less the user's mask: 0o600 for a secret.
 
     Raises
     ------
@@ -24,7 +31,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with beside.open("xb") as file:
+        with open(beside, "xb", opener=partial(os.open, mode=mode)) as file:
             yield file
         os.replace(beside, path)
     except BaseException:

@@ -18,6 +18,7 @@ from rich.text import Text
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
+from simulations.commands.bundles import bundle_command, unbundle_command
 from simulations.commands.download_progress import shown_on
 from simulations.commands.encoder_facts import described, given_weights, lines, megabytes, state
 from simulations.commands.errors import BAD_INPUT, FriendlyGroup
@@ -30,6 +31,8 @@ ABOUT = "List encoders f_c, and bring or verify their weights."
 console, errors = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
 
 encoders_app = typer.Typer(cls=FriendlyGroup, help=ABOUT, no_args_is_help=True)
+encoders_app.command("bundle")(bundle_command)
+encoders_app.command("unbundle")(unbundle_command)
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="Encoders, as `encoders list` names them.")]
 Weights = Annotated[str, typer.Option(help="Folder of weights, or a file of them, to look at in place of the cache.")]
