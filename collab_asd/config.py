@@ -29,6 +29,7 @@ Normalization = Literal["batch", "group"]
 ServerBatches = Literal["apart", "joined"]
 OnFailure = Literal["exclude", "stop"]
 
+KEY_FILES = ("encoder-key-file", "rotation-key-file", "noise-key-file")
 SWITCH = {"true": True, "false": False}
 LOWEST = dict.fromkeys(("threads", "min_clients"), 1) | dict.fromkeys(
     ("epochs", "rounds", "seed", "channel", "clients", "retries"), 0
@@ -72,6 +73,12 @@ class RunConfig:
     calibration: float = 0.2
     false_alarm_rate: float = 0.1
     codec: str = "pool:8+pca:64+int8"
+    rotation_key_file: str = ""
+    noise_epsilon: float = 0.0
+    noise_delta: float = 1e-5
+    noise_norm: float = 0.0
+    noise_key_file: str = ""
+    erase: str = ""
     page_megabytes: float = 32.0
     retain_embeddings: bool = False
     join: str = ""
@@ -106,6 +113,11 @@ class RunConfig:
                 f"clients = {self.clients}: with partition = machine there is one client per machine; "
                 "set partition to dirichlet or iid, or leave clients at 0"
             )
+        for name in ("noise_epsilon", "noise_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{_key(name)} = {getattr(self, name)}: must be a positive number, or 0 for none")
+        if not 0 < self.noise_delta < 1:
+            raise InputError(f"noise-delta = {self.noise_delta}: must lie between 0 and 1, well below 1 / clips")
         for name, unit in {"timeout": "seconds", "page_megabytes": "megabytes"}.items():
             if getattr(self, name) <= 0:
                 raise InputError(f"{_key(name)} = {getattr(self, name)}: must be a positive number of {unit}")
@@ -129,6 +141,10 @@ class RunConfig:
         for key in values:
             check_choice("configuration key", key, names)
         return cls(**{names[key]: _typed(key, value, hints[names[key]]) for key, value in values.items()})
+
+    def without_secrets(self) -> dict[str, str | int | float | bool]:
+        """Return `to_mapping`, but that there is a key file, and not where."""
+        return {key: "(secret)" if key in KEY_FILES and value else value for key, value in self.to_mapping().items()}
 
     def to_mapping(self) -> dict[str, str | int | float | bool]:
         """Return the inverse of `from_mapping`, with the keys as a user writes them."""

@@ -115,7 +115,10 @@ def build(config: RunConfig) -> Method:
     InputError
         The method, or a scorer that it uses, does not exist, or it cannot read the encoder's frames.
     """
+    from collab_asd.defences.chain import require_possible
+
     check_choice("method", config.method, METHODS)
+    require_possible(config)
     if config.method != "centralized":
         _require_frames(config)
     return METHODS[config.method](config)

@@ -149,7 +149,13 @@ class _Artist:
         return self._cache.load(monitor.encoder.spec, clip)
 
     def _open(self, machine: str) -> Monitor:
-        return Monitor.open(self._folder / machine, self._config.encoder_weights, self._config.encoder_key_file)
+        config = self._config
+        return Monitor.open(
+            self._folder / machine,
+            config.encoder_weights,
+            config.encoder_key_file,
+            rotation_key_file=config.rotation_key_file,
+        )
 
 
 def _mistakes(run: Run) -> list[ScoreRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def summarize_kept(config: RunConfig) -> dict[str, Any]:
         "scorer": scorer_name(config),
         "seed": config.seed,
         "scores": KEPT_BY_CLIENTS,
-        "config": _without_secret(config),
+        "config": config.without_secrets(),
     }
 
 
@@ -157,12 +157,8 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         "recall": evaluation.total("recall"),
         "f1": evaluation.total("f1"),
         "manifest_sha256": manifest_sha256(manifest),
-        "config": _without_secret(config),
+        "config": config.without_secrets(),
     }
-
-
-def _without_secret(config: RunConfig) -> dict[str, str | int | float | bool]:
-    return replace(config, encoder_key_file="(secret)" if config.encoder_key_file else "").to_mapping()
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

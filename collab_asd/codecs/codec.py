@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,36 @@ LARGEST = 4096  # frames to pool, or dimensions to keep
 
 @dataclass(frozen=True)
 class CodecPlan:
-    """Stages that have learnt nothing yet: enough to know what embeddings will weigh."""
+    """Stages that have learnt nothing yet: enough to know what embeddings will weigh.
+
+    Parameters
+    ----------
+    text : str
+    shaping : tuple of Stage
+    storing : Storing
+    own : tuple of Stage
+        What a client does beside, and the server knows nothing of (`collab_asd.defences`): before the first stage that
+        learns, so that nothing is learnt from what has not gone through them.
+    """
 
     text: str
     shaping: tuple[Stage, ...]
     storing: Storing
+    own: tuple[Stage, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """All of them, in the order of encoding."""
-        return (*self.shaping, self.storing)
+        first = self._first_that_learns
+        return (*self.shaping[:first], *self.own, *self.shaping[first:], self.storing)
+
+    @property
+    def _first_that_learns(self) -> int:
+        return next((i for i, stage in enumerate(self.shaping) if stage.learns), len(self.shaping))
+
+    def with_own(self, own: Iterable[Stage]) -> Self:
+        """Return the same with other stages of a client's own."""
+        return replace(self, own=tuple(own))
 
     @property
     def learns(self) -> bool:
@@ -40,7 +60,7 @@ class CodecPlan:
     @property
     def lossless(self) -> bool:
         """Whether embeddings arrive as they are."""
-        return not self.shaping and isinstance(self.storing, Float32)
+        return not self.shaping and not self.own and isinstance(self.storing, Float32)
 
     def rows(self, frames: int) -> int:
         """Rows that a clip of so many frames becomes."""
@@ -60,19 +80,25 @@ class CodecPlan:
 
     def statistics(self, clips: Iterable[FloatArray]) -> FrameStatistics:
         """Return what one client tells of its frames ``[T, D]``, by clip, for `fit`."""
-        first = next((i for i, stage in enumerate(self.stages) if stage.learns), 0)
-        shaped = (_encode(self.stages[:first], clip) for clip in clips)
-        return FrameStatistics.of(shaped, max(stage.directions for stage in self.stages))
+        return self.statistics_of(map(self.shaped, clips))
+
+    def shaped(self, frames: FloatArray) -> FloatArray:
+        """Take the frames ``[T, D]`` of one clip through all stages before the first that learns."""
+        return _encode(self.shaping[: self._first_that_learns] + self.own, frames)
+
+    def statistics_of(self, rows: Iterable[FloatArray]) -> FrameStatistics:
+        """Return the same as `statistics`, of rows that are `shaped`."""
+        return FrameStatistics.of(rows, max(stage.directions for stage in self.stages))
 
     def fit(self, parts: Sequence[FrameStatistics]) -> Codec:
         """Fit all stages to what the clients told; without a stage that learns, to nothing."""
         if not self.learns:
-            return Codec(self.text, self.shaping, self.storing)
+            return Codec(self.text, self.shaping, self.storing, self.own)
         shaping, statistics = [], FrameStatistics.pooled(parts)
         for stage in self.shaping:
             fitted, statistics = stage.fit(statistics)
             shaping.append(fitted)
-        return Codec(self.text, tuple(shaping), self.storing.fit(statistics)[0])
+        return Codec(self.text, tuple(shaping), self.storing.fit(statistics)[0], self.own)
 
     def with_arrays(self, arrays: Arrays) -> Codec:
         """Return the codec whose `Codec.to_arrays` these are.
@@ -87,7 +113,7 @@ class CodecPlan:
             storing = self.storing.with_learnt(part(arrays, f"{len(shaping)}/"))
         except KeyError as error:
             raise ValueError(f"codec {self.text!r}: its array {error} is missing") from error
-        return Codec(self.text, tuple(shaping), storing)
+        return Codec(self.text, tuple(shaping), storing, self.own)
 
 
 @dataclass(frozen=True)
@@ -112,8 +138,9 @@ class Codec(CodecPlan):
         return frames if self.lossless else self.decode(self.encode(frames), len(frames))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Lay out what the stages have learnt."""
-        return {f"{i}/{name}": array for i, stage in enumerate(self.stages) for name, array in stage.learnt.items()}
+        """Lay out what the stages have learnt, all but a client's own."""
+        stages = (*self.shaping, self.storing)
+        return {f"{i}/{name}": array for i, stage in enumerate(stages) for name, array in stage.learnt.items()}
 
 
 def parse(text: str) -> CodecPlan:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from safetensors.numpy import save as save_arrays
 
 from collab_asd.atomic import replacing
 from collab_asd.codecs import Codec, parse
+from collab_asd.codecs.stages import Stage
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, Thresholding
+from collab_asd.defences.erasure import Erasure
+from collab_asd.defences.rotation import Rotation, load_rotation
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.errors import InputError
@@ -64,6 +68,8 @@ class DetectorCard:
         Names of the normal clips in it, in the order of the detector's.
     openl3_model, frontend, openl3_backend : str
         Which of OpenL3's networks and front ends; of no meaning to other encoders.
+    rotation : str
+        Fingerprint of the secret rotation of the space of f_s, whose key its user must name; empty for none.
     """
 
     machine_type: str
@@ -82,6 +88,7 @@ class DetectorCard:
     openl3_model: OpenL3Model = RunConfig.openl3_model
     frontend: FrontEnd = RunConfig.frontend
     openl3_backend: OpenL3Backend = RunConfig.openl3_backend
+    rotation: str = ""
 
     @property
     def machine(self) -> str:
@@ -103,21 +110,28 @@ def save(folder: Path, detector: Detector, card: DetectorCard) -> None:
             file.write(data)
 
 
-def load(folder: Path) -> tuple[Detector, DetectorCard]:
+def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorCard]:
     """Read a detector.
+
+    Parameters
+    ----------
+    folder : Path
+    rotation_key_file : str
+        The key of its rotation, where it has one. That is no part of a detector.
 
     Raises
     ------
     InputError
-        It is not there, was made by another version, or is damaged.
+        It is not there, was made by another version, is damaged, or has another rotation.
     """
     content, arrays = _read_card(folder), _read_arrays(folder)
     if hashlib.sha256(arrays).hexdigest() != content.get("arrays_sha256"):
         raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
     try:
         by_name = load_arrays(arrays)
-        spaces = [_space(settings, part(by_name, f"{i}/")) for i, settings in enumerate(content["spaces"])]
         card = DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
+        turn = partial(_rotation, folder, card, rotation_key_file)
+        spaces = [_space(settings, part(by_name, f"{i}/"), turn) for i, settings in enumerate(content["spaces"])]
         if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
             raise ValueError("it has no space, or other normal clips than it names")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -129,32 +143,58 @@ def _arrays(space: Space) -> Arrays:
     """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points."""
     f_s = {} if space.classifier is None else to_arrays(space.classifier)
     codec = {} if space.codec is None else space.codec.to_arrays()
+    erased = [stage.learnt for stage in _own(space) if isinstance(stage, Erasure)]
     return {
         "points": np.concatenate(space.normals),
         "lengths": np.array([len(clip) for clip in space.normals], np.int64),
         "held_out": space.held_out,
         **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
         **{f"codec/{name}": np.asarray(array, order="C") for name, array in codec.items()},
+        **{f"erasure/{name}": np.asarray(array, order="C") for learnt in erased for name, array in learnt.items()},
     }
 
 
 def _settings(space: Space) -> dict[str, Any]:
     classifier = None if space.classifier is None else space.classifier.settings.to_plain()
     codec = None if space.codec is None else space.codec.text
-    return {"scorer": asdict(space.settings), "classifier": classifier, "codec": codec}
+    turned = [len(stage.learnt["scales"]) for stage in _own(space) if isinstance(stage, Rotation)]
+    return {"scorer": asdict(space.settings), "classifier": classifier, "codec": codec, "turned": sum(turned)}
 
 
-def _space(settings: Mapping[str, Any], arrays: Arrays) -> Space:
+def _own(space: Space) -> tuple[Stage, ...]:
+    return () if space.codec is None else space.codec.own
+
+
+def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Rotation]) -> Space:
     classifier = None
     if settings["classifier"] is not None:
         classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), part(arrays, "f_s/"))
     scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
+    if codec is not None:
+        codec = codec.with_own(_defences(int(settings.get("turned", 0)), part(arrays, "erasure/"), turn))
     return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec)
 
 
 def _codec(text: str | None, arrays: Arrays) -> Codec | None:
     """Return the codec of a space; detectors that are older than codecs have none."""
     return None if text is None else parse(text).with_arrays(part(arrays, "codec/"))
+
+
+def _defences(turned: int, erased: Arrays, turn: Callable[[int], Rotation]) -> Iterator[Stage]:
+    """Return what frames go through beside the codec: a rotation of so many dimensions, an erasure; or neither."""
+    if turned:
+        yield turn(turned)
+    if erased:
+        yield Erasure().with_learnt(erased)
+
+
+def _rotation(folder: Path, card: DetectorCard, key_file: str, dimension: int) -> Rotation:
+    if not key_file:
+        raise InputError(f"{folder}: its space is turned by a secret rotation; name its key with --rotation-key-file")
+    rotation = load_rotation(key_file, dimension)
+    if rotation.fingerprint != card.rotation:
+        raise InputError(f"{key_file}: not the key of the rotation that {folder} was made with; name that one")
+    return rotation
 
 
 def _clips(arrays: Arrays) -> list[FloatArray]:

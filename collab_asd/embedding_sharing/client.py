@@ -9,10 +9,12 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from collab_asd.codecs import Codec
 from collab_asd.config import RunConfig
+from collab_asd.defences.chain import clip_label
 from collab_asd.detectors.points import ClipPoints
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import fit_detector
 from collab_asd.embedding_sharing.codec import codec_of
+from collab_asd.embedding_sharing.defended import defences_of, shaped_training_rows
 from collab_asd.embedding_sharing.pages import PARTS, PageNumber, SharedClip, encode_page, plan_pages
 from collab_asd.errors import InputError
 from collab_asd.federation.classifiers import holds_classifier, read_classifier
@@ -20,6 +22,7 @@ from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.interfaces import Part, SpaceScores
+from collab_asd.keyed import derived
 from collab_asd.progress import step
 from collab_asd.scorers import DetectorSettings
 from collab_asd.scorers.fusion import fuse
@@ -35,6 +38,7 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
     statistics that the codec is fitted to, if it learns.
     """
     spec, plan, machines = client.encoder.spec, codec_of(config), client.machines()
+    defences = defences_of(client, config)
     ends = {part: _page_ends(client, part, config) for part in PARTS}
     pages = {f"{part}-pages": ends[part] if part in _parts_shared(client, config) else [] for part in PARTS}
     facts = ConfigRecord(
@@ -42,8 +46,8 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
             "stack": spec.stack,
             "stack-hop": spec.stack_hop,
             "dimension": spec.dimension,
-            "digest": spec.digest,
-            "note": spec.note,
+            "digest": defences.digest(spec.digest),
+            "note": defences.note(spec.note),
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
             "clips-digest": _clips_digest(client, config),
@@ -52,8 +56,8 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
     )
     content = RecordDict({"client": facts})
     if plan.learns:
-        frames = (client.frames([i])[0] for i in client.indices("train"))
-        content["statistics"] = to_record(plan.statistics(frames).to_arrays())
+        rows = shaped_training_rows(client, defences, plan)
+        content["statistics"] = to_record(plan.statistics_of(rows).to_arrays())
     return content
 
 
@@ -63,9 +67,10 @@ def embeddings(client: ClientData, config: RunConfig, content: RecordDict) -> Re
     if client.private:
         _require_announced(client, config, number)
     clips = client.indices(number.part)[number.start : number.stop]
-    p = client.partition
+    p, defences = client.partition, defences_of(client, config)
     shared = [
-        SharedClip(i, p.groups[i], p.classes[i], frames) for i, frames in zip(clips, client.frames(clips), strict=True)
+        SharedClip(i, p.groups[i], p.classes[i], frames, defences.leaving(clip_label(p, i)))
+        for i, frames in zip(clips, client.frames(clips), strict=True)
     ]
     return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
 
@@ -84,7 +89,9 @@ def _require_announced(client: ClientData, config: RunConfig, number: PageNumber
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
     scorer = DetectorSettings.of(config)
-    codec = _codec(config, content) if "codec" in content else None
+    codec = None
+    if "codec" in content:
+        codec = _codec(config, content).with_own(defences_of(client, config).lasting)
     return [_score_machine(client, machine, scorer, codec, content) for machine in client.machines()]
 
 
@@ -119,9 +126,11 @@ def _codec(config: RunConfig, content: RecordDict) -> Codec:
 
 
 def _clips_digest(client: ClientData, config: RunConfig) -> str:
-    """Hash the content of all clips that are shared, in their order."""
+    """Hash the content of all clips that are shared, in their order; by a secret where no clip is to be confirmed."""
     shared = client.indices("train") if config.inference == "client" else range(len(client.partition.clips))
-    return hashlib.sha256("".join(client.partition.clips[i].sha256 for i in shared).encode()).hexdigest()
+    content = "".join(client.partition.clips[i].sha256 for i in shared).encode()
+    noise = defences_of(client, config).noise
+    return (hashlib.sha256(content).digest() if noise is None else derived(noise.key, "clips", content)).hex()
 
 
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:

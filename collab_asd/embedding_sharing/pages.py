@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collab_asd.codecs import Codec
+from collab_asd.codecs.stages import Stage
 from collab_asd.interfaces import FloatArray, Part
 
 PARTS: tuple[Part, ...] = get_args(Part)  # in the order of the fields of `MachineFrames`
@@ -46,12 +47,15 @@ class SharedClip:
     group, machine_class : int
     frames : FloatArray
         ``[T, D]``.
+    own : tuple of Stage
+        What the client does to them beside the codec.
     """
 
     clip: int
     group: int
     machine_class: int
     frames: FloatArray
+    own: tuple[Stage, ...] = ()
 
 
 def plan_pages(sizes: Sequence[int], page_bytes: int) -> list[int]:
@@ -87,7 +91,7 @@ def encode_page(number: PageNumber, clips: Sequence[SharedClip], codec: Codec) -
     """Lay out one page of clips as arrays."""
     return {
         "page": number.to_array(),
-        "rows": np.concatenate([codec.encode(c.frames) for c in clips]),
+        "rows": np.concatenate([codec.with_own(c.own).encode(c.frames) for c in clips]),
         "lengths": np.array([len(c.frames) for c in clips], np.int32),
         "clips": np.array([c.clip for c in clips], np.int32),
         "groups": np.array([c.group for c in clips], np.int32),

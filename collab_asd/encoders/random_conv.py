@@ -26,6 +26,7 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from collab_asd import keyed
 from collab_asd.errors import InputError
 from collab_asd.interfaces import EncoderSpec, FloatArray
 
@@ -47,7 +48,6 @@ WINDOW, HOP = FFT + (FRAME_SPECTRA - 1) * FFT_HOP, FRAME_HOP * FFT_HOP  # sample
 STACK, STACK_HOP = 32, 4  # frames
 
 ARCHITECTURE = f"random-conv 2: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {CENTRE} {UNIT} {BLOCKS}"
-KEY_BYTES = 16  # at least
 _DEMO = b"collab-asd public demo key "
 
 
@@ -64,31 +64,15 @@ def load_key(path: Path) -> bytes:
     InputError
         The file is missing, cannot be read, is too short or holds a demo key.
     """
-    try:
-        key = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"encoder key {path}: {error.strerror}; make one with `head -c 32 /dev/urandom`") from error
-    if len(key) < KEY_BYTES:
-        raise InputError(
-            f"encoder key {path} has {len(key)} bytes and needs {KEY_BYTES}: make one with `head -c 32 /dev/urandom`"
-        )
+    key = keyed.read_key(path, "encoder key")
     if key.startswith(_DEMO):
         raise InputError(f"encoder key {path} is a public demo key: make a secret one with `head -c 32 /dev/urandom`")
     return key
 
 
 def gaussian(key: bytes, layer: int, count: int) -> NDArray[np.float64]:
-    """Draw `count` standard normal numbers from a key, the same on every machine and in every version.
-
-    SHAKE-256 of ``"collab-asd random-conv/" + layer + "/" + key`` gives little-endian 32-bit words w, u = (w + 1/2) /
-    2**32 lies inside (0, 1), and the Box-Muller transform makes two normal numbers of two u: the first half of the
-    words are the radii, the second half the angles, and all cosines come before all sines.
-    """
-    pairs = -(-count // 2)
-    stream = hashlib.shake_256(f"collab-asd random-conv/{layer}/".encode() + key).digest(8 * pairs)
-    uniform = (np.frombuffer(stream, dtype="<u4").astype(np.float64) + 0.5) / 2.0**32
-    radius, angle = np.sqrt(-2.0 * np.log(uniform[:pairs])), 2.0 * np.pi * uniform[pairs:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+    """Draw `count` standard normal numbers for one layer of the network of a key (`keyed.gaussian`)."""
+    return keyed.gaussian(f"collab-asd random-conv/{layer}/".encode() + key, count)
 
 
 class RandomConv:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from collab_asd.config import RunConfig
+from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.errors import InputError
 
 ENCODER_DIGEST = "encoder-digest"
-OWN_KEYS = ("data-dir", "encoder-weights", "encoder-key-file", "cache-dir", "results-dir")
+OWN_KEYS = ("data-dir", "encoder-weights", *KEY_FILES, "cache-dir", "results-dir")
 """Where a client's own things lie; no server has a say in it."""
 FREE = frozenset(
     (

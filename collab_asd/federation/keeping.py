@@ -8,7 +8,9 @@ from pathlib import Path
 from collab_asd.config import RunConfig
 from collab_asd.data.audio import sample_rate_of
 from collab_asd.data.layouts import clip_name
+from collab_asd.defences.rotation import Rotation
 from collab_asd.detectors import storage
+from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.storage import DetectorCard
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.scoring import MachineScores
@@ -50,4 +52,12 @@ def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> Dete
         openl3_model=config.openl3_model,
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
+        rotation=_rotation_of(machine.detector),
     )
+
+
+def _rotation_of(detector: Detector | None) -> str:
+    """Return the fingerprint of the rotation of a detector's shared space; empty without one."""
+    codecs = () if detector is None else (space.codec for space in detector.spaces if space.codec is not None)
+    found = [stage.fingerprint for codec in codecs for stage in codec.own if isinstance(stage, Rotation)]
+    return next(iter(found), "")

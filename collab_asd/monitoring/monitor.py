@@ -65,7 +65,12 @@ class Monitor:
 
     @classmethod
     def open(
-        cls, folder: Path, weights: str = "", key_file: str = "", false_alarm_rate: float | None = None
+        cls,
+        folder: Path,
+        weights: str = "",
+        key_file: str = "",
+        false_alarm_rate: float | None = None,
+        rotation_key_file: str = "",
     ) -> Monitor:
         """Load a detector and build its encoder.
 
@@ -77,6 +82,8 @@ class Monitor:
             Files of the encoder's weights or secret key, where it had any. They are not part of a detector.
         false_alarm_rate : float, optional
             Set the threshold for another rate, in (0, 1), than the run did.
+        rotation_key_file : str
+            Key of the rotation of the embedding space, where the run had one; no part of a detector either.
 
         Raises
         ------
@@ -84,7 +91,7 @@ class Monitor:
             The detector cannot be used, or the encoder is another than the one that it was made with.
         """
         pin_threads(1)
-        detector, card = storage.load(folder)
+        detector, card = storage.load(folder, rotation_key_file)
         encoder = encoders.build(_encoder_config(card, weights, key_file))
         if encoder.spec.digest != card.encoder_digest:
             raise InputError(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 
 from collab_asd.codecs import Codec, CodecPlan
 from collab_asd.data.audio import load_waveform
-from collab_asd.data.layouts import clip_name, find_clips
+from collab_asd.data.layouts import find_clips
+from collab_asd.data.tags import Tags, tags_of
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, FloatArray, Partition
@@ -20,12 +20,10 @@ from collab_asd.privacy.decoder import Pairs
 from collab_asd.privacy.spectra import SAMPLE_RATE, Timing, spectra_of_rows
 from collab_asd.privacy.view import SharedRows
 
-CONDITIONS = "metadata.csv"
-HIGH_LOAD = 0.5
+__all__ = ["OWN", "Ear", "Heard", "Tags", "own_sounds", "pairs_of", "pooled", "tags_of", "through"]
+
 FEWEST_SOUNDS = 20
 OWN = -1
-
-Tags = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -132,23 +130,3 @@ def own_sounds(folder: Path, victims: set[str], most: int) -> list[Clip]:
             f"{FEWEST_SOUNDS}: name a folder of other recordings with --data"
         )
     return clips
-
-
-def tags_of(folder: Path, clips: Sequence[Clip]) -> dict[Clip, Tags]:
-    """Read what ``metadata.csv`` of a data folder says of clips: the factory, and whether the load is high.
-
-    Nothing is known of clips of a folder without one.
-    """
-    path = folder / CONDITIONS
-    if not path.is_file():
-        return {clip: {} for clip in clips}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = {row["path"]: row for row in csv.DictReader(file)}
-    return {clip: _tags(rows.get(clip_name(clip, folder), {})) for clip in clips}
-
-
-def _tags(row: Mapping[str, str]) -> Tags:
-    tags = {"factory": row["factory"]} if "factory" in row else {}
-    if "load" in row:
-        tags["load"] = "high" if float(row["load"]) >= HIGH_LOAD else "low"
-    return tags

@@ -67,12 +67,14 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     """Find out what is wrong before anything starts, and make all paths absolute."""
     from collab_asd import encoders
     from collab_asd.data.run_data import without_bad_clips
+    from collab_asd.defences.chain import require_keys
     from simulations.results import default_name, require_unfinished
 
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     method = methods.build(config)
     encoders.build(config)
+    require_keys(config)
     if skip_bad and config.data_dir:
         listing, left_out = without_bad_clips(config, method.shares)
         for line in left_out:
@@ -88,6 +90,10 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
     if not verbose:
         logging.getLogger("flwr").setLevel(logging.WARNING)
     clients = engines.count_clients(config, supernodes)
+    if config.erase:
+        from collab_asd.embedding_sharing.defended import require_tagged
+
+        require_tagged(config, clients)
     if engine == "inprocess":
         return engines.run_inprocess(config, clients)
     if engine == "ray":

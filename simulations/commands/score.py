@@ -50,6 +50,7 @@ def score_command(
     false_alarm_rate: Annotated[float | None, typer.Option(help="Set the threshold for another rate.")] = None,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, if the run was given some.")] = "",
     key_file: Annotated[str, typer.Option(help="Secret key of the encoder, if the run had one.")] = "",
+    rotation_key_file: Annotated[str, typer.Option(help="Key of the embeddings' rotation, if the run had one.")] = "",
     normals: Annotated[Path | None, typer.Option(help="Where the training recordings lie now, for --explain.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notes, only verdicts and errors.")] = False,
 ) -> None:
@@ -61,7 +62,7 @@ def score_command(
     incoming = _incoming(paths, watch)
     from collab_asd.monitoring.monitor import Monitor
 
-    monitor = Monitor.open(detector, weights, key_file, false_alarm_rate)
+    monitor = Monitor.open(detector, weights, key_file, false_alarm_rate, rotation_key_file)
     session = Session(monitor, _printer(Format.json if as_json else output), explain, normals)
     try:
         session.judge(incoming)

@@ -1,0 +1,129 @@
+r"""Gaussian noise on clipped embeddings, with (epsilon, delta)-differential privacy of one clip.
+
+The unit is one clip: all rows of it together, as a client pools them, before anything is learnt from them. Two clips of
+the same length in place of each other change them by twice the clipping norm C at most, so noise of standard deviation
+
+    sigma = 2 C s(epsilon, delta)
+
+on each number makes them (epsilon, delta)-indistinguishable, s being that of the analytic Gaussian mechanism of
+sensitivity 1. All that is made of the rows later (statistics, principal components, bytes, f_s) keeps the guarantee.
+
+It holds against who sees the embeddings and their statistics. It does not cover scores, thresholds and decisions, the
+numbers and lengths of clips, nor the tags that `erasure` uses; each further release of a clip, with another encoder,
+codec or epsilon, composes with the first. The noise is drawn from the client's own key and from the rows themselves:
+asked again, a client sends the same, and nothing averages out. So it holds against adversaries who cannot break
+HMAC-SHA-256 and SHAKE-256, and not against the last bits of floating-point numbers (I. Mironov, CCS 2012).
+
+References
+----------
+B. Balle and Y.-X. Wang, "Improving the Gaussian mechanism for differential privacy", ICML 2018. What an epsilon is
+worth: N. Ponomareva et al., "How to DP-fy ML", Journal of Artificial Intelligence Research 77, 2023 (section 5.2: above
+10 privacy is weak, or none).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from collab_asd import keyed
+from collab_asd.codecs.stages import Rows, Stage
+from collab_asd.defences.public import PublicSphere
+from collab_asd.errors import InputError
+
+PURPOSE = "collab-asd noise"
+NO_GUARANTEE_ABOVE = 10.0
+"""Epsilon above which noise is called no guarantee (Ponomareva et al., 2023)."""
+
+
+@cache
+def deviation(epsilon: float, delta: float) -> float:
+    """Return s, the noise's deviation for sensitivity 1, by Google's ``dp-accounting``.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    try:
+        from dp_accounting.gaussian_mechanism import get_sigma_gaussian
+    except ImportError as error:
+        raise InputError("noise-epsilon: needs dp-accounting; install it by pip install 'collab-asd[noise]'") from error
+    return float(get_sigma_gaussian(epsilon, delta))
+
+
+@dataclass(frozen=True)
+class Noise(Stage):
+    """Bring a clip's rows within a distance of a public centre, and add noise.
+
+    Parameters
+    ----------
+    epsilon, delta : float
+    sphere : PublicSphere
+        Its radius is the clipping norm by row: C is sqrt(rows) times that.
+    key : bytes
+        The client's own.
+    clip : str
+        Which clip it is. One that is there twice gets noise of its own each time.
+    """
+
+    epsilon: float = 0.0
+    delta: float = 0.0
+    sphere: PublicSphere = field(default_factory=lambda: PublicSphere(np.zeros(1, np.float32), 0.0))
+    key: bytes = field(default=b"", repr=False)
+    clip: str = field(default="", repr=False)
+
+    def of(self, clip: str) -> Noise:
+        """Return the noise of one clip."""
+        return replace(self, clip=clip)
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise on clips of one row; it grows as the square root of their number."""
+        return 2 * self.sphere.radius * deviation(self.epsilon, self.delta)
+
+    def encode(self, rows: Rows) -> Rows:
+        """Clip the rows ``[n, D]`` of a clip together, and add noise to each number."""
+        size, limit = np.sqrt(len(rows)), self.sphere.radius * np.sqrt(len(rows))
+        apart = rows.astype(np.float64) - self.sphere.centre
+        apart *= min(1.0, limit / max(float(np.linalg.norm(apart)), 1e-12))
+        asked = self._mechanism, self.clip.encode(), np.ascontiguousarray(rows).tobytes()
+        drawn = keyed.gaussian(keyed.derived(self.key, PURPOSE, *asked), rows.size).reshape(rows.shape)
+        return np.asarray(self.sphere.centre + apart + self.sigma * size * drawn, np.float32)
+
+    def decode(self, rows: Rows, count: int) -> Rows:
+        """Nothing takes it off again."""
+        return rows
+
+    @property
+    def note(self) -> str:
+        """What a reader of the results must know."""
+        worth = "" if self.epsilon <= NO_GUARANTEE_ABOVE else f"; no guarantee, epsilon is above {NO_GUARANTEE_ABOVE:g}"
+        return (
+            f"noise on embeddings and their statistics, none on scores: unit one clip, (epsilon, delta) = "
+            f"({self.epsilon:g}, {self.delta:g}){worth}; clipping norm {self.sphere.radius:.4g} and sigma "
+            f"{self.sigma:.4g}, each times the square root of a clip's rows"
+        )
+
+    @property
+    def _mechanism(self) -> bytes:
+        return repr((self.epsilon, self.delta, self.sphere.radius)).encode() + self.sphere.centre.tobytes()
+
+
+def load_noise_key(path: str) -> bytes:
+    """Read a client's own key.
+
+    Raises
+    ------
+    InputError
+        None is named, or the file cannot be used.
+    """
+    if not path:
+        raise InputError(
+            "noise-epsilon: noise is drawn from a key that only this client has, so that nobody can take it off: make "
+            "one with `head -c 32 /dev/urandom`, keep it, and name its file as noise-key-file"
+        )
+    return keyed.read_key(Path(path).expanduser(), "noise-key-file")
