@@ -14,7 +14,7 @@ from rich.table import Table
 from collab_asd.atomic import replacing
 from collab_asd.interfaces import FloatArray
 from collab_asd.privacy.audit import TRUTH, Audit
-from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, SHUFFLED
+from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, LENGTHS, MEMBER, SHUFFLED
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.retrieval import DISTANCE
 from collab_asd.privacy.spectra import MEL_BANDS
@@ -79,7 +79,15 @@ def write(audit: Audit, folder: Path) -> None:
 
 def draw(pictures: dict[str, list[FloatArray]]) -> Figure:
     """Draw the truth ``[spectra, bands]`` of one clip of each attacked client beside what the adversary makes of it."""
-    chosen = [TRUTH, KNOWS, ARCHITECTURE, *(n for n in pictures if n.startswith(("10 ", "100 "))), SHUFFLED]
+    chosen = [
+        TRUTH,
+        KNOWS,
+        MEMBER,
+        LENGTHS,
+        ARCHITECTURE,
+        *(n for n in pictures if n.startswith(("10 ", "100 "))),
+        SHUFFLED,
+    ]
     shown = [name for name in chosen if name in pictures]
     count = len(pictures[TRUTH])
     with mpl.rc_context({"font.size": 8}):

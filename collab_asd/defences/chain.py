@@ -52,8 +52,15 @@ class Defences:
         return "; ".join(filter(None, notes))
 
 
-def open_defences(config: RunConfig, encoder: Encoder) -> Defences:
+def open_defences(config: RunConfig, encoder: Encoder, noise_key: bytes = b"") -> Defences:
     """Build the defences that need no recordings: all but the erasure.
+
+    Parameters
+    ----------
+    config : RunConfig
+    encoder : Encoder
+    noise_key : bytes
+        To draw noise from in place of the configured key.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def open_defences(config: RunConfig, encoder: Encoder) -> Defences:
     rotation = load_rotation(config.rotation_key_file, encoder.spec.dimension) if config.rotation_key_file else None
     if not config.noise_epsilon:
         return Defences(rotation=rotation)
-    key = load_noise_key(config.noise_key_file)
+    key = noise_key or load_noise_key(config.noise_key_file)
     noise = Noise(epsilon=config.noise_epsilon, delta=config.noise_delta, sphere=_sphere(config, encoder), key=key)
     return Defences(noise, rotation)
 

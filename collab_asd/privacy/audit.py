@@ -15,7 +15,7 @@ from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray
 from collab_asd.paths import cache_dir
 from collab_asd.privacy import knowledge, membership, probe, retrieval, theft
-from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, LEAKS, WRONG, Level
+from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, LEAKS, MEMBER, WRONG, Level
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.sounds import Heard, own_sounds, tags_of, through
@@ -104,7 +104,7 @@ def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
     if run.config.encoder in BANDS:
         encoder = RandomConv(demo_key(OTHER_KEYS))
         classifiers = Kept.load(run.results / KEPT).classifiers
-        found.findings += theft.worth(run, classifiers, encoder, _own_codec(run, sides, encoder))
+        found.findings += theft.worth(run, classifiers, encoder, _own_codec(run, sides, encoder).with_own(()))
     return found
 
 
@@ -114,7 +114,7 @@ def _sides(run: AuditedRun, data: Path, scope: Scope, found: Audit) -> Sides:
     with step("the adversary's own sounds", len(clips)) as advance:
         own = []
         for clip in clips:
-            own.append(ear.own(clip, run.encoder, run.codec, tags[clip]))
+            own.append(ear.own(clip, run.encoder, run.codec.with_own(run.defences.leaving("")), tags[clip]))
             advance()
     clients = run.trained_on(max(scope.per_client, LEAKS[-1]))
     leaking, *others = clients
@@ -132,11 +132,13 @@ def _sides(run: AuditedRun, data: Path, scope: Scope, found: Audit) -> Sides:
 
 def _levels(run: AuditedRun, sides: Sides, scope: Scope, found: Audit) -> list[Callable[[], Level]]:
     """List the levels of knowledge; each is made when its turn comes."""
-    known = Level(KNOWS, sides.own, sides.attacked)
+    known = Level(KNOWS if run.defences.rotation is None else MEMBER, sides.own, sides.attacked)
     counts = [count for count in LEAKS if count <= len(sides.leaks)]
     if len(counts) < len(LEAKS):
         found.missing.append(f"{LEAKS[len(counts)]} clips leaked: the leaking client has {len(sides.leaks)}")
     levels: list[Callable[[], Level]] = [lambda: known]
+    if run.defences.rotation is not None:
+        levels += _without_rotation(run, sides)
     if run.config.encoder in BANDS:
         levels += _keyless(run, sides, scope, counts)
     else:
@@ -178,12 +180,21 @@ def _keyless(run: AuditedRun, sides: Sides, scope: Scope, counts: Sequence[int])
         yield lambda count=count: aligned(count)  # type: ignore[misc]
 
 
+def _without_rotation(run: AuditedRun, sides: Sides) -> Iterator[Callable[[], Level]]:
+    """Levels of an adversary that knows f_c, and not the rotation."""
+    codec = _own_codec(run, sides, run.encoder)
+    own = through(sides.own, run.ear, run.encoder, codec)
+    yield lambda: knowledge.by_length(own, codec, sides.attacked, run.codec)
+    yield lambda: knowledge.by_axes(own, sides.attacked)
+
+
 def _own_codec(run: AuditedRun, sides: Sides, encoder: Encoder) -> Codec:
-    """Fit the run's kind of codec to the adversary's own sounds under another encoder."""
-    if not run.codec.learns:
-        return run.codec
+    """Fit the run's kind of codec to the adversary's own sounds under an encoder of its own, or without rotation."""
+    codec = run.imitated(run.codec)
+    if not codec.learns:
+        return codec
     frames = (run.ear.cache.encode(encoder, clip.clip) for clip in sides.own)
-    return run.codec.fit([run.codec.statistics(frames)])
+    return codec.fit([codec.statistics(frames)])
 
 
 def _attack(level: Level, sides: Sides, found: Audit) -> None:
@@ -214,7 +225,8 @@ def _membership(run: AuditedRun, sides: Sides, found: Audit) -> None:
             f"{membership.FEWEST} are needed; run with more clips, or a larger calibration"
         )
         return
-    found.findings.append(membership.by_distance(sides.attacked, sides.unseen))
+    pushed = through(sides.attacked, run.ear, run.encoder, run.members_codec)
+    found.findings.append(membership.by_distance(pushed, sides.unseen, sides.attacked))
     classifiers = run.view.classifiers()
     if not classifiers:
         found.missing.append("membership inference by f_s: it stayed with the server (Algorithm 2)")
@@ -225,5 +237,5 @@ def _membership(run: AuditedRun, sides: Sides, found: Audit) -> None:
 
 def _as_f_s_hears(run: AuditedRun, clips: Sequence[Heard]) -> list[tuple[int, int, FloatArray]]:
     cache = run.ear.cache
-    frames = (run.codec.round_trip(cache.encode(run.encoder, clip.clip)) for clip in clips)
+    frames = (run.members_codec.round_trip(cache.encode(run.encoder, clip.clip)) for clip in clips)
     return [(*run.place(clip.clip), f) for clip, f in zip(clips, frames, strict=True)]

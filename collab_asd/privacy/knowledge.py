@@ -8,6 +8,8 @@ f_c as if the key had been secret.
 level                          the adversary
 ============================== ========================================================================================
 knows f_c                      pushes its own sounds through f_c and the codec (a server with one client on its side)
+knows f_c and the rotation     the same of a run with a secret rotation: the server has a client's key
+f_c, not the rotation          looks at lengths, which no rotation changes; or along principal axes, which turn with it
 wrong f_c                      the same, through an encoder of its own, of the same architecture and another key
 architecture, not the key      looks at the size of each frequency band alone, which no key hides; learns from own keys
 k clips leaked                 has k recordings of one client's machine beside what was shared of them
@@ -22,6 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import eigh
 
 from collab_asd.codecs import Codec
 from collab_asd.interfaces import FloatArray
@@ -29,8 +32,11 @@ from collab_asd.privacy.decoder import Alignment
 from collab_asd.privacy.sounds import Heard
 
 KNOWS, WRONG, ARCHITECTURE = "knows f_c", "wrong f_c", "architecture, not the key"
+MEMBER = "knows f_c and the rotation"
+LENGTHS, AXES = "f_c, not the rotation: lengths", "f_c, not the rotation: axes"
 SHUFFLED = "shuffled (control)"
 LEAKS = (1, 10, 100, 1000)
+LOOKED_AT = 12  # principal axes
 BANDS = {"random-conv": 16}
 """Frequency bands of a frame, one after the other, in encoders whose weights a key hides."""
 
@@ -84,6 +90,55 @@ def aligned(
     turned = [replace(clip, rows=turn.apply(clip.rows)) for clip in attacked]
     name = f"{count} {'clip' if count == 1 else 'clips'} leaked, aligned"
     return Level(name, [*own, *twins[:count]], turned)
+
+
+def by_length(own: Sequence[Heard], own_codec: Codec, attacked: Sequence[Heard], codec: Codec) -> Level:
+    """Keep what a rotation leaves of each row: its length, that beside its machine's mean, its part along that."""
+    return Level(LENGTHS, _lengths(own, own_codec), _lengths(attacked, codec))
+
+
+def _lengths(clips: Sequence[Heard], codec: Codec) -> list[Heard]:
+    decode = _row_decoder(codec)
+    frames, machines = [decode(clip.rows) for clip in clips], [clip.clip.machine for clip in clips]
+    means = {
+        machine: np.concatenate([f for f, other in zip(frames, machines, strict=True) if other == machine]).mean(axis=0)
+        for machine in set(machines)
+    }
+    rows = [_lengths_beside(f, means[machine]) for f, machine in zip(frames, machines, strict=True)]
+    centre = np.concatenate(rows).mean(axis=0)
+    return [replace(clip, rows=row - centre) for clip, row in zip(clips, rows, strict=True)]
+
+
+def _lengths_beside(frames: FloatArray, mean: FloatArray) -> FloatArray:
+    """Log lengths of frames ``[n, D]`` and of their differences to a mean; and the part of the latter along it."""
+    beside = frames - mean
+    lengths = [np.log(np.linalg.norm(rows, axis=1) + 1e-3) for rows in (frames, beside)]
+    return np.stack([*lengths, beside @ mean / max(float(np.linalg.norm(mean)), 1e-9)], axis=1).astype(np.float32)
+
+
+def by_axes(own: Sequence[Heard], attacked: Sequence[Heard]) -> Level:
+    """Bring both sides into coordinates along their own principal axes, which turn with a rotation.
+
+    In units of deviations, and with the side of the longer tail positive. Where both sides' sounds are alike, so are
+    their axes.
+    """
+    near, far = (_principal(np.concatenate([clip.rows for clip in side])) for side in (own, attacked))
+    width = min(near.shape[1], far.shape[1])
+    return Level(AXES, _with_rows(own, near[:, :width]), _with_rows(attacked, far[:, :width]))
+
+
+def _principal(rows: FloatArray) -> FloatArray:
+    """Coordinates of rows ``[n, d]`` along their leading principal axes -> ``[n, LOOKED_AT or fewer]``."""
+    centred = rows - rows.mean(axis=0, dtype=np.float64)
+    _, axes = eigh(centred.T @ centred)
+    coordinates = centred @ axes[:, ::-1][:, :LOOKED_AT]
+    coordinates /= np.maximum(coordinates.std(axis=0), 1e-9)
+    return np.asarray(coordinates * np.where(np.mean(coordinates**3, axis=0) < 0, -1, 1), np.float32)
+
+
+def _with_rows(clips: Sequence[Heard], rows: FloatArray) -> list[Heard]:
+    parts = np.split(rows, np.cumsum([len(clip.rows) for clip in clips])[:-1])
+    return [replace(clip, rows=part) for clip, part in zip(clips, parts, strict=True)]
 
 
 def by_band(clips: Sequence[Heard], codec: Codec, bands: int) -> list[Heard]:

@@ -25,13 +25,13 @@ ATTACK = "membership inference"
 FEWEST = 20  # members, and others, below which no figure is given
 
 
-def by_distance(members: Sequence[Heard], others: Sequence[Heard]) -> Finding:
+def by_distance(members: Sequence[Heard], others: Sequence[Heard], sent: Sequence[Heard]) -> Finding:
     """Push the recording through f_c and the codec, and look for its like among what is shared.
 
     A member's rows are there as they are: exact embeddings, and whatever a codec without randomness makes of them, give
-    members away. `members` and `others` are as the adversary gets them; what was shared are the members' own.
+    members away. `members` and `others` are as the adversary gets them from the recordings, `sent` is what was shared.
     """
-    shared = [_flat(clip.rows) for clip in members]
+    shared = [_flat(clip.rows) for clip in sent]
     scores = [np.array([_nearest(_flat(clip.rows), shared) for clip in side]) for side in (members, others)]
     return _finding("knows f_c, looks it up", *scores)
 

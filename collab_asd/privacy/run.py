@@ -12,6 +12,7 @@ from collab_asd.codecs import Codec
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import difference, manifest_rows, read_manifest
 from collab_asd.data.run_data import data_folder, load_partitions
+from collab_asd.defences.chain import Defences, open_defences
 from collab_asd.embedding_sharing.codec import codec_of
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
@@ -23,6 +24,7 @@ from collab_asd.privacy.view import View
 
 VIEW = "view"
 TRAINED_ON = 0
+ADVERSARYS_KEY = b"what an adversary draws noise from"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class AuditedRun:
         What embeddings travelled through.
     encoder : Encoder
         f_c.
+    defences : Defences
+        What the clients have in common beside the codec: noise, of which the key is the adversary's own, and rotation.
     partitions : sequence of Partition
         The clients' recordings.
     folder : Path
@@ -50,17 +54,21 @@ class AuditedRun:
     view: View
     codec: Codec
     encoder: Encoder
+    defences: Defences
     partitions: tuple[Partition, ...]
     folder: Path
 
     @classmethod
-    def open(cls, results: Path, weights: str = "", key_file: str = "", data: str = "") -> AuditedRun:
+    def open(
+        cls, results: Path, weights: str = "", key_file: str = "", data: str = "", rotation_key_file: str = ""
+    ) -> AuditedRun:
         """Open a result folder.
 
         Parameters
         ----------
-        weights, key_file, data : str
-            Where the encoder's weights, its key and the recordings lie now, if elsewhere than in the run.
+        weights, key_file, data, rotation_key_file : str
+            Where the encoder's weights, its key, the recordings and the rotation's key lie now, if elsewhere than in
+            the run.
 
         Raises
         ------
@@ -70,7 +78,12 @@ class AuditedRun:
         config = _config(results)
         if config.join:
             raise InputError(f"{results}: joined {config.join}, and only newcomers sent embeddings: audit that run")
-        named = {"encoder_weights": weights, "encoder_key_file": key_file, "data_dir": data}
+        named = {
+            "encoder_weights": weights,
+            "encoder_key_file": key_file,
+            "data_dir": data,
+            "rotation_key_file": rotation_key_file,
+        }
         config = replace(config, **{key: value for key, value in named.items() if value})  # type: ignore[arg-type]
         view = View.read(results / VIEW)
         codec = view.codec(codec_of(config))
@@ -80,9 +93,22 @@ class AuditedRun:
         if clips := difference(manifest, manifest_rows(partitions, folder)):
             raise InputError(f"{folder}: other recordings than in the run ({clips}); bring the old ones back")
         encoder = encoders.build(config)
-        if view.encoder_digests() != {encoder.spec.digest}:
-            raise InputError(f"{results}: the run had another encoder f_c; name its --weights or --key-file")
-        return cls(results, config, view, codec, encoder, tuple(partitions), folder)
+        defences = open_defences(config, encoder, noise_key=ADVERSARYS_KEY)
+        if view.encoder_digests() != {defences.digest(encoder.spec.digest)}:
+            raise InputError(
+                f"{results}: the run had another encoder f_c, or another rotation; name its --weights, --key-file or "
+                "--rotation-key-file"
+            )
+        return cls(results, config, view, codec, encoder, defences, tuple(partitions), folder)
+
+    @property
+    def members_codec(self) -> Codec:
+        """What a client pushes recordings through, but for its noise and its own erasure."""
+        return self.codec.with_own(self.defences.lasting)
+
+    def imitated(self, codec: Codec) -> Codec:
+        """Return a codec with noise of the adversary's own, as large as that on what it attacks, and no rotation."""
+        return codec.with_own(replace(self.defences, rotation=None).leaving(""))
 
     @property
     def ear(self) -> Ear:
@@ -110,7 +136,7 @@ class AuditedRun:
     def not_trained_on(self, clients: set[int]) -> list[Heard]:
         """Return clips of the training split that some clients kept from f_s, as they would have been shared."""
         return [
-            self.ear.own(partition.clips[i], self.encoder, self.codec, {}, partition.client)
+            self.ear.own(partition.clips[i], self.encoder, self.members_codec, {}, partition.client)
             for partition in self.partitions
             if partition.client in clients
             for i in partition.indices("train")

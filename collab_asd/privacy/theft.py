@@ -48,7 +48,7 @@ def worth(
     def by_f_s(codec: Codec) -> Build:
         return lambda machine: fit_detector(classifiers[machine.group], machine, settings, codec)
 
-    yield _finding(run, "f_c and f_s", run.encoder, by_f_s(run.codec))
+    yield _finding(run, "f_c and f_s", run.encoder, by_f_s(run.members_codec))
     yield _finding(run, "f_s alone", other, by_f_s(other_codec))
     yield _finding(run, "nothing", other, lambda m: fit_local_detector(m, OWN_SCORER))
 

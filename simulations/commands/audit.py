@@ -27,6 +27,7 @@ def audit_command(
     victims: Annotated[str, typer.Option(help="Where the run's recordings lie now, if elsewhere.")] = "",
     weights: Annotated[str, typer.Option(help="Weights of the encoder, if elsewhere than in the run.")] = "",
     key_file: Annotated[str, typer.Option(help="Secret key of the encoder, if elsewhere than in the run.")] = "",
+    rotation_key_file: Annotated[str, typer.Option(help="Key of the rotation, if elsewhere than in the run.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json in place of the tables.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
@@ -39,7 +40,7 @@ def audit_command(
     from collab_asd.threads import pin_threads
     from simulations import auditing
 
-    run = AuditedRun.open(folder, weights, key_file, victims)
+    run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file)
     pin_threads(run.config.threads)
     found = audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
     auditing.write(found, folder / auditing.AUDIT)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from collab_asd.codecs import parse
-from collab_asd.privacy import membership, probe, retrieval
+from collab_asd.privacy import knowledge, membership, probe, retrieval
 from collab_asd.privacy.knowledge import KNOWS, Level, aligned, band_levels, by_band, leaked, shuffled
 
 
@@ -96,7 +96,7 @@ def test_too_few_tagged_clips_give_no_figure(known):
 
 def test_exact_embeddings_give_members_away_and_noise_hides_them(world):
     members, others = world(1, 40, seed=10), world(1, 40, seed=11)
-    assert membership.by_distance(members, others).value == 1.0
+    assert membership.by_distance(members, others, members).value == 1.0
     estimates = [clip.spectra for clip in members]
     assert membership.by_reconstruction("", estimates, members, others).value == 1.0
     blind = [clip.spectra for clip in world(1, 40, seed=12)]
@@ -116,3 +116,36 @@ def test_levels_of_bands_are_those_before_the_codec_but_for_their_mean(world):
     found = np.concatenate([clip.rows for clip in by_band(clips, parse("pool:8").fit([]), 16)])
     plain = band_levels(np.concatenate([clip.rows for clip in clips]), 16)
     np.testing.assert_allclose(found, plain - plain.mean(axis=0), atol=1e-5)
+
+
+def turned_by(matrix, clips):
+    return [replace(clip, rows=(clip.rows @ matrix).astype(np.float32)) for clip in clips]
+
+
+def lopsided(world, client, count, seed):
+    """As `world`, but some bands are louder than others and all have long tails, to one side."""
+    loud = 8 * 0.8 ** np.arange(64)
+    made = []
+    for clip in world(client, count, seed):
+        spectra = (loud * np.expm1((clip.spectra + 40) / 8) - 40).astype(np.float32)
+        made.append(replace(clip, spectra=spectra, rows=spectra @ world.matrix))
+    return made
+
+
+def reidentified(level):
+    return retrieval.judge(level, retrieval.reconstruct(level))[2]
+
+
+def test_a_rotation_is_undone_where_the_cloud_of_rows_has_a_shape(world):
+    secret = np.linalg.qr(np.random.default_rng(20).standard_normal((64, 64)))[0]
+    own, victims = lopsided(world, -1, 200, 21), lopsided(world, 1, 40, 22)
+    assert reidentified(Level("", own, turned_by(secret, victims))).value < 0.2
+    assert reidentified(knowledge.by_axes(own, turned_by(secret, victims))).low > 0.3
+
+
+def test_lengths_are_the_same_before_and_after_a_rotation(world):
+    secret = np.linalg.qr(np.random.default_rng(20).standard_normal((64, 64)))[0]
+    own, victims, codec = world(-1, 20, 21), world(1, 40, 22), parse("fp32").fit([])
+    levels = [knowledge.by_length(own, codec, side, codec) for side in (victims, turned_by(secret, victims))]
+    for before, after in zip(*(level.attacked for level in levels), strict=True):
+        np.testing.assert_allclose(after.rows, before.rows, atol=1e-3)

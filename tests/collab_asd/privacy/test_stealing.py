@@ -5,6 +5,7 @@ import pytest
 from collab_asd import encoders
 from collab_asd.codecs import parse
 from collab_asd.config import RunConfig
+from collab_asd.defences.chain import Defences
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.stealing import parties
 from collab_asd.privacy.view import Recorded, View
@@ -22,7 +23,7 @@ def run_of(tmp_path):
         encoder = encoders.build(config)
         said = {"client": {"digest": encoder.spec.digest}}
         view = View(tuple(Recorded("up", client, "query.describe", said, {}) for client in range(2)))
-        return AuditedRun(Path(), config, view, parse("fp32").fit([]), encoder, (), Path())
+        return AuditedRun(Path(), config, view, parse("fp32").fit([]), encoder, Defences(), (), Path())
 
     return make
 
