@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from collab_asd.codecs import Codec
@@ -138,7 +138,7 @@ def _levels(run: AuditedRun, sides: Sides, scope: Scope, found: Audit) -> list[C
         found.missing.append(f"{LEAKS[len(counts)]} clips leaked: the leaking client has {len(sides.leaks)}")
     levels: list[Callable[[], Level]] = [lambda: known]
     if run.defences.rotation is not None:
-        levels += _without_rotation(run, sides)
+        levels += _without_rotation(run, sides, counts)
     if run.config.encoder in BANDS:
         levels += _keyless(run, sides, scope, counts)
     else:
@@ -180,12 +180,20 @@ def _keyless(run: AuditedRun, sides: Sides, scope: Scope, counts: Sequence[int])
         yield lambda count=count: aligned(count)  # type: ignore[misc]
 
 
-def _without_rotation(run: AuditedRun, sides: Sides) -> Iterator[Callable[[], Level]]:
+def _without_rotation(run: AuditedRun, sides: Sides, counts: Sequence[int]) -> Iterator[Callable[[], Level]]:
     """Levels of an adversary that knows f_c, and not the rotation."""
+
+    def aligned(count: int) -> Level:
+        level = knowledge.aligned(count, sides.leaks, through(sides.leaks[:count], *known), own, sides.attacked)
+        return replace(level, name=f"f_c, {level.name}")
+
     codec = _own_codec(run, sides, run.encoder)
-    own = through(sides.own, run.ear, run.encoder, codec)
+    known = run.ear, run.encoder, codec
+    own = through(sides.own, *known)
     yield lambda: knowledge.by_length(own, codec, sides.attacked, run.codec)
     yield lambda: knowledge.by_axes(own, sides.attacked)
+    for count in counts:
+        yield lambda count=count: aligned(count)  # type: ignore[misc]
 
 
 def _own_codec(run: AuditedRun, sides: Sides, encoder: Encoder) -> Codec:
