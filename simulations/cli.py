@@ -7,6 +7,7 @@ import typer
 from simulations.commands.audit import audit_command
 from simulations.commands.compare import compare_command
 from simulations.commands.data import data_app
+from simulations.commands.deploy import deploy_app
 from simulations.commands.embed import embed_command
 from simulations.commands.encoders import encoders_app
 from simulations.commands.errors import FriendlyGroup
@@ -27,6 +28,7 @@ app.command("audit")(audit_command)
 app.command("embed")(embed_command)
 app.add_typer(data_app, name="data")
 app.add_typer(encoders_app, name="encoders")
+app.add_typer(deploy_app, name="deploy")
 
 
 if __name__ == "__main__":

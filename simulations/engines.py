@@ -67,7 +67,7 @@ def run_ray(
     config = replace(config, results_dir=str(results), cache_dir=str(cache_dir(config.cache_dir)))
     with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
         error_file = Path(scratch) / "error.txt"
-        app = _write_app(Path(scratch) / "app", config, *components)
+        app = write_app(Path(scratch) / "app", config, *components)
         with _superlink(Path(scratch), error_file) as environment:
             tail = _flwr_run(app, clients, config.threads, environment, on_line)
         if error_file.exists():
@@ -84,7 +84,7 @@ def _results_of(config: RunConfig) -> Path:
     return folder
 
 
-def _write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path:
+def write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path:
     """Write a Flower app without code: its components are those of the installed package."""
     folder.mkdir()
     settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.to_mapping().items())

@@ -100,11 +100,12 @@ def without_bad_clips(config: RunConfig, shares: bool) -> tuple[Path, list[str]]
     name = manifest_sha256(manifest_rows(by_machine(kept, config.group_by), folder))[:16]
     path = cache_dir(config.cache_dir) / "listings" / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_listing(path, kept)
+    write_listing(path, kept)
     return path, left_out
 
 
-def _write_listing(path: Path, clips: Sequence[Clip]) -> None:
+def write_listing(path: Path, clips: Sequence[Clip]) -> None:
+    """List clips in a CSV file that can stand for their data folder."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "machine_type", "machine_id", "split", "label"])

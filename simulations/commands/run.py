@@ -98,11 +98,11 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
         return engines.run_inprocess(config, clients)
     if engine == "ray":
         logger.info("starting Flower and Ray, which takes half a minute")
-        return engines.run_ray(config, clients, lambda line: None if quiet else _pass_on(line, verbose))
+        return engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
     raise InputError(f"--engine {engine!r} does not exist: choose one of inprocess, ray")
 
 
-def _pass_on(line: str, verbose: bool) -> None:
+def pass_on(line: str, verbose: bool) -> None:
     """Show a line of ``flwr run``: ours, or all."""
     if verbose or OUR_LINES.search(line):
         errors.print(line)

@@ -1,1 +1,1 @@
-"""A consortium of real SuperNodes: what starts it, guards it and looks after it."""
+"""A consortium on real machines: what each party needs, how its processes are started, checked and stopped."""

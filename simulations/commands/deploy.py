@@ -1,0 +1,101 @@
+"""``collab-asd deploy …``: a consortium on real machines."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from collab_asd.config import RunConfig, parse_assignment
+from simulations.logs import show_progress
+
+deploy_app = typer.Typer(help="Run on real machines: one server, and one SuperNode per client.", no_args_is_help=True)
+console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+Folder = Annotated[Path, typer.Argument(help="Your folder of the consortium.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A configuration key; repeatable.")
+]
+
+
+@deploy_app.command("init")
+def init_command(
+    folder: Annotated[Path, typer.Argument(help="New folder, which all others' folders are made in.")],
+    clients: Annotated[int, typer.Option(help="Number of clients.")],
+    host: Annotated[list[str], typer.Option(help="Name or address by which clients reach the server; repeatable.")],
+    port: Annotated[int, typer.Option(help="The server's one open port.")] = 9443,
+    encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
+    weights: Annotated[str, typer.Option(help="Weights of the encoder, to agree on their digest.")] = "",
+    settings: Settings = None,
+) -> None:
+    """Write a ready consortium: keys, certificates, agreement, start scripts, and who must get what."""
+    from simulations.deployment.consortium import PAGE_MEGABYTES, Consortium
+
+    named = {"encoder": encoder, "encoder-weights": weights, "page-megabytes": PAGE_MEGABYTES}
+    config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
+    digest = Consortium(clients, host, config, port).write(folder)
+    console.print(f"{folder}: a server and {clients} clients; encoder {encoder}, digest {digest[:12]}", soft_wrap=True)
+    console.print(f"Next: {folder / 'INVENTORY.md'} says who must get which folder", soft_wrap=True)
+
+
+@deploy_app.command("server")
+def server_command(folder: Folder = Path()) -> None:
+    """Keep the server's SuperLink running (start.sh calls this)."""
+    from simulations.deployment.parties import keep_server
+
+    show_progress(logging.INFO, errors)
+    keep_server(folder)
+
+
+@deploy_app.command("node")
+def node_command(folder: Folder = Path()) -> None:
+    """Keep a client's SuperNode running (start.sh calls this)."""
+    from simulations.deployment.parties import keep_node
+
+    show_progress(logging.INFO, errors)
+    keep_node(folder)
+
+
+@deploy_app.command("local")
+def local_command(
+    folder: Annotated[Path, typer.Argument(help="Folder that `deploy init` made, with --host 127.0.0.1.")],
+    data: Annotated[str, typer.Option(help="Recordings, a machine per client. Default: synthetic machines.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Result folder of the server.")] = None,
+    compare: Annotated[bool, typer.Option(help="Run the simulation, too, and compare the scores.")] = False,
+    settings: Settings = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
+) -> None:
+    """Run the whole consortium on this machine, over TLS, with real processes; then stop it."""
+    from simulations.commands.run import pass_on
+    from simulations.deployment.comparing import compare_with_simulation
+    from simulations.deployment.local import client_results, give_recordings, run_local
+
+    show_progress(logging.INFO, errors)
+    recordings = give_recordings(folder, data)
+    chosen = dict(map(parse_assignment, settings or []))
+    results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
+    console.print(f"server: {results}", soft_wrap=True)
+    for client, own in enumerate(client_results(folder)):
+        console.print(f"client {client}: {own}", soft_wrap=True)
+    if compare:
+        console.print(str(compare_with_simulation(folder, recordings, chosen)), soft_wrap=True)
+
+
+@deploy_app.command("run")
+def run_command(
+    folder: Folder = Path(),
+    out: Annotated[Path | None, typer.Option(help="Result folder; an unfinished one is taken up again.")] = None,
+    settings: Settings = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
+) -> None:
+    """Run what was agreed on, from the server; begun again if the SuperLink dies (run.sh calls this)."""
+    from simulations.commands.run import pass_on
+    from simulations.deployment.run import run
+    from simulations.deployment.settings import ServerSettings
+
+    show_progress(logging.INFO, errors)
+    server = ServerSettings.load(folder)
+    results = run(server, out, dict(map(parse_assignment, settings or [])), lambda line: pass_on(line, verbose))
+    console.print(f"results: {results}", soft_wrap=True)

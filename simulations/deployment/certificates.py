@@ -1,0 +1,115 @@
+"""The consortium's own certificate authority, and the server's certificate."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from collab_asd.errors import InputError
+from simulations.deployment.secret_files import write_secret
+
+AUTHORITY_DAYS, SERVER_DAYS = 3650, 365
+LOOPBACK = ("localhost", "127.0.0.1")
+EARLIER = timedelta(minutes=5)
+"""Certificates are valid from so long ago: clocks differ."""
+
+
+def make_authority(folder: Path, name: str) -> None:
+    """Make ``ca.crt`` and ``ca.key``; whoever has the key can pass for the server."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    signing = x509.KeyUsage(False, False, False, False, False, key_cert_sign=True, crl_sign=True, encipher_only=False,
+                            decipher_only=False)  # fmt: skip
+    certificate = (
+        _builder(subject, subject, key.public_key(), AUTHORITY_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(signing, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA384())
+    )
+    write_secret(folder / "ca.key", _private(key))
+    (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def make_server_certificate(authority: Path, folder: Path, hosts: Sequence[str], days: int = SERVER_DAYS) -> None:
+    """Make ``server.crt`` and ``server.key`` for some host names and addresses, and for this machine itself.
+
+    Raises
+    ------
+    InputError
+        The authority's key cannot be read.
+    """
+    signer, issuer = _authority(authority)
+    key = ec.generate_private_key(ec.SECP384R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
+    certificate = (
+        _builder(subject, issuer.subject, key.public_key(), days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName(list(map(_name, dict.fromkeys((*hosts, *LOOPBACK))))), critical=False
+        )
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+            critical=False,
+        )
+        .sign(signer, SHA256())
+    )
+    write_secret(folder / "server.key", _private(key))
+    (folder / "server.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """Read a certificate.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a certificate ({error}); ask whoever set up the consortium for it") from error
+
+
+def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    try:
+        key = load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder / 'ca.key'}: cannot be read ({error}); certificates are made where the consortium was set up"
+        ) from error
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key, load_certificate(folder / "ca.crt")
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - EARLIER)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,0 +1,137 @@
+"""The whole consortium on this machine, over TLS, with all keys and real processes: one run, and a clean stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from collab_asd.config import RunConfig
+from collab_asd.data.layouts import find_clips
+from collab_asd.data.partition import by_machine
+from collab_asd.data.run_data import data_folder, write_listing
+from collab_asd.errors import InputError
+from simulations.deployment.flower import node_states
+from simulations.deployment.processes import STATE, environment, is_open, start, stop
+from simulations.deployment.run import run
+from simulations.deployment.settings import NODE, NodeSettings, ServerSettings
+
+logger = logging.getLogger(__name__)
+CONNECT_SECONDS, POLL_SECONDS = 180.0, 0.5
+ONLINE = "online"
+
+
+def client_folders(consortium: Path) -> list[Path]:
+    """Return the clients' folders, in the order of their numbers.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    folders = [path.parent for path in consortium.glob(f"client-*/{NODE}")]
+    if not folders:
+        raise InputError(f"{consortium}: holds no client-0/{NODE}; name a folder that `collab-asd deploy init` made")
+    return sorted(folders, key=lambda folder: NodeSettings.load(folder).client)
+
+
+def give_recordings(consortium: Path, data: str) -> Path:
+    """Give each client one machine of a data folder, as in a simulation, or a synthetic one; returns the data folder.
+
+    Raises
+    ------
+    InputError
+        There are not as many machines as clients.
+    """
+    folders = client_folders(consortium)
+    folder = data_folder(RunConfig(data_dir=data), len(folders))
+    machines = by_machine(find_clips(folder), "all")
+    if len(machines) != len(folders):
+        raise InputError(f"{folder}: has {len(machines)} machines, and the consortium {len(folders)} clients")
+    for own, machine in zip(folders, machines, strict=True):
+        write_listing(own / "recordings.csv", machine.clips)
+        settings = re.sub(r"(?m)^data-dir = .*$", 'data-dir = "recordings.csv"', (own / NODE).read_text("utf-8"))
+        (own / NODE).write_text(settings, encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def consortium_running(consortium: Path) -> Iterator[ServerSettings]:
+    """Keep server and clients running for a ``with`` block; what they say goes to ``state/log.txt`` of each.
+
+    Raises
+    ------
+    InputError
+        One of them does not start, with the end of what it said.
+    """
+    server, folders = ServerSettings.load(consortium / "server"), client_folders(consortium)
+    with ExitStack() as stack:
+        process = stack.enter_context(_party("server", server.folder))
+        _wait(lambda: is_open("127.0.0.1", server.port), {server.folder: process}, "the SuperLink")
+        nodes = {folder: stack.enter_context(_party("node", folder)) for folder in folders}
+        _wait(lambda: _all_online(server, len(folders)), nodes, "the SuperNodes")
+        logger.info("%d SuperNodes are connected", len(folders))
+        yield server
+
+
+def run_local(consortium: Path, out: Path | None, settings: Mapping[str, Any], on_line: Callable[[str], None]) -> Path:
+    """Start everything, run once, stop everything; returns the server's result folder."""
+    with consortium_running(consortium) as server:
+        return run(server, out, settings, on_line)
+
+
+def client_results(consortium: Path) -> list[Path]:
+    """Return each client's latest finished result folder.
+
+    Raises
+    ------
+    InputError
+        A client has none.
+    """
+    found = []
+    for folder in client_folders(consortium):
+        results = NodeSettings.load(folder).path("results_dir")
+        summaries = sorted(results.glob("run-*/summary.json"), key=lambda path: path.stat().st_mtime) if results else []
+        if not summaries:
+            raise InputError(f"{folder}: has no results yet; {folder / STATE / 'log.txt'} says why")
+        found.append(summaries[-1].parent)
+    return found
+
+
+@contextmanager
+def _party(command: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    (folder / STATE).mkdir(parents=True, exist_ok=True)
+    with (folder / STATE / "log.txt").open("ab") as log:
+        arguments = [sys.executable, "-m", "simulations.cli", "deploy", command, str(folder.absolute())]
+        process = start(arguments, folder, environment(folder), log)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def _wait(ready: Callable[[], bool], parties: Mapping[Path, subprocess.Popen[bytes]], what: str) -> None:
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while not ready():
+        for folder, process in parties.items():
+            if process.poll() is not None:
+                raise InputError(f"{folder} does not start:\n{_tail(folder)}")
+        if time.monotonic() > deadline:
+            logs = "\n".join(f"{folder}:\n{_tail(folder)}" for folder in parties)
+            raise InputError(f"{what} did not start within {CONNECT_SECONDS:.0f} s:\n{logs}")
+        time.sleep(POLL_SECONDS)
+
+
+def _all_online(server: ServerSettings, count: int) -> bool:
+    states = node_states(server)
+    return len(states) == count and set(states.values()) == {ONLINE}
+
+
+def _tail(folder: Path) -> str:
+    return (folder / STATE / "log.txt").read_text(encoding="utf-8", errors="replace")[-1500:]

@@ -1,0 +1,111 @@
+"""Flower's processes: how they are started, and stopped with all that they started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from collab_asd.errors import InputError
+from simulations.deployment.settings import NodeSettings, ServerSettings
+
+STATE = "state"
+STOP_SECONDS = 20.0
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return what Flower's commands of one party need, apart from all others on this machine."""
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "FLWR_HOME": str(folder / STATE / "flwr"),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+    }
+
+
+def superlink_command(server: ServerSettings) -> list[str]:
+    """Return what starts the SuperLink."""
+    folder = server.folder
+    certificates = ["--ssl-ca-certfile", str(folder / "ca.crt"), "--ssl-certfile", str(folder / "server.crt")]
+    return [
+        *("flower-superlink", *certificates, "--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
+        *("--host", server.listen, "--port", str(server.port), "--database", str(folder / STATE / "superlink.db")),
+    ]
+
+
+def supernode_command(node: NodeSettings) -> list[str]:
+    """Return what starts a SuperNode."""
+    folder = node.folder
+    return [
+        *("flower-supernode", "--root-certificates", str(folder / "ca.crt"), "--superlink", node.superlink),
+        *("--auth-supernode-private-key", str(folder / "node.key"), "--port", str(node.port)),
+        *("--node-config", node.node_config()),
+    ]
+
+
+def start(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process in a group of its own, in an empty folder: Flower imports what lies in its working directory."""
+    empty = folder / STATE / "empty"
+    empty.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        command, cwd=empty, env=dict(variables), stdin=subprocess.DEVNULL, stdout=output,
+        stderr=subprocess.STDOUT if output else None, start_new_session=True,
+    )  # fmt: skip
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and all that it started."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def is_open(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def require_free(port: int, what: str) -> None:
+    """Refuse a port that another process listens on.
+
+    Raises
+    ------
+    InputError
+        Says which, and what to do.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                f"{what}: port {port} is in use or forbidden ({error.strerror}); choose another"
+            ) from error
+
+
+def wait_until_open(host: str, port: int, process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process to listen; False if it ended, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if is_open(host, port):
+            return True
+        time.sleep(0.1)
+    return False

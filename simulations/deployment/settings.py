@@ -1,0 +1,136 @@
+"""``server.toml`` and ``node.toml``: what a party of a consortium sets on its own machine."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+from collab_asd.errors import InputError
+
+NODE, SERVER, AGREEMENT = "node.toml", "server.toml", "agreement.toml"
+PATHS = (
+    *("data_dir", "encoder_weights", "encoder_key_file"),
+    *("pseudonym_key_file", "agreement", "cache_dir", "results_dir"),
+)
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """One client's machine; paths are relative to its folder.
+
+    Parameters
+    ----------
+    folder : Path
+    superlink : str
+        ``HOST:PORT`` of the server.
+    client, clients : int
+        Which client this is, of how many.
+    data_dir : str
+        Its recordings.
+    encoder_weights, encoder_key_file, pseudonym_key_file, agreement, cache_dir, results_dir : str
+    port : int
+        Of its own, for its processes among themselves: on 127.0.0.1, nothing comes in from outside.
+    """
+
+    folder: Path
+    superlink: str
+    client: int
+    clients: int
+    data_dir: str = ""
+    encoder_weights: str = ""
+    encoder_key_file: str = ""
+    pseudonym_key_file: str = "pseudonym.key"
+    agreement: str = AGREEMENT
+    cache_dir: str = "cache"
+    results_dir: str = "results"
+    port: int = 9094
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``node.toml`` of a folder.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, or names something that does not exist.
+        """
+        return _load(cls, folder, NODE)
+
+    def path(self, name: str) -> Path | None:
+        """Return what a key names, absolute; None where it names nothing."""
+        named = getattr(self, name)
+        return (self.folder / Path(named).expanduser()).absolute() if named else None
+
+    def node_config(self) -> str:
+        """Return what the SuperNode is told, as ``--node-config`` takes it; there are no secrets in it.
+
+        Raises
+        ------
+        InputError
+            A path holds a quotation mark, which Flower's command line cannot be given.
+        """
+        config: dict[str, Any] = {"client": self.client, "clients": self.clients}
+        for name in PATHS:
+            path = str(self.path(name) or "")
+            if set(path) & set("\"'\n\\"):
+                raise InputError(f"{name.replace('_', '-')} = {path}: a path with quotation marks cannot be used")
+            config[name.replace("_", "-")] = path
+        return " ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in config.items())
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """The server's machine.
+
+    Parameters
+    ----------
+    folder : Path
+    host : str
+        Name or address by which clients reach it.
+    port : int
+        The one that is open to the clients.
+    listen : str
+        Address that it listens on.
+    run : mapping
+        Keys of the run configuration that need no agreement.
+    """
+
+    folder: Path
+    host: str
+    port: int
+    listen: str = "0.0.0.0"
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``server.toml`` of a folder.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, or names something that does not exist.
+        """
+        return _load(cls, folder, SERVER)
+
+
+def _load(kind: Any, folder: Path, name: str) -> Any:
+    path = folder.absolute() / name
+    try:
+        values = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}; name a folder that `collab-asd deploy init` made") from error
+    known = {f.name for f in fields(kind)} - {"folder"}
+    if unknown := sorted(values.keys() - known):
+        raise InputError(f"{path}: {unknown[0]!r} does not exist; there are {', '.join(sorted(known))}")
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if hints[key] in (str, int) and type(value) is not hints[key]:
+            raise InputError(f"{path}: {key} = {value!r}: must be of type {hints[key].__name__}")
+    try:
+        return kind(folder=path.parent, **values)
+    except TypeError as error:
+        raise InputError(f"{path}: {error}; name a folder that `collab-asd deploy init` made") from error
