@@ -56,10 +56,16 @@ def compare_with_simulation(consortium: Path, data: Path, settings: Mapping[str,
     node = NodeSettings.load(clients[0])
     config = run_config(ServerSettings.load(consortium / "server"), settings)
     with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
-        own = {name: str(node.path(name) or "") for name in ("encoder_key_file", "encoder_weights")}
-        folders = {"results_dir": str(Path(scratch) / "results"), "cache_dir": str(Path(scratch) / "cache")}
-        simulated = run_inprocess(replace(config, data_dir=str(data), **own, **folders), len(clients))
-        return compare_scores(client_results(consortium), [simulated])
+        simulated = replace(
+            config,
+            data_dir=str(data),
+            encoder_key_file=str(node.path("encoder_key_file") or ""),
+            encoder_weights=str(node.path("encoder_weights") or ""),
+            results_dir=str(Path(scratch) / "results"),
+            cache_dir=str(Path(scratch) / "cache"),
+        )
+        folder = run_inprocess(simulated, len(clients))
+        return compare_scores(client_results(consortium), [folder])
 
 
 def compare_scores(folders: Iterable[Path], others: Iterable[Path]) -> Comparison:

@@ -71,7 +71,7 @@ def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig
     """
     agreement = Agreement.load(str(server.folder / AGREEMENT))
     assert agreement.config is not None
-    config = RunConfig.from_mapping(agreement.config.to_mapping() | server.run | settings)
+    config = RunConfig.from_mapping({**agreement.config.to_mapping(), **server.run, **settings})
     agreement.require_agreed(config)
     return config
 

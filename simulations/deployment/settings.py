@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
@@ -58,7 +58,7 @@ class NodeSettings:
         InputError
             It cannot be read, or names something that does not exist.
         """
-        return _load(cls, folder, NODE)
+        return cls(**_read(cls, folder, NODE))
 
     def path(self, name: str) -> Path | None:
         """Return what a key names, absolute; None where it names nothing."""
@@ -114,23 +114,23 @@ class ServerSettings:
         InputError
             It cannot be read, or names something that does not exist.
         """
-        return _load(cls, folder, SERVER)
+        return cls(**_read(cls, folder, SERVER))
 
 
-def _load(kind: Any, folder: Path, name: str) -> Any:
+def _read(kind: type, folder: Path, name: str) -> dict[str, Any]:
+    """Read the fields of a dataclass from a file of a folder."""
     path = folder.absolute() / name
     try:
         values = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text("utf-8")).items()}
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}; name a folder that `collab-asd deploy init` made") from error
-    known = {f.name for f in fields(kind)} - {"folder"}
-    if unknown := sorted(values.keys() - known):
-        raise InputError(f"{path}: {unknown[0]!r} does not exist; there are {', '.join(sorted(known))}")
-    hints = get_type_hints(kind)
+    hints = {f.name: get_type_hints(kind)[f.name] for f in fields(kind) if f.name != "folder"}
+    if unknown := sorted(values.keys() - hints.keys()):
+        raise InputError(f"{path}: {unknown[0]!r} does not exist; there are {', '.join(sorted(hints))}")
     for key, value in values.items():
         if hints[key] in (str, int) and type(value) is not hints[key]:
             raise InputError(f"{path}: {key} = {value!r}: must be of type {hints[key].__name__}")
-    try:
-        return kind(folder=path.parent, **values)
-    except TypeError as error:
-        raise InputError(f"{path}: {error}; name a folder that `collab-asd deploy init` made") from error
+    needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING} - {"folder"}
+    if missing := sorted(needed - values.keys()):
+        raise InputError(f"{path}: {missing[0]} is missing")
+    return {"folder": path.parent, **values}
