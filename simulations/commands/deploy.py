@@ -10,9 +10,11 @@ import typer
 from rich.console import Console
 
 from collab_asd.config import RunConfig, parse_assignment
+from simulations.commands.forget import forget_command
 from simulations.logs import show_progress
 
 deploy_app = typer.Typer(help="Run on real machines: one server, and one SuperNode per client.", no_args_is_help=True)
+deploy_app.command("forget")(forget_command)
 console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 Folder = Annotated[Path, typer.Argument(help="Your folder of the consortium.")]
 Settings = Annotated[

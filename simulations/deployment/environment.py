@@ -15,5 +15,9 @@ QUIET = {
 
 def settle() -> None:
     """Set what Flower reads from the environment, before any of it is imported."""
-    os.environ.update(QUIET)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ.update(QUIET, PATH=program_path())
+
+
+def program_path() -> str:
+    """Where programs are looked for: first beside this Python, whether or not its environment is active."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

@@ -12,39 +12,48 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
-from simulations.deployment.settings import NodeSettings, ServerSettings
+from collab_asd.federation.agreement import Agreement
+from simulations.deployment.environment import QUIET, program_path
+from simulations.deployment.settings import AGREEMENT, NodeSettings, ServerSettings
 
 STATE = "state"
 STOP_SECONDS = 20.0
+REPLY_OF_PAGE, REPLY_MEGABYTES = 1.1, 64
+"""A reply holds a page of embeddings and little else; one that is larger is refused."""
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Return what Flower's commands of one party need, apart from all others on this machine."""
-    return os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "FLWR_HOME": str(folder / STATE / "flwr"),
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_TELEMETRY_ENABLED": "0",
-    }
+    return os.environ | QUIET | {"PATH": program_path(), "FLWR_HOME": str(folder / STATE / "flwr")}
 
 
 def superlink_command(server: ServerSettings) -> list[str]:
-    """Return what starts the SuperLink."""
+    """Return what starts the SuperLink, behind its gate.
+
+    Raises
+    ------
+    InputError
+        The agreement cannot be read.
+    """
     folder = server.folder
+    agreed = Agreement.load(str(folder / AGREEMENT)).config or RunConfig()
+    largest_reply = str(round(REPLY_OF_PAGE * agreed.page_megabytes + REPLY_MEGABYTES))
     certificates = ["--ssl-ca-certfile", str(folder / "ca.crt"), "--ssl-certfile", str(folder / "server.crt")]
     return [
-        *("flower-superlink", *certificates, "--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
+        *(sys.executable, "-m", "simulations.deployment.superlink", "--largest-reply-megabytes", largest_reply),
+        *(*certificates, "--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
         *("--host", server.listen, "--port", str(server.port), "--database", str(folder / STATE / "superlink.db")),
     ]
 
 
 def supernode_command(node: NodeSettings) -> list[str]:
-    """Return what starts a SuperNode."""
+    """Return what starts a SuperNode, for the ClientApp that is installed."""
     folder = node.folder
     return [
-        *("flower-supernode", "--root-certificates", str(folder / "ca.crt"), "--superlink", node.superlink),
+        *(sys.executable, "-m", "simulations.deployment.supernode"),
+        *("--root-certificates", str(folder / "ca.crt"), "--superlink", node.superlink),
         *("--auth-supernode-private-key", str(folder / "node.key"), "--port", str(node.port)),
         *("--node-config", node.node_config()),
     ]

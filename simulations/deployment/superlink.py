@@ -1,10 +1,11 @@
 """``python -m simulations.deployment.superlink``: Flower's SuperLink behind a gate.
 
-Takes the arguments of ``flower-superlink``.
+Takes the arguments of ``flower-superlink``, and ``--largest-reply-megabytes``.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from simulations.deployment.environment import settle
@@ -12,6 +13,9 @@ from simulations.deployment.environment import settle
 
 def main() -> None:
     """Start the SuperLink with `Gate` before all else that handles its requests."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--largest-reply-megabytes", type=int, default=256)
+    ours, flowers = parser.parse_known_args()
     settle()
     from flwr.superlink import extensions
     from flwr.superlink.cli.flower_superlink import flower_superlink
@@ -21,8 +25,8 @@ def main() -> None:
     from simulations.logs import show_progress
 
     show_progress()
-    extensions.get_middleware = lambda: (Middleware(Gate),)
-    sys.argv[0] = "flower-superlink"
+    extensions.get_middleware = lambda: (Middleware(Gate, largest_reply=ours.largest_reply_megabytes * 2**20),)
+    sys.argv = ["flower-superlink", *flowers]
     flower_superlink()
 
 

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from simulations.deployment.environment import settle
+from simulations.deployment.secret_files import write_secret
 
 OURS = "--isolation", "--host", "--superexec-auth-secret-file", "--ssl-certfile", "--trusted-entities"
 DEFAULT_PORT = 9094
@@ -40,8 +41,7 @@ def main() -> None:
 def _secret() -> Path:
     """Write a new secret where this user alone can read it."""
     path = Path(tempfile.mkdtemp(prefix="collab-asd-")) / "runtime-secret"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(32))
+    write_secret(path, secrets.token_bytes(32))
     return path
 
 
