@@ -1,13 +1,14 @@
 """What the parties of a deployment agreed on, as a file that each of them has: no run may ask for anything else.
 
-The file is TOML: keys of the run configuration, and ``encoder-digest``. A key that decides what leaves a client or how
-its machines are judged, and that is not named, must have its default.
+The file is TOML: keys of the run configuration, ``encoder-digest``, and versions of programs. A key that decides what
+leaves a client or how its machines are judged, and that is not named, must have its default.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.errors import InputError
 
 ENCODER_DIGEST = "encoder-digest"
+PROGRAMS = ("collab-asd", "flwr")
 OWN_KEYS = ("data-dir", "encoder-weights", *KEY_FILES, "cache-dir", "results-dir")
 """Where a client's own things lie; no server has a say in it."""
 FREE = frozenset(
@@ -41,10 +43,13 @@ class Agreement:
         None where a client has no such file.
     encoder_digest : str
         Digest that f_c must have; empty: any.
+    versions : mapping
+        Program -> version that was agreed on, for `collab-asd deploy check`; a run compares versions itself.
     """
 
     config: RunConfig | None = None
     encoder_digest: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -60,7 +65,8 @@ class Agreement:
         try:
             named = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
             digest = str(named.pop(ENCODER_DIGEST, ""))
-            return cls(RunConfig.from_mapping(named), digest)
+            versions = {program: str(named.pop(program)) for program in PROGRAMS if program in named}
+            return cls(RunConfig.from_mapping(named), digest, versions)
         except (OSError, ValueError) as error:
             raise InputError(f"agreement {path}: {error}; ask whoever set up the consortium for it") from error
 

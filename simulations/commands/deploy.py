@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from collab_asd.config import RunConfig, parse_assignment
+from simulations.commands.errors import BAD_INPUT
 from simulations.commands.forget import forget_command
 from simulations.logs import show_progress
 
@@ -58,6 +59,55 @@ def node_command(folder: Folder = Path()) -> None:
 
     show_progress(logging.INFO, errors)
     keep_node(folder)
+
+
+@deploy_app.command("check")
+def check_command(folder: Folder = Path()) -> None:
+    """Look at all that your server or node needs before it joins; exit code 2 if something is wrong."""
+    from simulations.deployment.check import check_folder
+
+    findings = []
+    for finding in check_folder(folder):
+        findings.append(finding)
+        console.print(
+            str(finding), style="" if finding.well else "bold red", soft_wrap=True, highlight=False, markup=False
+        )
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(BAD_INPUT)
+
+
+@deploy_app.command("status")
+def status_command(folder: Folder = Path()) -> None:
+    """Say what runs at the server, who is connected, and how the runs went."""
+    from simulations.deployment.settings import ServerSettings
+    from simulations.deployment.status import status
+
+    for line in status(ServerSettings.load(folder)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+@deploy_app.command("key")
+def key_command(folder: Folder = Path()) -> None:
+    """Make a new key pair for a client; the old one is kept under another name."""
+    from simulations.deployment.keys import renew_node_key
+
+    old = renew_node_key(folder)
+    console.print(f"{folder / 'node.pub'} goes to the server's nodes/; the old key is now {old}", soft_wrap=True)
+
+
+@deploy_app.command("certificate")
+def certificate_command(
+    folder: Annotated[Path, typer.Argument(help="Folder that `deploy init` made, with authority/ca.key.")],
+    host: Annotated[list[str], typer.Option(help="Name or address by which clients reach the server; repeatable.")],
+    days: Annotated[int, typer.Option(help="How long it is good for.")] = 365,
+) -> None:
+    """Renew the server's certificate and its key; the clients need nothing new."""
+    from simulations.deployment.certificates import renew_server_certificate
+
+    server = renew_server_certificate(folder, host, days)
+    console.print(
+        f"{server / 'server.crt'} and server.key go to the server, which must be started again", soft_wrap=True
+    )
 
 
 @deploy_app.command("local")

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from collab_asd.errors import InputError
 from simulations.deployment.secret_files import write_secret
 
+AUTHORITY, SERVER_FOLDER = "authority", "server"
 AUTHORITY_DAYS, SERVER_DAYS = 3650, 365
 LOOPBACK = ("localhost", "127.0.0.1")
 EARLIER = timedelta(minutes=5)
@@ -65,6 +66,21 @@ def make_server_certificate(authority: Path, folder: Path, hosts: Sequence[str],
     )
     write_secret(folder / "server.key", _private(key))
     (folder / "server.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def renew_server_certificate(consortium: Path, hosts: Sequence[str], days: int) -> Path:
+    """Replace certificate and key in the server's folder of a consortium; returns that folder.
+
+    Raises
+    ------
+    InputError
+        The authority's key is not here.
+    """
+    authority, server = consortium / AUTHORITY, consortium / SERVER_FOLDER
+    _authority(authority)
+    (server / "server.key").unlink(missing_ok=True)
+    make_server_certificate(authority, server, hosts, days)
+    return server
 
 
 def load_certificate(path: Path) -> x509.Certificate:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
-from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, Agreement
-from simulations.deployment.certificates import make_authority, make_server_certificate
+from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, PROGRAMS, Agreement
+from simulations.deployment.certificates import AUTHORITY, SERVER_FOLDER, make_authority, make_server_certificate
 from simulations.deployment.inventory import inventory
 from simulations.deployment.keys import make_node_key, make_shared_key
 from simulations.deployment.scripts import node_files, server_files
 from simulations.deployment.secret_files import write_secret
 from simulations.deployment.settings import AGREEMENT, NODE, SERVER
 
-AUTHORITY, SERVER_FOLDER = "authority", "server"
 DEFAULT_PORT, FIRST_NODE_PORT = 9443, 9451
 ENCODER_KEY, PSEUDONYM_KEY = "encoder.key", "pseudonym.key"
 PAGE_MEGABYTES = 1000.0
@@ -47,12 +47,12 @@ class Consortium:
     port: int = DEFAULT_PORT
 
     def write(self, folder: Path) -> str:
-        """Write all folders; returns the digest that f_c must have, empty where its weights are not at hand.
+        """Write all folders; returns the digest that f_c must have.
 
         Raises
         ------
         InputError
-            The folder is not empty, the numbers cannot be, or no such consortium would be of use.
+            The folder is not empty, the numbers cannot be, the encoder cannot be built, or no client would answer.
         """
         self._require_possible(folder)
         (folder / AUTHORITY).mkdir(parents=True)
@@ -79,9 +79,7 @@ class Consortium:
         Agreement().require_agreed(RunConfig(method=self.config.method, encoder=self.config.encoder))
 
     def _encoder_digest(self, authority: Path) -> str:
-        """Build the encoder, where its weights or its key are here."""
-        from dataclasses import replace
-
+        """Build the encoder that the clients will have."""
         from collab_asd import encoders
 
         key = authority / ENCODER_KEY
@@ -126,7 +124,8 @@ class Consortium:
 def agreement_text(config: RunConfig, digest: str) -> str:
     """Lay out ``agreement.toml``: every key that decides what leaves a client, or how its machines are judged."""
     agreed = {key: value for key, value in config.to_mapping().items() if key not in FREE}
-    return _AGREEMENT_HEAD + to_toml(agreed | {ENCODER_DIGEST: digest})
+    versions = {program: version(program) for program in PROGRAMS}
+    return _AGREEMENT_HEAD + to_toml({**versions, **agreed, ENCODER_DIGEST: digest})
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

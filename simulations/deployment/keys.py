@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,6 +27,23 @@ def make_node_key(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     write_secret(folder / "node.key", key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     (folder / "node.pub").write_bytes(public_key(key))
+
+
+def renew_node_key(folder: Path) -> Path:
+    """Replace a client's key pair; returns where the old private key lies now.
+
+    Raises
+    ------
+    InputError
+        There is no key, or the folder cannot be written.
+    """
+    old = folder / f"node-{datetime.now(UTC):%Y%m%d-%H%M%S}.key"
+    try:
+        (folder / "node.key").rename(old)
+    except OSError as error:
+        raise InputError(f"{folder / 'node.key'}: cannot be replaced ({error.strerror})") from error
+    make_node_key(folder)
+    return old
 
 
 def make_shared_key() -> bytes:
