@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo-$(shell date +%Y%m%d-%H%M%S)
 export MPLBACKEND := Agg
 
-.PHONY: demo test fast lint notebooks clean
+.PHONY: demo demo-deploy test fast lint notebooks clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients =="
@@ -14,6 +14,12 @@ demo: $(VENV)/installed
 	$(BIN)/collab-asd run --quiet --supernodes 6 --method local-mahalanobis --set report=false --out results/$(DEMO)-local
 	@echo "== both on one page =="
 	$(BIN)/collab-asd report results/$(DEMO) results/$(DEMO)-local --out results/$(DEMO)-compared
+
+# DATA=/path/to/recordings takes yours, with four machines, in place of synthetic ones.
+demo-deploy: $(VENV)/installed
+	@echo "== a server and four factories: real processes on this machine, over TLS, each with keys and a folder of its own =="
+	$(BIN)/collab-asd deploy init results/$(DEMO)-deploy --clients 4 --host 127.0.0.1
+	$(BIN)/collab-asd deploy local results/$(DEMO)-deploy $(if $(DATA),--data $(DATA)) --compare
 
 test: $(VENV)/installed-test lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
