@@ -20,12 +20,15 @@ def test_a_client_may_hold_several_machines():
     ]
 
 
-def test_node_config_gives_what_is_the_clients_own_and_nothing_else():
+def test_node_config_gives_what_is_the_clients_own_and_nothing_else(tmp_path):
+    key = tmp_path / "key"
+    key.touch()
     run = {"encoder": "logmel", "seed": 3}
-    node = {"client": 1, "clients": 2, "data-dir": "/site", "encoder-key-file": "/key", "seed": 9}
+    node = {"client": 1, "clients": 2, "data-dir": str(tmp_path), "encoder-key-file": str(key), "seed": 9}
     context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config=run)
     config = client_config(context)
-    assert (config.data_dir, config.encoder_key_file, config.encoder, config.seed) == ("/site", "/key", "logmel", 3)
+    assert (config.data_dir, config.encoder_key_file) == (str(tmp_path), str(key))
+    assert (config.encoder, config.seed) == ("logmel", 3)
 
 
 def held(count, share):
