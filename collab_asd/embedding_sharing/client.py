@@ -47,7 +47,7 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
             "stack-hop": spec.stack_hop,
             "dimension": spec.dimension,
             "digest": defences.digest(spec.digest),
-            "note": defences.note(spec.note),
+            "note": defences.note(_note(client)),
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
             "clips-digest": _clips_digest(client, config),
@@ -73,6 +73,12 @@ def embeddings(client: ClientData, config: RunConfig, content: RecordDict) -> Re
         for i, frames in zip(clips, client.frames(clips), strict=True)
     ]
     return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
+
+
+def _note(client: ClientData) -> str:
+    """Say what a reader of the results must know of f_c; of a client's own files no name is told."""
+    spec = client.encoder.spec
+    return f"{spec.name}, digest {spec.digest[:12]}" if client.private else spec.note
 
 
 def _parts_shared(client: ClientData, config: RunConfig) -> Sequence[Part]:

@@ -17,6 +17,7 @@ from collab_asd.data.run_data import data_folder, require_trainable
 from collab_asd.errors import InputError
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
+from collab_asd.federation.own_paths import require_plain_paths, require_within
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
 from collab_asd.interfaces import Partition
 
@@ -35,8 +36,9 @@ def agreement_of(context: Context) -> Agreement:
     Raises
     ------
     InputError
-        The file cannot be read.
+        The file cannot be read, or a path in the SuperNode's configuration is not plain.
     """
+    require_plain_paths(context.node_config)
     return Agreement.load(str(context.node_config.get("agreement", "")))
 
 
@@ -88,6 +90,7 @@ def own_partition(config: RunConfig, client: int, key_file: str) -> Partition:
         The folder or the key cannot be used, or the recordings would make the run come out wrong.
     """
     clips = find_clips(data_folder(config, 1), config.channel)
+    require_within(clips, data_folder(config, 1))
     (held,) = partition([clips], number_machines(clips, client, config.group_by, load_pseudonym_key(key_file)))
     require_trainable(config, [held], shares=False)
     return replace(held, client=client)
