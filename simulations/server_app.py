@@ -41,6 +41,9 @@ from simulations.results import ResultFolder, summarize, summarize_kept
 # Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
 ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
 
+RETURN_SECONDS = 180.0
+"""Flower refuses a SuperNode that was killed for about 40 s when it comes back."""
+
 logger = logging.getLogger(__name__)
 app = ServerApp()
 
@@ -77,7 +80,8 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     manifest = None if holdings is None else holdings.manifest
     folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
     taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
-    rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients)
+    patience = RETURN_SECONDS if met.private else 0.0
+    rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients, patience)
     supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
     supervised.private = met.private
     supervised.excluded |= dict.fromkeys(met.absent, "was not connected when the run began")

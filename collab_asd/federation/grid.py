@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from collab_asd.federation.recording import ViewRecorder, Way
 from collab_asd.federation.records import content_bytes
 
 logger = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+GONE = "no answer, and its SuperNode is not connected any more"
 Take = Callable[[Message, Message], None]
 
 
@@ -51,12 +54,15 @@ class Rules:
         Go on without a client that failed all the same, if the method can; otherwise the run ends with an error.
     min_clients : int
         With fewer clients than this the run ends with an error.
+    patience : float
+        Seconds to wait for a SuperNode that is gone to come back, before its client is asked again.
     """
 
     timeout: float
     retries: int = 0
     exclude: bool = False
     min_clients: int = 1
+    patience: float = 0.0
 
 
 class SupervisedGrid(Grid):
@@ -154,16 +160,24 @@ class SupervisedGrid(Grid):
         for _ in range(self.rules.retries):
             if not troubles:
                 break
-            again = [_copy(message) for message in sent if self.client_of(message) in troubles]
             logger.warning("asking again: %s", "; ".join(f"client {c}: {why}" for c, why in troubles.items()))
+            self._await_return(troubles)
+            again = [_copy(message) for message in sent if self.client_of(message) in troubles]
             more, troubles = self._attempt(again, limit)
             done += more
         self.exclude(troubles)
         return done
 
+    def _await_return(self, clients: Iterable[int]) -> None:
+        """Wait for the SuperNodes of clients that died and were started again."""
+        nodes = {self.clients[client] for client in clients if client in self.clients}
+        deadline = time.monotonic() + self.rules.patience
+        while time.monotonic() < deadline and not nodes <= set(self._grid.get_node_ids()):
+            time.sleep(POLL_SECONDS)
+
     def _attempt(self, sent: list[Message], limit: float) -> tuple[list[Message], dict[int, str]]:
         """Send messages; return the replies that are sound, and why the other clients failed."""
-        waiting = {self.client_of(message): message for message in sent}
+        waiting, began = {self.client_of(message): message for message in sent}, time.monotonic()
         for client, message in waiting.items():
             self.traffic.down[client][message.metadata.message_type] += content_bytes(message.content)
             self._note("down", message)
@@ -178,7 +192,9 @@ class SupervisedGrid(Grid):
                 troubles[client] = why
             else:
                 replies.append(reply)
-        return replies, troubles | dict.fromkeys(sorted(waiting), f"no answer within timeout = {limit:g} s")
+        gave_up = self.rules.patience and time.monotonic() - began < limit
+        silent = GONE if gave_up else f"no answer within timeout = {limit:g} s"
+        return replies, troubles | dict.fromkeys(sorted(waiting), silent)
 
     def _trouble(self, message: Message, reply: Message) -> str:
         """Count a reply, hand it on, and say what is wrong with it, if anything."""

@@ -15,7 +15,8 @@ from collab_asd.federation.actions import HELLO
 from collab_asd.federation.versions import own_versions, require_same_version
 
 logger = logging.getLogger(__name__)
-FIRST_NODE_SECONDS = 60.0
+NODES_SECONDS = 60.0
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,45 +56,53 @@ def meet_clients(grid: Grid, min_clients: int, timeout: float) -> Meeting:
     InputError
         No node came, or fewer than `min_clients`; or they run other versions, or two say that they are one client.
     """
-    answers = _hello(grid, _wait_for_nodes(grid, 1), timeout)
-    expected = max(answer.clients for answer in answers.values())
-    if expected < min_clients:
+    answers = _greet_all(grid, min_clients, timeout)
+    expected, private = _expected(answers), any(answer.private for answer in answers.values())
+    if len(answers) < (min_clients if private else expected):
         raise InputError(
-            f"this federation has {expected} SuperNodes and min-clients = {min_clients}: start the run with "
-            f'--federation-config "num-supernodes={min_clients}", or lower min-clients'
+            f"{len(answers)} of {expected} SuperNodes are connected after {NODES_SECONDS:.0f} s: start the others"
         )
-    private = any(answer.private for answer in answers.values())
-    nodes = _wait_for_nodes(grid, expected, fewest=min_clients if private else expected)
-    if late := [node for node in nodes if node not in answers]:
-        answers |= _hello(grid, late, timeout)
     _require_one_kind(answers)
     clients = _numbered(answers)
     return Meeting(clients, private, tuple(c for c in range(expected) if private and c not in clients))
 
 
-def _wait_for_nodes(grid: Grid, count: int, fewest: int | None = None) -> list[int]:
-    """Wait for so many nodes, a minute at most; then `fewest` will do."""
-    deadline = time.monotonic() + FIRST_NODE_SECONDS
-    while len(nodes := sorted(grid.get_node_ids())) < count:
-        if time.monotonic() > deadline:
-            if len(nodes) >= (count if fewest is None else fewest):
-                break
+def _greet_all(grid: Grid, min_clients: int, timeout: float) -> dict[int, _Answer]:
+    """Greet all nodes, each when it comes, until a minute has brought no other."""
+    answers: dict[int, _Answer] = {}
+    deadline = time.monotonic() + NODES_SECONDS
+    while len(answers) < _expected(answers):
+        new = sorted(set(grid.get_node_ids()) - answers.keys())
+        if new and (answered := _hello(grid, new, timeout)):
+            answers |= answered
+            deadline = time.monotonic() + NODES_SECONDS
+        if answers and _expected(answers) < min_clients:
             raise InputError(
-                f"{len(nodes)} of {count} SuperNodes are connected after {FIRST_NODE_SECONDS:.0f} s: start the others"
+                f"this federation has {_expected(answers)} SuperNodes and min-clients = {min_clients}: start the run "
+                f'with --federation-config "num-supernodes={min_clients}", or lower min-clients'
             )
-        time.sleep(0.05)
-    return nodes
+        if time.monotonic() > deadline:
+            break
+        if len(answers) < _expected(answers):
+            time.sleep(POLL_SECONDS)
+    if not answers:
+        raise InputError(f"no SuperNode has answered within {NODES_SECONDS:.0f} s: start them")
+    return answers
+
+
+def _expected(answers: Mapping[int, _Answer]) -> int:
+    """Return how many clients there should be; one, as long as none has said."""
+    return max((answer.clients for answer in answers.values()), default=1)
 
 
 def _hello(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answer]:
-    """Greet nodes, and be told who they are."""
+    """Greet nodes, and be told who they are; silent ones are left out."""
     mine = ConfigRecord(own_versions())
     messages = [Message(RecordDict({"server": mine}), node, HELLO) for node in nodes]
     replies = list(grid.send_and_receive(messages, timeout=timeout))
-    if failed := [r for r in replies if r.has_error()]:
-        raise InputError(f"a SuperNode could not be greeted: {failed[0].error.reason}")
-    if len(replies) < len(nodes):
-        raise InputError(f"{len(nodes) - len(replies)} SuperNodes gave no answer within {timeout:g} s")
+    if failed := [reply for reply in replies if reply.has_error()]:
+        node, reason = failed[0].metadata.src_node_id, failed[0].error.reason
+        raise InputError(f"SuperNode {node} could not be greeted: {reason}")
     return {reply.metadata.src_node_id: _answer(reply.content.config_records["hello"]) for reply in replies}
 
 

@@ -206,3 +206,68 @@ def test_answers_that_come_twice_are_dropped(caplog):
         assert answered(supervised) == [0, 1]
     assert len(set(taken)) == len(taken) == 4
     assert "an answer that nobody waits for is dropped" in caplog.text
+
+
+class Returning(InProcessGrid):
+    """Client 1's SuperNode dies at its first message; it is connected again when it has been looked for twice."""
+
+    looked, died = 0, False
+
+    def get_node_ids(self):
+        nodes = super().get_node_ids()
+        self.looked += self.died
+        return nodes[:1] if self.died and self.looked < 3 else nodes
+
+    def send_and_receive(self, messages, *, timeout=None):
+        messages = list(messages)
+        if not self.died and any(message.metadata.message_type == "query.echo" for message in messages):
+            self.died, messages = True, messages[:1]
+        return super().send_and_receive(messages, timeout=timeout)
+
+
+def test_a_supernode_that_comes_back_is_waited_for_and_asked_again(monkeypatch, caplog):
+    monkeypatch.setattr("collab_asd.federation.grid.POLL_SECONDS", 0.0)
+    grid = Returning(app, 2, {})
+    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10).clients, Rules(10, retries=1, patience=5.0))
+    replies = supervised.send_and_receive(ask("query.echo", supervised.clients))
+    assert [r.content.config_records["mine"]["client"] for r in replies] == [0, 1]
+    assert (grid.looked, supervised.excluded) == (3, {})
+    assert "client 1: no answer, and its SuperNode is not connected any more" in caplog.text
+
+
+def hello_of(**said):
+    """SuperNodes that say of themselves what they like."""
+    liar = ClientApp()
+
+    @liar.query("hello")
+    def hello(message, context):
+        client = context.node_config["partition-id"]
+        content = {"client": client, "clients": 3, "private": True, **own_versions()}
+        return Message(RecordDict({"hello": ConfigRecord(content | said)}), reply_to=message)
+
+    return liar
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"client": 1}, "two SuperNodes say that they are client 1"),
+        ({"client": 3}, "none of 3"),
+        ({"protocol": 1}, r"client 0 runs collab-asd .* \(protocol 1\), and this side"),
+    ],
+)
+def test_a_supernode_that_cannot_be_who_it_says_is_refused(said, why):
+    with pytest.raises(InputError, match=why):
+        meet_clients(InProcessGrid(hello_of(**said), 3, {}), 1, 10)
+
+
+def test_a_deployment_goes_on_without_clients_that_are_not_connected(monkeypatch):
+    monkeypatch.setattr("collab_asd.federation.meeting.NODES_SECONDS", 0.0)
+    met = meet_clients(InProcessGrid(hello_of(), 2, {}), 2, 10)
+    assert (list(met.clients), met.private, met.absent) == ([0, 1], True, (2,))
+
+
+def test_a_deployment_with_too_few_clients_is_no_run(monkeypatch):
+    monkeypatch.setattr("collab_asd.federation.meeting.NODES_SECONDS", 0.0)
+    with pytest.raises(InputError, match="2 of 3 SuperNodes are connected"):
+        meet_clients(InProcessGrid(hello_of(), 2, {}), 3, 10)
