@@ -7,6 +7,7 @@ its scores. Importing this module loads no encoder.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -40,6 +41,8 @@ from simulations.results import ResultFolder, summarize, summarize_kept
 
 # Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
 ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
+# Where the server of a deployment leaves keys of its own, as JSON: the run config goes to the clients.
+OWN_KEYS_VARIABLE = "COLLAB_ASD_SERVER_KEYS"
 
 RETURN_SECONDS = 180.0
 """Flower refuses a SuperNode that was killed for about 40 s when it comes back."""
@@ -53,7 +56,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the configured method on a Flower grid."""
     show_progress()
     try:
-        config = RunConfig.from_mapping(context.run_config)
+        config = RunConfig.from_mapping(context.run_config | _own_keys())
         folder = run(grid, config, engine="ray")
     except InputError as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
@@ -62,6 +65,11 @@ def main(grid: Grid, context: Context) -> None:
     drawn_here = ERROR_FILE_VARIABLE not in os.environ  # else the command line draws it
     if config.report and drawn_here and (folder / "scores.csv").exists():
         _draw_report(folder)
+
+
+def _own_keys() -> dict[str, str]:
+    file = os.environ.get(OWN_KEYS_VARIABLE)
+    return dict(json.loads(Path(file).read_bytes())) if file and Path(file).exists() else {}
 
 
 def run(grid: Grid, config: RunConfig, engine: str) -> Path:

@@ -20,7 +20,7 @@ from simulations.deployment.processes import (
 )
 from simulations.deployment.settings import NodeSettings, ServerSettings
 from simulations.deployment.supervision import supervise
-from simulations.server_app import ERROR_FILE_VARIABLE
+from simulations.server_app import ERROR_FILE_VARIABLE, OWN_KEYS_VARIABLE
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
@@ -61,8 +61,14 @@ def error_file(server: ServerSettings) -> Path:
     return server.folder / STATE / "error.txt"
 
 
+def own_keys_file(server: ServerSettings) -> Path:
+    """Where this server tells its ServerApp what the run config, which the clients get, must not name."""
+    return server.folder / STATE / "server_keys.json"
+
+
 def _start_superlink(server: ServerSettings) -> subprocess.Popen[bytes]:
-    variables = environment(server.folder) | {ERROR_FILE_VARIABLE: str(error_file(server))}
+    files = {ERROR_FILE_VARIABLE: error_file(server), OWN_KEYS_VARIABLE: own_keys_file(server)}
+    variables = environment(server.folder) | {name: str(file) for name, file in files.items()}
     process = start(superlink_command(server), server.folder, variables)
     try:
         if wait_until_open("127.0.0.1", server.port, process, START_SECONDS):

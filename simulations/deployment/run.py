@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 import time
@@ -9,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.agreement import Agreement
 from simulations.deployment.flower import submit
-from simulations.deployment.parties import error_file
+from simulations.deployment.parties import error_file, own_keys_file
 from simulations.deployment.processes import is_open
 from simulations.deployment.settings import AGREEMENT, ServerSettings
 from simulations.engines import COMPONENTS, write_app
@@ -46,7 +48,8 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
     config = run_config(server, settings)
     results = (out or server.folder / "results" / default_name(config)).expanduser().absolute()
     require_unfinished(results)
-    config = RunConfig.from_mapping(config.to_mapping() | {"results-dir": str(results), "cache-dir": _cache(server)})
+    with replacing(own_keys_file(server)) as file:
+        file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
     refusal = error_file(server)
     for _ in range(TRIES):
         _wait_for_superlink(server)
@@ -74,10 +77,6 @@ def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig
     config = RunConfig.from_mapping({**agreement.config.to_mapping(), **server.run, **settings})
     agreement.require_agreed(config)
     return config
-
-
-def _cache(server: ServerSettings) -> str:
-    return str(server.folder / "cache")
 
 
 def _wait_for_superlink(server: ServerSettings) -> None:
