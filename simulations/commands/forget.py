@@ -12,39 +12,58 @@ from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 from simulations.alone import alone
+from simulations.deployment.settings import SERVER
 
 LEFT = """\
 What this cannot undo:
 - f_s and the codec in this folder were trained with the client's embeddings, and the other clients have both. To be rid
   of that influence, start a new run without the client, in a new folder and not with join.
-- Copies elsewhere: backups, freed sectors of the disk, and the SuperLink's database, which may hold messages. Stop the
-  SuperLink, delete its database and register the other clients' keys again.
+- Copies elsewhere: backups, freed sectors of the disk, and the SuperLink's database (state/superlink.db), which may
+  hold messages. Stop the SuperLink and delete the folder state; keys are registered anew from nodes/ when it starts.
+- The client may still connect: take its key from nodes/.
 - Results: summary.json still says how many bytes the client sent, and a simulation's scores.csv how it scored."""
 
 
 def forget_command(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="Result folder of the server.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A server's folder, or one of its results.")],
     client: Annotated[int, typer.Option(min=0, help="Number of the client that leaves.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a client's embeddings from the server, say what that cannot undo, and leave the rest usable."""
-    from collab_asd.embedding_sharing.forgetting import forget
-
-    folder = result.expanduser()
-    config = _config(folder)
+    results = _results(folder.expanduser())
     if not yes:
         typer.confirm(f"Delete all embeddings and recorded messages of client {client} in {folder}?", abort=True)
-    with alone(folder, "result"):
-        done = forget(folder, client, cache_dir(config.cache_dir) / "classifiers")
+    refusals = [why for result in results if (why := _forget(result, client))]
+    if len(refusals) == len(results):
+        raise InputError("\n".join(refusals) or f"{folder}: holds no results")
+    typer.echo(LEFT)
+
+
+def _forget(result: Path, client: int) -> str:
+    """Delete what one result folder holds; why nothing was deleted, if nothing was."""
+    from collab_asd.embedding_sharing.forgetting import forget
+
+    with alone(result, "result"):
+        try:
+            done = forget(result, client, cache_dir(_config(result).cache_dir) / "classifiers")
+        except InputError as error:
+            return str(error)
     typer.echo(
-        f"client {client}: deleted {done.pages} files of embeddings ({done.page_bytes / 1e6:.1f} MB), "
+        f"{result}: deleted {done.pages} files of embeddings ({done.page_bytes / 1e6:.1f} MB) of client {client}, "
         f"{done.messages} recorded messages, {done.classifiers} cached copies of f_s"
     )
     if done.shared:
         typer.echo(
             f"{done.shared} of the files also lie in the folder of a run that joined this one: forget there, too"
         )
-    typer.echo(LEFT)
+    return ""
+
+
+def _results(folder: Path) -> list[Path]:
+    if (folder / SERVER).exists():
+        return sorted(path.parent for path in (folder / "results").glob("*/config.json"))
+    _config(folder)
+    return [folder]
 
 
 def _config(folder: Path) -> RunConfig:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import time
 import tomllib
@@ -40,11 +41,14 @@ def main() -> None:
     settle()
     address, secret = sys.argv[1], Path(sys.argv[2])
     supernode = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         client = _client(address, secret.read_bytes())
         processes = _processes()
         while os.getppid() == supernode:
-            if token := _next_task(client):
+            if (token := _next_task(client)) is not None:
+                shutil.rmtree(secret.parent, ignore_errors=True)  # the SuperNode answers, so it has read it
+            if token:
                 _carry_out(processes, address, token, supernode)
             time.sleep(PAUSE)
     finally:
@@ -114,8 +118,8 @@ def _processes() -> Processes:
     return context
 
 
-def _next_task(client: RuntimeHttpClient) -> str:
-    """Ask for a task; its token, or nothing if there is none or the SuperNode does not listen yet."""
+def _next_task(client: RuntimeHttpClient) -> str | None:
+    """Ask for a task; its token, an empty one if there is no task, None if the SuperNode does not answer yet."""
     import httpx
     from flwr.proto.runtime_pb2 import AcquireTaskRequest
     from flwr.supercore.constant import TaskType
@@ -123,7 +127,7 @@ def _next_task(client: RuntimeHttpClient) -> str:
     try:
         answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
     except httpx.TransportError:
-        return ""
+        return None
     return str(answer.token) if answer.HasField("task") else ""
 
 

@@ -94,3 +94,14 @@ def test_no_result_folder(tmp_path):
 def test_asks_first(finished):
     assert call(finished, "--client", LEAVER).exit_code == 1
     assert files_of(finished, LEAVER)
+
+
+def test_all_results_of_a_server(finished, tmp_path):
+    server = tmp_path / "server"
+    (server / "results").mkdir(parents=True)
+    (server / "server.toml").touch()
+    for name in ("one", "two"):
+        shutil.copytree(finished, server / "results" / name)
+    result = call(server, "--client", LEAVER, "--yes")
+    assert (result.exit_code, result.stdout.count("deleted 2 files of embeddings")) == (0, 2)
+    assert not files_of(server, LEAVER)

@@ -1,10 +1,20 @@
+import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 
+import httpx
+import psutil
 import pytest
 
 from collab_asd.errors import InputError
-from simulations.deployment import executor, supernode
+from simulations.deployment import executor as executing
+from simulations.deployment import supernode
+from simulations.deployment.processes import is_open
 
 OURS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "simulations.client_app:app"\n'
 OTHER = OURS.replace("simulations.client_app", "evil")
@@ -19,7 +29,7 @@ def bundle(**members):
 
 
 def test_settings_alone_are_taken():
-    executor.require_settings_only(bundle(pyproject_toml=OURS, README_md="words"), skip_prompt=True)
+    executing.require_settings_only(bundle(pyproject_toml=OURS, README_md="words"), skip_prompt=True)
 
 
 @pytest.mark.parametrize(
@@ -33,13 +43,13 @@ def test_settings_alone_are_taken():
 )
 def test_code_of_others_is_refused(members, why):
     with pytest.raises(InputError, match=why):
-        executor.require_settings_only(bundle(**members))
+        executing.require_settings_only(bundle(**members))
 
 
 def test_app_is_the_installed_one():
     from simulations.client_app import app
 
-    assert executor.installed_app("publisher/name", "1.0", "hash") is app
+    assert executing.installed_app("publisher/name", "1.0", "hash") is app
 
 
 def test_secret_is_for_this_user_alone():
@@ -54,3 +64,35 @@ def test_what_keeps_code_out_cannot_be_set(argument, monkeypatch):
     monkeypatch.setattr("sys.argv", ["supernode", argument])
     with pytest.raises(SystemExit, match=argument.split("=")[0]):
         supernode.main()
+
+
+@pytest.mark.slow
+def test_executor_ends_with_its_supernode(tmp_path, free_ports):
+    """Also when that is killed; and it leaves no secret behind, nor takes tasks for one who does not know it."""
+    nobody, own = free_ports(2)
+    words = ["--insecure", "--superlink", f"127.0.0.1:{nobody}", "--port", str(own)]
+    node = subprocess.Popen(
+        [sys.executable, "-m", "simulations.deployment.supernode", *words], cwd=tmp_path, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until(lambda: is_open("127.0.0.1", own))
+        asked = {"content-type": "application/protobuf"}
+        assert httpx.post(f"http://127.0.0.1:{own}/v1/runtime/acquire-task", headers=asked).status_code == 401
+        (executor,) = [
+            p for p in psutil.Process(node.pid).children() if "simulations.deployment.executor" in p.cmdline()
+        ]
+        until(lambda: not list(tmp_path.glob("collab-asd-*")))
+        node.kill()
+        node.wait()
+        executor.wait(timeout=30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGKILL)
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
