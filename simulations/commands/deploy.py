@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -125,6 +127,7 @@ def local_command(
     from simulations.deployment.local import client_results, give_recordings, run_local
 
     show_progress(logging.INFO, errors)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped on the way out
     recordings = give_recordings(folder, data)
     chosen = dict(map(parse_assignment, settings or []))
     results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))

@@ -43,7 +43,7 @@ exec collab-asd deploy {command} . "$@"
 """
 
 _UNIT = """\
-# Copy to /etc/systemd/system, put the two paths right, then: systemctl enable --now THIS_FILE
+# Copy to /etc/systemd/system, put user and paths right, then: systemctl enable --now THIS_FILE
 [Unit]
 Description={description}
 After=network-online.target time-sync.target
@@ -51,7 +51,7 @@ Wants=network-online.target
 
 [Service]
 User=collab-asd
-ExecStart=/opt/collab-asd/bin/collab-asd deploy {command} /etc/collab-asd
+ExecStart=/opt/collab-asd/bin/collab-asd deploy {command} /var/lib/collab-asd
 # The command itself starts again what dies. Exit code 2 is bad input: a person has to look.
 Restart=always
 RestartSec=30

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from simulations.deployment.flower import flwr, node_states
+from simulations.deployment.flower import flwr, node_states, registered
 from simulations.deployment.processes import is_open
 from simulations.deployment.settings import ServerSettings
 
@@ -31,8 +31,10 @@ def status(server: ServerSettings) -> Iterator[str]:
         yield f"SuperLink: not running (nothing listens on port {server.port}); start it with start.sh"
     else:
         yield f"SuperLink: listens on port {server.port}"
-        for name, state in sorted(node_states(server).items()):
-            yield f"{name}: {STATES.get(state, state)}"
+        states = node_states(server)
+        for node in sorted(registered(server).values(), key=lambda node: node["name"]):
+            state = states[node["name"]]
+            yield f"{node['name']}: {STATES.get(state, state)} (SuperNode {node['node-id']})"
         for run in flwr(server, "list", "--limit", str(RUNS_SHOWN)).get("runs", []):
             yield f"run {run['run-id']}: {run['status']}, begun {run.get('pending-at', 'at an unknown time')}"
     for folder in sorted((server.folder / "results").glob("*/config.json")):

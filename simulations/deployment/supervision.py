@@ -13,7 +13,7 @@ from types import FrameType
 from simulations.deployment.processes import stop
 
 logger = logging.getLogger(__name__)
-FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
+FIRST_WAIT, GROWTH, LONGEST_WAIT = 4.0, 1.5, 60.0
 SOUND_SECONDS = 300.0
 """A process that lived so long was well: the next wait is the first again."""
 TICK_SECONDS = 5.0
@@ -45,7 +45,7 @@ def supervise(what: str, begin: Callable[[], subprocess.Popen[bytes]], tick: Cal
             wait = FIRST_WAIT if time.monotonic() - started > SOUND_SECONDS else wait
             logger.warning("%s ended with code %d; it starts again in %.0f s", what, code, wait)
             time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+            wait = min(GROWTH * wait, LONGEST_WAIT)
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+import hmac
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from collab_asd.errors import InputError
+from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
+from collab_asd.interfaces import Clip
+
+KEY = b"sixteen bytes ok"
+
+
+def clip(machine_type, machine_id, sha256, split="train"):
+    return Clip(Path("x.wav"), machine_type, machine_id, split, None, sha256)
+
+
+def test_machines_are_numbered_by_content_and_groups_by_a_keyed_hash():
+    clips = [clip("fan", "00", "ff"), clip("fan", "01", "1c"), clip("fan", "00", "0a"), clip("pump", "00", "55")]
+    numbers = number_machines(clips, client=3, group_by="machine-type", key=KEY)
+    fan, pump = (
+        int(hmac.new(KEY, b"collab-asd machine type/" + n, sha256).hexdigest()[:8], 16) >> 1 for n in (b"fan", b"pump")
+    )
+    assert numbers == {("fan", "00"): (fan, 12288), ("fan", "01"): (fan, 12289), ("pump", "00"): (pump, 12290)}
+
+
+def test_test_clips_that_are_added_change_no_number():
+    clips = [clip("fan", "00", "aa"), clip("fan", "01", "bb")]
+    assert number_machines([*clips, clip("fan", "01", "00", "test")], 0, "all", None) == {
+        ("fan", "00"): (0, 0), ("fan", "01"): (0, 1)
+    }  # fmt: skip
+
+
+def test_factories_may_write_a_type_differently():
+    one, other = (number_machines([clip(name, "00", "aa")], 0, "machine-type", KEY) for name in ("ToyCar", " toycar"))
+    assert list(one.values()) == list(other.values())
+
+
+def test_without_a_key_types_are_not_told():
+    with pytest.raises(InputError, match="pseudonym-key-file: none is named"):
+        number_machines([clip("fan", "00", "aa")], 0, "machine-type", None)
+
+
+def test_numbers_end_somewhere():
+    with pytest.raises(InputError, match="524288 clients of 4096 machines"):
+        number_machines([clip("fan", "00", "aa")], 2**19, "all", None)
+
+
+def test_a_key_must_be_long_enough(tmp_path):
+    (tmp_path / "key").write_bytes(b"short")
+    with pytest.raises(InputError, match="5 bytes are too short"):
+        load_pseudonym_key(str(tmp_path / "key"))
+    with pytest.raises(InputError, match="ask whoever set up the consortium"):
+        load_pseudonym_key(str(tmp_path / "none"))
