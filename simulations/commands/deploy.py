@@ -33,6 +33,7 @@ def init_command(
     port: Annotated[int, typer.Option(help="The server's one open port.")] = 9443,
     encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, to agree on their digest.")] = "",
+    rotation: Annotated[bool, typer.Option(help="Turn embeddings by a secret rotation of the clients.")] = False,
     settings: Settings = None,
 ) -> None:
     """Write a ready consortium: keys, certificates, agreement, start scripts, and who must get what."""
@@ -40,7 +41,7 @@ def init_command(
 
     named = {"encoder": encoder, "encoder-weights": weights, "page-megabytes": PAGE_MEGABYTES}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
-    digest = Consortium(clients, host, config, port).write(folder)
+    digest = Consortium(clients, host, config, port, rotation).write(folder)
     console.print(f"{folder}: a server and {clients} clients; encoder {encoder}, digest {digest[:12]}", soft_wrap=True)
     console.print(f"Next: {folder / 'INVENTORY.md'} says who must get which folder", soft_wrap=True)
 
@@ -135,7 +136,10 @@ def local_command(
     for client, own in enumerate(client_results(folder)):
         console.print(f"client {client}: {own}", soft_wrap=True)
     if compare:
-        console.print(str(compare_with_simulation(folder, recordings, chosen)), soft_wrap=True)
+        comparison = compare_with_simulation(folder, recordings, chosen)
+        console.print(str(comparison), soft_wrap=True)
+        if not comparison.same:
+            raise typer.Exit(1)
 
 
 @deploy_app.command("run")

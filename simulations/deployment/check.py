@@ -42,9 +42,9 @@ def check_folder(folder: Path) -> Iterator[Finding]:
 
 def check_node(node: NodeSettings) -> Iterator[Finding]:
     """Look at a client's folder, its recordings and its way to the server."""
-    shared = [name for name in (node.encoder_key_file, node.pseudonym_key_file) if name]
+    keys = node.encoder_key_file, node.rotation_key_file, node.noise_key_file, node.pseudonym_key_file
     yield finding("versions", lambda: _versions(node.folder / node.agreement))
-    yield from secret_files(node.folder, "node.key", *shared)
+    yield from secret_files(node.folder, "node.key", *filter(None, keys))
     yield finding("node.pub", lambda: _own_public_key(node.folder))
     yield finding("agreement", lambda: _agreement(node.path("agreement")))
     yield finding("recordings", lambda: _recordings(node))

@@ -35,12 +35,17 @@ class Comparison:
     largest: float
     decisions: int
 
+    @property
+    def same(self) -> bool:
+        """Whether the scores agree but for rounding, and so all decisions."""
+        return self.largest <= TOLERANCE and not self.decisions
+
     def __str__(self) -> str:
         """Say it in a line."""
-        same = "the same scores" if self.largest <= TOLERANCE else "OTHER SCORES"
+        how = "bit for bit" if self.largest == 0 else f"they differ by {self.largest:.0e} of the threshold at most"
         return (
-            f"{same} as the simulation: {self.clips} clips, largest difference {self.largest:.1e} of the threshold, "
-            f"{self.decisions} decisions differ"
+            f"deployment and simulation give {'the same' if self.same else 'OTHER'} scores ({how}): "
+            f"{self.clips} clips, {self.decisions} other decisions"
         )
 
 
@@ -52,14 +57,16 @@ def compare_with_simulation(consortium: Path, data: Path, settings: Mapping[str,
     InputError
         They scored other clips.
     """
-    clients = client_folders(consortium)
+    clients, config = client_folders(consortium), run_config(ServerSettings.load(consortium / "server"), settings)
+    if config.noise_epsilon:
+        raise InputError("noise is drawn from a key of each client's own: no simulation gives the same scores")
     node = NodeSettings.load(clients[0])
-    config = run_config(ServerSettings.load(consortium / "server"), settings)
     with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
         simulated = replace(
             config,
             data_dir=str(data),
             encoder_key_file=str(node.path("encoder_key_file") or ""),
+            rotation_key_file=str(node.path("rotation_key_file") or ""),
             encoder_weights=str(node.path("encoder_weights") or ""),
             results_dir=str(Path(scratch) / "results"),
             cache_dir=str(Path(scratch) / "cache"),

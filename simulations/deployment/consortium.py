@@ -15,13 +15,13 @@ from collab_asd.errors import InputError
 from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, PROGRAMS, Agreement
 from simulations.deployment.certificates import AUTHORITY, SERVER_FOLDER, make_authority, make_server_certificate
 from simulations.deployment.inventory import inventory
-from simulations.deployment.keys import make_node_key, make_shared_key
+from simulations.deployment.keys import make_key, make_node_key
 from simulations.deployment.scripts import node_files, server_files
 from simulations.deployment.secret_files import write_secret
 from simulations.deployment.settings import AGREEMENT, NODE, SERVER
 
 DEFAULT_PORT, FIRST_NODE_PORT = 9443, 9451
-ENCODER_KEY, PSEUDONYM_KEY = "encoder.key", "pseudonym.key"
+ENCODER_KEY, ROTATION_KEY, PSEUDONYM_KEY, NOISE_KEY = "encoder.key", "rotation.key", "pseudonym.key", "noise.key"
 PAGE_MEGABYTES = 1000.0
 """Each page is a message, and each message starts a process at the client: so one page holds nearly all."""
 
@@ -39,12 +39,15 @@ class Consortium:
         What the parties agreed on.
     port : int
         The server's.
+    rotated : bool
+        Whether the clients turn their embeddings by a common secret rotation.
     """
 
     clients: int
     hosts: Sequence[str]
     config: RunConfig
     port: int = DEFAULT_PORT
+    rotated: bool = False
 
     def write(self, folder: Path) -> str:
         """Write all folders; returns the digest that f_c must have.
@@ -57,17 +60,22 @@ class Consortium:
         self._require_possible(folder)
         (folder / AUTHORITY).mkdir(parents=True)
         make_authority(folder / AUTHORITY, "collab-asd consortium")
-        shared = {PSEUDONYM_KEY: make_shared_key()}
-        if self.config.encoder == "random-conv":
-            shared[ENCODER_KEY] = make_shared_key()
+        shared = {name: make_key() for name in self._common_keys()}
         for name, key in shared.items():
             write_secret(folder / AUTHORITY / name, key)
         digest = self._encoder_digest(folder / AUTHORITY)
         self._write_server(folder, digest)
         for client in range(self.clients):
             self._write_client(folder, client, shared, digest)
-        (folder / "INVENTORY.md").write_text(inventory(self.clients, self.hosts[0], list(shared)), encoding="utf-8")
+        (folder / "INVENTORY.md").write_text(
+            inventory(self.clients, self.hosts[0], list(shared), bool(self.config.noise_epsilon)), encoding="utf-8"
+        )
         return digest
+
+    def _common_keys(self) -> list[str]:
+        """Return the keys that all clients have, and the server does not."""
+        wanted = {PSEUDONYM_KEY: True, ENCODER_KEY: self.config.encoder == "random-conv", ROTATION_KEY: self.rotated}
+        return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def _require_possible(self, folder: Path) -> None:
         if self.clients < 2:
@@ -102,7 +110,9 @@ class Consortium:
         shutil.copyfile(folder / AUTHORITY / "ca.crt", own / "ca.crt")
         make_node_key(own)
         shutil.copyfile(own / "node.pub", folder / SERVER_FOLDER / "nodes" / f"client-{client}.pub")
-        for name, key in shared.items():
+        noisy = {NOISE_KEY: make_key()} if self.config.noise_epsilon else {}
+        keys = {**shared, **noisy}
+        for name, key in keys.items():
             write_secret(own / name, key)
         (own / AGREEMENT).write_text(agreement_text(self.config, digest), encoding="utf-8")
         settings = {
@@ -111,8 +121,7 @@ class Consortium:
             "clients": self.clients,
             "data-dir": "",
             "encoder-weights": "",
-            "encoder-key-file": ENCODER_KEY if ENCODER_KEY in shared else "",
-            "pseudonym-key-file": PSEUDONYM_KEY,
+            **{f"{Path(name).stem}-key-file": name for name in keys},
             "cache-dir": "cache",
             "results-dir": "results",
             "port": FIRST_NODE_PORT + client,

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from collab_asd.errors import InputError
 from simulations.deployment.secret_files import write_secret
 
-SHARED_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 def make_node_key(folder: Path) -> None:
@@ -46,9 +46,9 @@ def renew_node_key(folder: Path) -> Path:
     return old
 
 
-def make_shared_key() -> bytes:
-    """Draw a key that all clients will share, and no server."""
-    return secrets.token_bytes(SHARED_KEY_BYTES)
+def make_key() -> bytes:
+    """Draw a key for the clients, which no server gets."""
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def load_node_key(path: Path) -> ec.EllipticCurvePrivateKey:

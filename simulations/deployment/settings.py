@@ -13,7 +13,7 @@ from collab_asd.errors import InputError
 
 NODE, SERVER, AGREEMENT = "node.toml", "server.toml", "agreement.toml"
 PATHS = (
-    *("data_dir", "encoder_weights", "encoder_key_file"),
+    *("data_dir", "encoder_weights", "encoder_key_file", "rotation_key_file", "noise_key_file"),
     *("pseudonym_key_file", "agreement", "cache_dir", "results_dir"),
 )
 
@@ -31,7 +31,11 @@ class NodeSettings:
         Which client this is, of how many.
     data_dir : str
         Its recordings.
-    encoder_weights, encoder_key_file, pseudonym_key_file, agreement, cache_dir, results_dir : str
+    encoder_weights, agreement, cache_dir, results_dir : str
+    encoder_key_file, rotation_key_file, pseudonym_key_file : str
+        The clients' common keys; empty: none.
+    noise_key_file : str
+        This client's own key.
     port : int
         Of its own, for its processes among themselves: on 127.0.0.1, nothing comes in from outside.
     """
@@ -43,6 +47,8 @@ class NodeSettings:
     data_dir: str = ""
     encoder_weights: str = ""
     encoder_key_file: str = ""
+    rotation_key_file: str = ""
+    noise_key_file: str = ""
     pseudonym_key_file: str = "pseudonym.key"
     agreement: str = AGREEMENT
     cache_dir: str = "cache"

@@ -42,6 +42,22 @@ def test_server_has_no_key_of_the_clients(made):
     )
 
 
+def test_keys_of_the_defences(tmp_path):
+    config = RunConfig(encoder="logmel", noise_epsilon=5.0)
+    Consortium(2, ["localhost"], config, rotated=True).write(tmp_path / "c")
+    keys = {
+        name: [path.read_bytes() for path in tmp_path.rglob(f"client-*/{name}.key")] for name in ("rotation", "noise")
+    }
+    assert {name: (len(held), len(set(held))) for name, held in keys.items()} == {"rotation": (2, 1), "noise": (2, 2)}
+    node = NodeSettings.load(tmp_path / "c" / "client-1")
+    config = node.node_config()
+    for name in ("rotation", "noise", "pseudonym"):
+        assert f'{name}-key-file="{tmp_path}/c/client-1/{name}.key"' in config
+    assert 'encoder-key-file=""' in config
+    assert not list((tmp_path / "c" / "server").rglob("rotation.key"))
+    assert "`node.key` and `noise.key` in `client-1/` | client 1 alone" in (tmp_path / "c" / "INVENTORY.md").read_text()
+
+
 def test_each_client_has_a_key_pair_of_its_own(made):
     clients = [made / f"client-{k}" for k in range(3)]
     public = [public_key(load_node_key(folder / "node.key")) for folder in clients]
