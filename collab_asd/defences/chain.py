@@ -29,11 +29,15 @@ class Defences:
     @property
     def lasting(self) -> tuple[Stage, ...]:
         """Those that the client's own detectors see, too: all but the noise, which is for others."""
-        return tuple(stage for stage in (self.rotation, self.erasure) if stage is not None)
+        return (() if self.noise is None else (self.noise.clipping,)) + self._linear
 
     def leaving(self, clip: str) -> tuple[Stage, ...]:
         """Return what a clip, named by `clip_label`, goes through before it leaves."""
-        return self.lasting if self.noise is None else (self.noise.of(clip), *self.lasting)
+        return self.lasting if self.noise is None else (self.noise.of(clip), *self._linear)
+
+    @property
+    def _linear(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in (self.rotation, self.erasure) if stage is not None)
 
     def digest(self, encoder: str) -> str:
         """Digest of the space of what leaves: the encoder's own, and another one for each rotation of its frames."""

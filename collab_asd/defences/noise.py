@@ -55,9 +55,31 @@ def deviation(epsilon: float, delta: float) -> float:
     return float(get_sigma_gaussian(epsilon, delta))
 
 
+class Clipping(Stage):
+    """Bring the rows of a clip, together, within a distance of a public centre."""
+
+    learns = ("centre", "radius")
+
+    @classmethod
+    def to(cls, sphere: PublicSphere) -> Clipping:
+        """Clip to a sphere: n rows to sqrt(n) times its radius."""
+        return cls(learnt={"centre": sphere.centre, "radius": np.array(sphere.radius)})
+
+    def encode(self, rows: Rows) -> Rows:
+        """Shorten what lies further out."""
+        apart = rows.astype(np.float64) - self.learnt["centre"]
+        limit = float(self.learnt["radius"]) * np.sqrt(len(rows))
+        apart *= min(1.0, limit / max(float(np.linalg.norm(apart)), 1e-12))
+        return np.asarray(self.learnt["centre"] + apart, np.float32)
+
+    def decode(self, rows: Rows, count: int) -> Rows:
+        """Nothing makes it longer again."""
+        return rows
+
+
 @dataclass(frozen=True)
 class Noise(Stage):
-    """Bring a clip's rows within a distance of a public centre, and add noise.
+    """Clip, and add noise.
 
     Parameters
     ----------
@@ -76,6 +98,11 @@ class Noise(Stage):
     key: bytes = field(default=b"", repr=False)
     clip: str = field(default="", repr=False)
 
+    @property
+    def clipping(self) -> Clipping:
+        """What it does before it adds noise."""
+        return Clipping.to(self.sphere)
+
     def of(self, clip: str) -> Noise:
         """Return the noise of one clip."""
         return replace(self, clip=clip)
@@ -87,12 +114,9 @@ class Noise(Stage):
 
     def encode(self, rows: Rows) -> Rows:
         """Clip the rows ``[n, D]`` of a clip together, and add noise to each number."""
-        size, limit = np.sqrt(len(rows)), self.sphere.radius * np.sqrt(len(rows))
-        apart = rows.astype(np.float64) - self.sphere.centre
-        apart *= min(1.0, limit / max(float(np.linalg.norm(apart)), 1e-12))
         asked = self._mechanism, self.clip.encode(), np.ascontiguousarray(rows).tobytes()
         drawn = keyed.gaussian(keyed.derived(self.key, PURPOSE, *asked), rows.size).reshape(rows.shape)
-        return np.asarray(self.sphere.centre + apart + self.sigma * size * drawn, np.float32)
+        return np.asarray(self.clipping.encode(rows) + self.sigma * np.sqrt(len(rows)) * drawn, np.float32)
 
     def decode(self, rows: Rows, count: int) -> Rows:
         """Nothing takes it off again."""

@@ -17,7 +17,7 @@ from collab_asd.interfaces import Encoder, FloatArray
 SLOPES = (0.0, 1.0, 2.0)  # of the power spectrum: white, pink, brown noise
 LEVELS = (-50.0, -40.0, -30.0, -20.0)  # dB, of full scale
 SECONDS, LOWEST = 4, 20.0  # s; Hz, below which the spectrum is flat
-QUANTILE = 0.25
+QUANTILE, SHARE = 0.25, 0.5
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class PublicSphere:
     centre : FloatArray
         ``[D]``: mean frame of the public sounds.
     radius : float
-        Root mean square distance of a clip's frames from the centre, of those sounds that lie at the nearer quarter:
-        real machines lie as far (chosen on tuning machines; see `benchmarks/privacy_plane.py`).
+        Half the root mean square distance of a clip's frames from the centre, of those sounds that lie at the nearer
+        quarter, which is about as far as machines lie: what is shorter needs less noise, and loses little.
     """
 
     centre: FloatArray
@@ -42,7 +42,7 @@ class PublicSphere:
         frames = [encoder(sound) for sound in public_sounds(encoder.spec.sample_rate)]
         centre = np.concatenate(frames).mean(axis=0, dtype=np.float64)
         distances = [np.sqrt(np.square(clip - centre).sum(axis=1).mean()) for clip in frames]
-        return cls(centre.astype(np.float32), float(np.quantile(distances, QUANTILE)))
+        return cls(centre.astype(np.float32), SHARE * float(np.quantile(distances, QUANTILE)))
 
 
 def public_sounds(rate: int) -> list[FloatArray]:

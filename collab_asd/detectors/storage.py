@@ -25,6 +25,7 @@ from collab_asd.codecs import Codec, parse
 from collab_asd.codecs.stages import Stage
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, Thresholding
 from collab_asd.defences.erasure import Erasure
+from collab_asd.defences.noise import Clipping
 from collab_asd.defences.rotation import Rotation, load_rotation
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
@@ -35,6 +36,7 @@ from collab_asd.named_arrays import part
 from collab_asd.scorers import ScorerSettings
 
 FORMAT = 1
+KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}
 CARD_FILE, ARRAYS_FILE = "detector.json", "detector.safetensors"
 Arrays = dict[str, NDArray[Any]]
 
@@ -143,14 +145,14 @@ def _arrays(space: Space) -> Arrays:
     """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points."""
     f_s = {} if space.classifier is None else to_arrays(space.classifier)
     codec = {} if space.codec is None else space.codec.to_arrays()
-    erased = [stage.learnt for stage in _own(space) if isinstance(stage, Erasure)]
+    own = {f"{name}/": stage.learnt for stage in _own(space) for name, kind in KEPT.items() if isinstance(stage, kind)}
     return {
         "points": np.concatenate(space.normals),
         "lengths": np.array([len(clip) for clip in space.normals], np.int64),
         "held_out": space.held_out,
         **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
         **{f"codec/{name}": np.asarray(array, order="C") for name, array in codec.items()},
-        **{f"erasure/{name}": np.asarray(array, order="C") for learnt in erased for name, array in learnt.items()},
+        **{p + name: np.asarray(array, order="C") for p, learnt in own.items() for name, array in learnt.items()},
     }
 
 
@@ -171,7 +173,7 @@ def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Ro
         classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), part(arrays, "f_s/"))
     scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
     if codec is not None:
-        codec = codec.with_own(_defences(int(settings.get("turned", 0)), part(arrays, "erasure/"), turn))
+        codec = codec.with_own(_defences(int(settings.get("turned", 0)), arrays, turn))
     return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec)
 
 
@@ -180,11 +182,13 @@ def _codec(text: str | None, arrays: Arrays) -> Codec | None:
     return None if text is None else parse(text).with_arrays(part(arrays, "codec/"))
 
 
-def _defences(turned: int, erased: Arrays, turn: Callable[[int], Rotation]) -> Iterator[Stage]:
-    """Return what frames go through beside the codec: a rotation of so many dimensions, an erasure; or neither."""
+def _defences(turned: int, arrays: Arrays, turn: Callable[[int], Rotation]) -> Iterator[Stage]:
+    """Return what frames go through beside the codec: clipping, rotation of so many dimensions, erasure; if any."""
+    if clipped := part(arrays, "clipping/"):
+        yield Clipping().with_learnt(clipped)
     if turned:
         yield turn(turned)
-    if erased:
+    if erased := part(arrays, "erasure/"):
         yield Erasure().with_learnt(erased)
 
 

@@ -41,7 +41,7 @@ def test_noise_comes_first_and_is_for_others_alone(encoder, keys):
     config = RunConfig(noise_epsilon=8.0, **keys)
     defences = replace(open_defences(config, encoder), erasure=Erasure())
     assert [type(stage).__name__ for stage in defences.leaving("a")] == ["Noise", "Rotation", "Erasure"]
-    assert [type(stage).__name__ for stage in defences.lasting] == ["Rotation", "Erasure"]
+    assert [type(stage).__name__ for stage in defences.lasting] == ["Clipping", "Rotation", "Erasure"]
 
 
 def test_digest_of_a_turned_space_names_neither_encoder_nor_key(encoder, keys):

@@ -1,0 +1,234 @@
+"""The utility-privacy plane: how well detection goes against how far attacks get, for each defence and strength.
+
+    python benchmarks/privacy_plane.py OUT --data toycar --own toycar_tune [--figure plane.png]
+
+Two sets: recordings (`--data`, attacked with the sounds of `--own`), and synthetic machines, of which factory and load
+are known. Each point is a run that is recorded and attacked, and one more with the shared space alone. It is kept
+as a file in OUT/points, so that what was interrupted is taken up again; OUT/plane.json and plane.csv hold all of them.
+Keys are those of this file: secret to none but the attacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from collab_asd.codecs import Codec
+from collab_asd.config import RunConfig
+from collab_asd.encoders.random_conv import RandomConv, demo_key
+from collab_asd.interfaces import Encoder
+from collab_asd.privacy import knowledge, probe, retrieval
+from collab_asd.privacy.audit import OTHER_KEYS, synthetic_sounds
+from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, Level
+from collab_asd.privacy.run import AuditedRun
+from collab_asd.privacy.sounds import Heard, own_sounds, tags_of, through
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
+from collab_asd.threads import pin_threads
+from simulations.engines import run_inprocess
+
+OWN_CLIPS, PER_CLIENT, CLIENTS = 240, 100, 4
+REIDENTIFIED = "re-identified"
+INSIDER, OUTSIDER = "knows what a member knows", "knows neither key nor rotation"
+DEFAULT = RunConfig.codec
+
+
+@dataclass(frozen=True)
+class Point:
+    """One defence at one strength."""
+
+    family: str
+    label: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.family}-{self.label}".replace(" ", "_").replace("/", "_")
+
+
+def points(keys: Path, tags: bool) -> list[Point]:
+    """List all that is measured; `tags` where there is an attribute to erase."""
+    rotation, own_key = {"rotation_key_file": str(keys / "rotation")}, {"encoder_key_file": str(keys / "encoder")}
+    noise = {"noise_key_file": str(keys / "noise")}
+    coded = ("fp32", "pool:8+int8", "pool:32+int8", "pool:8+pca:16+int8", "pool:8+pca:4+int8")
+    listed = [Point("codec", text, {"codec": text}) for text in (*coded, DEFAULT, "pool:8+pca:32+pq:8")]
+    listed += [Point("secret key", text, {"codec": text, **own_key}) for text in ("fp32", DEFAULT)]
+    listed += [Point("rotation", text, {"codec": text, **rotation}) for text in ("fp32", DEFAULT)]
+    epsilons = (10.0, 1e3, 1e4, 3e4, 1e5)
+    listed += [Point("noise", f"{epsilon:g}", {"noise_epsilon": epsilon, **noise}) for epsilon in epsilons]
+    listed.append(Point("all", "10000", {"noise_epsilon": 1e4, **noise, **rotation, **own_key}))
+    return listed + [Point("erasure", tag, {"erase": tag}) for tag in ("factory", "load") if tags]
+
+
+def measure(point: Point, config: RunConfig, own: Path | None, scratch: Path) -> dict[str, Any]:
+    """Run and attack one point; `own` is the folder of the adversary's sounds."""
+    config = replace(config, **point.settings)
+    shutil.rmtree(scratch, ignore_errors=True)
+    found: dict[str, Any] = {"family": point.family, "label": point.label, "auc": {}}
+    for name, changes in {"fusion": {"record_view": True}, "shared": {"scorer": config.shared_scorer}}.items():
+        results = run_inprocess(replace(config, results_dir=str(scratch / name), **changes), CLIENTS)
+        summary = json.loads((results / "summary.json").read_text())
+        found["auc"][name] = summary["auc"]["total"]
+    found["note"] = summary["encoder_note"]
+    run = AuditedRun.open(scratch / "fusion")
+    found["attacks"] = [
+        {"adversary": adversary, **asdict(finding)}
+        for adversary, level in levels(run, own or synthetic_sounds(config))
+        for finding in (retrieval.judge(level, retrieval.reconstruct(level))[-1], *probed(level))
+    ]
+    shutil.rmtree(scratch)
+    return found
+
+
+def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, Level]]:
+    """Make the adversaries: one with all that a member knows, and those that miss what is secret."""
+    clips = own_sounds(data, run.hashes, OWN_CLIPS)
+    tags = tags_of(data, clips)
+    codec = run.codec.with_own(run.defences.leaving(""))
+    own = [run.ear.own(clip, run.encoder, codec, tags[clip]) for clip in clips]
+    attacked = [clip for clips in run.trained_on(PER_CLIENT).values() for clip in clips]
+    yield INSIDER, Level(KNOWS, own, attacked)
+    guessed = RandomConv(demo_key(OTHER_KEYS))
+    bands, fitted = BANDS[run.config.encoder], fit(run, own, guessed)
+    banded = knowledge.by_band(through(own, run.ear, guessed, fitted), fitted, bands)
+    yield OUTSIDER, Level(ARCHITECTURE, banded, knowledge.by_band(attacked, run.codec, bands))
+    if run.defences.rotation is not None:
+        fitted = fit(run, own, run.encoder)
+        unturned = through(own, run.ear, run.encoder, fitted)
+        yield OUTSIDER, knowledge.by_length(unturned, fitted, attacked, run.codec)
+        yield OUTSIDER, knowledge.by_axes(unturned, attacked)
+
+
+def fit(run: AuditedRun, own: Sequence[Heard], encoder: Encoder) -> Codec:
+    """Fit the run's kind of codec to the adversary's own sounds."""
+    codec = run.imitated(run.codec)
+    frames = (run.ear.cache.encode(encoder, clip.clip) for clip in own)
+    return codec.fit([codec.statistics(frames)]) if codec.learns else codec
+
+
+def probed(level: Level) -> Iterator[Any]:
+    """Read each tag that is known of the attacked clips."""
+    for tag in level.attacked[0].tags:
+        if finding := probe.probe(level, tag):
+            yield finding
+
+
+def success(point: dict[str, Any], adversary: str, measure_: str) -> tuple[float, float, float] | None:
+    """Return what the best attack of an adversary reaches, and its interval."""
+    found = [a for a in point["attacks"] if a["adversary"] == adversary and a["measure"].startswith(measure_)]
+    best = max(found, key=lambda attack: attack["value"], default=None)
+    return None if best is None else (best["value"], best["low"], best["high"])
+
+
+def draw(path: Path, plane: dict[str, list[dict[str, Any]]]) -> None:
+    """Draw AUC against the success of attacks."""
+    shown = [
+        ("recordings", REIDENTIFIED, "fusion"),
+        ("recordings", REIDENTIFIED, "shared"),
+        ("synthetic", "accuracy, factory", "shared"),
+        ("synthetic", "accuracy, load", "shared"),
+    ]
+    shown = [one for one in shown if plane.get(one[0])]
+    with drawing():
+        figure, axes = panels(len(shown), 3.4, most_columns=2, share_y=False)
+        for panel, (where, measure_, auc) in zip(axes, shown, strict=True):
+            draw_panel(panel, plane[where], measure_, auc)
+            panel.set_title(f"{where}: {measure_} (chance: dotted)")
+            panel.set_ylabel(f"AUC, {'fusion' if auc == 'fusion' else 'shared space alone'}")
+        axes[0].legend(fontsize=7, loc="lower right")
+        save_png(figure, path)
+
+
+def draw_panel(panel: Axes, found: Sequence[dict[str, Any]], measure_: str, auc: str) -> None:
+    """Draw the points of one set: full for an insider, hollow for an outsider, a line between the two."""
+    families = list(dict.fromkeys(point["family"] for point in found))
+    for family, colour, marker in zip(families, SERIES, MARKERS, strict=False):
+        for i, point in enumerate(p for p in found if p["family"] == family):
+            sides = [success(point, adversary, measure_) for adversary in (INSIDER, OUTSIDER)]
+            (inside, outside), y = [side[0] if side else float("nan") for side in sides], point["auc"][auc]
+            panel.plot([outside, inside], [y, y], color=colour, lw=0.6, alpha=0.6)
+            panel.plot(inside, y, marker, color=colour, ms=5, label=family if i == 0 else None)
+            panel.plot(outside, y, marker, mec=colour, mfc="none", ms=5)
+            text = point["label"].replace(DEFAULT, "default")
+            panel.annotate(text, (inside, y), fontsize=5, xytext=(4, 2), textcoords="offset points")
+    chance = next(a["chance"] for a in found[0]["attacks"] if a["measure"].startswith(measure_))
+    panel.axvline(chance, color=LIGHT["soft"], ls=":", lw=0.8)
+
+
+def table(plane: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Write all figures as CSV."""
+    columns = ("re-identified", "accuracy, factory", "accuracy, load")
+    head = ["set", "defence", "strength", "AUC fusion", "AUC shared"]
+    head += [
+        f"{name}, {side}{end}" for name in columns for side in ("insider", "outsider") for end in ("", " low", " high")
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        for where, found in plane.items():
+            for point in found:
+                cells: list[Any] = [where, point["family"], point["label"], *point["auc"].values()]
+                for name in columns:
+                    for adversary in (INSIDER, OUTSIDER):
+                        cells += success(point, adversary, name) or (None, None, None)
+                writer.writerow([f"{cell:.3f}" if isinstance(cell, float) else cell for cell in cells])
+
+
+def write_keys(folder: Path) -> Path:
+    """Write the keys of this benchmark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("encoder", "rotation", "noise"):
+        (folder / name).write_bytes(f"key of the plane, for {name}".encode() * 2)
+    return folder
+
+
+def main() -> None:
+    """Measure what is missing, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--data", default="", help="recordings; without, synthetic machines alone")
+    parser.add_argument("--own", type=Path, help="the adversary's recordings; without, synthetic ones")
+    parser.add_argument("--cache-dir", default="")
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--only", default="", help="measure points of this family alone")
+    args = parser.parse_args()
+    pin_threads(RunConfig.threads)
+    logging.disable(logging.INFO)
+    keys = write_keys(args.out.absolute() / "keys")
+    plane: dict[str, list[dict[str, Any]]] = {"recordings": [], "synthetic": []}
+    for where, data, own in (("recordings", args.data, args.own), ("synthetic", "", None)):
+        if where == "recordings" and not data:
+            continue
+        config = RunConfig(data_dir=data, cache_dir=args.cache_dir, report=False)
+        for point in points(keys, tags=where == "synthetic"):
+            file = args.out / "points" / f"{where}-{point.name}.json"
+            if not file.exists():
+                if args.only and point.family != args.only:
+                    continue
+                found = measure(point, config, own, args.out.absolute() / "run")
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(json.dumps(found, indent=1))
+                print(
+                    where,
+                    point.name,
+                    found["auc"],
+                    [success(found, a, REIDENTIFIED) for a in (INSIDER, OUTSIDER)],
+                    flush=True,
+                )
+            plane[where].append(json.loads(file.read_text()))
+    (args.out / "plane.json").write_text(json.dumps(plane, indent=1))
+    table(plane, args.out / "plane.csv")
+    draw(args.figure or args.out / "plane.png", plane)
+
+
+if __name__ == "__main__":
+    main()
