@@ -8,17 +8,18 @@ the same length in place of each other change them by twice the clipping norm C 
 on each number makes them (epsilon, delta)-indistinguishable, s being that of the analytic Gaussian mechanism of
 sensitivity 1. All that is made of the rows later (statistics, principal components, bytes, f_s) keeps the guarantee.
 
-It holds against who sees the embeddings and their statistics. It does not cover scores, thresholds and decisions, the
-numbers and lengths of clips, nor the tags that `erasure` uses; each further release of a clip, with another encoder,
-codec or epsilon, composes with the first. The noise is drawn from the client's own key and from the rows themselves:
-asked again, a client sends the same, and nothing averages out. So it holds against adversaries who cannot break
-HMAC-SHA-256 and SHAKE-256, and not against the last bits of floating-point numbers (I. Mironov, CCS 2012).
+It holds against who sees the embeddings and their statistics. It does not cover scores, thresholds and decisions, how
+many clips there are, how long and in which order (that of their hashes), nor the tags that `erasure` uses. Each further
+release of a clip, with another encoder, pooling or epsilon, composes with the first. The noise is drawn from the
+client's own key and from the rows themselves: asked again, a client sends the same, and nothing averages out. So it
+holds against adversaries who cannot break HMAC-SHA-256 and SHAKE-256, and not against the last bits of floating-point
+numbers (I. Mironov, CCS 2012).
 
 References
 ----------
 B. Balle and Y.-X. Wang, "Improving the Gaussian mechanism for differential privacy", ICML 2018. What an epsilon is
-worth: N. Ponomareva et al., "How to DP-fy ML", Journal of Artificial Intelligence Research 77, 2023 (section 5.2: above
-10 privacy is weak, or none).
+worth: N. Ponomareva et al., "How to DP-fy ML", Journal of Artificial Intelligence Research 77, 2023 (the third of their
+tiers, above 10: weak to no formal guarantee).
 """
 
 from __future__ import annotations
