@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from itertools import takewhile
 
+from cachetools import LRUCache, cached
+
 from collab_asd.codecs.stages import Stage
 from collab_asd.config import RunConfig
 from collab_asd.defences.erasure import Erasure
@@ -125,5 +127,11 @@ def clip_label(partition: Partition, index: int) -> str:
 
 
 def _sphere(config: RunConfig, encoder: Encoder) -> PublicSphere:
-    sphere = PublicSphere.of(encoder)
+    sphere = _public_sphere(encoder)
     return PublicSphere(sphere.centre, config.noise_norm or sphere.radius)
+
+
+@cached(LRUCache(maxsize=2), key=lambda encoder: encoder.spec.digest)
+def _public_sphere(encoder: Encoder) -> PublicSphere:
+    """Push the public sounds through an encoder once for all clients of a process."""
+    return PublicSphere.of(encoder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -17,6 +18,8 @@ from collab_asd.errors import InputError
 from collab_asd.federation.client_data import ClientData
 from collab_asd.interfaces import FloatArray
 
+logger = logging.getLogger(__name__)
+
 
 @lru_cache(maxsize=32)
 def defences_of(client: ClientData, config: RunConfig) -> Defences:
@@ -28,11 +31,14 @@ def defences_of(client: ClientData, config: RunConfig) -> Defences:
         A key cannot be used, or its training clips are not tagged with the attribute that is to be erased.
     """
     defences = open_defences(config, client.encoder)
-    if not config.erase:
-        return defences
-    clips = client.indices("train")
-    values = attribute_of(client.data_dir, [client.partition.clips[i] for i in clips], config.erase)
-    return replace(defences, erasure=Erasure.fitted(shaped_training_rows(client, defences, codec_of(config)), values))
+    if config.erase:
+        clips = [client.partition.clips[i] for i in client.indices("train")]
+        values = attribute_of(client.data_dir, clips, config.erase)
+        rows = shaped_training_rows(client, defences, codec_of(config))
+        defences = replace(defences, erasure=Erasure.fitted(rows, values))
+    if defences != Defences():
+        logger.info("client %d: defences: %s", client.partition.client, defences.note(""))
+    return defences
 
 
 def shaped_training_rows(client: ClientData, defences: Defences, plan: CodecPlan) -> Iterator[FloatArray]:
