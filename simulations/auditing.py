@@ -1,80 +1,111 @@
-"""What an audit leaves behind: tables for the terminal, JSON, and a picture of what was reconstructed."""
+"""What an audit leaves behind: tables for the terminal, JSON, pictures and sounds of what was got back."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import soundfile
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from baselines.client_training.audit import Attacks
+from baselines.client_training.audit import audit as audit_training
+from baselines.fedavg import audit as fedavg
+from baselines.fedavg.strategy import STOCK
+from baselines.local.audit import audit as audit_alone
+from baselines.split_learning import audit as split_learning
+from baselines.split_learning.strategy import SPLIT_METHODS
 from collab_asd.atomic import replacing
+from collab_asd.config import RunConfig
 from collab_asd.interfaces import FloatArray
-from collab_asd.privacy.audit import TRUTH, Audit
+from collab_asd.privacy.audit import audit as audit_embeddings
 from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, LENGTHS, MEMBER, SHUFFLED
-from collab_asd.privacy.measures import Finding
-from collab_asd.privacy.retrieval import DISTANCE
-from collab_asd.privacy.spectra import MEL_BANDS
+from collab_asd.privacy.outcome import TRUTH, Audit, Scope
+from collab_asd.privacy.run import SHARES_EMBEDDINGS, AuditedRun
+from collab_asd.privacy.spectra import MEL_BANDS, SAMPLE_RATE
+from collab_asd.privacy.vocoder import sound_of
+from collab_asd.report.privacy import JSON, PICTURE, SOUNDS, attack_sheets, parties_sheet
+from collab_asd.report.sheet import Sheet
 
-AUDIT, JSON, PICTURE = "audit", "audit.json", "reconstructed.png"
-
-
-def findings_tables(findings: Sequence[Finding]) -> Iterator[Table]:
-    """One table for each attack: what the adversary knows, by measure."""
-    for attack in sorted({f.attack for f in findings}):
-        own = [f for f in findings if f.attack == attack]
-        measures = list(dict.fromkeys(f.measure for f in own))
-        table = _table(f"{attack}, {max(f.clips for f in own)} clips")
-        table.add_column("the adversary")
-        for measure in measures:
-            chances = {f"{f.chance:.2f}" for f in own if f.measure == measure}
-            table.add_column(f"{measure}\nwithout: {chances.pop() if len(chances) == 1 else 'in brackets'}")
-        for name in dict.fromkeys(f.knowledge for f in own):
-            cells = {f.measure: _cell(f) for f in own if f.knowledge == name}
-            table.add_row(name, *(cells.get(measure, "–") for measure in measures))
-        yield table
+ATTACKS: dict[str, Attacks] = {
+    **dict.fromkeys(STOCK, fedavg.attacks),
+    **dict.fromkeys(SPLIT_METHODS, split_learning.attacks),
+}
+LISTENED, LONGEST_S = 2, 6  # clients, and seconds of each clip
 
 
-def _cell(finding: Finding) -> str:
-    if finding.measure == DISTANCE:
-        return f"{finding.value:.1f} ({finding.chance:.1f})"
-    return f"{finding.value:.2f} ({finding.low:.2f}–{finding.high:.2f})"
+def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
+    """Attack a run by what its method shares; parameters as of `collab_asd.privacy.audit.audit`."""
+    if run.config.method in SHARES_EMBEDDINGS:
+        return audit_embeddings(run, data, scope)
+    if run.config.method in ATTACKS:
+        return audit_training(run, data, scope, ATTACKS[run.config.method])
+    return audit_alone(run)
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+def tables(audit: Audit) -> Iterator[Table]:
+    """One table for each attack, and who holds what."""
+    for sheet in attack_sheets([finding.to_plain() for finding in audit.findings]):
+        yield _table(sheet)
+    yield _table(parties_sheet([party.to_plain() for party in audit.parties]))
 
 
-def parties_table(audit: Audit) -> Table:
-    """Who holds what."""
-    table = _table("model stealing: what is found at each party")
-    for column in ("party", "f_c", "f_s", "others' embeddings", "can detect"):
-        table.add_column(column)
-    for party in audit.parties:
-        holds = (party.f_c, party.f_s, party.embeddings, party.complete)
-        table.add_row(party.name, *("yes" if held else "no" for held in holds))
+def _table(sheet: Sheet) -> Table:
+    table = Table(title=sheet.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in sheet.headings:
+        table.add_column(heading)
+    for row in sheet.rows:
+        table.add_row(*row)
     return table
 
 
-def to_json(audit: Audit) -> str:
-    """Lay out all but the pictures."""
-    plain = {
+def to_plain(audit: Audit, config: RunConfig) -> dict[str, Any]:
+    """Lay out for JSON, but for pictures and sounds."""
+    return {
+        "run": {key: getattr(config, key) for key in ("method", "encoder", "codec", "inference", "seed")},
         "findings": [finding.to_plain() for finding in audit.findings],
         "parties": [party.to_plain() for party in audit.parties],
         "missing": audit.missing,
     }
-    return json.dumps(plain, indent=2) + "\n"
 
 
-def write(audit: Audit, folder: Path) -> None:
-    """Write JSON and picture into a folder."""
+def write(audit: Audit, config: RunConfig, folder: Path) -> str:
+    """Write JSON and, where spectrograms were got back, a picture and sounds into a folder; return the JSON."""
+    sounds = [] if not audit.pictures else list(_write_sounds(audit, folder))
+    text = json.dumps(to_plain(audit, config) | {"sounds": sounds}, indent=2) + "\n"
+    if audit.pictures:
+        with replacing(folder / PICTURE) as file:
+            draw(audit.pictures).savefig(file, format="png", dpi=100)
     with replacing(folder / JSON) as file:
-        file.write(to_json(audit).encode())
-    with replacing(folder / PICTURE) as file:
-        draw(audit.pictures).savefig(file, format="png", dpi=100)
+        file.write(text.encode())
+    return text
+
+
+def _write_sounds(audit: Audit, folder: Path) -> Iterator[dict[str, Any]]:
+    """Write what was recorded, and what adversaries make of it, for some clients."""
+    for place, client in enumerate(sorted(audit.recordings)[:LISTENED]):
+        yield _write_sound(folder, client, TRUTH, audit.recordings[client])
+        for name in _heard(audit):
+            yield _write_sound(folder, client, name, sound_of(audit.pictures[name][place], audit.hop))
+
+
+def _write_sound(folder: Path, client: int, adversary: str, waveform: FloatArray) -> dict[str, Any]:
+    name = f"{SOUNDS}/client-{client}-{''.join(c if c.isalnum() else '-' for c in adversary)}.wav"
+    (folder / SOUNDS).mkdir(parents=True, exist_ok=True)
+    samples = waveform[: LONGEST_S * SAMPLE_RATE]
+    peak = max(float(np.abs(samples).max(initial=0.0)), 1e-9)
+    soundfile.write(folder / name, samples / peak / 2, SAMPLE_RATE, subtype="PCM_16")
+    return {"client": client, "adversary": adversary, "file": name}
+
+
+def _heard(audit: Audit) -> list[str]:
+    return [name for name in (KNOWS, ARCHITECTURE, "10 clips leaked") if name in audit.pictures]
 
 
 def draw(pictures: dict[str, list[FloatArray]]) -> Figure:

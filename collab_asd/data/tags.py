@@ -13,6 +13,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from collab_asd.data.layouts import absolute, clip_name
 from collab_asd.errors import InputError
@@ -26,12 +27,22 @@ Tags = Mapping[str, str]
 
 
 def tags_of(folder: Path, clips: Sequence[Clip]) -> dict[Clip, Tags]:
-    """Read what ``metadata.csv`` of a data folder says of clips: the factory, and whether the load is high.
+    """Read what ``metadata.csv`` of a data folder says of clips: the factory, and whether load and speed are high.
 
-    Nothing is known of clips of a folder without one.
+    A speed is high above the median over the machine's clips. Nothing is known of clips of a folder without a table.
     """
     rows = read_conditions(folder)
-    return {clip: _tags(rows.get(clip_name(clip, folder), {})) for clip in clips}
+    of_clip = {clip: rows.get(clip_name(clip, folder), {}) for clip in clips}
+    speeds: dict[str, list[float]] = {}
+    for clip, row in of_clip.items():
+        if "speed" in row:
+            speeds.setdefault(clip.machine, []).append(float(row["speed"]))
+    usual = {machine: median(own) for machine, own in speeds.items()}
+    return {clip: _tags(row) | _speed(row, usual.get(clip.machine, 0.0)) for clip, row in of_clip.items()}
+
+
+def _speed(row: Mapping[str, str], usual: float) -> dict[str, str]:
+    return {"speed": "high" if float(row["speed"]) > usual else "low"} if "speed" in row else {}
 
 
 def read_conditions(folder: Path) -> dict[str, dict[str, str]]:
@@ -74,7 +85,7 @@ def attribute_of(folder: Path, clips: Sequence[Clip], name: str) -> list[str]:
     return values
 
 
-def _tags(row: Mapping[str, str]) -> Tags:
+def _tags(row: Mapping[str, str]) -> dict[str, str]:
     tags = {"factory": row["factory"]} if "factory" in row else {}
     if "load" in row:
         tags["load"] = "high" if float(row["load"]) >= HIGH_LOAD else "low"

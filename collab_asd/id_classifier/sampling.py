@@ -67,6 +67,10 @@ class WindowSampler:
         """Copy the windows of one batch -> ``[B, stack, D]``."""
         return np.stack([self._window(self._clip[i], self._position[i]) for i in windows])
 
+    def places(self, windows: Indices) -> tuple[Indices, Indices]:
+        """Return which clip each window is from, and its position there, counted from 0."""
+        return self._clip[windows], self._position[windows]
+
     def _window(self, clip: int, position: int) -> FloatArray:
         return np.asarray(stacked_windows(self._clips[clip], self._stack, self._hop)[position])
 

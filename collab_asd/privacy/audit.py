@@ -3,61 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from collab_asd.codecs import Codec
-from collab_asd.config import RunConfig
-from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.data.audio import load_waveform
 from collab_asd.embedding_sharing.kept import KEPT, Kept
-from collab_asd.encoders.random_conv import RandomConv, demo_key
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray
-from collab_asd.paths import cache_dir
-from collab_asd.privacy import knowledge, membership, probe, retrieval, theft
+from collab_asd.privacy import answers, knowledge, mean_spectrum, membership, probe, retrieval, speech, theft
+from collab_asd.privacy.adversary import guessed, hear, own_codec
 from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, LEAKS, MEMBER, WRONG, Level
-from collab_asd.privacy.measures import Finding
+from collab_asd.privacy.outcome import TRUTH, Audit, Scope
 from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.sounds import Heard, own_sounds, tags_of, through
-from collab_asd.privacy.stealing import Party, parties
+from collab_asd.privacy.sounds import Heard, through
+from collab_asd.privacy.spectra import SAMPLE_RATE
+from collab_asd.privacy.stealing import parties
 from collab_asd.progress import step
-
-OTHER_KEYS = 1_000_000  # demo keys from here on are the adversary's own
-OTHER_MACHINES = SyntheticSettings(machines=18, seed=1000, train=14, test_normal=0, test_anomaly=0)
-TRUTH = "truth"
-
-
-@dataclass(frozen=True)
-class Scope:
-    """How much is looked at: the adversary's own sounds, clips of each client, keys that the adversary tries."""
-
-    own: int
-    per_client: int
-    keys: int
-
-
-FULL, QUICK = Scope(own=240, per_client=100, keys=3), Scope(own=80, per_client=25, keys=1)
-
-
-@dataclass
-class Audit:
-    """What came out.
-
-    Parameters
-    ----------
-    findings : list of Finding
-    missing : list of str
-        What could not be measured, and what it would take.
-    parties : list of Party
-        Who holds which model.
-    pictures : dict of str to list of FloatArray
-        Estimates of the first attacked clip of each client by level of knowledge, and its truth.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    parties: list[Party] = field(default_factory=list)
-    pictures: dict[str, list[FloatArray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,13 +30,6 @@ class Sides:
     leaks: Sequence[Heard]
     attacked: Sequence[Heard]
     unseen: Sequence[Heard]
-
-
-def synthetic_sounds(config: RunConfig) -> Path:
-    """Make sounds for an adversary that has none: tagged synthetic machines of all types, other ones than a run's."""
-    from collab_asd.data.synthetic.dataset import ensure_dataset  # here, because it takes a second to import
-
-    return ensure_dataset(OTHER_MACHINES, cache_dir(config.cache_dir))
 
 
 def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
@@ -94,28 +49,26 @@ def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
     """
     found = Audit(parties=parties(run))
     sides = _sides(run, data, scope, found)
-    found.pictures[TRUTH] = _pictured([clip.spectra for clip in sides.attacked], sides.attacked)
+    _picture(run, sides.attacked, found)
     levels = _levels(run, sides, scope, found)
     with step("attacks", len(levels)) as advance:
         for make in levels:
             _attack(make(), sides, found)
             advance()
+    found.findings += speech.attacks(run, sides.own, sides.leaks, sides.attacked, scope)
     _membership(run, sides, found)
+    mean_spectrum.add(run, sides.own, scope, found)
+    classifiers = Kept.load(run.results / KEPT).classifiers
+    if run.config.inference == "server":
+        found.findings += answers.attacks(run, classifiers, sides.own)
     if run.config.encoder in BANDS:
-        encoder = RandomConv(demo_key(OTHER_KEYS))
-        classifiers = Kept.load(run.results / KEPT).classifiers
-        found.findings += theft.worth(run, classifiers, encoder, _own_codec(run, sides, encoder).with_own(()))
+        encoder = guessed(0)
+        found.findings += theft.worth(run, classifiers, encoder, own_codec(run, sides.own, encoder).with_own(()))
     return found
 
 
 def _sides(run: AuditedRun, data: Path, scope: Scope, found: Audit) -> Sides:
-    clips, ear = own_sounds(data, run.hashes, scope.own), run.ear
-    tags = tags_of(data, clips)
-    with step("the adversary's own sounds", len(clips)) as advance:
-        own = []
-        for clip in clips:
-            own.append(ear.own(clip, run.encoder, run.codec.with_own(run.defences.leaving("")), tags[clip]))
-            advance()
+    own = hear(run, data, scope)
     clients = run.trained_on(max(scope.per_client, LEAKS[-1]))
     leaking, *others = clients
     attacked = [clip for client in others for clip in clients[client][: scope.per_client]]
@@ -123,10 +76,7 @@ def _sides(run: AuditedRun, data: Path, scope: Scope, found: Audit) -> Sides:
         raise InputError(f"{run.results}: one client alone has sent embeddings, and the audit needs two")
     unseen = run.not_trained_on(set(others))
     if not attacked[0].tags:
-        found.missing.append(
-            f"sensitive information: nothing is known of the recordings in {run.folder}, so nobody can say whether an "
-            "attack is right; audit a run on synthetic machines, or add a metadata.csv"
-        )
+        found.missing.append(probe.untagged(run.folder))
     return Sides(own, clients[leaking], attacked, unseen)
 
 
@@ -155,27 +105,26 @@ def _keyless(run: AuditedRun, sides: Sides, scope: Scope, counts: Sequence[int])
     """Levels of an adversary that knows how f_c is built, and not its key."""
     ear, bands = run.ear, BANDS[run.config.encoder]
 
-    def guessed(number: int) -> tuple[Encoder, Codec]:
-        encoder = RandomConv(demo_key(OTHER_KEYS + number))
-        return encoder, _own_codec(run, sides, encoder)
+    def guess(number: int) -> tuple[Encoder, Codec]:
+        return guessed(number), own_codec(run, sides.own, guessed(number))
 
     def wrong() -> Level:
-        return Level(WRONG, through(sides.own, ear, *guessed(0)), sides.attacked)
+        return Level(WRONG, through(sides.own, ear, *guess(0)), sides.attacked)
 
     def architecture() -> Level:
         own = [
             clip
             for key in range(scope.keys)
-            for encoder, codec in [guessed(key)]
+            for encoder, codec in [guess(key)]
             for clip in knowledge.by_band(through(sides.own, ear, encoder, codec), codec, bands)
         ]
         return Level(ARCHITECTURE, own, knowledge.by_band(sides.attacked, run.codec, bands))
 
     def aligned(count: int) -> Level:
-        own, twins = (through(clips, ear, *guessed(0)) for clips in (sides.own, sides.leaks[:count]))
+        own, twins = (through(clips, ear, *guess(0)) for clips in (sides.own, sides.leaks[:count]))
         return knowledge.aligned(count, sides.leaks, twins, own, sides.attacked)
 
-    yield from (wrong, architecture)
+    yield from (wrong, lambda: knowledge.other_encoder(sides.own, sides.attacked), architecture)
     for count in counts:
         yield lambda count=count: aligned(count)  # type: ignore[misc]
 
@@ -187,22 +136,13 @@ def _without_rotation(run: AuditedRun, sides: Sides, counts: Sequence[int]) -> I
         level = knowledge.aligned(count, sides.leaks, through(sides.leaks[:count], *known), own, sides.attacked)
         return replace(level, name=f"f_c, {level.name}")
 
-    codec = _own_codec(run, sides, run.encoder)
+    codec = own_codec(run, sides.own, run.encoder)
     known = run.ear, run.encoder, codec
     own = through(sides.own, *known)
     yield lambda: knowledge.by_length(own, codec, sides.attacked, run.codec)
     yield lambda: knowledge.by_axes(own, sides.attacked)
     for count in counts:
         yield lambda count=count: aligned(count)  # type: ignore[misc]
-
-
-def _own_codec(run: AuditedRun, sides: Sides, encoder: Encoder) -> Codec:
-    """Fit the run's kind of codec to the adversary's own sounds under an encoder of its own, or without rotation."""
-    codec = run.imitated(run.codec)
-    if not codec.learns:
-        return codec
-    frames = (run.ear.cache.encode(encoder, clip.clip) for clip in sides.own)
-    return codec.fit([codec.statistics(frames)])
 
 
 def _attack(level: Level, sides: Sides, found: Audit) -> None:
@@ -215,9 +155,18 @@ def _attack(level: Level, sides: Sides, found: Audit) -> None:
     for tag in sides.attacked[0].tags:
         finding = probe.probe(level, tag)
         if finding is None:
-            found.missing.append(f"sensitive information, {tag}, {level.name}: too few tagged clips to learn from")
+            found.missing.append(probe.too_few(tag, level.name))
         else:
             found.findings.append(finding)
+
+
+def _picture(run: AuditedRun, attacked: Sequence[Heard], found: Audit) -> None:
+    """Keep the truth of what is pictured, to look at and to listen to."""
+    found.pictures[TRUTH], found.hop = _pictured([clip.spectra for clip in attacked], attacked), run.ear.timing.hop
+    first = run.ear.timing.first
+    for clip in {clip.client: clip for clip in reversed(attacked)}.values():
+        end = first + len(retrieval.as_spectra(clip.spectra)) * found.hop
+        found.recordings[clip.client] = load_waveform(clip.clip, SAMPLE_RATE)[first:end]
 
 
 def _pictured(estimates: Sequence[FloatArray], attacked: Sequence[Heard]) -> list[FloatArray]:
@@ -228,10 +177,7 @@ def _pictured(estimates: Sequence[FloatArray], attacked: Sequence[Heard]) -> lis
 def _membership(run: AuditedRun, sides: Sides, found: Audit) -> None:
     """Ask who was trained on, of embeddings and, where clients hold it, of f_s."""
     if len(sides.unseen) < membership.FEWEST:
-        found.missing.append(
-            f"membership inference: {len(sides.unseen)} normal recordings that f_s was not trained on, and "
-            f"{membership.FEWEST} are needed; run with more clips, or a larger calibration"
-        )
+        found.missing.append(membership.too_few(len(sides.unseen)))
         return
     pushed = through(sides.attacked, run.ear, run.encoder, run.members_codec)
     found.findings.append(membership.by_distance(pushed, sides.unseen, sides.attacked))

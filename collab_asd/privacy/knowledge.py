@@ -11,6 +11,7 @@ knows f_c                      pushes its own sounds through f_c and the codec (
 knows f_c and the rotation     the same of a run with a secret rotation: the server has a client's key
 f_c, not the rotation          looks at lengths, which no rotation changes; or along principal axes, which turn with it
 wrong f_c                      the same, through an encoder of its own, of the same architecture and another key
+another encoder for f_c        takes what was shared for principal components of log-mel spectra, and has its own
 architecture, not the key      looks at the size of each frequency band alone, which no key hides; learns from own keys
 k clips leaked                 has k recordings of one client's machine beside what was shared of them
 k clips leaked, aligned        turns the unknown space into that of its own encoder by them, where it has many sounds
@@ -30,7 +31,9 @@ from collab_asd.codecs import Codec
 from collab_asd.interfaces import FloatArray
 from collab_asd.privacy.decoder import Alignment
 from collab_asd.privacy.sounds import Heard
+from collab_asd.privacy.spectra import MEL_BANDS
 
+OTHER = "another encoder for f_c"
 KNOWS, WRONG, ARCHITECTURE = "knows f_c", "wrong f_c", "architecture, not the key"
 MEMBER = "knows f_c and the rotation"
 LENGTHS, AXES = "f_c, not the rotation: lengths", "f_c, not the rotation: axes"
@@ -139,6 +142,28 @@ def _principal(rows: FloatArray) -> FloatArray:
 def _with_rows(clips: Sequence[Heard], rows: FloatArray) -> list[Heard]:
     parts = np.split(rows, np.cumsum([len(clip.rows) for clip in clips])[:-1])
     return [replace(clip, rows=part) for clip, part in zip(clips, parts, strict=True)]
+
+
+def other_encoder(own: Sequence[Heard], attacked: Sequence[Heard]) -> Level:
+    """Take what was shared for what another encoder, a mean log-mel spectrum of each row, would have given.
+
+    The adversary brings its own frames to as many principal components as numbers were shared, and gives each number on
+    either side the mean 0 and the deviation 1.
+    """
+    bands = [clip.spectra.reshape(len(clip.spectra), -1, MEL_BANDS).mean(axis=1) for clip in own]
+    mean = np.concatenate(bands).mean(axis=0)
+    width = attacked[0].rows.shape[1]
+    _, _, axes = np.linalg.svd(np.concatenate(bands) - mean, full_matrices=False)
+    components = ((part - mean) @ axes[:width].T for part in bands)
+    rows = [np.pad(part, ((0, 0), (0, max(0, width - MEL_BANDS)))) for part in components]
+    learnt = [replace(clip, rows=row) for clip, row in zip(own, rows, strict=True)]
+    return Level(OTHER, _standardized(learnt), _standardized(attacked))
+
+
+def _standardized(clips: Sequence[Heard]) -> list[Heard]:
+    rows = np.concatenate([clip.rows for clip in clips])
+    mean, deviation = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
+    return [replace(clip, rows=np.asarray((clip.rows - mean) / deviation, np.float32)) for clip in clips]
 
 
 def by_band(clips: Sequence[Heard], codec: Codec, bands: int) -> list[Heard]:

@@ -25,6 +25,14 @@ ATTACK = "membership inference"
 FEWEST = 20  # members, and others, below which no figure is given
 
 
+def too_few(others: int) -> str:
+    """Say what is missing where too few recordings are not members."""
+    return (
+        f"membership inference: {others} normal recordings that f_s was not trained on, and {FEWEST} are needed; run "
+        "with more clips, or a larger calibration"
+    )
+
+
 def by_distance(members: Sequence[Heard], others: Sequence[Heard], sent: Sequence[Heard]) -> Finding:
     """Push the recording through f_c and the codec, and look for its like among what is shared.
 
@@ -33,7 +41,7 @@ def by_distance(members: Sequence[Heard], others: Sequence[Heard], sent: Sequenc
     """
     shared = [_flat(clip.rows) for clip in sent]
     scores = [np.array([_nearest(_flat(clip.rows), shared) for clip in side]) for side in (members, others)]
-    return _finding("knows f_c, looks it up", *scores)
+    return finding("knows f_c, looks it up", *scores)
 
 
 def by_reconstruction(
@@ -48,7 +56,7 @@ def by_reconstruction(
             alike = likeness([*sides[0], *sides[1]], drawn).max(axis=1)
             scores[0].append(alike[: len(sides[0])])
             scores[1].append(alike[len(sides[0]) :])
-    return _finding(knowledge, *(np.concatenate(side) for side in scores))
+    return finding(knowledge, *(np.concatenate(side) for side in scores))
 
 
 def by_classifier(
@@ -65,11 +73,11 @@ def by_classifier(
     members, others : sequence of (int, int, FloatArray)
         Group, class and frames ``[T, D]`` of each recording, as f_s would see them.
     """
-    sides = [np.array([_certainty(classifiers[g], c, frames) for g, c, frames in side]) for side in (members, others)]
-    return _finding("a client: f_c and f_s", *sides)
+    sides = [np.array([certainty(classifiers[g], c, frames) for g, c, frames in side]) for side in (members, others)]
+    return finding("a client: f_c and f_s", *sides)
 
 
-def _certainty(classifier: IdClassifier, machine_class: int, frames: FloatArray) -> float:
+def certainty(classifier: IdClassifier, machine_class: int, frames: FloatArray) -> float:
     """Mean cosine of a clip's windows with the direction of its class."""
     labels = classifier.settings.labels
     directions = F.normalize(classifier.directions, dim=0).cpu().numpy()
@@ -77,7 +85,8 @@ def _certainty(classifier: IdClassifier, machine_class: int, frames: FloatArray)
     return float((classifier.embed(frames) @ directions[:, place]).mean())
 
 
-def _finding(knowledge: str, members: ScoreArray, others: ScoreArray) -> Finding:
+def finding(knowledge: str, members: ScoreArray, others: ScoreArray) -> Finding:
+    """Judge scores by which an attack tells members from others; the higher, the likelier a member."""
     found = auc_with_interval(members, others)
     return Finding(ATTACK, knowledge, "AUC", found.value, found.low, found.high, 0.5, len(members) + len(others))
 

@@ -44,20 +44,32 @@ def reconstruct(level: Level) -> list[FloatArray]:
     return [decoder.decode(clip.rows) for clip in level.attacked]
 
 
-def judge(level: Level, estimates: Sequence[FloatArray]) -> list[Finding]:
-    """Compare estimates ``[n, m]`` with the truth."""
+def judge(
+    level: Level, estimates: Sequence[FloatArray], attack: str = ATTACK, groups: Sequence[int] | None = None
+) -> list[Finding]:
+    """Compare estimates ``[n, m]`` with the truth.
+
+    Parameters
+    ----------
+    level : Level
+    estimates : sequence of FloatArray
+    attack : str
+        What the findings are named.
+    groups : sequence of int, optional
+        Among which clips each one is to be recognised, by clip; those of the same client by default.
+    """
     attacked, guess = level.attacked, mean_spectrum(level.learnt_from)
     drawn, true = [as_spectra(e) for e in estimates], [as_spectra(clip.spectra) for clip in attacked]
     both = list(zip(drawn, true, strict=True))
     constant = float(np.mean([log_spectral_distance(np.broadcast_to(guess, t.shape), t) for t in true]))
     distance = mean_with_interval(np.array([log_spectral_distance(e, t) for e, t in both]))
-    clients = list(_by_client([clip.client for clip in attacked]))
+    clients = list(_by_client([clip.client for clip in attacked] if groups is None else groups))
     alike = [likeness([drawn[i] for i in group], [true[i] for i in group]) for group in clients]
     own = np.concatenate([np.diag(table) for table in alike]).astype(np.float64)
     hits = np.concatenate([reidentified(table) for table in alike])
 
     def finding(measure: str, found: Estimate, chance: float) -> Finding:
-        return Finding(ATTACK, level.name, measure, found.value, found.low, found.high, chance, len(attacked))
+        return Finding(attack, level.name, measure, found.value, found.low, found.high, chance, len(attacked))
 
     return [
         finding(DISTANCE, distance, constant),

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from collab_asd import encoders
-from collab_asd.codecs import Codec
+from collab_asd.codecs import Codec, parse
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import difference, manifest_rows, read_manifest
 from collab_asd.data.run_data import data_folder, load_partitions
@@ -25,6 +25,7 @@ from collab_asd.privacy.view import View
 VIEW = "view"
 TRAINED_ON = 0
 ADVERSARYS_KEY = b"what an adversary draws noise from"
+SHARES_EMBEDDINGS = ("embedding-sharing", "centralized")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class AuditedRun:
     config : RunConfig
     view : View
     codec : Codec
-        What embeddings travelled through.
+        What embeddings travelled through; one that changes nothing where none did.
     encoder : Encoder
         f_c.
     defences : Defences
@@ -86,7 +87,7 @@ class AuditedRun:
         }
         config = replace(config, **{key: value for key, value in named.items() if value})  # type: ignore[arg-type]
         view = View.read(results / VIEW)
-        codec = view.codec(codec_of(config))
+        codec = view.codec(codec_of(config)) if config.method in SHARES_EMBEDDINGS else parse("fp32").fit([])
         manifest = read_manifest(results / "manifest.csv")
         clients = len({row.client for row in manifest})
         folder, partitions = data_folder(config, clients), load_partitions(config, clients)
@@ -94,7 +95,8 @@ class AuditedRun:
             raise InputError(f"{folder}: other recordings than in the run ({clips}); bring the old ones back")
         encoder = encoders.build(config)
         defences = open_defences(config, encoder, noise_key=ADVERSARYS_KEY)
-        if view.encoder_digests() != {defences.digest(encoder.spec.digest)}:
+        shares = config.method in SHARES_EMBEDDINGS  # no other method turns anything
+        if view.encoder_digests() - {defences.digest(encoder.spec.digest) if shares else encoder.spec.digest}:
             raise InputError(
                 f"{results}: the run had another encoder f_c, or another rotation; name its --weights, --key-file or "
                 "--rotation-key-file"

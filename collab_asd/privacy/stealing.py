@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from collab_asd import encoders
-from collab_asd.privacy.run import AuditedRun
+from collab_asd.privacy.run import SHARES_EMBEDDINGS, AuditedRun
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class Party:
 def parties(run: AuditedRun) -> list[Party]:
     """Read who holds what. A public f_c is held by all who have seen its digest, since that names it."""
     named, sent = f_c_is_named(run), bool(run.view.classifiers())
+    shared = run.config.method in SHARES_EMBEDDINGS
     return [
         Party("a client", True, sent, False),
-        Party("the server", named, True, True),
-        Party("a reader of all messages", named, sent, True),
+        Party("the server", named, sent or shared, shared),
+        Party("a reader of all messages", named, sent, shared),
     ]
 
 

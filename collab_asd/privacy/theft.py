@@ -11,6 +11,7 @@ Source: K. Dohi and Y. Kawaguchi, section IV-C.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,15 +20,35 @@ from collab_asd.detectors.detector import Detector
 from collab_asd.embedding_sharing.algorithm import fit_detector, fit_local_detector
 from collab_asd.evaluation import evaluate
 from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.interfaces import Encoder, MachineFrames, Partition, ScoreRow, ScoreTable
+from collab_asd.interfaces import Clip, Encoder, FloatArray, MachineFrames, Partition, ScoreRow, ScoreTable
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.scorers import DetectorSettings, ScorerSettings
 
 ATTACK = "model stealing"
 MEASURE = "detection, AUC"
+NOTHING = "nothing"
 OWN_SCORER = ScorerSettings("mahalanobis")
-Build = Callable[[MachineFrames], Detector]
+
+
+@dataclass(frozen=True)
+class Held:
+    """One machine at one client.
+
+    Parameters
+    ----------
+    client : int
+    frames : MachineFrames
+    tested : tuple of Clip
+        Its test clips.
+    """
+
+    client: int
+    frames: MachineFrames
+    tested: tuple[Clip, ...]
+
+
+Build = Callable[[Held], Detector]
 
 
 def worth(
@@ -46,37 +67,57 @@ def worth(
     settings = DetectorSettings.of(run.config)
 
     def by_f_s(codec: Codec) -> Build:
-        return lambda machine: fit_detector(classifiers[machine.group], machine, settings, codec)
+        return lambda held: fit_detector(classifiers[held.frames.group], held.frames, settings, codec)
 
-    yield _finding(run, "f_c and f_s", run.encoder, by_f_s(run.members_codec))
-    yield _finding(run, "f_s alone", other, by_f_s(other_codec))
-    yield _finding(run, "nothing", other, lambda m: fit_local_detector(m, OWN_SCORER))
+    yield detection(run, "f_c and f_s", run.encoder, by_f_s(run.members_codec))
+    yield detection(run, "f_s alone", other, by_f_s(other_codec))
+    yield detection(run, NOTHING, other, local)
 
 
-def _finding(run: AuditedRun, loot: str, encoder: Encoder, build: Build) -> Finding:
-    rows = tuple(row for partition in run.partitions for row in _rows(run, partition, encoder, build))
+def local(held: Held) -> Detector:
+    """Detect with what a thief has who took nothing: an encoder."""
+    return fit_local_detector(held.frames, OWN_SCORER)
+
+
+def detection(run: AuditedRun, loot: str, encoder: Encoder, build: Build, measure: str = MEASURE) -> Finding:
+    """Measure how well faults of the run's machines are detected.
+
+    Parameters
+    ----------
+    loot : str
+        What the thief knows, in words.
+    encoder : Encoder
+        What the thief hears through.
+    build : callable
+        Makes its detector of one machine.
+    """
+    rows = tuple(row for held in machines_of(run, encoder) for row in _rows(held, build(held)))
     machines = [m for m in evaluate(ScoreTable(rows)).machines if m.auc is not None and m.auc_interval is not None]
     mean = float(np.mean([m.auc for m in machines]))
     halves = [(m.auc_interval[1] - m.auc_interval[0]) / 2 for m in machines if m.auc_interval]
     spread = float(np.linalg.norm(halves)) / len(halves)
-    return Finding(ATTACK, loot, MEASURE, mean, mean - spread, min(1.0, mean + spread), 0.5, len(rows))
+    return Finding(ATTACK, loot, measure, mean, mean - spread, min(1.0, mean + spread), 0.5, len(rows))
 
 
-def _rows(run: AuditedRun, partition: Partition, encoder: Encoder, build: Build) -> Iterator[ScoreRow]:
-    """Score the test clips of each machine of a client."""
-    for place in sorted(set(zip(partition.groups, partition.classes, strict=True))):
-        members = [i for i, clip in enumerate(partition.clips) if run.place(clip) == place]
-        train, test = ([i for i in members if partition.clips[i].split == split] for split in ("train", "test"))
-        used = [i for i in train if run.trained(partition.client, i)]
-        if not used:  # its client was excluded before it had sent anything
-            continue
-        parts = (used, [i for i in train if i not in used], test)
-        machine = MachineFrames(*place, *(_frames(run, partition, encoder, part) for part in parts))
-        detector = build(machine)
-        for i, frames in zip(test, machine.test, strict=True):
-            clip, score = partition.clips[i], float(detector.score(detector.embed(frames)))
-            yield ScoreRow(partition.client, clip.machine_type, clip.machine_id, clip.sha256, clip.label, score, 0.0, 0)
+def machines_of(run: AuditedRun, encoder: Encoder) -> Iterator[Held]:
+    """Return each machine that a client has shared training clips of, under an encoder."""
+    for partition in run.partitions:
+        for place in sorted(set(zip(partition.groups, partition.classes, strict=True))):
+            members = [i for i, clip in enumerate(partition.clips) if run.place(clip) == place]
+            train, test = ([i for i in members if partition.clips[i].split == split] for split in ("train", "test"))
+            used = [i for i in train if run.trained(partition.client, i)]
+            if used:  # if not, its client was excluded before it had sent anything
+                parts = (used, [i for i in train if i not in used], test)
+                frames = MachineFrames(*place, *(_frames(run, partition, encoder, part) for part in parts))
+                yield Held(partition.client, frames, tuple(partition.clips[i] for i in test))
 
 
-def _frames(run: AuditedRun, partition: Partition, encoder: Encoder, clips: Sequence[int]) -> list[np.ndarray]:
+def _rows(held: Held, detector: Detector) -> Iterator[ScoreRow]:
+    """Score a machine's test clips."""
+    for clip, frames in zip(held.tested, held.frames.test, strict=True):
+        score = float(detector.score(detector.embed(frames)))
+        yield ScoreRow(held.client, clip.machine_type, clip.machine_id, clip.sha256, clip.label, score, 0.0, 0)
+
+
+def _frames(run: AuditedRun, partition: Partition, encoder: Encoder, clips: Sequence[int]) -> list[FloatArray]:
     return [run.ear.cache.encode(encoder, partition.clips[i]) for i in clips]

@@ -17,7 +17,10 @@ from collab_asd.codecs import Codec, CodecPlan
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays
 
-DESCRIBE, PAGE, SCORE = "query.describe", "train.embeddings", "evaluate.score"
+DESCRIBE, STATISTICS = "query.describe", "query.statistics"
+PAGE, SCORE = "train.embeddings", "evaluate.score"
+FACTS = {DESCRIBE: "client", STATISTICS: "encoder"}
+"""Where clients say what their encoder is: type of the message and record."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,9 @@ class View:
         return (m for m in self.messages if (m.way, m.kind) == (way, kind))
 
     def encoder_digests(self) -> set[str]:
-        """Return what the clients say that their encoders are."""
-        return {str(m.records["client"]["digest"]) for m in self.of("up", DESCRIBE) if "client" in m.records}
+        """Return what the clients say that their encoders are; nothing where no message tells."""
+        said = (m.records.get(record, {}) for kind, record in FACTS.items() for m in self.of("up", kind))
+        return {str(facts["digest"]) for facts in said if "digest" in facts}
 
     def codec(self, plan: CodecPlan) -> Codec:
         """Return the codec that the server asked for pages by, last.
@@ -110,7 +114,7 @@ class View:
         """
         requests = list(self.of("down", PAGE))
         if not requests:
-            raise InputError("the recorded view holds no embeddings: the audit knows embedding sharing alone")
+            raise InputError("the recorded view holds no embeddings: no client got as far as sharing any")
         return plan.with_arrays(requests[-1].part("codec"))
 
     def shared(self, plan: CodecPlan) -> list[SharedRows]:

@@ -17,6 +17,7 @@ from collab_asd.progress import step
 from collab_asd.report import figures, tables, words
 from collab_asd.report.contents import ClipPortrait, Embeddings, Run
 from collab_asd.report.glossary import GLOSSARY
+from collab_asd.report.privacy import Player, attack_sheets, embedded, parties_sheet, players_of, read_audit
 from collab_asd.report.reading import require_same_clips
 from collab_asd.report.repeat import command
 from collab_asd.report.sheet import Sheet
@@ -98,10 +99,31 @@ def write_report(
             "mistakes": figures.cards(gallery, mistakes, "mistake", sounds),
             "alarms": figures.cards(gallery, alarms, "alarm", sounds),
             "note": note,
+            "privacy": _privacy(runs[0], sounds) if len(runs) == 1 else None,
         }
     for sheet in _all_sheets(content):
         sheet.write(folder / "tables")
     return write_page(folder / "report.html", "report.html.j2", content)
+
+
+@dataclass(frozen=True)
+class PrivacyPart:
+    """What the page shows of an audit."""
+
+    sheets: list[Sheet]
+    picture: str
+    players: dict[int, list[Player]]
+    missing: Sequence[str]
+
+
+def _privacy(run: Run, sounds: bool) -> PrivacyPart | None:
+    """Return what an audit left beside a run; None where there was none."""
+    audit = read_audit(run.path)
+    if audit is None:
+        return None
+    sheets = [*attack_sheets(audit.findings), parties_sheet(audit.parties)]
+    picture = embedded(audit.picture) if audit.picture else ""
+    return PrivacyPart(sheets, picture, players_of(audit) if sounds else {}, audit.missing)
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
@@ -152,6 +174,7 @@ def _comparison(gallery: Gallery, runs: Sequence[Run], names: Sequence[str]) -> 
 
 def _all_sheets(content: dict[str, Any]) -> list[Sheet]:
     sheets = [sheet for part in content["parts"] for sheet in part.sheets.values()]
+    sheets += content["privacy"].sheets if content["privacy"] else []
     return sheets + [sheet for sheet in (content["comparison"] or {}).values() if isinstance(sheet, Sheet)]
 
 

@@ -28,6 +28,13 @@ def players(sound: Sound, normal: Sound) -> tuple[str, str]:
     return first, second
 
 
+def player(sound: Sound) -> str:
+    """Return the ``data:`` URI of one clip, made as loud as all others."""
+    clip = _shortened(sound)
+    peak = float(np.abs(clip.waveform).max(initial=0.0))
+    return _flac(clip, gain=PEAK / peak if peak > 0 else 1.0)
+
+
 def _shortened(sound: Sound) -> Sound:
     waveform = sound.waveform[: round(LONGEST_S * sound.rate)]
     if sound.rate <= HIGHEST_RATE:

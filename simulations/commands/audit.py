@@ -35,21 +35,22 @@ def audit_command(
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the result folder of a run")
-    from collab_asd.privacy.audit import FULL, QUICK, audit, synthetic_sounds
+    from collab_asd.privacy.adversary import synthetic_sounds
+    from collab_asd.privacy.outcome import FULL, QUICK
     from collab_asd.privacy.run import AuditedRun
+    from collab_asd.report.privacy import AUDIT
     from collab_asd.threads import pin_threads
     from simulations import auditing
 
     run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file)
     pin_threads(run.config.threads)
-    found = audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
-    auditing.write(found, folder / auditing.AUDIT)
+    found = auditing.audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
+    text = auditing.write(found, run.config, folder / AUDIT)
     if as_json:
-        typer.echo(auditing.to_json(found), nl=False)
+        typer.echo(text, nl=False)
         return
-    for table in auditing.findings_tables(found.findings):
+    for table in auditing.tables(found):
         console.print(table)
-    console.print(auditing.parties_table(found))
     for missing in found.missing:
         console.print(f"not measured: {missing}", soft_wrap=True)
-    console.print(f"audit: {folder / auditing.AUDIT}", soft_wrap=True)
+    console.print(f"audit: {folder / AUDIT}", soft_wrap=True)

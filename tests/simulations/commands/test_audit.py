@@ -5,8 +5,6 @@ import pytest
 from typer.testing import CliRunner
 
 from collab_asd.config import RunConfig
-from collab_asd.data.synthetic.dataset import write_dataset
-from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.embedding_sharing.kept import KEPT, Kept
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.theft import worth
@@ -14,19 +12,6 @@ from simulations.cli import app
 from simulations.engines import run_inprocess
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    """Machines of the victims, and others of the same type for the adversary: 4 s a clip, 24 clips each."""
-    folder = tmp_path_factory.mktemp("sounds")
-    small = {"machines": 3, "train": 24, "test_normal": 2, "test_anomaly": 2, "seconds": 4.0}
-    return [write_dataset(folder / str(seed), SyntheticSettings(seed=seed, **small)) for seed in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +87,6 @@ def test_a_run_without_a_view_says_what_to_do(finished, tmp_path):
     result = call(tmp_path / "run")
     assert result.exit_code == 2
     assert "no recorded view; repeat the run with --set record-view=true" in result.stderr
-
-
-def test_a_run_that_shares_no_embeddings_is_refused(sounds, cache, tmp_path):
-    where = {"data_dir": str(sounds[0]), "cache_dir": str(cache), "results_dir": str(tmp_path / "run")}
-    run = run_inprocess(RunConfig(method="local-knn", encoder="logmel", report=False, record_view=True, **where), 3)
-    result = call(run)
-    assert result.exit_code == 2
-    assert "holds no embeddings: the audit knows embedding sharing alone" in result.stderr
 
 
 def test_a_damaged_view_is_named(finished, tmp_path):
