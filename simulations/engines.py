@@ -89,7 +89,7 @@ def write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path
     folder.mkdir()
     settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.to_mapping().items())
     (folder / "pyproject.toml").write_text(
-        '[project]\nname = "collab-asd-run"\nversion = "0.0.0"\n'
+        '[project]\nname = "collab-asd-run"\nversion = "0.0.0"\ndescription = "A run"\nlicense = "Apache-2.0"\n'
         '[tool.flwr.app]\npublisher = "collab-asd"\n'
         f'[tool.flwr.app.components]\nserverapp = "{server}"\nclientapp = "{client}"\n'
         f"[tool.flwr.app.config]\n{settings}\n",
