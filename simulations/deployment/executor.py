@@ -21,11 +21,11 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collab_asd.errors import InputError
+from collab_asd.errors import PublicError
 from simulations.deployment.environment import settle
 
 if TYPE_CHECKING:
-    from flwr.clientapp import ClientApp
+    from flwr.app import Context, Message
     from flwr.supercore.protobuf.client import ProtobufClientInterceptor
     from flwr.supercore.runtime import RuntimeHttpClient
 
@@ -39,11 +39,14 @@ ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 def main() -> None:
     """Take tasks of the SuperNode that started this process, until it ends: ``executor ADDRESS SECRET-FILE``."""
     settle()
+    from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor
+
     address, secret = sys.argv[1], Path(sys.argv[2])
     supernode = os.getppid()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        client = _client(address, secret.read_bytes())
+        known = SuperExecAuthHttpInterceptor(master_secret=secret.read_bytes(), protected_methods={ACQUIRE})
+        client = _client(address, known, "SuperExec")
         processes = _processes()
         while os.getppid() == supernode:
             if (token := _next_task(client)) is not None:
@@ -55,58 +58,84 @@ def main() -> None:
         shutil.rmtree(secret.parent, ignore_errors=True)
 
 
-def require_settings_only(bundle: bytes, **_: object) -> None:
-    """Refuse a bundle with code, or for another ClientApp. Stands in for Flower's installing of bundles.
+def run_task(address: str, token: str) -> None:
+    """Carry out one task, as ``flwr-clientapp`` does, but with the ClientApp of this installation.
+
+    Parameters
+    ----------
+    address : str
+        ``HOST:PORT`` of the SuperNode on this machine.
+    token : str
+        What the task is asked for by.
+    """
+    settle()
+    from flwr.common.constant import SubStatus
+    from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+    from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor
+    from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+    client = _client(address, RuntimeTokenHttpInterceptor(token), "flwr-clientapp", persistent=True)
+    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    heartbeat.start()
+    try:
+        message, context, _, bundle = pull_task_input(client)
+        push_message(client, answer(message, context, bundle.content), context)
+        push_task_output(client=client, context=context, sub_status=SubStatus.COMPLETED, details="")
+    finally:
+        if heartbeat.is_running:
+            heartbeat.stop()
+        client.close()
+
+
+def answer(message: Message, context: Context, bundle: bytes) -> Message:
+    """Let the installed ClientApp answer a message; of the bundle that came with it nothing is run."""
+    from flwr.app import Error, Message
+
+    from simulations.client_app import HANDLER_RAISED, app
+
+    try:
+        require_settings_only(bundle)
+        return app(message=message, context=context)
+    except Exception as error:
+        print(f"refused: {error}", file=sys.stderr, flush=True)
+        return Message(Error(HANDLER_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
+
+
+def require_settings_only(bundle: bytes) -> None:
+    """Refuse a bundle with code, or for another ClientApp.
 
     Raises
     ------
-    InputError
+    PublicError
         It says what this client runs, and nothing of the client.
     """
     with zipfile.ZipFile(BytesIO(bundle)) as archive:
         names = [info.filename for info in archive.infolist()]
         if any(name.endswith((".py", ".pyc", ".so", ".pth")) for name in names):
-            raise InputError("the bundle holds code: this client runs its installed collab-asd alone, submit no other")
+            raise PublicError("the bundle holds code: this client runs its installed collab-asd alone, submit no other")
         settings = _settings(archive)
     component = settings["tool"]["flwr"]["app"]["components"].get("clientapp")
     if component != CLIENT_APP:
-        raise InputError(f"the bundle asks for another ClientApp than {CLIENT_APP}, which is all that runs here")
-
-
-def installed_app(*_: object, **__: object) -> ClientApp:
-    """Return the ClientApp of this installation. Stands in for Flower's loading from a bundle."""
-    from simulations.client_app import app
-
-    return app
-
-
-def run_task(address: str, token: str) -> None:
-    """Carry out one task, as ``flwr-clientapp`` does but for whose code it runs."""
-    settle()
-    from flwr.supernode.runtime import run_clientapp as flower
-
-    stand_ins: Any = flower
-    stand_ins.install_from_fab = require_settings_only
-    stand_ins.get_load_client_app_fn = lambda **_: installed_app
-    flower.run_clientapp(address, token, insecure=True)
+        raise PublicError(f"the bundle asks for another ClientApp than {CLIENT_APP}, which is all that runs here")
 
 
 def _settings(archive: zipfile.ZipFile) -> dict[str, Any]:
     info = archive.getinfo("pyproject.toml")
     if info.file_size > LARGEST_SETTINGS:
-        raise InputError(f"the bundle's pyproject.toml has {info.file_size} bytes: at most {LARGEST_SETTINGS}")
+        raise PublicError(f"the bundle's pyproject.toml has {info.file_size} bytes: at most {LARGEST_SETTINGS}")
     return tomllib.loads(archive.read(info).decode("utf-8"))
 
 
-def _client(address: str, secret: bytes) -> RuntimeHttpClient:
-    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+def _client(
+    address: str, identity: ProtobufClientInterceptor, component: str, persistent: bool = False
+) -> RuntimeHttpClient:
+    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+    from flwr.supercore.retry import make_simple_http_retry_invoker
     from flwr.supercore.runtime import RuntimeHttpClient
 
-    interceptors: list[ProtobufClientInterceptor] = [
-        RuntimeVersionHttpInterceptor(component_name="SuperExec"),
-        SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={ACQUIRE}),
-    ]
-    return RuntimeHttpClient.from_server_address(address, True, None, interceptors)
+    retries = make_simple_http_retry_invoker() if persistent else None
+    interceptors = [RuntimeVersionHttpInterceptor(component_name=component), identity]
+    return RuntimeHttpClient.from_server_address(address, True, None, interceptors, retry_invoker=retries)
 
 
 def _processes() -> Processes:

@@ -10,8 +10,12 @@ import zipfile
 import httpx
 import psutil
 import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 
-from collab_asd.errors import InputError
+from collab_asd.errors import PublicError
+from collab_asd.federation.actions import HELLO
+from collab_asd.federation.versions import own_versions
 from simulations.deployment import executor as executing
 from simulations.deployment import supernode
 from simulations.deployment.processes import is_open
@@ -29,7 +33,7 @@ def bundle(**members):
 
 
 def test_settings_alone_are_taken():
-    executing.require_settings_only(bundle(pyproject_toml=OURS, README_md="words"), skip_prompt=True)
+    executing.require_settings_only(bundle(pyproject_toml=OURS, README_md="words"))
 
 
 @pytest.mark.parametrize(
@@ -42,14 +46,21 @@ def test_settings_alone_are_taken():
     ],
 )
 def test_code_of_others_is_refused(members, why):
-    with pytest.raises(InputError, match=why):
+    with pytest.raises(PublicError, match=why):
         executing.require_settings_only(bundle(**members))
 
 
-def test_app_is_the_installed_one():
-    from simulations.client_app import app
-
-    assert executing.installed_app("publisher/name", "1.0", "hash") is app
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [({"pyproject_toml": OURS}, "hello"), ({"pyproject_toml": OURS, "app_py": "raise"}, "the bundle holds code")],
+)
+def test_installed_app_answers(members, said):
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1
+    message = Message(RecordDict({"server": ConfigRecord(own_versions())}), 5, HELLO)
+    message.metadata.__dict__["_message_id"] = "1"
+    context = Context(run_id=7, node_id=5, node_config={"partition-id": 0}, state=RecordDict(), run_config={})
+    reply = executing.answer(message, context, bundle(**members))
+    assert said in (reply.error.reason if reply.has_error() else reply.content.config_records)
 
 
 def test_secret_is_for_this_user_alone():

@@ -164,8 +164,11 @@ def test_connection_is_refused(visits, visit, why):
     assert not told.get(visit)
 
 
-def test_stranger_is_in_the_servers_log(visits, consortium):
-    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node': Flower answers" in consortium.log("server")
+def test_refusals_are_in_the_servers_log(visits, consortium):
+    log = consortium.log("server")
+    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node': Flower answers" in log
+    assert "[SSL: HTTP_REQUEST]" in log
+    assert "[SSL: TLSV1_ALERT_UNKNOWN_CA]" in log
 
 
 # Requests that no honest SuperNode makes
@@ -252,11 +255,12 @@ def test_run_from_another_machine(ask, node, newly_logged, path):
     assert f"refused: 127.0.0.2 for '{path}': only this machine" in newly_logged()
 
 
-def test_plain_text_gets_no_answer(consortium):
+def test_plain_text_gets_no_answer(consortium, newly_logged):
     with socket.create_connection(("127.0.0.1", consortium.server.port), timeout=10) as plain:
         plain.sendall(b"POST /v1/fleet/activate-node HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert b"HTTP" not in plain.recv(100)
+    assert "refused: a connection that is not TLS" in newly_logged()
 
 
 # A run that brings code of its own
