@@ -77,12 +77,32 @@ def test_comparison_over_partitions(comparison, tmp_path, monkeypatch):
     assert "2 partitions" in printed(notebook)
 
 
+@pytest.mark.slow
+def test_audits_side_by_side(larger_machines, many_machines, cache, tmp_path, monkeypatch):
+    where = ["--data", larger_machines, "--set", f"cache-dir={cache}", "--encoder", "logmel"]
+    for name, settings in {"algorithm-2": ["inference=server", "epochs=1"], "split": ["rounds=1"]}.items():
+        method = ["--method", "splitfed"] if name == "split" else []
+        fixed = [part for s in (*settings, "record-view=true", "report=false") for part in ("--set", s)]
+        folder = tmp_path / "audits" / name
+        for call in (
+            ["run", *where, *method, *fixed, "--out", folder],
+            ["audit", folder, "--data", many_machines, "--quick"],
+        ):
+            result = CliRunner().invoke(app, [*map(str, call), "-q"])
+            assert result.exit_code == 0, result.output
+    monkeypatch.setenv("AUDITS", str(tmp_path / "audits"))
+    notebook = execute("03_privacy.ipynb", tmp_path, monkeypatch)
+    assert len(notebook.cells) <= 10
+    assert len(outputs(notebook, "image/png")) == 5  # retrieval, membership, speech, distillation, spectrograms
+    assert "split: method splitfed, encoder logmel" in printed(notebook)
+
+
 def test_quickstart_is_committed_without_outputs():
     cells = nbformat.read(NOTEBOOKS / "00_quickstart.ipynb", as_version=4).cells
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
 
 
-@pytest.mark.parametrize("name", ["01_per_id_auc.ipynb", "02_non_iid.ipynb"])
+@pytest.mark.parametrize("name", ["01_per_id_auc.ipynb", "02_non_iid.ipynb", "03_privacy.ipynb"])
 def test_comparisons_are_committed_with_figures_alone(name):
     """A recording as sound would be one of the data's, and a path would be one of somebody's machine."""
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)

@@ -7,7 +7,7 @@ import pytest
 
 from collab_asd.codecs import parse
 from collab_asd.privacy import knowledge, membership, probe, retrieval
-from collab_asd.privacy.knowledge import KNOWS, Level, aligned, band_levels, by_band, leaked, shuffled
+from collab_asd.privacy.knowledge import KNOWS, Level, aligned, band_levels, by_band, leaked, other_encoder, shuffled
 
 
 @pytest.fixture
@@ -149,3 +149,32 @@ def test_lengths_are_the_same_before_and_after_a_rotation(world):
     levels = [knowledge.by_length(own, codec, side, codec) for side in (victims, turned_by(secret, victims))]
     for before, after in zip(*(level.attacked for level in levels), strict=True):
         np.testing.assert_allclose(after.rows, before.rows, atol=1e-3)
+
+
+def test_a_property_is_detected_across_machines_and_not_by_mixed_up_pairs(known):
+    found = probe.detect(known, "load", "high", "an attack", "AUC")
+    assert (found.low > 0.95, found.chance, found.clips, found.attack) == (True, 0.5, 80, "an attack")
+    assert probe.detect(known, "load", "low", "", "").value == pytest.approx(found.value)
+    control = probe.detect(shuffled(known), "load", "high", "", "")
+    assert control.low < 0.5
+
+
+def test_another_encoder_in_the_place_of_f_c_points_to_nobody(known):
+    level = other_encoder(known.learnt_from, known.attacked)
+    assert {clip.rows.shape for clip in (*level.learnt_from, *level.attacked)} == {(5, 64)}
+    found = by_measure(retrieval.judge(level, retrieval.reconstruct(level)))
+    assert found["re-identified"].low < 1 / 40
+    assert abs(found["correlation"].value) < 0.15
+
+
+def test_clips_of_a_single_row_are_decoded_without_context(world):
+    """What a mean over time is decoded from: of a linear encoder it is the mean spectrum."""
+
+    def means(clips):
+        return [replace(c, rows=c.rows.mean(0, keepdims=True), spectra=c.spectra.mean(0, keepdims=True)) for c in clips]
+
+    level = Level("", means(world(-1, 120, seed=20)), means(world(0, 30, seed=21)))
+    found = by_measure(retrieval.judge(level, retrieval.reconstruct(level), "mean", groups=[7] * 30))
+    assert found["distance, dB"].high < 0.1 * found["distance, dB"].chance
+    assert (found["re-identified"].value, found["re-identified"].chance) == (1.0, 1 / 30)
+    assert {finding.attack for finding in found.values()} == {"mean"}

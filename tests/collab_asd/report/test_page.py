@@ -11,7 +11,7 @@ from collab_asd.report.reading import read_run
 
 NASTY = "<script>alert('$x$')</script>"
 RATE = 16000
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "img"}
 
 
 class Page(HTMLParser):
