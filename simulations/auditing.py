@@ -81,7 +81,7 @@ def write(audit: Audit, config: RunConfig, folder: Path) -> str:
     text = json.dumps(to_plain(audit, config) | {"sounds": sounds}, indent=2) + "\n"
     if audit.pictures:
         with replacing(folder / PICTURE) as file:
-            draw(audit.pictures).savefig(file, format="png", dpi=100)
+            draw(audit.pictures).savefig(file, format="png", dpi=80)
     with replacing(folder / JSON) as file:
         file.write(text.encode())
     return text
@@ -128,8 +128,7 @@ def draw(pictures: dict[str, list[FloatArray]]) -> Figure:
             panels[0][column].set_title(name)
             for row, spectra in enumerate(pictures[name]):
                 truth = pictures[TRUTH][row]
-                panels[row][column].imshow(
-                    spectra.T, origin="lower", aspect="auto", vmin=truth.min(), vmax=truth.max(), cmap="magma"
-                )
+                style = {"vmin": truth.min(), "vmax": truth.max(), "cmap": "magma", "interpolation": "nearest"}
+                panels[row][column].imshow(spectra.T, origin="lower", aspect="auto", **style)
                 panels[row][column].set(xticks=[], yticks=[0, MEL_BANDS - 1], yticklabels=[])
     return figure

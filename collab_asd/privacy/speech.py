@@ -58,7 +58,7 @@ def attacks(
             level, seen = make()
             for loudness, clips in victims.items():
                 yield probe.detect(
-                    Level(level.name, level.learnt_from, seen(clips)), TAG, "yes", ATTACK, f"AUC, {loudness:+.0f} dB"
+                    Level(level.name, level.learnt_from, seen(clips)), TAG, "yes", ATTACK, f"AUC at {loudness:g} dB"
                 )
             advance()
 

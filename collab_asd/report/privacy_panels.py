@@ -15,7 +15,7 @@ from collab_asd.errors import InputError
 from collab_asd.report.privacy import AuditResult, Finding, read_audit
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels
 
-SPEECH, LOUDNESS = "speech near the machine", "AUC, "
+SPEECH, LOUDNESS = "speech near the machine", "AUC at "
 QUERIES = "f_c, and f_s distilled by "
 INSIDER, OUTSIDER = "knows what a member knows", "knows neither key nor rotation"
 
