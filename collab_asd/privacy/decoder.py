@@ -99,6 +99,8 @@ class RidgeDecoder:
         return np.asarray(inputs @ self.weights + self.offset, np.float32)
 
     def _error(self, pairs: Pairs) -> float:
+        if self.alone:  # all at once: there may be thousands
+            return float(np.square(self.decode(np.concatenate(pairs.rows)) - np.concatenate(pairs.spectra)).mean())
         differences = (self.decode(r) - s for r, s in zip(pairs.rows, pairs.spectra, strict=True))
         return float(np.mean([np.square(difference).mean() for difference in differences]))
 
