@@ -60,10 +60,10 @@ def points(keys: Path, tags: bool) -> list[Point]:
     rotation, own_key = {"rotation_key_file": str(keys / "rotation")}, {"encoder_key_file": str(keys / "encoder")}
     noise = {"noise_key_file": str(keys / "noise")}
     coded = ("fp32", "pool:8+int8", "pool:32+int8", "pool:8+pca:16+int8", "pool:8+pca:4+int8")
-    listed = [Point("codec", text, {"codec": text}) for text in (*coded, DEFAULT, "pool:8+pca:32+pq:8")]
+    listed = [Point("codec", text, {"codec": text}) for text in (*coded, DEFAULT)]
     listed += [Point("secret key", text, {"codec": text, **own_key}) for text in ("fp32", DEFAULT)]
     listed += [Point("rotation", text, {"codec": text, **rotation}) for text in ("fp32", DEFAULT)]
-    epsilons = (10.0, 1e3, 1e4, 3e4, 1e5)
+    epsilons = (10.0, 1e3, 1e4, 1e5)
     listed += [Point("noise", f"{epsilon:g}", {"noise_epsilon": epsilon, **noise}) for epsilon in epsilons]
     listed.append(Point("all", "10000", {"noise_epsilon": 1e4, **noise, **rotation, **own_key}))
     return listed + [Point("erasure", tag, {"erase": tag}) for tag in ("factory", "load") if tags]

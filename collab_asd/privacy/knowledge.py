@@ -28,6 +28,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from collab_asd.codecs import Codec
+from collab_asd.codecs.stages import Product
 from collab_asd.interfaces import FloatArray
 from collab_asd.privacy.decoder import Alignment
 from collab_asd.privacy.sounds import Heard
@@ -185,7 +186,7 @@ def band_levels(frames: FloatArray, bands: int) -> FloatArray:
 
 def _row_decoder(codec: Codec) -> Callable[[FloatArray], FloatArray]:
     """Return what takes rows to frames, one frame of each row."""
-    stages = [stage for stage in codec.stages if stage.rows(1000) == 1000]  # pooling only repeats
+    stages = [s for s in codec.stages if s.rows(1000) == 1000 and not isinstance(s, Product)]  # pooling only repeats
 
     def decode(rows: FloatArray) -> FloatArray:
         for stage in reversed(stages):

@@ -117,7 +117,7 @@ class AuditedRun:
         """What gets spectra and embeddings, in the timing of what was shared."""
         frames = pooled(self.codec)
         cache = EmbeddingCache(cache_dir(self.config.cache_dir) / "embeddings")
-        return Ear(cache, Timing.of(self.encoder.spec, frames), frames)
+        return Ear(cache, Timing.of(self.encoder.spec, frames), frames, self.codec.storing)
 
     @property
     def hashes(self) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from collab_asd.codecs import Codec, CodecPlan
+from collab_asd.codecs.stages import Float32, Product, Rows, Storing
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.tags import Tags, tags_of
@@ -20,7 +21,7 @@ from collab_asd.privacy.decoder import Pairs
 from collab_asd.privacy.spectra import SAMPLE_RATE, Timing, spectra_of_rows
 from collab_asd.privacy.view import SharedRows
 
-__all__ = ["OWN", "Ear", "Heard", "Tags", "own_sounds", "pairs_of", "pooled", "tags_of", "through"]
+__all__ = ["OWN", "Ear", "Heard", "Tags", "as_numbers", "own_sounds", "pairs_of", "pooled", "tags_of", "through"]
 
 FEWEST_SOUNDS = 20
 OWN = -1
@@ -58,6 +59,11 @@ def pairs_of(clips: Sequence[Heard]) -> Pairs:
     return Pairs([c.rows for c in clips], [c.spectra for c in clips], [c.clip.machine for c in clips])
 
 
+def as_numbers(storing: Storing, rows: Rows) -> FloatArray:
+    """Return stored rows as numbers; in place of names of centroids, which are none, the centroids."""
+    return np.asarray(storing.decode(rows, len(rows)) if isinstance(storing, Product) else rows, np.float32)
+
+
 def pooled(plan: CodecPlan) -> int:
     """Frames of f_c that one row stands for."""
     return next(frames for frames in count(1) if plan.rows(frames + 1) > 1)
@@ -73,21 +79,23 @@ class Ear:
         Of the rows that were shared.
     frames : int
         Of f_c in one row.
+    storing : Storing
+        How the numbers that were shared are stored.
     """
 
-    def __init__(self, cache: EmbeddingCache, timing: Timing, frames: int) -> None:
-        self.cache, self.timing, self.frames = cache, timing, frames
+    def __init__(self, cache: EmbeddingCache, timing: Timing, frames: int, storing: Storing | None = None) -> None:
+        self.cache, self.timing, self.frames, self._storing = cache, timing, frames, storing or Float32()
 
     def shared(self, sent: SharedRows, partition: Partition, tags: Tags) -> Heard:
         """Set what a client sent beside the recording that it is of."""
         clip = partition.clips[sent.clip]
-        rows = sent.rows[: sent.length // self.frames].astype(np.float32)
+        rows = as_numbers(self._storing, sent.rows[: sent.length // self.frames])
         return self._heard(sent.client, clip, rows, tags, sent.part)
 
     def own(self, clip: Clip, encoder: Encoder, codec: Codec, tags: Tags, client: int = OWN) -> Heard:
         """Push a recording through an encoder and a codec, as a client would."""
         frames = self.cache.encode(encoder, clip)
-        rows = codec.encode(frames)[: len(frames) // self.frames].astype(np.float32)
+        rows = as_numbers(codec.storing, codec.encode(frames)[: len(frames) // self.frames])
         return self._heard(client, clip, rows, tags, 0)
 
     def _heard(self, client: int, clip: Clip, rows: FloatArray, tags: Tags, part: int) -> Heard:
@@ -105,7 +113,7 @@ def through(clips: Sequence[Heard], ear: Ear, encoder: Encoder, codec: Codec) ->
     moved = []
     for clip in clips:
         frames = ear.cache.encode(encoder, clip.clip)
-        moved.append(replace(clip, rows=codec.encode(frames)[: len(clip.spectra)].astype(np.float32)))
+        moved.append(replace(clip, rows=as_numbers(codec.storing, codec.encode(frames)[: len(clip.spectra)])))
     return moved
 
 

@@ -27,7 +27,7 @@ from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, WRONG, Leve
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.outcome import Scope
 from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.sounds import Heard
+from collab_asd.privacy.sounds import Heard, as_numbers
 from collab_asd.progress import step
 from collab_asd.seeding import derive
 
@@ -128,7 +128,7 @@ def talked_over(
         frames = run.ear.cache.encode(encoder, clip.clip)
         if spoken:
             frames = encoder(mixed(clip.clip, encoder.spec.sample_rate, levels_db[number // 2 % len(levels_db)]))
-        rows = codec.encode(frames)[: len(frames) // run.ear.frames].astype(np.float32)
+        rows = as_numbers(codec.storing, codec.encode(frames)[: len(frames) // run.ear.frames])
         nothing = np.zeros((len(rows), 0), np.float32)
         heard.append(replace(clip, rows=rows, spectra=nothing, tags={TAG: "yes" if spoken else "no"}))
     return heard

@@ -8,6 +8,7 @@ import pytest
 from collab_asd.codecs import parse
 from collab_asd.privacy import knowledge, membership, probe, retrieval
 from collab_asd.privacy.knowledge import KNOWS, Level, aligned, band_levels, by_band, leaked, other_encoder, shuffled
+from collab_asd.privacy.sounds import Heard, as_numbers
 
 
 @pytest.fixture
@@ -178,3 +179,14 @@ def test_clips_of_a_single_row_are_decoded_without_context(world):
     assert found["distance, dB"].high < 0.1 * found["distance, dB"].chance
     assert (found["re-identified"].value, found["re-identified"].chance) == (1.0, 1 / 30)
     assert {finding.attack for finding in found.values()} == {"mean"}
+
+
+def test_bands_are_found_behind_product_quantization():
+    rng = np.random.default_rng(3)
+    frames = [(rng.normal(size=(12, 32)) * np.repeat([1, 9, 1, 1], 8)).astype(np.float32) for _ in range(4)]
+    plan = parse("pool:2+pq:16")
+    codec = plan.fit([plan.statistics(frames)])
+    heard = [Heard(1, None, as_numbers(codec.storing, codec.encode(clip)), clip, {}) for clip in frames]
+    whole = [band_levels(codec.round_trip(clip)[::2], 4) for clip in frames]
+    for clip, levels in zip(by_band(heard, codec, 4), whole, strict=True):
+        np.testing.assert_allclose(clip.rows, levels - np.concatenate(whole).mean(axis=0), atol=1e-5)

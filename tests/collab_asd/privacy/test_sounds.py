@@ -8,7 +8,7 @@ from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip
-from collab_asd.privacy.sounds import Ear, pooled, tags_of
+from collab_asd.privacy.sounds import Ear, as_numbers, pooled, tags_of
 from collab_asd.privacy.spectra import Timing
 
 
@@ -42,3 +42,14 @@ def test_tags_are_those_of_the_clips_conditions(recording, tmp_path):
     assert tags_of(tmp_path, [clip]) == {clip: {}}
     (tmp_path / "metadata.csv").write_text("path,load,factory\n2000.wav,0.71,foundry\n")
     assert tags_of(tmp_path, [clip]) == {clip: {"factory": "foundry", "load": "high"}}
+
+
+def test_names_of_centroids_are_looked_up_and_other_stored_numbers_are_left():
+    rng = np.random.default_rng(0)
+    clip = rng.normal(size=(40, 6)).astype(np.float32)
+    for text in ("pq:3", "int8"):
+        plan = parse(text)
+        codec = plan.fit([plan.statistics([clip])])
+        sent = codec.encode(clip)
+        expected = codec.decode(sent, 40) if text == "pq:3" else sent.astype(np.float32)
+        np.testing.assert_array_equal(as_numbers(codec.storing, sent), expected)
