@@ -22,20 +22,18 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from collab_asd.codecs import Codec
 from collab_asd.config import RunConfig
-from collab_asd.encoders.random_conv import RandomConv, demo_key
-from collab_asd.interfaces import Encoder
 from collab_asd.privacy import knowledge, probe, retrieval
-from collab_asd.privacy.audit import OTHER_KEYS, synthetic_sounds
+from collab_asd.privacy.adversary import guessed, hear, own_codec, synthetic_sounds
 from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, Level
+from collab_asd.privacy.outcome import FULL
 from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.sounds import Heard, own_sounds, tags_of, through
+from collab_asd.privacy.sounds import through
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
 from collab_asd.threads import pin_threads
 from simulations.engines import run_inprocess
 
-OWN_CLIPS, PER_CLIENT, CLIENTS = 240, 100, 4
+SCOPE, CLIENTS = replace(FULL, keys=1), 4
 REIDENTIFIED = "re-identified"
 INSIDER, OUTSIDER = "knows what a member knows", "knows neither key nor rotation"
 DEFAULT = RunConfig.codec
@@ -52,7 +50,7 @@ class Point:
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.family}-{self.label}".replace(" ", "_").replace("/", "_")
+        return f"{self.family}-{self.label}".replace(" ", "_").replace(",", "")
 
 
 def points(keys: Path, tags: bool) -> list[Point]:
@@ -60,13 +58,20 @@ def points(keys: Path, tags: bool) -> list[Point]:
     rotation, own_key = {"rotation_key_file": str(keys / "rotation")}, {"encoder_key_file": str(keys / "encoder")}
     noise = {"noise_key_file": str(keys / "noise")}
     coded = ("fp32", "pool:8+int8", "pool:32+int8", "pool:8+pca:16+int8", "pool:8+pca:4+int8")
-    listed = [Point("codec", text, {"codec": text}) for text in (*coded, DEFAULT)]
-    listed += [Point("secret key", text, {"codec": text, **own_key}) for text in ("fp32", DEFAULT)]
-    listed += [Point("rotation", text, {"codec": text, **rotation}) for text in ("fp32", DEFAULT)]
+    listed = [Point("codec", short(text), {"codec": text}) for text in (*coded, DEFAULT)]
+    listed += [Point("secret key", short(text), {"codec": text, **own_key}) for text in ("fp32", DEFAULT)]
+    listed += [Point("rotation", short(text), {"codec": text, **rotation}) for text in ("fp32", DEFAULT)]
     epsilons = (10.0, 1e3, 1e4, 1e5)
-    listed += [Point("noise", f"{epsilon:g}", {"noise_epsilon": epsilon, **noise}) for epsilon in epsilons]
-    listed.append(Point("all", "10000", {"noise_epsilon": 1e4, **noise, **rotation, **own_key}))
+    listed += [Point("noise", f"epsilon {epsilon:,.0f}", {"noise_epsilon": epsilon, **noise}) for epsilon in epsilons]
+    listed.append(
+        Point("key, rotation, noise", "epsilon 10,000", {"noise_epsilon": 1e4, **noise, **rotation, **own_key})
+    )
     return listed + [Point("erasure", tag, {"erase": tag}) for tag in ("factory", "load") if tags]
+
+
+def short(codec: str) -> str:
+    """Name a codec in a figure."""
+    return "default" if codec == DEFAULT else codec.removesuffix("+int8")
 
 
 def measure(point: Point, config: RunConfig, own: Path | None, scratch: Path) -> dict[str, Any]:
@@ -91,28 +96,17 @@ def measure(point: Point, config: RunConfig, own: Path | None, scratch: Path) ->
 
 def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, Level]]:
     """Make the adversaries: one with all that a member knows, and those that miss what is secret."""
-    clips = own_sounds(data, run.hashes, OWN_CLIPS)
-    tags = tags_of(data, clips)
-    codec = run.codec.with_own(run.defences.leaving(""))
-    own = [run.ear.own(clip, run.encoder, codec, tags[clip]) for clip in clips]
-    attacked = [clip for clips in run.trained_on(PER_CLIENT).values() for clip in clips]
+    own = hear(run, data, SCOPE)
+    attacked = [clip for clips in run.trained_on(SCOPE.per_client).values() for clip in clips]
     yield INSIDER, Level(KNOWS, own, attacked)
-    guessed = RandomConv(demo_key(OTHER_KEYS))
-    bands, fitted = BANDS[run.config.encoder], fit(run, own, guessed)
-    banded = knowledge.by_band(through(own, run.ear, guessed, fitted), fitted, bands)
+    bands, codec = BANDS[run.config.encoder], own_codec(run, own, guessed(0))
+    banded = knowledge.by_band(through(own, run.ear, guessed(0), codec), codec, bands)
     yield OUTSIDER, Level(ARCHITECTURE, banded, knowledge.by_band(attacked, run.codec, bands))
     if run.defences.rotation is not None:
-        fitted = fit(run, own, run.encoder)
-        unturned = through(own, run.ear, run.encoder, fitted)
-        yield OUTSIDER, knowledge.by_length(unturned, fitted, attacked, run.codec)
+        codec = own_codec(run, own, run.encoder)
+        unturned = through(own, run.ear, run.encoder, codec)
+        yield OUTSIDER, knowledge.by_length(unturned, codec, attacked, run.codec)
         yield OUTSIDER, knowledge.by_axes(unturned, attacked)
-
-
-def fit(run: AuditedRun, own: Sequence[Heard], encoder: Encoder) -> Codec:
-    """Fit the run's kind of codec to the adversary's own sounds."""
-    codec = run.imitated(run.codec)
-    frames = (run.ear.cache.encode(encoder, clip.clip) for clip in own)
-    return codec.fit([codec.statistics(frames)]) if codec.learns else codec
 
 
 def probed(level: Level) -> Iterator[Any]:
@@ -142,7 +136,8 @@ def draw(path: Path, plane: dict[str, list[dict[str, Any]]]) -> None:
         figure, axes = panels(len(shown), 3.4, most_columns=2, share_y=False)
         for panel, (where, measure_, auc) in zip(axes, shown, strict=True):
             draw_panel(panel, plane[where], measure_, auc)
-            panel.set_title(f"{where}: {measure_} (chance: dotted)")
+            panel.set_title(f"{where}: attack, {measure_} (dotted: chance)")
+            panel.margins(x=0.08, y=0.08)
             panel.set_ylabel(f"AUC, {'fusion' if auc == 'fusion' else 'shared space alone'}")
         axes[0].legend(fontsize=7, loc="lower right")
         save_png(figure, path)
@@ -158,8 +153,8 @@ def draw_panel(panel: Axes, found: Sequence[dict[str, Any]], measure_: str, auc:
             panel.plot([outside, inside], [y, y], color=colour, lw=0.6, alpha=0.6)
             panel.plot(inside, y, marker, color=colour, ms=5, label=family if i == 0 else None)
             panel.plot(outside, y, marker, mec=colour, mfc="none", ms=5)
-            text = point["label"].replace(DEFAULT, "default")
-            panel.annotate(text, (inside, y), fontsize=5, xytext=(4, 2), textcoords="offset points")
+            middle = ((inside + outside) / 2, y)
+            panel.annotate(point["label"], middle, fontsize=5.5, ha="center", xytext=(0, 2), textcoords="offset points")
     chance = next(a["chance"] for a in found[0]["attacks"] if a["measure"].startswith(measure_))
     panel.axvline(chance, color=LIGHT["soft"], ls=":", lw=0.8)
 
