@@ -103,8 +103,9 @@ def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, Level]]:
     banded = knowledge.by_band(through(own, run.ear, guessed(0), codec), codec, bands)
     yield OUTSIDER, Level(ARCHITECTURE, banded, knowledge.by_band(attacked, run.codec, bands))
     if run.defences.rotation is not None:
-        codec = own_codec(run, own, run.encoder)
-        unturned = through(own, run.ear, run.encoder, codec)
+        believed = guessed(0) if run.config.encoder_key_file else run.encoder
+        codec = own_codec(run, own, believed)
+        unturned = through(own, run.ear, believed, codec)
         yield OUTSIDER, knowledge.by_length(unturned, codec, attacked, run.codec)
         yield OUTSIDER, knowledge.by_axes(unturned, attacked)
 
