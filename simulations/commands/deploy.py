@@ -42,7 +42,9 @@ def init_command(
     named = {"encoder": encoder, "encoder-weights": weights, "page-megabytes": PAGE_MEGABYTES}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     digest = Consortium(clients, host, config, port, rotation).write(folder)
-    console.print(f"{folder}: a server and {clients} clients; encoder {encoder}, digest {digest[:12]}", soft_wrap=True)
+    console.print(
+        f"{folder}: a server and {clients} clients; encoder {config.encoder}, digest {digest[:12]}", soft_wrap=True
+    )
     console.print(f"Next: {folder / 'INVENTORY.md'} says who must get which folder", soft_wrap=True)
 
 
