@@ -21,7 +21,7 @@ from collab_asd.data.run_data import load_partitions
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 from simulations.results import default_name, require_unfinished
-from simulations.server_app import ERROR_FILE_VARIABLE
+from simulations.variables import ERROR_FILE_VARIABLE
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0

@@ -38,11 +38,7 @@ from simulations.logs import show_progress
 from simulations.memory import PeakMemory
 from simulations.naming import join
 from simulations.results import ResultFolder, summarize, summarize_kept
-
-# Where the command line that started this run looks for what was refused: `flwr run` ends with 0 all the same.
-ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
-# Where the server of a deployment leaves keys of its own, as JSON: the run config goes to the clients.
-OWN_KEYS_VARIABLE = "COLLAB_ASD_SERVER_KEYS"
+from simulations.variables import ERROR_FILE_VARIABLE, OWN_KEYS_VARIABLE
 
 RETURN_SECONDS = 180.0
 """Flower refuses a SuperNode that was killed for about 40 s when it comes back."""

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def consortium_running(consortium: Path) -> Iterator[ServerSettings]:
         process = stack.enter_context(_party("server", server.folder))
         _wait(lambda: is_open("127.0.0.1", server.port), {server.folder: process}, "the SuperLink")
         nodes = {folder: stack.enter_context(_party("node", folder)) for folder in folders}
-        _wait(lambda: _all_online(server, len(folders)), nodes, "the SuperNodes")
+        _wait(lambda: _all_online(server, folders), nodes, "the SuperNodes")
         logger.info("%d SuperNodes are connected", len(folders))
         yield server
 
@@ -128,9 +128,12 @@ def _wait(ready: Callable[[], bool], parties: Mapping[Path, subprocess.Popen[byt
         time.sleep(POLL_SECONDS)
 
 
-def _all_online(server: ServerSettings, count: int) -> bool:
+def _all_online(server: ServerSettings, folders: Sequence[Path]) -> bool:
+    """Ask the SuperLink, which takes seconds of a processor, once all SuperNodes have come so far as to listen."""
+    if not all(is_open("127.0.0.1", NodeSettings.load(folder).port) for folder in folders):
+        return False
     states = node_states(server)
-    return len(states) == count and set(states.values()) == {ONLINE}
+    return len(states) == len(folders) and set(states.values()) == {ONLINE}
 
 
 def _tail(folder: Path) -> str:

@@ -20,7 +20,7 @@ from simulations.deployment.processes import (
 )
 from simulations.deployment.settings import NodeSettings, ServerSettings
 from simulations.deployment.supervision import supervise
-from simulations.server_app import ERROR_FILE_VARIABLE, OWN_KEYS_VARIABLE
+from simulations.variables import ERROR_FILE_VARIABLE, OWN_KEYS_VARIABLE
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 60.0

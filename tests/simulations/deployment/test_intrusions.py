@@ -24,9 +24,11 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from simulations.deployment.check import check_folder
 from simulations.deployment.flower import registered, submit
 from simulations.deployment.keys import load_node_key, make_node_key
 from simulations.deployment.processes import environment
+from simulations.deployment.status import status
 
 pytestmark = pytest.mark.slow
 MEDIA = {"content-type": "application/protobuf", "accept": "application/protobuf"}
@@ -304,3 +306,12 @@ def test_code_that_a_run_brings_does_not_run_at_a_client(consortium, tmp_path):
     assert said.read_text().count("the bundle holds code") == 2
     assert not mark.exists()
     assert "the bundle holds code" in consortium.log("client-0")
+
+
+def test_check_and_status_say_what_is_there(consortium):
+    findings = {finding.subject: finding for finding in check_folder(consortium.folder / "client-1")}
+    assert [finding for finding in findings.values() if not finding.well] == []
+    assert findings["server"].says.startswith("reached over TLS, and it is the right one")
+    lines = list(status(consortium.server))
+    assert [line.partition(" (")[0] for line in lines[1:3]] == ["client-0: connected", "client-1: connected"]
+    assert any(line.endswith("finished") for line in lines)

@@ -8,9 +8,6 @@ import sys
 import psutil
 import pytest
 
-from simulations.deployment.check import check_folder
-from simulations.deployment.local import consortium_running
-from simulations.deployment.status import status
 from simulations.engines import _free_ports
 
 pytestmark = pytest.mark.slow
@@ -73,13 +70,3 @@ def test_the_algorithm_takes_four_exchanges(ran, consortium):
     ]
     phases = json.loads((results / "summary.json").read_text())["bytes_by_phase"]["0"]
     assert list(phases) == ["query.describe", "train.embeddings", "evaluate.score"]
-
-
-def test_check_and_status_say_what_is_there(ran, consortium):
-    with consortium_running(consortium) as server:
-        findings = {finding.subject: finding for finding in check_folder(consortium / "client-1")}
-        lines = list(status(server))
-    assert [finding for finding in findings.values() if not finding.well] == []
-    assert findings["server"].says.startswith("reached over TLS, and it is the right one")
-    assert [line.partition(" (")[0] for line in lines[1:3]] == ["client-0: connected", "client-1: connected"]
-    assert any(line.endswith("finished") for line in lines)
