@@ -29,7 +29,7 @@ class Finding:
     chance : float
         What an adversary reaches who has received nothing.
     clips : int
-        How many clips it was measured on.
+        How many clips it was measured on; clients, where it is of a client's mean.
     """
 
     attack: str

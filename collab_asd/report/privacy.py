@@ -119,7 +119,7 @@ def _attack(attack: str, findings: Sequence[Finding]) -> Sheet:
     for name in dict.fromkeys(f["knowledge"] for f in own):
         cells = {f["measure"]: _cell(f) for f in own if f["knowledge"] == name}
         rows.append((name, *(cells.get(measure, "–") for measure in measures)))
-    title = f"{attack}, {max(f['clips'] for f in own)} clips"
+    title = f"{attack} (n = {max(f['clips'] for f in own)})"
     return Sheet(f"audit_{_slug(attack)}", title[0].upper() + title[1:], ("the adversary", *headings), tuple(rows))
 
 

@@ -35,7 +35,7 @@ def audited(make_folder):
 
 def test_findings_become_one_table_per_attack():
     (sheet,) = attack_sheets(FINDINGS)
-    assert sheet.title == "Raw-data retrieval, 40 clips"
+    assert sheet.title == "Raw-data retrieval (n = 40)"
     assert sheet.headings == (*("the adversary", "distance, dB (without: in brackets)", "correlation (without: 0.00)"),)
     assert sheet.rows == (
         ("knows f_c", "2.7 (3.7)", "−0.50 (−0.60–0.40)"),
