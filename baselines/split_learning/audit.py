@@ -10,7 +10,8 @@ The light f_s begins with the mean over a window's frames. So the attack has two
 activations to mean frames, learnt from the adversary's own sounds, which it carries through the same stage in batches
 of one machine each; and from mean frames on as the attacks on shared embeddings, with the same levels of knowledge,
 measures and chance levels. What batch normalisation takes away, the batch's mean, the client has told
-(`mean_spectrum`). A window is recognised by its mean spectrum alone.
+(`mean_spectrum`). A window is recognised by its mean spectrum alone; whether a recording is a member, by the likeness
+of its mean spectrum to that of any window of its client.
 
 Source: D. Pasquini, G. Ateniese and M. Bernaschi, "Unleashing the tiger: inference attacks on split learning",
 CCS 2021, whose adversary does not even know the stage; Z. He, T. Zhang and R. Lee, "Model inversion attacks against
@@ -33,8 +34,8 @@ from collab_asd.data.audio import load_waveform
 from collab_asd.id_classifier.light import LightNet
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.windows import stacked_windows
-from collab_asd.interfaces import Encoder, FloatArray
-from collab_asd.privacy import probe, retrieval
+from collab_asd.interfaces import Clip, Encoder, FloatArray
+from collab_asd.privacy import membership, probe, retrieval
 from collab_asd.privacy.decoder import Pairs, RidgeDecoder
 from collab_asd.privacy.knowledge import Level
 from collab_asd.privacy.mean_frames import levels, mean_spectrum
@@ -70,24 +71,45 @@ def attacks(run: AuditedRun, own: Sequence[Heard], scope: Scope, found: Audit) -
         )
         return
     picked = _pick(run, batches, scope)
-    inversion = Inversion(run, own, picked)
+    inversion, unseen = Inversion(run, own, picked), _unseen(run, {p.batch.client for p in picked})
+    if len(unseen) < membership.FEWEST:
+        found.missing.append(membership.too_few(len(unseen)))
     for level in levels(run, scope, inversion.own, inversion.attacked):
-        _attack(run, level, scope, found)
+        _attack(run, level, unseen, found)
     blind = Level(NO_STAGE, inversion.own(run.encoder), inversion.attacked(run.encoder, known=False))
-    _attack(run, blind, scope, found)
+    _attack(run, blind, unseen, found)
     if not blind.attacked[0].tags:
         found.missing.append(probe.untagged(run.folder))
 
 
-def _attack(run: AuditedRun, level: Level, scope: Scope, found: Audit) -> None:
+def _attack(run: AuditedRun, level: Level, unseen: Sequence[Heard], found: Audit) -> None:
     estimates = retrieval.reconstruct(level)
     found.findings += retrieval.judge(level, estimates)
+    if len(unseen) >= membership.FEWEST:
+        members = [replace(window, spectra=_mean_of(run, window.clip)) for window in level.attacked]
+        found.findings.append(membership.by_reconstruction(level.name, estimates, members, unseen))
     for tag in level.attacked[0].tags:
         finding = probe.probe(level, tag)
         if finding is None:
             found.missing.append(probe.too_few(tag, level.name))
         else:
             found.findings.append(finding)
+
+
+def _unseen(run: AuditedRun, clients: set[int]) -> list[Heard]:
+    """Return the clips that some clients kept from f_s, with the mean spectrum of each."""
+    nothing = np.empty((1, 0), np.float32)
+    return [
+        Heard(client.partition.client, clip, nothing, _mean_of(run, clip), {})
+        for client in clients_of(run)
+        if client.partition.client in clients
+        for clip in (client.partition.clips[i] for i in client.indices("calibration"))
+    ]
+
+
+def _mean_of(run: AuditedRun, clip: Clip) -> FloatArray:
+    """Mean spectrum ``[1, bands]`` of a whole recording."""
+    return mean_spectrum(spectra_of_rows(load_waveform(clip, SAMPLE_RATE), run.ear.timing, LONGEST))
 
 
 def _pick(run: AuditedRun, batches: Sequence[FirstBatch], scope: Scope) -> list[Picked]:

@@ -72,6 +72,8 @@ def test_activations_give_recordings_away_to_who_knows_the_stage(split_run, soun
     for control in ("shuffled (control)", "knows f_c, not the first stage"):
         assert correlation[control]["value"] < 0.25
     assert "factory" in str(audit["findings"])
+    members = pick(audit, "membership inference", "AUC")
+    assert members["knows f_c"]["low"] > 0.5 > members["shuffled (control)"]["low"]
 
 
 def test_sums_and_batch_statistics_of_fedavg_give_each_clients_mean_spectrum_away(recorded, sounds):
