@@ -17,6 +17,7 @@ import time
 import tomllib
 import zipfile
 from io import BytesIO
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,7 @@ def _processes() -> Processes:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["simulations.client_app", "flwr.supernode.runtime.run_clientapp"])
+    forkserver.ensure_running()
     return context
 
 
