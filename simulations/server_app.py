@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from collab_asd.data.run_data import data_folder, load_partitions, require_train
 from collab_asd.errors import InputError
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.meeting import meet_clients
+from collab_asd.federation.meeting import Roll, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.interfaces import Partition
 from collab_asd.paths import results_dir
@@ -38,7 +39,7 @@ from simulations.logs import show_progress
 from simulations.memory import PeakMemory
 from simulations.naming import join
 from simulations.results import ResultFolder, summarize, summarize_kept
-from simulations.variables import ERROR_FILE_VARIABLE, OWN_KEYS_VARIABLE
+from simulations.variables import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 
 RETURN_SECONDS = 180.0
 """Flower refuses a SuperNode that was killed for about 40 s when it comes back."""
@@ -53,7 +54,7 @@ def main(grid: Grid, context: Context) -> None:
     show_progress()
     try:
         config = RunConfig.from_mapping(context.run_config | _own_keys())
-        folder = run(grid, config, engine="ray")
+        folder = run(grid, config, "ray", _roll())
     except InputError as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             Path(error_file).write_text(str(error), encoding="utf-8")
@@ -68,8 +69,27 @@ def _own_keys() -> dict[str, str]:
     return dict(json.loads(Path(file).read_bytes())) if file and Path(file).exists() else {}
 
 
-def run(grid: Grid, config: RunConfig, engine: str) -> Path:
+def _roll() -> dict[int, int | None] | None:
+    """Read which client has the key of which node, where a deployment's server has written that down."""
+    file = os.environ.get(NODES_VARIABLE)
+    if not file or not Path(file).exists():
+        return None
+    nodes = json.loads(Path(file).read_bytes()).values()
+    found = {int(node["node-id"]): re.fullmatch(r"client-(\d+)", node["name"]) for node in nodes}
+    return {node: int(name[1]) if name else None for node, name in found.items()}
+
+
+def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) -> Path:
     """Run the configured method on any grid and return its result folder.
+
+    Parameters
+    ----------
+    grid : Grid
+    config : RunConfig
+    engine : str
+        Name of what the grid runs on, for the summary.
+    roll : mapping of int to (int or None), optional
+        Which client has the key of which node, where that is known.
 
     Raises
     ------
@@ -79,7 +99,7 @@ def run(grid: Grid, config: RunConfig, engine: str) -> Path:
     started = time.perf_counter()
     pin_threads(config.threads)
     method = methods.build(config)
-    met = meet_clients(grid, config.min_clients, config.timeout)
+    met = meet_clients(grid, config.min_clients, config.timeout, roll)
     holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
     manifest = None if holdings is None else holdings.manifest
     folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -12,9 +12,11 @@ from flwr.serverapp import Grid
 
 from collab_asd.errors import InputError
 from collab_asd.federation.actions import HELLO
+from collab_asd.federation.pseudonyms import MOST_CLIENTS
 from collab_asd.federation.versions import own_versions, require_same_version
 
 logger = logging.getLogger(__name__)
+Roll = Mapping[int, int | None]
 NODES_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
@@ -45,53 +47,84 @@ class _Answer:
     private: bool
 
 
-def meet_clients(grid: Grid, min_clients: int, timeout: float) -> Meeting:
+def meet_clients(grid: Grid, min_clients: int, timeout: float, roll: Roll | None = None) -> Meeting:
     """Wait for the SuperNodes and ask each which client it is.
 
     A ServerApp may start before any node has registered, so those that are there are asked how many there will be. A
     deployment goes on with those that are connected a minute later, a simulation needs them all.
+
+    Parameters
+    ----------
+    grid : Grid
+    min_clients : int
+    timeout : float
+        Seconds to wait for answers.
+    roll : mapping of int to (int or None), optional
+        Node ID -> which client has its key, where that is known: who says otherwise is left out.
 
     Raises
     ------
     InputError
         No node came, or fewer than `min_clients`; or they run other versions, or two say that they are one client.
     """
-    answers = _greet_all(grid, min_clients, timeout)
-    expected, private = _expected(answers), any(answer.private for answer in answers.values())
+    answers = _greet_all(grid, min_clients, timeout, roll)
+    expected, private = _expected(answers, roll), any(answer.private for answer in answers.values())
     if len(answers) < (min_clients if private else expected):
         raise InputError(
             f"{len(answers)} of {expected} SuperNodes are connected after {NODES_SECONDS:.0f} s: start the others"
         )
     _require_one_kind(answers)
     clients = _numbered(answers)
-    return Meeting(clients, private, tuple(c for c in range(expected) if private and c not in clients))
+    absent = (c for c in _numbers(expected, roll) if c not in clients)
+    return Meeting(clients, private, tuple(absent) if private else ())
 
 
-def _greet_all(grid: Grid, min_clients: int, timeout: float) -> dict[int, _Answer]:
+def _numbers(expected: int, roll: Roll | None) -> Iterable[int]:
+    """Return the numbers of all clients that there are."""
+    return range(expected) if roll is None else sorted(c for c in roll.values() if c is not None)
+
+
+def _greet_all(grid: Grid, min_clients: int, timeout: float, roll: Roll | None) -> dict[int, _Answer]:
     """Greet all nodes, each when it comes, until a minute has brought no other."""
     answers: dict[int, _Answer] = {}
+    refused: set[int] = set()
     deadline = time.monotonic() + NODES_SECONDS
-    while len(answers) < _expected(answers):
-        new = sorted(set(grid.get_node_ids()) - answers.keys())
+    while len(answers) + len(refused) < _expected(answers, roll):
+        new = sorted(set(grid.get_node_ids()) - answers.keys() - refused)
         if new and (answered := _hello(grid, new, timeout)):
-            answers |= answered
+            refused |= {node for node, answer in answered.items() if not _is_true(node, answer, roll)}
+            answers |= {node: answer for node, answer in answered.items() if node not in refused}
             deadline = time.monotonic() + NODES_SECONDS
-        if answers and _expected(answers) < min_clients:
+        if answers and (expected := _expected(answers, roll)) < min_clients:
             raise InputError(
-                f"this federation has {_expected(answers)} SuperNodes and min-clients = {min_clients}: start the run "
+                f"this federation has {expected} SuperNodes and min-clients = {min_clients}: start the run "
                 f'with --federation-config "num-supernodes={min_clients}", or lower min-clients'
             )
         if time.monotonic() > deadline:
             break
-        if len(answers) < _expected(answers):
+        if len(answers) + len(refused) < _expected(answers, roll):
             time.sleep(POLL_SECONDS)
     if not answers:
         raise InputError(f"no SuperNode has answered within {NODES_SECONDS:.0f} s: start them")
     return answers
 
 
-def _expected(answers: Mapping[int, _Answer]) -> int:
+def _is_true(node: int, answer: _Answer, roll: Roll | None) -> bool:
+    """Whether a node is the client that it says it is, as far as that is known."""
+    true = (
+        roll is None
+        or roll.get(node) == answer.client
+        or (roll.get(node) is None and answer.client not in roll.values())
+    )
+    if not true:
+        logger.warning("refused: SuperNode %d says that it is client %d, whose key it has not", node, answer.client)
+    return true
+
+
+def _expected(answers: Mapping[int, _Answer], roll: Roll | None) -> int:
     """Return how many clients there should be; one, as long as none has said."""
+    if roll is not None:
+        return len(roll)
     return max((answer.clients for answer in answers.values()), default=1)
 
 
@@ -109,7 +142,10 @@ def _hello(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answe
 def _answer(said: ConfigRecord) -> _Answer:
     client = int(str(said["client"]))
     require_same_version(said, f"client {client}")
-    return _Answer(client, int(str(said["clients"])), bool(said["private"]))
+    clients = int(str(said["clients"]))
+    if clients > MOST_CLIENTS:
+        raise InputError(f"client {client} says that there are {clients} clients: at most {MOST_CLIENTS}")
+    return _Answer(client, clients, bool(said["private"]))
 
 
 def _require_one_kind(answers: Mapping[int, _Answer]) -> None:

@@ -63,13 +63,13 @@ def register_nodes(server: ServerSettings) -> None:
         kept[key] = {"name": wanted[key].stem, "node-id": str(answer["node-id"])}
         logger.info("%s may connect", wanted[key].stem)
     if kept != known:
-        with replacing(_nodes_file(server)) as file:
+        with replacing(nodes_file(server)) as file:
             file.write(json.dumps(kept, indent=2).encode())
 
 
 def registered(server: ServerSettings) -> dict[str, dict[str, str]]:
     """Return the SuperNodes that may connect: public key -> name and node ID."""
-    path = _nodes_file(server)
+    path = nodes_file(server)
     return dict(json.loads(path.read_bytes())) if path.exists() else {}
 
 
@@ -107,5 +107,6 @@ def write_connection(server: ServerSettings) -> None:
     )
 
 
-def _nodes_file(server: ServerSettings) -> Path:
+def nodes_file(server: ServerSettings) -> Path:
+    """Where this server writes down whose key each SuperNode has."""
     return server.folder / STATE / "nodes.json"

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from collab_asd.errors import InputError
-from simulations.deployment.flower import register_nodes
+from simulations.deployment.flower import nodes_file, register_nodes
 from simulations.deployment.processes import (
     STATE,
     environment,
@@ -20,7 +20,7 @@ from simulations.deployment.processes import (
 )
 from simulations.deployment.settings import NodeSettings, ServerSettings
 from simulations.deployment.supervision import supervise
-from simulations.variables import ERROR_FILE_VARIABLE, OWN_KEYS_VARIABLE
+from simulations.variables import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
@@ -67,7 +67,11 @@ def own_keys_file(server: ServerSettings) -> Path:
 
 
 def _start_superlink(server: ServerSettings) -> subprocess.Popen[bytes]:
-    files = {ERROR_FILE_VARIABLE: error_file(server), OWN_KEYS_VARIABLE: own_keys_file(server)}
+    files = {
+        ERROR_FILE_VARIABLE: error_file(server),
+        OWN_KEYS_VARIABLE: own_keys_file(server),
+        NODES_VARIABLE: nodes_file(server),
+    }
     variables = environment(server.folder) | {name: str(file) for name, file in files.items()}
     process = start(superlink_command(server), server.folder, variables)
     try:

@@ -1,0 +1,65 @@
+"""Who a server takes a SuperNode for: the client whose key it has."""
+
+import pytest
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from collab_asd.errors import InputError
+from collab_asd.federation import meeting
+from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID as FIRST
+from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.meeting import Meeting, meet_clients
+from collab_asd.federation.versions import own_versions
+
+app = ClientApp()
+
+
+@app.query("hello")
+def hello(message, context):
+    return Message(RecordDict({"hello": ConfigRecord({**context.node_config, **own_versions()})}), reply_to=message)
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    """SuperNodes that say who they are."""
+    monkeypatch.setattr(meeting, "NODES_SECONDS", 0.2)
+
+    def make(*said, of=3):
+        grid = InProcessGrid(app, len(said), {})
+        for context, client in zip(grid._contexts.values(), said, strict=True):
+            context.node_config = {"client": client, "clients": of, "private": True}
+        return grid
+
+    return make
+
+
+def test_all_say_what_their_keys_say(nodes):
+    met = meet_clients(nodes(2, 0, 1), 2, 10, {FIRST: 2, FIRST + 1: 0, FIRST + 2: 1})
+    assert met == Meeting({0: FIRST + 1, 1: FIRST + 2, 2: FIRST}, private=True)
+
+
+def test_one_that_says_it_is_another(nodes, caplog):
+    met = meet_clients(nodes(0, 1, 1), 2, 10, {FIRST: 0, FIRST + 1: 1, FIRST + 2: 2})
+    assert met == Meeting({0: FIRST, 1: FIRST + 1}, private=True, absent=(2,))
+    assert caplog.messages == [f"refused: SuperNode {FIRST + 2} says that it is client 1, whose key it has not"]
+
+
+def test_one_that_takes_the_place_of_one_who_is_away(nodes):
+    met = meet_clients(nodes(0, 1), 1, 10, {FIRST: 0, FIRST + 1: 2, 7: 1})
+    assert met == Meeting({0: FIRST}, private=True, absent=(1, 2))
+
+
+def test_key_without_a_number_may_have_any_that_is_free(nodes):
+    roll = {FIRST: None, FIRST + 1: 1}
+    assert meet_clients(nodes(0, 1), 2, 10, roll).clients == {0: FIRST, 1: FIRST + 1}
+    assert meet_clients(nodes(1, 1), 1, 10, roll).clients == {1: FIRST + 1}
+
+
+def test_number_of_clients_that_cannot_be(nodes):
+    with pytest.raises(InputError, match="says that there are 4611686018427387904 clients: at most 524288"):
+        meet_clients(nodes(0, of=2**62), 1, 10)
+
+
+def test_number_of_clients_is_that_of_the_keys(nodes):
+    met = meet_clients(nodes(0, 1, of=500_000), 2, 10, {FIRST: 0, FIRST + 1: 1})
+    assert met == Meeting({0: FIRST, 1: FIRST + 1}, private=True)
