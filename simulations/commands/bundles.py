@@ -5,6 +5,7 @@ What takes long to import is imported where it is used.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -42,7 +43,7 @@ def bundle_command(
     chosen = dict(map(parse_assignment, settings or []))
     config = RunConfig.from_mapping({"encoder": name, which: str(file.expanduser())} | chosen)
     bundle, card = write_bundle(config, file.expanduser(), load_signing_key(key.expanduser()), to.expanduser())
-    typer.echo(f"{bundle}\nfor the agreement: encoder-digest = {card.encoder_digest}")
+    typer.echo(f'{bundle}\nfor the agreement: encoder-digest = "{card.encoder_digest}"')
     typer.echo(f"the clients need, too: {key}.pub, over another way than the bundle; the server needs neither")
 
 
@@ -62,7 +63,7 @@ def unbundle_command(
     file, card = open_bundle(bundle.expanduser(), load_verifying_key(signer.expanduser()), agreed, folder)
     which = "encoder-key-file" if card.encoder in TAKES_KEY else "encoder-weights"
     typer.echo(f"{bundle}: signed by {signer}, digest {agreed}")
-    typer.echo(f"for the node's configuration: {which} = {file}")
+    typer.echo(f"for node.toml: {which} = {json.dumps(str(file), ensure_ascii=False)}")
 
 
 def _agreed(digest: str, agreement: Path | None) -> str:

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import tomllib
+import traceback
 import zipfile
 from io import BytesIO
 from multiprocessing import forkserver
@@ -97,9 +98,13 @@ def answer(message: Message, context: Context, bundle: bytes) -> Message:
     try:
         require_settings_only(bundle)
         return app(message=message, context=context)
-    except Exception as error:
+    except PublicError as error:
+        reason = str(error)
         print(f"refused: {error}", file=sys.stderr, flush=True)
-        return Message(Error(HANDLER_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
+    except Exception as error:
+        reason = f"{type(error).__name__}: the client's log says more"
+        traceback.print_exc()
+    return Message(Error(HANDLER_RAISED, reason), reply_to=message)
 
 
 def require_settings_only(bundle: bytes) -> None:

@@ -20,6 +20,7 @@ from simulations.deployment.settings import AGREEMENT, NodeSettings, ServerSetti
 
 STATE = "state"
 STOP_SECONDS = 20.0
+ONLY_OWNER_MASK = 0o077
 REPLY_OF_PAGE, REPLY_MEGABYTES = 1.1, 64
 """A reply holds a page of embeddings and little else; one that is larger is refused."""
 
@@ -62,12 +63,15 @@ def supernode_command(node: NodeSettings) -> list[str]:
 def start(
     command: Sequence[str], folder: Path, variables: Mapping[str, str], output: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own, in an empty folder: Flower imports what lies in its working directory."""
+    """Start a process in a group of its own, in an empty folder: Flower imports what lies in its working directory.
+
+    What it writes, embeddings and scores among it, other users of the machine cannot read.
+    """
     empty = folder / STATE / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
         command, cwd=empty, env=dict(variables), stdin=subprocess.DEVNULL, stdout=output,
-        stderr=subprocess.STDOUT if output else None, start_new_session=True,
+        stderr=subprocess.STDOUT if output else None, start_new_session=True, umask=ONLY_OWNER_MASK,
     )  # fmt: skip
 
 

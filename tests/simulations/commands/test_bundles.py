@@ -33,7 +33,7 @@ def call(tmp_path):
 def bundle(call, tmp_path):
     result = call("bundle", "random-conv", tmp_path / "f_c.key", "--key", tmp_path / "distributor", "--to", tmp_path)
     assert result.exit_code == 0, result.output
-    assert f"encoder-digest = {DIGEST}" in result.stdout
+    assert f'encoder-digest = "{DIGEST}"' in result.stdout
     return tmp_path / f"random-conv-{DIGEST[:16]}.bundle"
 
 
@@ -46,7 +46,7 @@ def test_agreement_decides(call, bundle, tmp_path):
     agreement = tmp_path / "agreement.toml"
     agreement.write_text(f'encoder-digest = "{DIGEST}"\n')
     result = unbundle(call, bundle, "--agreement", agreement)
-    assert f"encoder-key-file = {tmp_path / 'in' / 'f_c.key'}" in result.stdout
+    assert f'for node.toml: encoder-key-file = "{tmp_path / "in" / "f_c.key"}"' in result.stdout
     assert (tmp_path / "in" / "f_c.key").read_bytes() == SECRET
 
 

@@ -52,7 +52,11 @@ def test_code_of_others_is_refused(members, why):
 
 @pytest.mark.parametrize(
     ("members", "said"),
-    [({"pyproject_toml": OURS}, "hello"), ({"pyproject_toml": OURS, "app_py": "raise"}, "the bundle holds code")],
+    [
+        ({"pyproject_toml": OURS}, "hello"),
+        ({"pyproject_toml": OURS, "app_py": "raise"}, "the bundle holds code"),
+        ({"pyproject_toml": "secret"}, "TOMLDecodeError: the client's log says more"),
+    ],
 )
 def test_installed_app_answers(members, said):
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1

@@ -95,6 +95,12 @@ def test_private_keys_are_in_no_log(consortium):
     )
 
 
+def test_other_users_of_a_machine_can_read_no_result(consortium):
+    written = [*consortium.folder.rglob("*.safetensors"), *consortium.folder.rglob("scores.csv")]
+    assert {path.name for path in written} >= {"detector.safetensors", "scores.csv", "server.safetensors"}
+    assert not [path for path in written if path.stat().st_mode & 0o077]
+
+
 # Who comes with the wrong key, or to the wrong server
 
 
