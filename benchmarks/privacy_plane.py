@@ -35,6 +35,7 @@ from simulations.engines import run_inprocess
 
 SCOPE, CLIENTS = replace(FULL, keys=1), 4
 REIDENTIFIED = "re-identified"
+ALONE, METHOD = "nothing shared", "local-mahalanobis"
 INSIDER, OUTSIDER = "knows what a member knows", "knows neither key nor rotation"
 DEFAULT = RunConfig.codec
 
@@ -58,7 +59,8 @@ def points(keys: Path, tags: bool) -> list[Point]:
     rotation, own_key = {"rotation_key_file": str(keys / "rotation")}, {"encoder_key_file": str(keys / "encoder")}
     noise = {"noise_key_file": str(keys / "noise")}
     coded = ("fp32", "pool:8+int8", "pool:32+int8", "pool:8+pca:16+int8", "pool:8+pca:4+int8")
-    listed = [Point("codec", short(text), {"codec": text}) for text in (*coded, DEFAULT)]
+    listed = [Point(ALONE, METHOD, {"method": METHOD})]
+    listed += [Point("codec", short(text), {"codec": text}) for text in (*coded, DEFAULT)]
     listed += [Point("secret key", short(text), {"codec": text, **own_key}) for text in ("fp32", DEFAULT)]
     listed += [Point("rotation", short(text), {"codec": text, **rotation}) for text in ("fp32", DEFAULT)]
     epsilons = (10.0, 1e3, 1e4, 1e5)
@@ -83,6 +85,8 @@ def measure(point: Point, config: RunConfig, own: Path | None, scratch: Path) ->
         results = run_inprocess(replace(config, results_dir=str(scratch / name), **changes), CLIENTS)
         summary = json.loads((results / "summary.json").read_text())
         found["auc"][name] = summary["auc"]["total"]
+        if point.family == ALONE:
+            return found | {"auc": dict.fromkeys(("fusion", "shared"), summary["auc"]["total"]), "attacks": []}
     found["note"] = summary["encoder_note"]
     run = AuditedRun.open(scratch / "fusion")
     found["attacks"] = [
@@ -136,11 +140,15 @@ def draw(path: Path, plane: dict[str, list[dict[str, Any]]]) -> None:
     with drawing():
         figure, axes = panels(len(shown), 3.4, most_columns=2, share_y=False)
         for panel, (where, measure_, auc) in zip(axes, shown, strict=True):
-            draw_panel(panel, plane[where], measure_, auc)
+            draw_panel(panel, [point for point in plane[where] if point["family"] != ALONE], measure_, auc)
+            panel.axhline(plane[where][0]["auc"][auc], color=LIGHT["soft"], ls="--", lw=0.8, label=ALONE)
             panel.set_title(f"{where}: attack, {measure_} (dotted: chance)")
             panel.margins(x=0.08, y=0.08)
             panel.set_ylabel(f"AUC, {'fusion' if auc == 'fusion' else 'shared space alone'}")
         axes[0].legend(fontsize=7, loc="lower right")
+        for fill, adversary in ((LIGHT["soft"], INSIDER), ("none", OUTSIDER)):
+            axes[1].plot([], [], "o", mec=LIGHT["soft"], mfc=fill, ms=5, label=adversary)
+        axes[1].legend(fontsize=7, loc="lower right")
         save_png(figure, path)
 
 
