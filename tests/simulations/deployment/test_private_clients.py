@@ -11,12 +11,13 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import by_machine
 from collab_asd.data.run_data import write_listing
 from collab_asd.errors import InputError
-from collab_asd.federation.actions import SCORE
+from collab_asd.federation.actions import EMBEDDINGS, SCORE
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.recording import VIEW
 from collab_asd.privacy.view import View
 from collab_asd.report.reading import read_run
 from simulations import client_app, server_app
+from simulations.deployment.consortium import agreement_text
 from simulations.engines import run_inprocess
 
 
@@ -60,10 +61,9 @@ def config(cache, tmp_path):
 
 def agree(config, folders, **changes):
     agreed = replace(config, **changes)
-    named = {"inference": agreed.inference, "encoder": "logmel", "page-megabytes": 1000.0, "record-view": True}
-    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in named.items())
-    (folders[0].parent / "agreement.toml").write_text(text)
-    return replace(agreed, record_view=True)
+    agreed = replace(agreed, record_view=True)
+    (folders[0].parent / "agreement.toml").write_text(agreement_text(agreed, ""))
+    return agreed
 
 
 def scores(folders):
@@ -97,3 +97,15 @@ def test_a_simulation_may_leave_the_scores_with_its_clients(config, two_types):
     assert not (folder / "scores.csv").exists()
     with (folder / "client-2" / "scores.csv").open() as file:
         assert {(row["client"], row["machine_type"]) for row in csv.DictReader(file)} == {("2", "b")}
+
+
+@pytest.mark.slow
+def test_a_factory_joins_and_the_others_are_not_asked_again(config, folders, tmp_path):
+    """Its number is the next; theirs stay, and so do those of their machines."""
+    config = agree(config, folders, group_by="all", retain_embeddings=True)
+    first = server_app.run(PrivateGrid(config, folders[:3]), config, "inprocess")
+    later = replace(config, join=str(first), results_dir=str(tmp_path / "later"))
+    server_app.run(PrivateGrid(later, folders), later, "inprocess")
+    pages = [m.client for m in View.read(tmp_path / "later" / VIEW).messages if (m.way, m.kind) == ("up", EMBEDDINGS)]
+    assert pages == [3]
+    assert all((folder / "results-dir" / "run-1" / "scores.csv").exists() for folder in folders)
