@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from collab_asd.config import KEY_FILES
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip
 
@@ -20,8 +21,7 @@ def _is_source(path: Path) -> bool:
 KINDS: dict[str, tuple[str, Callable[[Path], bool]]] = {
     "data-dir": ("a folder of recordings, or a .csv file that lists them", _is_source),
     "encoder-weights": ("a file of weights, or a folder of them", Path.exists),
-    "encoder-key-file": ("a key file", Path.is_file),
-    "pseudonym-key-file": ("a key file", Path.is_file),
+    **dict.fromkeys((*KEY_FILES, "pseudonym-key-file"), ("a key file", Path.is_file)),
     "agreement": ("the agreement's file", Path.is_file),
     "cache-dir": ("a folder", _is_folder_to_be),
     "results-dir": ("a folder", _is_folder_to_be),

@@ -157,6 +157,8 @@ def test_description_names_nothing(ask, own):
         ("data-dir", 7, "is no path"),
         ("pseudonym-key-file", "../pseudonym.key", "whole path"),
         ("pseudonym-key-file", "OWN/recordings", "is not a key file"),
+        ("noise-key-file", "noise.key", "whole path"),
+        ("rotation-key-file", "OWN/recordings", "is not a key file"),
         ("encoder-weights", "OWN/absent", "is not a file of weights"),
         ("agreement", "agreement.toml", "whole path"),
         ("agreement", "OWN", "is not the agreement's file"),
