@@ -28,6 +28,7 @@ from collab_asd.federation.actions import HELLO
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
 from collab_asd.federation.keeping import keep
 from collab_asd.federation.private import is_private, require_answered
+from collab_asd.federation.records import content_bytes
 from collab_asd.federation.scoring import MachineScores, decided, kept_reply, score_reply
 from collab_asd.federation.versions import own_versions, require_same_version
 from collab_asd.paths import results_dir
@@ -52,7 +53,10 @@ def keep_errors_private(message: Message, context: Context, handle: ClientAppCal
     try:
         if is_private(context) and message.metadata.message_type != HELLO:
             require_answered(message.metadata.message_type, client_config(context))
-        return handle(message, context)
+        reply = handle(message, context)
+        if is_private(context) and reply.has_content():
+            logger.info("%s: %d bytes leave", message.metadata.message_type, content_bytes(reply.content))
+        return reply
     except PublicError as error:
         logger.error("refused: %s", error)
         return Message(Error(HANDLER_RAISED, str(error)), reply_to=message)

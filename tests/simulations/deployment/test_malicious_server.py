@@ -8,7 +8,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from collab_asd.config import RunConfig
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE
-from collab_asd.federation.records import to_record
+from collab_asd.federation.records import content_bytes, to_record
 from collab_asd.federation.versions import own_versions
 from simulations.client_app import app
 from simulations.deployment.consortium import agreement_text
@@ -143,6 +143,13 @@ def test_description_names_nothing(ask, own):
     said = repr(dict(facts)) + repr(ask(HELLO, RecordDict({"server": ConfigRecord(own_versions())})).content)
     for word in ("SecretPump", "fan", "anomaly", "id_00", str(own), ".wav"):
         assert word not in said
+
+
+def test_what_leaves_is_in_the_clients_own_log(ask, capsys):
+    first_end = ask(DESCRIBE).content.config_records["client"]["train-pages"][0]
+    page_bytes = content_bytes(ask(EMBEDDINGS, page("train", 0, first_end)).content)
+    assert page_bytes > 1000
+    assert f"train.embeddings: {page_bytes} bytes leave" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
