@@ -145,10 +145,12 @@ def draw(path: Path, plane: dict[str, list[dict[str, Any]]]) -> None:
             panel.set_title(f"{where}: attack, {measure_} (dotted: chance)")
             panel.margins(x=0.08, y=0.08)
             panel.set_ylabel(f"AUC, {'fusion' if auc == 'fusion' else 'shared space alone'}")
-        axes[0].legend(fontsize=7, loc="lower right")
         for fill, adversary in ((LIGHT["soft"], INSIDER), ("none", OUTSIDER)):
-            axes[1].plot([], [], "o", mec=LIGHT["soft"], mfc=fill, ms=5, label=adversary)
-        axes[1].legend(fontsize=7, loc="lower right")
+            axes[0].plot([], [], "o", mec=LIGHT["soft"], mfc=fill, ms=5, label=adversary)
+        named = {
+            label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=5, fontsize=7)
         save_png(figure, path)
 
 
