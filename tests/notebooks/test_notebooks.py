@@ -80,7 +80,7 @@ def test_comparison_over_partitions(comparison, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_audits_side_by_side(larger_machines, many_machines, cache, tmp_path, monkeypatch):
     where = ["--data", larger_machines, "--set", f"cache-dir={cache}", "--encoder", "logmel"]
-    for name, settings in {"algorithm-2": ["inference=server", "epochs=1"], "split": ["rounds=1"]}.items():
+    for name, settings in {"sharing": ["epochs=1"], "split": ["rounds=1"]}.items():
         method = ["--method", "splitfed"] if name == "split" else []
         fixed = [part for s in (*settings, "record-view=true", "report=false") for part in ("--set", s)]
         folder = tmp_path / "audits" / name
@@ -93,7 +93,7 @@ def test_audits_side_by_side(larger_machines, many_machines, cache, tmp_path, mo
     monkeypatch.setenv("AUDITS", str(tmp_path / "audits"))
     notebook = execute("03_privacy.ipynb", tmp_path, monkeypatch)
     assert len(notebook.cells) <= 10
-    assert len(outputs(notebook, "image/png")) == 5  # retrieval, membership, speech, distillation, spectrograms
+    assert len(outputs(notebook, "image/png")) == 4  # retrieval, membership, speech, spectrograms
     assert "split: method splitfed, encoder logmel" in printed(notebook)
 
 

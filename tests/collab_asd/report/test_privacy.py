@@ -6,7 +6,8 @@ import soundfile
 
 from collab_asd.errors import InputError
 from collab_asd.report.page import write_report
-from collab_asd.report.privacy import attack_sheets, parties_sheet, read_audit
+from collab_asd.report.privacy import AuditResult, attack_sheets, parties_sheet, read_audit
+from collab_asd.report.privacy_panels import distillation_panel, read_audits
 from collab_asd.report.reading import read_run
 
 FINDINGS = [
@@ -64,3 +65,27 @@ def test_a_damaged_audit_is_named(audited):
     (audited / "audit" / "audit.json").write_text('{"findings": []}')
     with pytest.raises(InputError, match=r"audit\.json: not an audit \('parties'\); repeat collab-asd audit"):
         read_audit(audited)
+
+
+def test_copies_of_f_s_are_drawn_by_queries(tmp_path):
+    plain = {"attack": "model stealing", "low": 0.6, "high": 0.9, "chance": 0.5, "clips": 9}
+    names = {
+        "f_c, and f_s distilled by 10 queries": 0.7,
+        "f_c, and f_s distilled by 30 queries": 0.8,
+        "f_c and f_s": 0.85,
+    }
+    findings = [
+        plain | {"knowledge": name, "measure": measure, "value": value}
+        for name, value in names.items()
+        for measure in ("detection, AUC", "agreement with f_s")
+    ]
+    detection, _ = distillation_panel(AuditResult(tmp_path, {}, findings, [], [], [])).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in detection.get_lines()}
+    assert drawn["f_c and f_s"] == [[0, 0.85], [1, 0.85]]
+    assert [[10, 0.7], [30, 0.8]] in drawn.values()
+
+
+def test_audits_are_read_by_the_names_of_their_runs(audited, tmp_path):
+    assert list(read_audits(audited.parent)) == ["run"]
+    with pytest.raises(InputError, match="no result folder in it has an audit; run collab-asd audit on some"):
+        read_audits(audited)
