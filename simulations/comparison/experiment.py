@@ -28,6 +28,7 @@ ELSEWHERE = {  # keys that a comparison sets itself, and where to say them inste
     "data-dir": "data-dir, at the top of the file, or --data",
     "results-dir": "--out",
     "report": "nothing: the comparison draws its own page",
+    "report-scores": "nothing: it compares what the clients report",
 }
 Values = Mapping[str, Any]
 

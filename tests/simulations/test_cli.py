@@ -34,6 +34,13 @@ def test_run_prints_the_table_and_where_the_results_are(run, tmp_path):
     assert "finished run" in again.output
 
 
+def test_run_whose_clients_keep_their_scores_says_where_they_are(run, tmp_path):
+    result = run("--method", "local-knn", "--set", "report-scores=false", "--set", "report=true")
+    assert result.exit_code == 0, result.output
+    assert f"each client keeps its scores: {tmp_path / 'out' / 'client-0'}" in result.output
+    assert "AUC" not in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
