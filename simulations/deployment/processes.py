@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ from collab_asd.federation.agreement import Agreement
 from simulations.deployment.environment import QUIET, program_path
 from simulations.deployment.settings import AGREEMENT, NodeSettings, ServerSettings
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 STATE = "state"
 STOP_SECONDS = 20.0
 ONLY_OWNER_MASK = 0o077
@@ -66,13 +69,21 @@ def start(
     """Start a process in a group of its own, in an empty folder: Flower imports what lies in its working directory.
 
     What it writes, embeddings and scores among it, other users of the machine cannot read.
+    On Linux it is asked to end when the thread that started it does, were it killed.
     """
     empty = folder / STATE / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
         command, cwd=empty, env=dict(variables), stdin=subprocess.DEVNULL, stdout=output,
         stderr=subprocess.STDOUT if output else None, start_new_session=True, umask=ONLY_OWNER_MASK,
+        preexec_fn=_end_with_parent,
     )  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    """Run between fork and exec: tells the kernel to send SIGTERM here when the parent is gone."""
+    if _LIBC is not None:
+        _LIBC.prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGTERM)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

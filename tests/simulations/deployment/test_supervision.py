@@ -6,6 +6,9 @@ import threading
 import time
 from types import SimpleNamespace
 
+import psutil
+import pytest
+
 from simulations.deployment import supervision
 from simulations.deployment.supervision import supervise
 
@@ -45,3 +48,21 @@ def test_waits_end_somewhere_and_begin_anew_after_a_sound_life(monkeypatch):
 
     supervise("SuperNode", start)
     assert [round(wait) for wait in waits] == [4, 6, 9, 14, 20, 30, 46, 60, 60, 4, 6]
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from simulations.deployment.processes import start
+print(start([sys.executable, "-c", "import time; time.sleep(60)"], Path(sys.argv[1]), os.environ).pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel is asked in Linux's way")
+def test_what_was_started_does_not_outlive_one_that_is_killed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], stdout=subprocess.PIPE, text=True) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert child.is_running()
+        parent.kill()
+    assert psutil.wait_procs([child], timeout=10)[1] == []
