@@ -95,7 +95,8 @@ def distillation_panel(audit: AuditResult) -> Figure:
 def plane(path: Path, measure: str = "re-identified") -> Figure:
     """Draw detection against the success of an attack, as ``benchmarks/privacy_plane.py`` has measured both.
 
-    Full: an adversary that knows what a member knows; hollow: one that misses what is secret. Dotted: chance.
+    Full: an adversary that knows what a member knows; hollow: one that misses what is secret. Dotted: chance. Dashed:
+    what is reached where nothing leaves the clients.
     """
     sets = {name: points for name, points in json.loads(path.read_bytes()).items() if points}
     with drawing():
@@ -132,6 +133,9 @@ def _draw_chance(panel: Axes, points: Sequence[Finding]) -> None:
 
 
 def _draw_family(panel: Axes, points: Sequence[Mapping[str, Any]], measure: str, number: int) -> None:
+    if not points[0]["attacks"]:  # nothing left the clients
+        panel.axhline(points[0]["auc"]["fusion"], color=LIGHT["soft"], linestyle="--", label=points[0]["family"])
+        return
     for place, point in enumerate(points):
         inside, outside = (_best(point, adversary, measure) for adversary in (INSIDER, OUTSIDER))
         auc, colour, marker = point["auc"]["fusion"], _colour(number), MARKERS[number % len(MARKERS)]
