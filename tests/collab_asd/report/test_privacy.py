@@ -7,7 +7,7 @@ import soundfile
 from collab_asd.errors import InputError
 from collab_asd.report.page import write_report
 from collab_asd.report.privacy import AuditResult, attack_sheets, parties_sheet, read_audit
-from collab_asd.report.privacy_panels import distillation_panel, read_audits
+from collab_asd.report.privacy_panels import INSIDER, OUTSIDER, distillation_panel, plane, read_audits
 from collab_asd.report.reading import read_run
 
 FINDINGS = [
@@ -89,3 +89,25 @@ def test_audits_are_read_by_the_names_of_their_runs(audited, tmp_path):
     assert list(read_audits(audited.parent)) == ["run"]
     with pytest.raises(InputError, match="no result folder in it has an audit; run collab-asd audit on some"):
         read_audits(audited)
+
+
+def test_the_plane_has_a_line_for_nothing_shared_and_two_ends_for_each_defence(tmp_path):
+    def attack(adversary, value):
+        return {"adversary": adversary, "measure": "re-identified", "value": value, "chance": 0.01}
+
+    attacks = [attack(INSIDER, 0.9), attack(OUTSIDER, 0.1), attack(OUTSIDER, 0.2)]
+    points = [
+        {"family": "nothing shared", "label": "", "auc": {"fusion": 0.8}, "attacks": []},
+        {
+            "family": "rotation",
+            "label": "fp32",
+            "auc": {"fusion": 0.9},
+            "attacks": attacks,
+        },
+    ]
+    (tmp_path / "plane.json").write_text(json.dumps({"recordings": points, "synthetic": []}))
+    (panel,) = plane(tmp_path / "plane.json").axes
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in panel.get_lines()}
+    assert drawn["nothing shared"][1] == [0.8, 0.8]
+    assert drawn["rotation"] == ([0.9], [0.9])
+    assert ([0.2, 0.9], [0.9, 0.9]) in drawn.values()
