@@ -31,7 +31,10 @@ def read_key(path: Path, what: str) -> bytes:
     try:
         key = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{what} {path}: {error.strerror}; make one with `head -c 32 /dev/urandom`") from error
+        raise InputError(
+            f"{what} {path}: {error.strerror}; get the one that the clients share, or make one with "
+            "`head -c 32 /dev/urandom`"
+        ) from error
     if len(key) < KEY_BYTES:
         raise InputError(
             f"{what} {path} has {len(key)} bytes and needs {KEY_BYTES}: make one with `head -c 32 /dev/urandom`"

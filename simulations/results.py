@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def summarize_kept(config: RunConfig) -> dict[str, Any]:
         "scorer": scorer_name(config),
         "seed": config.seed,
         "scores": KEPT_BY_CLIENTS,
-        "config": config.without_secrets(),
+        "config": replace(config, report_scores=False).without_secrets(),
     }
 
 

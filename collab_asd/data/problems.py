@@ -143,5 +143,8 @@ def _lonely_machines(clips: Sequence[Clip], group_by: str) -> Iterator[Problem]:
         if size[place.group] == 1:
             what = "the only machine of its group: outlier exposure needs two machines to tell apart"
             wider = "group by 'all', " if group_by != "all" else ""
-            remedy = f"add another machine to it, leave this one out, {wider}or use a method that does not share"
+            remedy = (
+                f"add another machine to it, leave this one out, {wider}or use a method that does not share; in a "
+                "deployment others have such machines (collab-asd deploy check)"
+            )
             yield Problem("error", f"{machine_type}/{machine_id}", what, remedy)

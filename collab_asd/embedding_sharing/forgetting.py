@@ -66,7 +66,7 @@ def forget(result: Path, client: int, cache: Path) -> Forgotten:
     kept = Kept.load(result / KEPT) if (result / KEPT / CARD).exists() else None
     pages = list((result / KEPT / STORE).glob(f"client-{client}-*"))
     view = result / VIEW / f"client-{client}"
-    if client not in (kept.facts if kept else {}) and not pages and not view.exists():
+    if not holds(result, client):
         raise InputError(f"{result}: holds nothing of client {client}{_who(kept)}")
     about = [file.stat() for file in pages]
     messages = len(list(view.glob("*.json")))
@@ -78,6 +78,13 @@ def forget(result: Path, client: int, cache: Path) -> Forgotten:
         replace(kept, facts={c: facts for c, facts in kept.facts.items() if c != client}).save(result / KEPT)
     sizes, linked = sum(found.st_size for found in about), sum(found.st_nlink > 1 for found in about)
     return Forgotten(len(pages), sizes, linked, messages, cached)
+
+
+def holds(result: Path, client: int) -> bool:
+    """Whether a server's result folder has anything of a client."""
+    kept = Kept.load(result / KEPT) if (result / KEPT / CARD).exists() else None
+    pages = any((result / KEPT / STORE).glob(f"client-{client}-*"))
+    return pages or (result / VIEW / f"client-{client}").exists() or (kept is not None and client in kept.facts)
 
 
 def _who(kept: Kept | None) -> str:

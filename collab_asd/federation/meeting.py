@@ -96,10 +96,7 @@ def _greet_all(grid: Grid, min_clients: int, timeout: float, roll: Roll | None) 
             answers |= {node: answer for node, answer in answered.items() if node not in refused}
             deadline = time.monotonic() + NODES_SECONDS
         if answers and (expected := _expected(answers, roll)) < min_clients:
-            raise InputError(
-                f"this federation has {expected} SuperNodes and min-clients = {min_clients}: start the run "
-                f'with --federation-config "num-supernodes={min_clients}", or lower min-clients'
-            )
+            raise InputError(_too_few(expected, min_clients, roll))
         if time.monotonic() > deadline:
             break
         if len(answers) + len(refused) < _expected(answers, roll):
@@ -107,6 +104,18 @@ def _greet_all(grid: Grid, min_clients: int, timeout: float, roll: Roll | None) 
     if not answers:
         raise InputError(f"no SuperNode has answered within {NODES_SECONDS:.0f} s: start them")
     return answers
+
+
+def _too_few(expected: int, min_clients: int, roll: Roll | None) -> str:
+    if roll is not None:
+        return (
+            f"{expected} clients may connect and min-clients = {min_clients}: put the keys of the others into nodes/ "
+            "(collab-asd deploy status says who is missing), or lower min-clients in server.toml"
+        )
+    return (
+        f"this federation has {expected} SuperNodes and min-clients = {min_clients}: start the run with "
+        f'--federation-config "num-supernodes={min_clients}", or lower min-clients'
+    )
 
 
 def _is_true(node: int, answer: _Answer, roll: Roll | None) -> bool:

@@ -21,7 +21,7 @@ from collab_asd.federation.own_paths import require_plain_paths, require_within
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
 from collab_asd.interfaces import Partition
 
-UNASKED = {"partition": "machine", "clients": 0, "join": "", "record-view": False}
+UNASKED = {"partition": "machine", "clients": 0, "join": "", "record-view": False, "report-scores": False}
 """Keys of a run that mean nothing to a client with a folder of its own."""
 
 

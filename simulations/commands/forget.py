@@ -30,8 +30,10 @@ def forget_command(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a client's embeddings from the server, say what that cannot undo, and leave the rest usable."""
+    from collab_asd.embedding_sharing.forgetting import holds
+
     results = _results(folder.expanduser())
-    if not yes:
+    if not yes and any(holds(result, client) for result in results):
         typer.confirm(f"Delete all embeddings and recorded messages of client {client} in {folder}?", abort=True)
     refusals = [why for result in results if (why := _forget(result, client))]
     if len(refusals) == len(results):

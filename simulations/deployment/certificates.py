@@ -69,7 +69,9 @@ def make_server_certificate(authority: Path, folder: Path, hosts: Sequence[str],
 
 
 def renew_server_certificate(consortium: Path, hosts: Sequence[str], days: int) -> Path:
-    """Replace certificate and key in the server's folder of a consortium; returns that folder.
+    """Make a new certificate and key in the server's folder of a consortium; returns that folder.
+
+    Those before are kept as ``server.key.old`` and ``server.crt.old``.
 
     Raises
     ------
@@ -78,7 +80,10 @@ def renew_server_certificate(consortium: Path, hosts: Sequence[str], days: int) 
     """
     authority, server = consortium / AUTHORITY, consortium / SERVER_FOLDER
     _authority(authority)
-    (server / "server.key").unlink(missing_ok=True)
+    server.mkdir(exist_ok=True)  # whoever set the consortium up may have kept the authority alone
+    for name in ("server.key", "server.crt"):
+        if (server / name).exists():
+            (server / name).replace(server / f"{name}.old")
     make_server_certificate(authority, server, hosts, days)
     return server
 

@@ -115,7 +115,7 @@ def _recordings(node: NodeSettings) -> str:
         raise InputError("; ".join(errors[:PROBLEMS_SHOWN]) + "; see `collab-asd data check`")
     if agreement is None or agreement.group_by == "machine-type":
         load_pseudonym_key(str(node.path("pseudonym_key_file") or ""))
-    return f"{len(clips)} of {len(report.machines)} machines"
+    return f"{len(clips)} recordings of {len(report.machines)} machine{'s' * (len(report.machines) > 1)}"
 
 
 def _encoder(node: NodeSettings) -> str:

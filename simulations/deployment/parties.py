@@ -53,7 +53,8 @@ def keep_node(folder: Path) -> None:
     require_free(node.port, "node.toml")
     command = supernode_command(node)
     logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
-    supervise("SuperNode", lambda: start(command, node.folder, environment(node.folder)))
+    hint = f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in: ask its operator"
+    supervise("SuperNode", lambda: start(command, node.folder, environment(node.folder)), hint=hint)
 
 
 def error_file(server: ServerSettings) -> Path:

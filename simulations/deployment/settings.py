@@ -69,7 +69,7 @@ class NodeSettings:
     def path(self, name: str) -> Path | None:
         """Return what a key names, absolute; None where it names nothing."""
         named = getattr(self, name)
-        return (self.folder / Path(named).expanduser()).absolute() if named else None
+        return (self.folder / Path(named).expanduser()).resolve() if named else None
 
     def node_config(self) -> str:
         """Return what the SuperNode is told, as ``--node-config`` takes it; there are no secrets in it.
@@ -128,8 +128,10 @@ def _read(kind: type, folder: Path, name: str) -> dict[str, Any]:
     path = folder.absolute() / name
     try:
         values = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text("utf-8")).items()}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}; name a folder that `collab-asd deploy init` made") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a folder that `collab-asd deploy init` made") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; text stands in quotes, one key = value a line") from error
     hints = {f.name: get_type_hints(kind)[f.name] for f in fields(kind) if f.name != "folder"}
     if unknown := sorted(values.keys() - hints.keys()):
         raise InputError(f"{path}: {unknown[0]!r} does not exist; there are {', '.join(sorted(hints))}")

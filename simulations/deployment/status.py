@@ -44,7 +44,7 @@ def status(server: ServerSettings) -> Iterator[str]:
 def _result(folder: Path) -> str:
     summary = folder / "summary.json"
     if not summary.exists():
-        return f"{folder}: unfinished; `collab-asd deploy run --out {folder}` takes it up again"
+        return f"{folder}: unfinished; `{folder.parents[1] / 'run.sh'} --out {folder}` takes it up again"
     excluded = json.loads(summary.read_text(encoding="utf-8"))["excluded"]
     out = "; ".join(f"client {client} was left out: {why}" for client, why in excluded.items())
     return f"{folder}: finished" + (f" ({out})" if out else "")

@@ -19,7 +19,9 @@ SOUND_SECONDS = 300.0
 TICK_SECONDS = 5.0
 
 
-def supervise(what: str, begin: Callable[[], subprocess.Popen[bytes]], tick: Callable[[], None] | None = None) -> None:
+def supervise(
+    what: str, begin: Callable[[], subprocess.Popen[bytes]], tick: Callable[[], None] | None = None, hint: str = ""
+) -> None:
     """Start a process, and again whenever it ends; returns on SIGTERM or Ctrl-C, with the process stopped.
 
     A SuperNode that was killed is refused for about 40 s when it comes back, since its SuperLink still holds it for
@@ -33,6 +35,8 @@ def supervise(what: str, begin: Callable[[], subprocess.Popen[bytes]], tick: Cal
         Starts it.
     tick : callable, optional
         Called every few seconds while it runs.
+    hint : str
+        What may be the matter when it ends.
     """
     wait = FIRST_WAIT
     with stopped_by_signals():
@@ -43,7 +47,7 @@ def supervise(what: str, begin: Callable[[], subprocess.Popen[bytes]], tick: Cal
             finally:
                 stop(process)
             wait = FIRST_WAIT if time.monotonic() - started > SOUND_SECONDS else wait
-            logger.warning("%s ended with code %d; it starts again in %.0f s", what, code, wait)
+            logger.warning("%s ended with code %d; it starts again in %.0f s%s", what, code, wait, hint)
             time.sleep(wait)
             wait = min(GROWTH * wait, LONGEST_WAIT)
 

@@ -86,6 +86,11 @@ def test_who_is_not_there_is_said(finished):
     assert (result.exit_code, "holds nothing of client 7; it has clients 0, 1, 2" in result.stderr) == (2, True)
 
 
+def test_who_is_not_there_is_said_before_it_asks(finished):
+    result = call(finished, "--client", 7)
+    assert (result.exit_code, "[y/N]" in result.output) == (2, False)
+
+
 def test_no_result_folder(tmp_path):
     result = call(tmp_path, "--client", 0, "--yes")
     assert (result.exit_code, "is no result folder" in result.stderr) == (2, True)

@@ -1,3 +1,4 @@
+import shutil
 import stat
 import tomllib
 from datetime import UTC, datetime, timedelta
@@ -120,12 +121,25 @@ def test_keys_and_certificates_are_renewed(made, tmp_path):
     renew_server_certificate(made, ["other.example.org"], days=10)
     after = load_certificate(made / "server" / "server.crt")
     assert before.public_key() != after.public_key()
+    assert load_certificate(made / "server" / "server.crt.old") == before
     assert timedelta(days=9) < after.not_valid_after_utc - datetime.now(UTC) <= timedelta(days=10)
     Consortium(2, ["localhost"], RunConfig(encoder="logmel")).write(tmp_path / "other")
     own = tmp_path / "other" / "client-0"
     old = (own / "node.key").read_bytes(), (own / "node.pub").read_bytes()
     assert renew_node_key(own).read_bytes() == old[0]
     assert (own / "node.pub").read_bytes() == public_key(load_node_key(own / "node.key")) != old[1]
+
+
+def test_a_certificate_is_renewed_where_the_authority_alone_was_kept(made, tmp_path):
+    shutil.copytree(made / "authority", tmp_path / "authority")
+    renewed = renew_server_certificate(tmp_path, ["asd.example.org"], days=10)
+    assert sorted(path.name for path in renewed.iterdir()) == ["server.crt", "server.key"]
+
+
+def test_a_path_that_leads_out_of_the_folder_is_told_whole(tmp_path):
+    node = NodeSettings(tmp_path / "node", "a:1", 0, 2, data_dir="../recordings/all.csv")
+    assert node.path("data_dir") == tmp_path.resolve() / "recordings" / "all.csv"
+    assert f'data-dir="{tmp_path.resolve()}/recordings/all.csv"' in node.node_config()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +149,7 @@ def test_keys_and_certificates_are_renewed(made, tmp_path):
         ('superlink = "a:1"\nclient = "0"\nclients = 2\n', "client = '0': must be of type int"),
         ('superlink = "a:1"\nclient = 0\nclients = 2\nport = true\n', "port = True"),
         ('superlink = "a:1"\nclient = 0\nclients = 2\ndatadir = ""\n', "'datadir' does not exist"),
-        ("superlink = ", "deploy init"),
+        ("superlink = ", "text stands in quotes"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path, text, why):
