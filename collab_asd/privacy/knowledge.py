@@ -55,18 +55,21 @@ class Level:
     learnt_from : sequence of Heard
     attacked : sequence of Heard
         Their rows are in the same space as those of `learnt_from`.
+    control : bool
+        Pairs are mixed up; `probe` mixes them up anew, many times.
     """
 
     name: str
     learnt_from: Sequence[Heard]
     attacked: Sequence[Heard]
+    control: bool = False
 
 
 def shuffled(level: Level, seed: int = 0) -> Level:
     """Give each clip that is learnt from the spectra and tags of another."""
     order = np.random.default_rng(seed).permutation(len(level.learnt_from))
     mixed = [_with_truth_of(clip, level.learnt_from[i]) for clip, i in zip(level.learnt_from, order, strict=True)]
-    return Level(SHUFFLED, mixed, level.attacked)
+    return Level(SHUFFLED, mixed, level.attacked, control=True)
 
 
 def leaked(count: int, leaks: Sequence[Heard], attacked: Sequence[Heard]) -> Level:

@@ -25,7 +25,7 @@ class Finding:
     ----------
     attack, knowledge, measure : str
     value, low, high : float
-        With the ends of its 95 % interval over clips.
+        With the ends of its 95 % interval over clips; of a control of `probe`, over mixings-up.
     chance : float
         What an adversary reaches who has received nothing.
     clips : int
@@ -68,13 +68,28 @@ def rate_with_interval(hits: NDArray[np.bool_]) -> Estimate:
 
 def auc_with_interval(members: ScoreArray, others: ScoreArray, seed: int = 0) -> Estimate:
     """Area under the ROC curve of an attack that calls high scores members; chance is 0.5."""
-    return _bootstrapped(lambda picked: _auc(*picked), [members, others], seed)
+    return _bootstrapped(lambda picked: auc(*picked), [members, others], seed)
 
 
 def balanced_accuracy_with_interval(truth: NDArray[np.str_], found: NDArray[np.str_], seed: int = 0) -> Estimate:
     """Mean over values of the share of clips ``[n]`` of that value that were found."""
-    hits = [np.array(found[truth == value] == value, np.float64) for value in np.unique(truth)]
-    return _bootstrapped(lambda picked: float(np.mean([hit.mean() for hit in picked])), hits, seed)
+    return _bootstrapped(_mean_of_means, _hits(truth, found), seed)
+
+
+def balanced_accuracy(truth: NDArray[np.str_], found: NDArray[np.str_]) -> float:
+    """Mean over values of the share of clips ``[n]`` of that value that were found."""
+    return _mean_of_means(_hits(truth, found))
+
+
+def auc(members: ScoreArray, others: ScoreArray) -> float:
+    """Area under the ROC curve of an attack that calls high scores members."""
+    labels = np.repeat([1, 0], [len(members), len(others)])
+    return float(roc_auc_score(labels, np.concatenate([members, others])))
+
+
+def over_draws(values: Sequence[float]) -> Estimate:
+    """Mean over the draws of what is left to chance, and the quantiles that 95 % of them lie between."""
+    return Estimate(float(np.mean(values)), *_ends(values))
 
 
 def log_spectral_distance(estimate: FloatArray, truth: FloatArray) -> float:
@@ -105,14 +120,22 @@ def likeness(estimates: Sequence[FloatArray], truths: Sequence[FloatArray]) -> F
     return np.asarray(sides[0] @ sides[1].T, np.float32)
 
 
-def _auc(members: ScoreArray, others: ScoreArray) -> float:
-    labels = np.repeat([1, 0], [len(members), len(others)])
-    return float(roc_auc_score(labels, np.concatenate([members, others])))
+def _hits(truth: NDArray[np.str_], found: NDArray[np.str_]) -> list[ScoreArray]:
+    """Return which clips of each value were found, as 0 and 1."""
+    return [np.array(found[truth == value] == value, np.float64) for value in np.unique(truth)]
+
+
+def _mean_of_means(samples: Sequence[ScoreArray]) -> float:
+    return float(np.mean([sample.mean() for sample in samples]))
 
 
 def _bootstrapped(measure: Callable[[list[ScoreArray]], float], samples: list[ScoreArray], seed: int) -> Estimate:
     """Resample each sample by itself, and take the percentiles."""
     rng = np.random.default_rng(seed)
     drawn = [measure([rng.choice(sample, len(sample)) for sample in samples]) for _ in range(RESAMPLED)]
+    return Estimate(measure(samples), *_ends(drawn))
+
+
+def _ends(drawn: Sequence[float]) -> tuple[float, float]:
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(measure(samples), float(low), float(high))
+    return float(low), float(high)

@@ -5,6 +5,9 @@ that are tagged with the property in question: its own, or leaked ones. Goal: th
 Measure: balanced accuracy; chance is one over the number of values. Machines that are learnt from are never those that
 are attacked, so that telling machines apart is no help.
 
+A classifier that is learnt from mixed-up tags points in a random direction, and where the property is plain to see, it
+is right, or wrong, about nearly all clips. So the control is the mean over many mixings-up, with the range of these.
+
 Source: K. Dohi and Y. Kawaguchi, section IV-C; linear probes: G. Alain and Y. Bengio, "Understanding intermediate
 layers using linear classifier probes", ICLR 2017 (workshop).
 """
@@ -12,7 +15,7 @@ layers using linear classifier probes", ICLR 2017 (workshop).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +23,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from collab_asd.interfaces import FloatArray
+from collab_asd.interfaces import FloatArray, ScoreArray
 from collab_asd.privacy.knowledge import Level
-from collab_asd.privacy.measures import Finding, auc_with_interval, balanced_accuracy_with_interval
+from collab_asd.privacy.measures import (
+    Finding,
+    auc,
+    auc_with_interval,
+    balanced_accuracy,
+    balanced_accuracy_with_interval,
+    over_draws,
+)
 from collab_asd.privacy.sounds import Heard
 
 ATTACK = "sensitive information"
 FEWEST = 2  # clips of each value to learn from
 PENALTY = 0.01  # inverse of its strength: clips are few, numbers of a clip many
+DRAWS = 20
+"""Mixings-up of a control."""
 
 
 def untagged(folder: Path) -> str:
@@ -53,23 +65,37 @@ def probe(level: Level, tag: str) -> Finding | None:
     if len(values) < 2 or any(seen[value] < FEWEST for value in values):
         return None
     truth = np.array([clip.tags[tag] for clip in attacked])
-    found = balanced_accuracy_with_interval(truth, _learnt(learnt_from, tag).predict(_points(attacked)))
+    points = _points(attacked)
+    guesses = [model.predict(points) for model in _models(learnt_from, tag, level.control)]
+    if level.control:
+        found = over_draws([balanced_accuracy(truth, guess) for guess in guesses])
+    else:
+        found = balanced_accuracy_with_interval(truth, guesses[0])
     measure = f"accuracy, {tag} of {len(values)}"
     return Finding(ATTACK, level.name, measure, found.value, found.low, found.high, 1 / len(values), len(attacked))
 
 
 def detect(level: Level, tag: str, value: str, attack: str, measure: str) -> Finding:
     """Learn on one side which clips have one of two values of a property, and judge by AUC on the other."""
-    model = _learnt(level.learnt_from, tag)
-    sure = model.decision_function(_points(level.attacked)) * (1 if model.classes_[1] == value else -1)
-    have = np.array([clip.tags[tag] == value for clip in level.attacked])
-    found = auc_with_interval(sure[have], sure[~have])
+    points, have = _points(level.attacked), np.array([clip.tags[tag] == value for clip in level.attacked])
+    scores = [_surety(model, points, value) for model in _models(level.learnt_from, tag, level.control)]
+    sides = [(sure[have], sure[~have]) for sure in scores]
+    found = over_draws([auc(*side) for side in sides]) if level.control else auc_with_interval(*sides[0])
     return Finding(attack, level.name, measure, found.value, found.low, found.high, 0.5, len(have))
 
 
-def _learnt(clips: Sequence[Heard], tag: str) -> Pipeline:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=1000))
-    return model.fit(_points(clips), [clip.tags[tag] for clip in clips])
+def _models(clips: Sequence[Heard], tag: str, control: bool) -> Iterator[Pipeline]:
+    """Learn a property once; for a control, from tags that are mixed up in as many ways as there are draws."""
+    points, tags = _points(clips), np.array([clip.tags[tag] for clip in clips])
+    rng = np.random.default_rng(0)
+    for labels in [rng.permutation(tags) for _ in range(DRAWS)] if control else [tags]:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=1000))
+        yield model.fit(points, labels)
+
+
+def _surety(model: Pipeline, points: FloatArray, value: str) -> ScoreArray:
+    """How far each point ``[n, d]`` is on the side of one of two values -> ``[n]``."""
+    return np.asarray(model.decision_function(points) * (1 if model.classes_[1] == value else -1), np.float64)
 
 
 def _points(clips: Sequence[Heard]) -> FloatArray:

@@ -57,9 +57,7 @@ def attacks(
         for make in makers:
             level, seen = make()
             for loudness, clips in victims.items():
-                yield probe.detect(
-                    Level(level.name, level.learnt_from, seen(clips)), TAG, "yes", ATTACK, f"AUC at {loudness:g} dB"
-                )
+                yield probe.detect(replace(level, attacked=seen(clips)), TAG, "yes", ATTACK, f"AUC at {loudness:g} dB")
             advance()
 
 

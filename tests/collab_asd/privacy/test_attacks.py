@@ -157,7 +157,24 @@ def test_a_property_is_detected_across_machines_and_not_by_mixed_up_pairs(known)
     assert (found.low > 0.95, found.chance, found.clips, found.attack) == (True, 0.5, 80, "an attack")
     assert probe.detect(known, "load", "low", "", "").value == pytest.approx(found.value)
     control = probe.detect(shuffled(known), "load", "high", "", "")
-    assert control.low < 0.5
+    assert control.low < 0.5 < control.high
+
+
+@pytest.mark.parametrize(
+    "judge", [lambda level: probe.probe(level, "load"), lambda level: probe.detect(level, "load", "high", "", "AUC")]
+)
+def test_a_control_of_many_mixings_up_is_no_toss_of_a_coin(world, judge):
+    """Where the property is plain to see, one mixing-up is right or wrong about nearly all clips."""
+    own, attacked = (
+        [replace(clip, rows=clip.spectra[:, 7:9]) for clip in world(client, 40, seed=client, tag="load")]
+        for client in (1, 2)
+    )
+    control = shuffled(Level(KNOWS, own, attacked))
+    one, many = judge(replace(control, control=False)), judge(control)
+    assert min(one.value, 1 - one.value) < 0.1
+    assert not one.low < 0.5 < one.high
+    assert abs(many.value - 0.5) < 0.2
+    assert many.low < 0.4 < 0.6 < many.high
 
 
 def test_another_encoder_in_the_place_of_f_c_points_to_nobody(known):

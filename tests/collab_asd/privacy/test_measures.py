@@ -7,6 +7,7 @@ from collab_asd.privacy.measures import (
     likeness,
     log_spectral_distance,
     mean_with_interval,
+    over_draws,
     rate_with_interval,
     reidentified,
 )
@@ -50,3 +51,8 @@ def test_auc_of_members():
 def test_balanced_accuracy_of_a_constant_is_that_of_chance():
     truth = np.array(["a"] * 9 + ["b"])
     assert balanced_accuracy_with_interval(truth, np.array(["a"] * 10)).value == 0.5
+
+
+def test_over_draws_lie_their_mean_and_their_quantiles():
+    found = over_draws([i / 40 for i in range(41)])
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.025, 0.975))
