@@ -15,7 +15,7 @@ layers using linear classifier probes", ICLR 2017 (workshop).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +77,21 @@ def probe(level: Level, tag: str) -> Finding | None:
 
 def detect(level: Level, tag: str, value: str, attack: str, measure: str) -> Finding:
     """Learn on one side which clips have one of two values of a property, and judge by AUC on the other."""
-    points, have = _points(level.attacked), np.array([clip.tags[tag] == value for clip in level.attacked])
-    scores = [_surety(model, points, value) for model in _models(level.learnt_from, tag, level.control)]
-    sides = [(sure[have], sure[~have]) for sure in scores]
-    found = over_draws([auc(*side) for side in sides]) if level.control else auc_with_interval(*sides[0])
-    return Finding(attack, level.name, measure, found.value, found.low, found.high, 0.5, len(have))
+    (found,) = detect_each(level, tag, value, attack, {measure: level.attacked})
+    return found
+
+
+def detect_each(
+    level: Level, tag: str, value: str, attack: str, attacked: Mapping[str, Sequence[Heard]]
+) -> Iterator[Finding]:
+    """Learn as `detect` does, once, and judge on several sets of clips, each under a measure's name."""
+    models = list(_models(level.learnt_from, tag, level.control))
+    for measure, clips in attacked.items():
+        points, have = _points(clips), np.array([clip.tags[tag] == value for clip in clips])
+        scores = [_surety(model, points, value) for model in models]
+        sides = [(sure[have], sure[~have]) for sure in scores]
+        found = over_draws([auc(*side) for side in sides]) if level.control else auc_with_interval(*sides[0])
+        yield Finding(attack, level.name, measure, found.value, found.low, found.high, 0.5, len(have))
 
 
 def _models(clips: Sequence[Heard], tag: str, control: bool) -> Iterator[Pipeline]:

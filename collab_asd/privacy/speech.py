@@ -56,8 +56,8 @@ def attacks(
     with step("speech, by level of knowledge", len(makers)) as advance:
         for make in makers:
             level, seen = make()
-            for loudness, clips in victims.items():
-                yield probe.detect(replace(level, attacked=seen(clips)), TAG, "yes", ATTACK, f"AUC at {loudness:g} dB")
+            heard = {f"AUC at {loudness:g} dB": seen(clips) for loudness, clips in victims.items()}
+            yield from probe.detect_each(level, TAG, "yes", ATTACK, heard)
             advance()
 
 
