@@ -29,6 +29,7 @@ from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, Level
 from collab_asd.privacy.outcome import FULL
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.sounds import through
+from collab_asd.report.privacy_panels import INSIDER, OUTSIDER
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
 from collab_asd.threads import pin_threads
 from simulations.engines import run_inprocess
@@ -36,7 +37,6 @@ from simulations.engines import run_inprocess
 SCOPE, CLIENTS = replace(FULL, keys=1), 4
 REIDENTIFIED = "re-identified"
 ALONE, METHOD = "nothing shared", "local-mahalanobis"
-INSIDER, OUTSIDER = "knows what a member knows", "knows neither key nor rotation"
 DEFAULT = RunConfig.codec
 
 

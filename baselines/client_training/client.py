@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -27,7 +29,7 @@ class TrainingClips:
     clips: list[FloatArray]
     classes: list[int]
 
-    def share(self, request: ConfigRecord) -> float:
+    def share(self, request: Mapping[str, Any]) -> float:
         """Return this client's share of the clips of a class, on average over its own; `request` has all clients'."""
         everywhere = np.array(request[CLASS_CLIPS])
         return float(np.mean([self.classes.count(c) / everywhere[c] for c in set(self.classes)]))

@@ -88,12 +88,7 @@ def _attack(run: AuditedRun, level: Level, unseen: Sequence[Heard], found: Audit
     if len(unseen) >= membership.FEWEST:
         members = [replace(window, spectra=_mean_of(run, window.clip)) for window in level.attacked]
         found.findings.append(membership.by_reconstruction(level.name, estimates, members, unseen))
-    for tag in level.attacked[0].tags:
-        finding = probe.probe(level, tag)
-        if finding is None:
-            found.missing.append(probe.too_few(tag, level.name))
-        else:
-            found.findings.append(finding)
+    probe.add(level, found)
 
 
 def _unseen(run: AuditedRun, clients: set[int]) -> list[Heard]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord
 from numpy.typing import NDArray
 
 from baselines.client_training.client import round_seed, training_clips
@@ -93,7 +92,7 @@ def louder_windows(batch: FirstBatch, client: ClientData, config: RunConfig) -> 
     """Return of each row which window is the louder: the number of its clip at the client, and its first frame."""
     own, settings = training_clips(client, batch.group), batch.settings
     sampler = WindowSampler(own.clips, own.classes, settings.stack, settings.stack_hop)
-    training = settings_of(config, share=own.share(ConfigRecord(dict(batch.budget)))).training
+    training = settings_of(config, share=own.share(batch.budget)).training
     seed = round_seed(config, client, batch.group, batch.server_round)
     draw = draw_epoch(sampler, training, np.random.default_rng(seed))[0]
     louder = draw.windows if draw.share >= 0.5 else draw.windows[draw.partners]

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,26 @@ class Forgotten:
     classifiers: int
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What a server's result folder may have of one client, and where."""
+
+    client: int
+    kept: Kept | None
+    pages: list[Path]
+    view: Path
+
+    @classmethod
+    def of(cls, result: Path, client: int) -> Self:
+        kept = Kept.load(result / KEPT) if (result / KEPT / CARD).exists() else None
+        pages = list((result / KEPT / STORE).glob(f"client-{client}-*"))
+        return cls(client, kept, pages, result / VIEW / f"client-{client}")
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.pages) or self.view.exists() or (self.kept is not None and self.client in self.kept.facts)
+
+
 def forget(result: Path, client: int, cache: Path) -> Forgotten:
     """Delete what a finished run's result folder holds of one client; what it holds of others stays of use.
 
@@ -63,10 +84,9 @@ def forget(result: Path, client: int, cache: Path) -> Forgotten:
     InputError
         The folder is no server's, or has nothing of that client.
     """
-    kept = Kept.load(result / KEPT) if (result / KEPT / CARD).exists() else None
-    pages = list((result / KEPT / STORE).glob(f"client-{client}-*"))
-    view = result / VIEW / f"client-{client}"
-    if not holds(result, client):
+    held = _Held.of(result, client)
+    kept, pages, view = held.kept, held.pages, held.view
+    if not held.anything:
         raise InputError(f"{result}: holds nothing of client {client}{_who(kept)}")
     about = [file.stat() for file in pages]
     messages = len(list(view.glob("*.json")))
@@ -82,9 +102,7 @@ def forget(result: Path, client: int, cache: Path) -> Forgotten:
 
 def holds(result: Path, client: int) -> bool:
     """Whether a server's result folder has anything of a client."""
-    kept = Kept.load(result / KEPT) if (result / KEPT / CARD).exists() else None
-    pages = any((result / KEPT / STORE).glob(f"client-{client}-*"))
-    return pages or (result / VIEW / f"client-{client}").exists() or (kept is not None and client in kept.facts)
+    return _Held.of(result, client).anything
 
 
 def _who(kept: Kept | None) -> str:

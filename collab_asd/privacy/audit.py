@@ -152,12 +152,7 @@ def _attack(level: Level, sides: Sides, found: Audit) -> None:
     found.pictures[level.name] = _pictured(estimates, level.attacked)
     if len(sides.unseen) >= membership.FEWEST:
         found.findings.append(membership.by_reconstruction(level.name, estimates, level.attacked, sides.unseen))
-    for tag in sides.attacked[0].tags:
-        finding = probe.probe(level, tag)
-        if finding is None:
-            found.missing.append(probe.too_few(tag, level.name))
-        else:
-            found.findings.append(finding)
+    probe.add(level, found)
 
 
 def _picture(run: AuditedRun, attacked: Sequence[Heard], found: Audit) -> None:

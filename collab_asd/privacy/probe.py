@@ -33,6 +33,7 @@ from collab_asd.privacy.measures import (
     balanced_accuracy_with_interval,
     over_draws,
 )
+from collab_asd.privacy.outcome import Audit
 from collab_asd.privacy.sounds import Heard
 
 ATTACK = "sensitive information"
@@ -75,16 +76,29 @@ def probe(level: Level, tag: str) -> Finding | None:
     return Finding(ATTACK, level.name, measure, found.value, found.low, found.high, 1 / len(values), len(attacked))
 
 
-def detect(level: Level, tag: str, value: str, attack: str, measure: str) -> Finding:
-    """Learn on one side which clips have one of two values of a property, and judge by AUC on the other."""
-    (found,) = detect_each(level, tag, value, attack, {measure: level.attacked})
-    return found
+def add(level: Level, found: Audit) -> None:
+    """Read each tag of the attacked clips, and add what comes out to an audit, or why nothing does."""
+    for tag in level.attacked[0].tags:
+        finding = probe(level, tag)
+        if finding is None:
+            found.missing.append(too_few(tag, level.name))
+        else:
+            found.findings.append(finding)
 
 
-def detect_each(
+def detect(
     level: Level, tag: str, value: str, attack: str, attacked: Mapping[str, Sequence[Heard]]
 ) -> Iterator[Finding]:
-    """Learn as `detect` does, once, and judge on several sets of clips, each under a measure's name."""
+    """Learn on one side which clips have one of two values of a property, and judge by AUC on others.
+
+    Parameters
+    ----------
+    level : Level
+        What it is learnt from.
+    tag, value, attack : str
+    attacked : mapping of str to sequence of Heard
+        Sets of clips by the name of the measure: all are judged by what was learnt once.
+    """
     models = list(_models(level.learnt_from, tag, level.control))
     for measure, clips in attacked.items():
         points, have = _points(clips), np.array([clip.tags[tag] == value for clip in clips])

@@ -57,7 +57,7 @@ def attacks(
         for make in makers:
             level, seen = make()
             heard = {f"AUC at {loudness:g} dB": seen(clips) for loudness, clips in victims.items()}
-            yield from probe.detect_each(level, TAG, "yes", ATTACK, heard)
+            yield from probe.detect(level, TAG, "yes", ATTACK, heard)
             advance()
 
 

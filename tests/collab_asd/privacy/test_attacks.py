@@ -152,17 +152,20 @@ def test_lengths_are_the_same_before_and_after_a_rotation(world):
         np.testing.assert_allclose(after.rows, before.rows, atol=1e-3)
 
 
+def detected(level, value):
+    (found,) = probe.detect(level, "load", value, "an attack", {"AUC": level.attacked})
+    return found
+
+
 def test_a_property_is_detected_across_machines_and_not_by_mixed_up_pairs(known):
-    found = probe.detect(known, "load", "high", "an attack", "AUC")
+    found = detected(known, "high")
     assert (found.low > 0.95, found.chance, found.clips, found.attack) == (True, 0.5, 80, "an attack")
-    assert probe.detect(known, "load", "low", "", "").value == pytest.approx(found.value)
-    control = probe.detect(shuffled(known), "load", "high", "", "")
+    assert detected(known, "low").value == pytest.approx(found.value)
+    control = detected(shuffled(known), "high")
     assert control.low < 0.5 < control.high
 
 
-@pytest.mark.parametrize(
-    "judge", [lambda level: probe.probe(level, "load"), lambda level: probe.detect(level, "load", "high", "", "AUC")]
-)
+@pytest.mark.parametrize("judge", [lambda level: probe.probe(level, "load"), lambda level: detected(level, "high")])
 def test_a_control_of_many_mixings_up_is_no_toss_of_a_coin(world, judge):
     """Where the property is plain to see, one mixing-up is right or wrong about nearly all clips."""
     own, attacked = (
