@@ -2,7 +2,7 @@
 
     python benchmarks/presets.py DATA [--encoder yamnet] [--weights yamnet.h5] [--threads 1]
 
-CPU seconds, so that what else the machine does matters less. The paper's preset takes more than an hour on a CPU.
+CPU seconds, so that what else the machine does matters less. Preset ``paper`` takes more than an hour on a CPU.
 """
 
 from __future__ import annotations

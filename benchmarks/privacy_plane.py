@@ -3,7 +3,8 @@
     python benchmarks/privacy_plane.py OUT --data toycar --own toycar_tune [--figure plane.png]
 
 Two sets: recordings (`--data`, attacked with the sounds of `--own`), and synthetic machines, of which factory and load
-are known. Each point is a run that is recorded and attacked, and one more with the shared space alone. It is kept
+are known. Each point is a run that is recorded and attacked, and one more with the shared space alone. What attacks
+reach is a lower bound; that of rotations is known to be far too low (docs/privacy.md). A point is kept
 as a file in OUT/points, so that what was interrupted is taken up again; OUT/plane.json and plane.csv hold all of them.
 Keys are those of this file: secret to none but the attacks.
 """

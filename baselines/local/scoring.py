@@ -1,7 +1,8 @@
 """Local scoring in the space of f_c: what a client can do without the others.
 
-The same frames and the same scorers as embedding sharing, without f_s. ``local-knn`` is the paper's comparison with
-nothing shared; ``local-mahalanobis`` is the strongest that we know of, and what sharing has to beat.
+The same frames and the same scorers as embedding sharing, without f_s. The paper has no such comparison: what it sets
+against sharing are networks that each client trains alone (`baselines.local_networks`). ``local-mahalanobis`` is the
+strongest local detector that we know of, and what sharing has to beat.
 """
 
 from __future__ import annotations

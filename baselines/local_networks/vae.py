@@ -1,7 +1,7 @@
 """A variational autoencoder on stacked log-mel frames: what it cannot reconstruct is anomalous.
 
-Layers, window, optimiser and budget of `PUBLISHED` are those of the DCASE 2020 baseline, a dense autoencoder, made
-variational; so is its score, the mean squared reconstruction error.
+Layers, window, optimiser and budget of ``PRESETS["paper"]`` are those of the DCASE 2020 baseline, a dense autoencoder,
+made variational; so is its score, the mean squared reconstruction error.
 
 References
 ----------

@@ -51,7 +51,7 @@ class Defences:
         """Add to the encoder's own note what a reader of the results must know of the defences."""
         notes = [
             encoder,
-            "" if self.rotation is None else "turned by a secret rotation",
+            "" if self.rotation is None else "turned by a secret rotation (no protection to rely on)",
             "" if self.noise is None else self.noise.note,
             "" if self.erasure is None else "a tagged attribute erased",
         ]

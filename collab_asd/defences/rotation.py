@@ -1,7 +1,8 @@
 """A secret rotation of the embedding space, which all clients share and the server does not know.
 
-Distances, and with them all that clients and server compute from distances, stay as they are. So do lengths, angles and
-principal components: who knows f_c may still align the turned space with its own by these.
+No protection to rely on. Distances, and with them all that clients and server compute from distances, stay as they are.
+So do lengths, angles and principal components: who knows f_c can align the turned space with its own by these, without
+any leaked clip (docs/privacy.md, "A secret rotation does not protect recordings").
 
 References
 ----------

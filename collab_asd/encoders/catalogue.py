@@ -88,7 +88,7 @@ def _logmel(config: RunConfig) -> Entry:
         encoder.spec,
         encoder.frames,
         about="Log-mel powers every 32 ms: the reference that gives nothing up for privacy.",
-        privacy="Not private: speech in the background stays intelligible after inversion.",
+        privacy="Not private: log-mel frames are nearly the recording (docs/privacy.md).",
         work=0.02,
     )
 

@@ -60,9 +60,10 @@ class TrainingSettings:
 
 
 PRESETS = {
-    # Section V-B of the paper; margin and scale are those of ArcFace, section 3.
+    # Section V-B of the paper. It does not give margin, scale and weight decay: those are ArcFace's (section 3) and
+    # PyTorch's default.
     "paper": TrainingSettings("mobilefacenet", 20, 32, None, 1e-4, one_cycle=False),
-    # Chosen on toycar_tune. Few epochs on purpose: a network that has learned its machines by heart maps all normal
-    # clips of one to a point, and with them the faults that were to be found.
+    # Ours, with another network; chosen on toycar_tune. Few epochs on purpose: a network that has learned its machines
+    # by heart maps all normal clips of one to a point, and with them the faults that were to be found.
     "fast": TrainingSettings("light", 3, 64, 700, 5e-3, one_cycle=True, scale=16.0, mixup=0.5),
 }

@@ -96,7 +96,7 @@ def plane(path: Path, measure: str = "re-identified") -> Figure:
     """Draw detection against the success of an attack, as ``benchmarks/privacy_plane.py`` has measured both.
 
     Full: an adversary that knows what a member knows; hollow: one that misses what is secret. Dotted: chance. Dashed:
-    what is reached where nothing leaves the clients.
+    what is reached where nothing leaves the clients. Each point shows what the attacks that were tried reach, no limit.
     """
     sets = {name: points for name, points in json.loads(path.read_bytes()).items() if points}
     with drawing():

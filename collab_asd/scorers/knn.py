@@ -1,4 +1,7 @@
-"""Distance to the nearest normal points: the paper's anomaly score, with two neighbours (section V-B)."""
+"""Distance to the nearest normal points, two of them as in the paper (section V-B).
+
+The paper names k-NN and the number of neighbours, not how their distances become one score. Here it is their mean.
+"""
 
 from __future__ import annotations
 

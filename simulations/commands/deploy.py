@@ -33,7 +33,9 @@ def init_command(
     port: Annotated[int, typer.Option(help="The server's one open port.")] = 9443,
     encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, to agree on their digest.")] = "",
-    rotation: Annotated[bool, typer.Option(help="Turn embeddings by a secret rotation of the clients.")] = False,
+    rotation: Annotated[
+        bool, typer.Option(help="Turn embeddings by a secret rotation; no protection to rely on (docs/privacy.md).")
+    ] = False,
     settings: Settings = None,
 ) -> None:
     """Write a ready consortium: keys, certificates, agreement, start scripts, and who must get what."""

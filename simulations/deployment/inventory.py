@@ -41,7 +41,7 @@ folders out, keeps `authority/` off the network, and deletes the rest.
 | `authority/ca.key` | nobody; kept offline, to renew the server's certificate | – |
 | `server/` | the operator of {host}; `server.key` is secret | encrypted, or in person |
 {folders}
-The server must not have {keys}: it could take the clients' protection off.
+The server must not have {keys}: what they hide, it could read. That is less than recordings: see docs/privacy.md.
 A client that would rather make its own key: `collab-asd deploy key FOLDER`, then `node.pub` goes to the server's
 `nodes/` in place of the old one (it is no secret, but must not be swapped on its way: compare it by telephone).
 
