@@ -33,11 +33,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Executes the notebooks that are committed with their outputs, on results/toycar and results/noniid of `collab-asd compare`
-# and on result folders in results/privacy that `collab-asd audit` has looked at.
+# Executes the notebooks, which are committed with their outputs: 00 on synthetic machines, the others on results/toycar and
+# results/noniid of `collab-asd compare` and on result folders in results/privacy that `collab-asd audit` has looked at.
 notebooks: $(VENV)/installed-test
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-		notebooks/01_per_id_auc.ipynb notebooks/02_non_iid.ipynb notebooks/03_privacy.ipynb
+		notebooks/00_quickstart.ipynb notebooks/01_per_id_auc.ipynb notebooks/02_non_iid.ipynb notebooks/03_privacy.ipynb
 
 clean:
 	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
