@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-import torchaudio
 from torch import Tensor, nn
+
+from collab_asd.torch_audio import torchaudio
 
 SAMPLE_RATE = 16_000  # Hz
 FFT, HOP = 1024, 512  # samples

@@ -32,6 +32,7 @@ from collab_asd.federation.meeting import Roll, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.interfaces import Partition
 from collab_asd.paths import results_dir
+from collab_asd.tested_releases import untested
 from collab_asd.threads import pin_threads
 from simulations import methods
 from simulations.alone import alone
@@ -97,6 +98,8 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
         The configuration, the data, the federation or a client is at fault.
     """
     started = time.perf_counter()
+    if unknown_flower := untested("flwr"):
+        logger.warning(unknown_flower)
     pin_threads(config.threads)
     method = methods.build(config)
     met = meet_clients(grid, config.min_clients, config.timeout, roll)

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchaudio.compliance.kaldi import get_mel_banks
 
 from collab_asd.encoders.efficientat_network import BANDS, CHANNELS, expected_shapes, ignored_shapes, mobilenet
 from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.torch_checkpoint import read_tensors, require_tensors, tensors_digest
 from collab_asd.encoders.weights import WeightSource
 from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.torch_audio import torchaudio
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,8 @@ class LogMel(nn.Module):
         super().__init__()
         self.register_buffer("window", torch.hann_window(STFT_WINDOW, periodic=False))
         # The three last arguments warp the filters for a speaker; a factor of 1 does not.
-        filters, _ = get_mel_banks(MEL_BANDS, FFT, SAMPLE_RATE, MEL_LOW, MEL_HIGH, 100.0, -500.0, 1.0)
+        banks = torchaudio.compliance.kaldi.get_mel_banks
+        filters, _ = banks(MEL_BANDS, FFT, SAMPLE_RATE, MEL_LOW, MEL_HIGH, 100.0, -500.0, 1.0)
         self.register_buffer("matrix", F.pad(filters, (0, 1)))  # Kaldi leaves the Nyquist frequency out
 
     def forward(self, waveform: Tensor) -> Tensor:

@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from collab_asd import keyed
 from collab_asd.errors import InputError
 from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.torch_audio import torchaudio
 
 SAMPLE_RATE = 16_000  # Hz
 FFT, FFT_HOP, MEL_BANDS = 1024, 400, 128  # samples, samples, bands

@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 import torch
-import torchaudio
 from torch import nn
 
 from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.torch_audio import torchaudio
 
 SAMPLE_RATE = 16_000  # Hz
 FFT, MEL_BANDS = 1024, 64

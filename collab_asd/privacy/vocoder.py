@@ -8,10 +8,10 @@ ASSP 32(2), 1984), both by torchaudio: a listener hears what a simple adversary 
 from __future__ import annotations
 
 import torch
-from torchaudio.transforms import GriffinLim, InverseMelScale
 
 from collab_asd.interfaces import FloatArray
 from collab_asd.privacy.spectra import FFT, MEL_BANDS, SAMPLE_RATE
+from collab_asd.torch_audio import torchaudio
 
 ITERATIONS = 32
 
@@ -21,7 +21,7 @@ def sound_of(spectra: FloatArray, hop: int) -> FloatArray:
     power = torch.pow(10.0, torch.tensor(spectra.T.copy()) / 10)
     with torch.random.fork_rng():
         torch.manual_seed(0)  # of the phases to begin with
-        linear = InverseMelScale(FFT // 2 + 1, MEL_BANDS, SAMPLE_RATE)(power)
-        waveform = GriffinLim(FFT, ITERATIONS, hop_length=hop, power=2.0)(linear)
+        linear = torchaudio.transforms.InverseMelScale(FFT // 2 + 1, MEL_BANDS, SAMPLE_RATE)(power)
+        waveform = torchaudio.transforms.GriffinLim(FFT, ITERATIONS, hop_length=hop, power=2.0)(linear)
     found: FloatArray = waveform.numpy()
     return found

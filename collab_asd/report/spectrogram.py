@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torchaudio
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -14,6 +13,7 @@ from collab_asd.interfaces import ScoreArray
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
 from collab_asd.report.theme import chart, drawing
 from collab_asd.report.words import heat_words, portrait_words
+from collab_asd.torch_audio import torchaudio
 
 BANDS, MOST_FRAMES = 64, 200
 WINDOW_S = 0.064

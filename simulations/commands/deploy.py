@@ -12,17 +12,26 @@ import typer
 from rich.console import Console
 
 from collab_asd.config import RunConfig, parse_assignment
+from collab_asd.errors import InputError
+from collab_asd.tested_releases import untested
 from simulations.commands.errors import BAD_INPUT
 from simulations.commands.forget import forget_command
 from simulations.logs import show_progress
 
-deploy_app = typer.Typer(help="Run on real machines: one server, and one SuperNode per client.", no_args_is_help=True)
+deploy_app = typer.Typer(no_args_is_help=True)
 deploy_app.command("forget")(forget_command)
 console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 Folder = Annotated[Path, typer.Argument(help="Your folder of the consortium.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A configuration key; repeatable.")
 ]
+
+
+@deploy_app.callback()
+def require_tested_flower() -> None:
+    """Run on real machines: one server, and one SuperNode per client."""
+    if unknown := untested("flwr"):
+        raise InputError(f"a deployment stands on parts of Flower that change with every minor release: {unknown}")
 
 
 @deploy_app.command("init")

@@ -11,6 +11,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from collab_asd.errors import InputError
+from collab_asd.tested_releases import untested
 
 BAD_INPUT = 2
 
@@ -23,5 +24,9 @@ class FriendlyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            Console(stderr=True).print(Text(f"error: {error}", "red"), soft_wrap=True)
-            raise typer.Exit(BAD_INPUT) from None
+            message = str(error)
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] != "flwr" or not (message := untested("flwr")):
+                raise
+        Console(stderr=True).print(Text(f"error: {message}", "red"), soft_wrap=True)
+        raise typer.Exit(BAD_INPUT)

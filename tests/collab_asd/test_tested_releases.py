@@ -1,0 +1,123 @@
+"""A library that does not fit ends in one sentence: what is installed, and the command that mends it."""
+
+import runpy
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from typer.testing import CliRunner
+
+from collab_asd import tested_releases
+from collab_asd.errors import InputError
+from collab_asd.tested_releases import TESTED, untested
+from simulations.cli import app
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BROKEN = {
+    "built for another CUDA": "raise RuntimeError('Detected different CUDA versions. Please install another.')",
+    "without PyTorch's CUDA libraries": "raise OSError('libc10_cuda.so: cannot open shared object file')",
+    "not there": "raise ModuleNotFoundError('No module named torchaudio', name='torchaudio')",
+}
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretends that another release of a library is installed."""
+
+    def pretend(**releases):
+        monkeypatch.setattr(tested_releases, "version", lambda name: releases.get(name) or version(name))
+
+    return pretend
+
+
+def test_bounds_are_those_that_the_package_declares():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    assert {name: declared[name] for name in TESTED} == {
+        name: Requirement(name + s).specifier for name, s in TESTED.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("release", "accepted"), [("1.40.2", False), ("1.41.0", True), ("1.42.7", True), ("1.43.0", False), ("2.0", False)]
+)
+def test_releases_within_the_bounds_are_tested(installed, release, accepted):
+    installed(flwr=release)
+    found = untested("flwr")
+    assert (found == "") == accepted
+    assert accepted or (release in found and "'flwr[simulation]>=1.41,<1.43'" in found)
+
+
+def test_builds_for_a_processor_are_the_same_release(installed):
+    installed(torch="2.14.1+cpu")
+    assert untested("torch") == ""
+
+
+def replace_torchaudio(folder, statement):
+    package = folder / "torchaudio"
+    package.mkdir()
+    (package / "__init__.py").write_text(statement)
+
+
+@pytest.mark.parametrize("statement", BROKEN.values(), ids=BROKEN)
+def test_torchaudio_that_cannot_be_imported_names_both_releases_and_the_command(tmp_path, monkeypatch, statement):
+    replace_torchaudio(tmp_path, statement)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
+    with pytest.raises(InputError) as refused:
+        runpy.run_module("collab_asd.torch_audio")
+    for words in (
+        f"torch {version('torch')} ",
+        f"torchaudio {version('torchaudio')} ",
+        "pip install",
+        "'torch>=2.11,<2.15'",
+    ):
+        assert words in str(refused.value)
+
+
+@pytest.mark.slow
+def test_command_ends_with_that_sentence(tmp_path, machines):
+    replace_torchaudio(tmp_path, BROKEN["built for another CUDA"])
+    out = tmp_path / "out"
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from simulations.cli import app; app()"
+    command = [sys.executable, "-c", program, "run", "--data", str(machines), "--encoder", "logmel", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"torchaudio {version('torchaudio')} " in done.stderr
+    assert not out.exists()
+
+
+def test_deployment_refuses_an_untested_flower(installed, tmp_path):
+    installed(flwr="1.43.0")
+    result = CliRunner().invoke(app, ["deploy", "init", str(tmp_path / "new"), "--clients", "2", "--host", "127.0.0.1"])
+    assert result.exit_code == 2
+    assert all(words in result.output for words in ("1.43.0", ">=1.41,<1.43", "pip install"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_on_an_untested_flower_says_so_and_goes_on(installed, machines, cache, tmp_path, caplog):
+    installed(flwr="1.43.0")
+    settings = [f"cache-dir={cache}", "epochs=1", "report=false"]
+    result = CliRunner().invoke(
+        app,
+        ["run", "--data", str(machines), "--encoder", "logmel", "--method", "local-knn", "--out", str(tmp_path / "out")]
+        + [word for setting in settings for word in ("--set", setting)],
+    )
+    assert result.exit_code == 0, result.output
+    assert "1.43.0" in result.output + caplog.text
+
+
+def test_flower_without_a_module_that_is_relied_on_is_one_sentence(installed, monkeypatch, machines, tmp_path):
+    installed(flwr="1.43.0")
+    monkeypatch.delitem(sys.modules, "collab_asd.federation.inprocess", raising=False)
+    monkeypatch.setitem(sys.modules, "flwr.supercore.task_identity", None)
+    result = CliRunner().invoke(
+        app, ["run", "--data", str(machines), "--encoder", "logmel", "--out", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 2
+    assert "1.43.0" in result.output
