@@ -31,9 +31,7 @@ OnFailure = Literal["exclude", "stop"]
 
 KEY_FILES = ("encoder-key-file", "rotation-key-file", "noise-key-file")
 SWITCH = {"true": True, "false": False}
-LOWEST = dict.fromkeys(("threads", "min_clients"), 1) | dict.fromkeys(
-    ("epochs", "rounds", "seed", "channel", "clients", "retries"), 0
-)
+LOWEST = {"threads": 1} | dict.fromkeys(("epochs", "rounds", "seed", "channel", "clients", "retries", "min_clients"), 0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class RunConfig:
     report: bool = True
     results_dir: str = ""
     cache_dir: str = ""
-    min_clients: int = 2
+    min_clients: int = 0
     on_failure: OnFailure = "exclude"
     retries: int = 1
     timeout: float = 3600.0

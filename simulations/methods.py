@@ -124,6 +124,36 @@ def build(config: RunConfig) -> Method:
     return METHODS[config.method](config)
 
 
+def fewest_clients(config: RunConfig, method: Method) -> int:
+    """Return how many clients a run needs: those configured, or two where something is shared and one elsewhere."""
+    return config.min_clients or (2 if method.shares else 1)
+
+
+def require_clients(config: RunConfig, method: Method, clients: int) -> None:
+    """Refuse a run of ``collab-asd run`` that has too few clients.
+
+    Raises
+    ------
+    InputError
+        Says how many there are, how many are needed, and which options change that.
+    """
+    fewest = fewest_clients(config, method)
+    if clients >= fewest:
+        return
+    if not config.data_dir:
+        given, more = f"--supernodes {clients}", f"--supernodes {fewest}"
+    elif config.clients:
+        given, more = f"clients = {clients}", f"--set clients={fewest}"
+    else:
+        given, more = f"{config.data_dir}: {clients} machine{'s' * (clients > 1)}", "add recordings of another machine"
+    if config.min_clients:
+        raise InputError(f"{given}, but min-clients = {fewest}: {more}, or lower it (--set min-clients={clients})")
+    raise InputError(
+        f"{given}, but method {config.method!r} shares between {fewest} clients or more: {more}, or choose a method "
+        "that shares nothing (--method local-mahalanobis)"
+    )
+
+
 def _require_frames(config: RunConfig) -> None:
     from collab_asd.scorers import BARE_SAMPLES
 

@@ -21,7 +21,7 @@ from collab_asd.interfaces import ScoreTable
 from collab_asd.report.reading import KEPT_BY_CLIENTS, SUMMARY_VERSION
 from simulations.dcase_files import write_dcase
 
-HOW_ONLY = {"results-dir", "cache-dir", "timeout", "retries", "on-failure"}  # no score depends on them
+HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
 
 
 def default_name(config: RunConfig) -> str:

@@ -102,13 +102,14 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
         logger.warning(unknown_flower)
     pin_threads(config.threads)
     method = methods.build(config)
-    met = meet_clients(grid, config.min_clients, config.timeout, roll)
+    fewest = methods.fewest_clients(config, method)
+    met = meet_clients(grid, fewest, config.timeout, roll)
     holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
     manifest = None if holdings is None else holdings.manifest
     folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
     taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
     patience = RETURN_SECONDS if met.private else 0.0
-    rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", config.min_clients, patience)
+    rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", fewest, patience)
     supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
     supervised.private = met.private
     supervised.excluded |= dict.fromkeys(met.absent, "was not connected when the run began")

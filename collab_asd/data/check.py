@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from collab_asd.data.audio import ClipError, load_audio, signal_fault
 from collab_asd.data.layouts import clip_name
-from collab_asd.data.problems import Problem, Severity, describe, machine_problems, mislabelled, repeated
+from collab_asd.data.problems import ONLY_OF_GROUP, Problem, Severity, describe, machine_problems, mislabelled, repeated
 from collab_asd.data.recordings import in_threads
 from collab_asd.errors import InputError
 from collab_asd.interfaces import ANOMALY, NORMAL, Clip
@@ -71,6 +71,11 @@ class DataReport:
     problems: tuple[Problem, ...]
     group_by: str
     shares: bool
+
+    @property
+    def fits_without_sharing(self) -> bool:
+        """Whether a method that shares nothing can run on the data."""
+        return all(problem.what == ONLY_OF_GROUP for problem in self.problems if problem.severity == "error")
 
     def count(self, severity: Severity) -> int:
         """How many problems there are of one severity."""
@@ -151,22 +156,24 @@ def require_good(clips: Sequence[Clip], report: DataReport, skip_bad: bool) -> t
     """
     errors = [problem for problem in report.problems if problem.severity == "error"]
     if not skip_bad:
-        _raise(errors, "mend the data, or leave out the bad files with --skip-bad")
+        _raise(errors, ", or leave out the bad files with --skip-bad" if any(p.path for p in errors) else "")
         return list(clips), []
     skipped = [problem for problem in errors if problem.path]
     bad = {problem.path for problem in skipped}
     kept = [clip for clip in clips if clip.path not in bad]
     if not kept:
-        _raise(errors, "no clip is left")
+        _raise(errors, ": no clip is left")
     remaining = machine_problems(kept, report.group_by, report.shares)
-    _raise([problem for problem in remaining if problem.severity == "error"], "mend the data")
+    _raise([problem for problem in remaining if problem.severity == "error"])
     return kept, [line for _, line in describe(skipped)]
 
 
-def _raise(errors: Sequence[Problem], advice: str) -> None:
+def _raise(errors: Sequence[Problem], advice: str = "") -> None:
     if errors:
         lines = "\n".join(f"- {line}" for _, line in describe(errors))
-        raise InputError(f"the data are not fit to train on; {advice}:\n{lines}")
+        alone = all(problem.what == ONLY_OF_GROUP for problem in errors)
+        fault = "the data are not fit to share" if alone else f"the data are not fit to train on; fix them{advice}"
+        raise InputError(f"{fault}:\n{lines}")
 
 
 def _examine(clip: Clip, min_seconds: float) -> _Examined:

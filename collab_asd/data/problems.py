@@ -21,6 +21,8 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 # The threshold leaves one normal clip out and looks for two neighbours of it among the others.
 FEWEST_TRAINING_CLIPS = 3
+ONLY_OF_GROUP = "the only machine of its group: outlier exposure needs two machines to tell apart"
+"""The one problem that methods which share nothing do not have."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _machine(machine: str, clips: Sequence[Clip]) -> Iterator[Problem]:
     tests = sum(clip.split == "test" for clip in clips)
     yield from _training(machine, len(clips) - tests, len(clips) - tests - count["train", ANOMALY])
     if not tests:
-        yield Problem("warning", machine, "no test clips: it will be trained on but not scored", "add test clips")
+        what = "no test clips: it will be trained on but not scored"
+        yield Problem("warning", machine, what, "add test clips, or score new recordings with its detector later")
     elif not count["test", ANOMALY]:
         yield Problem("note", machine, "no labelled anomalies: its AUC will be null", "its decisions still count")
     elif not count["test", NORMAL]:
@@ -141,10 +144,15 @@ def _lonely_machines(clips: Sequence[Clip], group_by: str) -> Iterator[Problem]:
     size = Counter(place.group for place in where.values())
     for (machine_type, machine_id), place in where.items():
         if size[place.group] == 1:
-            what = "the only machine of its group: outlier exposure needs two machines to tell apart"
-            wider = "group by 'all', " if group_by != "all" else ""
-            remedy = (
-                f"add another machine to it, leave this one out, {wider}or use a method that does not share; in a "
-                "deployment others have such machines (collab-asd deploy check)"
-            )
-            yield Problem("error", f"{machine_type}/{machine_id}", what, remedy)
+            yield Problem("error", f"{machine_type}/{machine_id}", ONLY_OF_GROUP, _company(len(where), group_by))
+
+
+def _company(machines: int, group_by: str) -> str:
+    """Return what to do about a machine that is the only one of its group."""
+    others = "leave this one out, " if machines > 1 else ""
+    wider = "group by 'all' (--set group-by=all), " if machines > 1 and group_by != "all" else ""
+    return (
+        f"add another machine to it, {others}{wider}or choose a method that shares nothing (--method "
+        "local-mahalanobis; for flwr run: method='local-mahalanobis'); in a deployment others have such machines "
+        "(collab-asd deploy check)"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ def check_command(
         typer.echo(json.dumps(_as_json(report), indent=2))
     else:
         _show(report, Console())
+        _recommend(report, data_dir, channel)
     if report.count("error"):
         raise typer.Exit(BAD_INPUT)
 
@@ -88,6 +90,7 @@ def _as_json(report: DataReport) -> dict[str, Any]:
     problems = [{**dataclasses.asdict(problem), "path": str(problem.path or "")} for problem in report.problems]
     return {
         "fit_to_train": report.count("error") == 0,
+        "fit_without_sharing": report.fits_without_sharing,
         "machines": [dataclasses.asdict(row) for row in report.machines],
         "problems": problems,
     }
@@ -100,6 +103,18 @@ def _show(report: DataReport, console: Console) -> None:
     verdict = "training would be wrong" if report.count("error") else "fit to train on"
     counts = ", ".join(f"{report.count(severity)} {severity}s" for severity in STYLES)
     console.print(f"{verdict}: {counts}", soft_wrap=True)
+
+
+def _recommend(report: DataReport, data_dir: Path, channel: int) -> None:
+    """Print what runs on machines that are fit, but have no other beside them to share with."""
+    if not report.count("error") or not report.fits_without_sharing:
+        return
+    command = ["collab-asd", "run", "--data", str(data_dir), *(["--set", f"channel={channel}"] if channel else [])]
+    ways = {"with nothing shared": ["--method", "local-mahalanobis"]}
+    if len(report.machines) > 1 and report.group_by != "all":
+        ways["with all machines in one group"] = ["--set", "group-by=all"]
+    for way, options in ways.items():
+        typer.echo(f"{way}, they are fit: {shlex.join([*command, *options])}")
 
 
 def _table(machines: tuple[MachineRow, ...]) -> Table:

@@ -85,11 +85,16 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
 
 
 def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, quiet: bool) -> Path:
+    from collab_asd.data.run_data import load_partitions, require_trainable
     from simulations import engines
 
     if not verbose:
         logging.getLogger("flwr").setLevel(logging.WARNING)
-    clients = engines.count_clients(config, supernodes)
+    method, partitions = methods.build(config), load_partitions(config, supernodes) if config.data_dir else []
+    if partitions:
+        require_trainable(config, partitions, method.shares)
+    clients = len(partitions) or supernodes
+    methods.require_clients(config, method, clients)
     if config.erase:
         from collab_asd.embedding_sharing.defended import require_tagged
 

@@ -13,6 +13,7 @@ from typing import Any
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, PROGRAMS, Agreement
+from simulations import methods
 from simulations.deployment.certificates import AUTHORITY, SERVER_FOLDER, make_authority, make_server_certificate
 from simulations.deployment.inventory import inventory
 from simulations.deployment.keys import make_key, make_node_key
@@ -78,13 +79,14 @@ class Consortium:
         return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def _require_possible(self, folder: Path) -> None:
-        if self.clients < 2:
-            raise InputError(f"--clients {self.clients}: a consortium has two clients or more")
         if not 0 < self.port < 2**16:
             raise InputError(f"--port {self.port}: must lie between 1 and 65535")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: is not empty; name a new folder")
         Agreement().require_agreed(RunConfig(method=self.config.method, encoder=self.config.encoder))
+        fewest = methods.fewest_clients(self.config, methods.build(self.config))
+        if self.clients < fewest:
+            raise InputError(f"--clients {self.clients}: method {self.config.method!r} needs {fewest} or more")
 
     def _encoder_digest(self, authority: Path) -> str:
         """Build the encoder that the clients will have."""
@@ -101,7 +103,8 @@ class Consortium:
         make_server_certificate(folder / AUTHORITY, server, self.hosts)
         (server / AGREEMENT).write_text(agreement_text(self.config, digest), encoding="utf-8")
         settings = {"host": self.hosts[0], "port": self.port, "listen": "0.0.0.0"}
-        (server / SERVER).write_text(_SERVER_HEAD + to_toml(settings) + _SERVER_TAIL, encoding="utf-8")
+        run = {"min-clients": min(2, self.clients)}
+        (server / SERVER).write_text(_SERVER_HEAD + to_toml(settings) + _SERVER_RUN + to_toml(run), encoding="utf-8")
         _write_files(server, server_files(self.port))
 
     def _write_client(self, folder: Path, client: int, shared: Mapping[str, bytes], digest: str) -> None:
@@ -153,10 +156,9 @@ _AGREEMENT_HEAD = """\
 # Keys are those of `collab-asd run --set`; encoder-digest is what `collab-asd deploy check` shows for f_c.
 """
 _SERVER_HEAD = "# host and port: how clients reach this machine. listen: the address that it listens on.\n"
-_SERVER_TAIL = """
+_SERVER_RUN = """
 # Keys of the run configuration that need no agreement, such as seed, epochs, min-clients, timeout.
 [run]
-min-clients = 2
 """
 _NODE_HEAD = """\
 # What this client sets for itself; nobody else learns it. Paths are absolute, or relative to this folder.

@@ -1,6 +1,8 @@
 """The command line: exit codes and words."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 
@@ -91,6 +93,63 @@ def test_bad_clips_are_named_and_left_out_on_request(run, machines, tmp_path):
     manifest = (tmp_path / "accepted" / "manifest.csv").read_text()
     assert f"train/{bad.name}" not in manifest
     assert manifest.count("\n") == 1 + 3 * 24 - 1
+
+
+@pytest.fixture
+def one_machine(machines, listing, tmp_path):
+    return listing(machines, tmp_path / "one.csv", lambda machine: "fan" if machine == 0 else "")
+
+
+@pytest.fixture
+def of_two_types(machines, listing, tmp_path):
+    return listing(machines, tmp_path / "two.csv", ("fan", "pump", "").__getitem__)
+
+
+@pytest.mark.parametrize(
+    "method", [["local-knn"], ["local-mahalanobis"], ["local-vae"], ["local-knn", "--set", "partition=iid"]]
+)
+def test_one_machine_is_enough_where_nothing_is_shared(run, one_machine, method):
+    result = run("--data", one_machine, "--method", *method)
+    assert result.exit_code == 0, result.output
+    assert "fan/00" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], ["fan/00", "--method local-mahalanobis"]),
+        (["--set", "group-by=all"], ["fan/00", "--method local-mahalanobis"]),
+        (["--set", "partition=iid"], ["fan/00", "--method local-mahalanobis"]),
+        (["--method", "centralized", "--encoder", "waveform"], ["fan/00", "--method local-mahalanobis"]),
+        (["--method", "fedavg", "--engine", "ray"], ["fan/00", "--method local-mahalanobis"]),
+        (["--method", "local-knn", "--set", "min-clients=2"], ["1 machine,", "--set min-clients=1"]),
+        (["--data", "", "--supernodes", "1"], ["--supernodes 2", "--method local-mahalanobis"]),
+    ],
+)
+def test_one_machine_is_too_few_to_share_and_the_options_are_named(run, one_machine, tmp_path, options, words):
+    result = run("--data", one_machine, *options)
+    assert result.exit_code == 2, result.output
+    assert all(word in result.output for word in words), result.output
+    assert "--federation-config" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_client_is_too_few_to_share_whatever_it_holds(run, tmp_path):
+    result = run("--set", "partition=iid", "--set", "clients=1")
+    assert result.exit_code == 2
+    assert "--set clients=2" in result.output
+
+
+@pytest.mark.parametrize(("machines_of", "count"), [("one_machine", 1), ("of_two_types", 2)])
+def test_what_check_recommends_runs(request, run, machines_of, count):
+    data = request.getfixturevalue(machines_of)
+    checked = call("data", "check", data, "--quiet")
+    assert checked.exit_code == 2
+    commands = re.findall(r"collab-asd run (--data .*)", checked.output)
+    assert len(commands) == count
+    for number, command in enumerate(commands):
+        result = run(*shlex.split(command), out=f"out{number}")
+        assert result.exit_code == 0, result.output
 
 
 def test_synth_makes_machines_that_check_accepts(tmp_path):
