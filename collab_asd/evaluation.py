@@ -13,7 +13,7 @@ Koizumi et al., "Description and discussion on DCASE2020 Challenge Task2", DCASE
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,11 +82,18 @@ class Evaluation:
         return {m.machine: getattr(m, measure) for m in self.machines}
 
 
-def evaluate(table: ScoreTable) -> Evaluation:
-    """Evaluate a run's scores per machine, in the order of type and ID."""
-    rows: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
+def evaluate(table: ScoreTable, machines: Iterable[tuple[str, str]] = ()) -> Evaluation:
+    """Evaluate a run's scores per machine, in the order of type and ID.
+
+    Parameters
+    ----------
+    table : ScoreTable
+    machines : iterable of (str, str)
+        Type and ID of machines to name even where no clip of theirs was scored.
+    """
+    rows: dict[tuple[str, str], list[ScoreRow]] = {machine: [] for machine in machines}
     for row in table.rows:
-        rows[row.machine_type, row.machine_id].append(row)
+        rows.setdefault((row.machine_type, row.machine_id), []).append(row)
     return Evaluation(tuple(_evaluate_machine(machine, rows[machine]) for machine in sorted(rows)))
 
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from collab_asd.config import RunConfig
-from collab_asd.data.manifest import manifest_rows
+from collab_asd.data.manifest import machines_in, manifest_rows
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.scoring import ClientScores
@@ -28,6 +28,6 @@ def keep_scores(client: ClientData, scores: ClientScores, config: RunConfig, fol
     how = {"engine": "deployment", "encoder_note": client.encoder.spec.note, **UNKNOWN}
     results = ResultFolder(folder, config, manifest)
     results.begin()
-    results.finish(table, summarize(config, evaluate(table), manifest) | how)
+    results.finish(table, summarize(config, evaluate(table, machines_in(manifest)), manifest) | how)
     alarms = sum(row.decision for row in table.rows)
     logger.info("%d clips scored, %d of them anomalous: %s", len(table.rows), alarms, folder)

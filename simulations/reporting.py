@@ -31,6 +31,7 @@ from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
 from collab_asd.report.page import write_report
 from collab_asd.report.reading import read_run
 from simulations.explaining import Explanations
+from simulations.printing import kept_detectors, steps_after
 
 log = logging.getLogger(__name__)
 SHOWN, MISSED_SHOWN = 5, 3
@@ -50,9 +51,12 @@ def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True
         return write_report(out or Path("results/compared"), runs)
     (run,) = runs
     mistakes, alarms, note = _portraits(run)
+    detectors = kept_detectors(run.path)
+    steps = steps_after(run.manifest, run.summary, detectors)
     return write_report(
-        out or run.path, runs, embeddings=_embeddings(run), mistakes=mistakes, alarms=alarms, note=note, sounds=sounds
-    )
+        out or run.path, runs, embeddings=_embeddings(run), mistakes=mistakes, alarms=alarms, note=note, steps=steps,
+        detectors=detectors if steps else (), sounds=sounds,
+    )  # fmt: skip
 
 
 def _embeddings(run: Run) -> list[Embeddings]:
@@ -77,11 +81,16 @@ def _points_of(machine: tuple[str, str], rows: Sequence[ManifestRow], points: Cl
     """Say of what kind each of the points is that a client kept of a machine."""
     labels = [KINDS[row.label] for row in rows if row.split == "test"]
     normals: list[ClipKind] = ["normal"] * min(MOST_NORMALS, len(rows) - len(labels))
-    before = np.concatenate([points.normal_before, points.test_before])
+    before = _stacked(points.normal_before, points.test_before)
     after = None
     if points.normal_after is not None and points.test_after is not None:
-        after = np.concatenate([points.normal_after, points.test_after])
+        after = _stacked(points.normal_after, points.test_after)
     return Embeddings("/".join(machine), machine[0], normals + labels, before, after)
+
+
+def _stacked(normal: FloatArray, test: FloatArray) -> FloatArray:
+    """Put points of normal and of test clips into one array; of no test clips not even the dimension is kept."""
+    return np.concatenate([normal, test.reshape(-1, normal.shape[1])])
 
 
 def _joined(parts: Sequence[Embeddings]) -> Embeddings:
@@ -103,6 +112,8 @@ def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
     """Portray the worst mistakes and the loudest alarms; or say why there are none."""
     mistakes, alarms = _mistakes(run), _alarms(run)
     shown = list(dict.fromkeys((*mistakes, *alarms)))
+    if not shown:
+        return [], [], ""
     try:
         artist = _Artist(run, sum(row.decision for row in shown))
         portraits = {}

@@ -17,13 +17,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
-from collab_asd.data.manifest import ManifestRow, manifest_rows
+from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.errors import InputError
 from collab_asd.evaluation import evaluate
@@ -117,7 +117,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
         supervised.record = ViewRecorder(folder.path / VIEW)
     with alone(folder.path, "run"), PeakMemory() as memory:
         scores = method.run(supervised)
-    how = {
+    how: dict[str, Any] = {
         "engine": "deployment" if met.private else engine,
         "encoder_note": method.encoder_note,
         "excluded": {str(client): why for client, why in supervised.excluded.items()},
@@ -131,7 +131,8 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
         folder.finish(None, summarize_kept(config) | how)
     else:
         table = join(scores, holdings.partitions, holdings.data_dir)
-        folder.finish(table, summarize(config, evaluate(table), holdings.manifest) | how)
+        evaluation = evaluate(table, machines_in(holdings.manifest, without=how["excluded"]))
+        folder.finish(table, summarize(config, evaluation, holdings.manifest) | how)
     logger.info("results: %s", folder.path)
     return folder.path
 

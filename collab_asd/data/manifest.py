@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +51,17 @@ def manifest_rows(partitions: Iterable[Partition], data_dir: Path) -> list[Manif
         for partition in partitions
         for clip in partition.clips
     ]
+
+
+def machines_in(rows: Iterable[ManifestRow], without: Collection[str] = ()) -> set[tuple[str, str]]:
+    """Return type and ID of the machines whose clips are listed; those of the clients in `without` do not count."""
+    return {(row.machine_type, row.machine_id) for row in rows if row.client not in without}
+
+
+def untested(rows: Sequence[ManifestRow], without: Collection[str] = ()) -> list[str]:
+    """Return the machines (``"type/id"``) without a test clip, in order; `without` as of `machines_in`."""
+    tested = machines_in((row for row in rows if row.split == "test"), without)
+    return ["/".join(machine) for machine in sorted(machines_in(rows, without) - tested)]
 
 
 def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:

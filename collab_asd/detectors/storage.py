@@ -129,16 +129,38 @@ def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorC
     content, arrays = _read_card(folder), _read_arrays(folder)
     if hashlib.sha256(arrays).hexdigest() != content.get("arrays_sha256"):
         raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
+    card = _card(folder, content)
     try:
         by_name = load_arrays(arrays)
-        card = DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
         turn = partial(_rotation, folder, card, rotation_key_file)
         spaces = [_space(settings, part(by_name, f"{i}/"), turn) for i, settings in enumerate(content["spaces"])]
         if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
             raise ValueError("it has no space, or other normal clips than it names")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder}: not a detector of this version ({error}); repeat the run that made it") from error
+        raise _other_version(folder, error) from error
     return Detector(tuple(spaces)), card
+
+
+def read_cards(folder: Path) -> dict[Path, DetectorCard]:
+    """Read what is known of all detectors below a folder, in the order of their paths; none if there is no such folder.
+
+    Raises
+    ------
+    InputError
+        One is damaged or of another version.
+    """
+    return {path.parent: _card(path.parent, _read_card(path.parent)) for path in sorted(folder.rglob(CARD_FILE))}
+
+
+def _card(folder: Path, content: Mapping[str, Any]) -> DetectorCard:
+    try:
+        return DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
+    except (KeyError, TypeError) as error:
+        raise _other_version(folder, error) from error
+
+
+def _other_version(folder: Path, error: Exception) -> InputError:
+    return InputError(f"{folder}: not a detector of this version ({error}); repeat the run that made it")
 
 
 def _arrays(space: Space) -> Arrays:

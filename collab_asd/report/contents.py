@@ -39,6 +39,31 @@ class Run:
     manifest: tuple[ManifestRow, ...]
 
 
+@dataclass(frozen=True)
+class KeptDetector:
+    """A detector that a client keeps for recordings to come.
+
+    Parameters
+    ----------
+    machine : str
+        ``"ToyCar/01"``.
+    normals : int
+        Number of normal clips that it learnt from.
+    threshold : float
+        Score above which a recording raises an alarm.
+    folder : Path
+        ``detectors`` of the result folder.
+    name : str
+        Of the detector's own folder in it.
+    """
+
+    machine: str
+    normals: int
+    threshold: float
+    folder: Path
+    name: str
+
+
 @dataclass(frozen=True, eq=False)
 class Embeddings:
     """One machine's clips in the embedding spaces, a point per clip.

@@ -15,7 +15,7 @@ from collab_asd.atomic import replacing
 from collab_asd.errors import InputError
 from collab_asd.progress import step
 from collab_asd.report import figures, tables, words
-from collab_asd.report.contents import ClipPortrait, Embeddings, Run
+from collab_asd.report.contents import ClipPortrait, Embeddings, KeptDetector, Run
 from collab_asd.report.glossary import GLOSSARY
 from collab_asd.report.privacy import Player, attack_sheets, embedded, parties_sheet, players_of, read_audit
 from collab_asd.report.reading import require_same_clips
@@ -57,6 +57,8 @@ def write_report(
     mistakes: Sequence[ClipPortrait] = (),
     alarms: Sequence[ClipPortrait] = (),
     note: str = "",
+    steps: words.NextSteps | None = None,
+    detectors: Sequence[KeptDetector] = (),
     sounds: bool = True,
 ) -> Path:
     """Write ``report.html``, ``figures/*.png`` and every table as ``tables/*.csv`` and ``*.tex``; return the page.
@@ -73,6 +75,10 @@ def write_report(
         The worst mistakes and the loudest alarms, worst and loudest first.
     note : str
         Shown under the headline, such as why there are no sounds.
+    steps : NextSteps, optional
+        What to do about machines without test clips.
+    detectors : sequence of KeptDetector
+        Shown with that.
     sounds : bool
         Whether the page carries the recordings of the portraits.
 
@@ -99,6 +105,8 @@ def write_report(
             "mistakes": figures.cards(gallery, mistakes, "mistake", sounds),
             "alarms": figures.cards(gallery, alarms, "alarm", sounds),
             "note": note,
+            "steps": steps,
+            "detectors": tables.detectors(detectors) if detectors else None,
             "privacy": _privacy(runs[0], sounds) if len(runs) == 1 else None,
         }
     for sheet in _all_sheets(content):
@@ -174,6 +182,7 @@ def _comparison(gallery: Gallery, runs: Sequence[Run], names: Sequence[str]) -> 
 
 def _all_sheets(content: dict[str, Any]) -> list[Sheet]:
     sheets = [sheet for part in content["parts"] for sheet in part.sheets.values()]
+    sheets += [content["detectors"]] if content["detectors"] else []
     sheets += content["privacy"].sheets if content["privacy"] else []
     return sheets + [sheet for sheet in (content["comparison"] or {}).values() if isinstance(sheet, Sheet)]
 

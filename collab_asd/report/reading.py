@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_asd.data.manifest import difference, manifest_sha256, read_manifest
+from collab_asd.data.manifest import difference, machines_in, manifest_sha256, read_manifest
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation, evaluate
 from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow, ScoreTable
@@ -51,7 +51,11 @@ def read_run(folder: Path) -> Run:
             "restore it or repeat the run in a new folder"
         )
     table = _read_scores(folder / "scores.csv")
-    return Run(folder, summary, table, _with_id_accuracy(evaluate(table), summary["machines"]), manifest)
+    taking_part = [row for row in manifest if row.client not in summary["excluded"]]
+    if not table.rows and any(row.split == "test" for row in taking_part):
+        raise InputError(f"{folder / 'scores.csv'}: holds no scores of its test clips; repeat the run in a new folder")
+    evaluation = evaluate(table, machines_in(taking_part))
+    return Run(folder, summary, table, _with_id_accuracy(evaluation, summary["machines"]), manifest)
 
 
 def require_same_clips(runs: Sequence[Run]) -> None:
@@ -103,8 +107,6 @@ def _read_scores(path: Path) -> ScoreTable:
         raise InputError(f"{path}: not a table of scores ({error}); repeat the run in a new folder") from error
     if tuple(header) != SCORE_COLUMNS:
         raise InputError(f"{path}: the header is not {','.join(SCORE_COLUMNS)}; repeat the run in a new folder")
-    if not lines:
-        raise InputError(f"{path}: holds no scores; repeat the run in a new folder")
     return ScoreTable(tuple(_score_row(path, number, line) for number, line in enumerate(lines, start=2)))
 
 

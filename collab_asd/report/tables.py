@@ -10,7 +10,7 @@ from rich.table import Table
 from collab_asd.config import RunConfig
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ANOMALY, NORMAL
-from collab_asd.report.contents import Run
+from collab_asd.report.contents import KeptDetector, Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
 from collab_asd.report.sheet import Sheet
 
@@ -30,6 +30,7 @@ DECISIONS: dict[int | None, tuple[str, ...]] = {
     ANOMALY: ("faulty", "missed", "recall", "F1"),
     None: ("not labelled", "alarms"),
 }
+DETECTORS = ("machine", "detector", "normal recordings", "threshold")
 UNKNOWN = "–"
 PHASES = {  # message types of `collab_asd.federation.actions`, in words
     "query.describe": "descriptions, statistics for the codec",
@@ -54,6 +55,17 @@ def machine_table(evaluation: Evaluation, title: str) -> Table:
     return table
 
 
+def detector_table(kept: Sequence[KeptDetector], title: str) -> Table:
+    """One row per detector, in place of `machine_table` where no clip was scored."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    sheet = detectors(kept)
+    for column, heading in enumerate(sheet.headings):
+        table.add_column(heading, justify="left" if column < sheet.words else "right", no_wrap=True)
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
+
+
 def quality(run: Run, prefix: str = "") -> Sheet:
     """How well each machine's normal and anomalous clips were told apart, whatever the threshold."""
     rows = [(m.machine, *(_text(getattr(m, name)) for name in QUALITY)) for m in run.evaluation.machines]
@@ -68,11 +80,17 @@ def decisions(run: Run, prefix: str = "") -> Sheet:
     shown = [label for label in DECISIONS if pooled(machines, label)[1]]
     headings = ("machine", *(heading for label in shown for heading in DECISIONS[label]), "threshold")
     rows = [
-        (m.name, *_decision_cells([m], shown), ", ".join(f"{threshold:.3g}" for threshold in m.thresholds))
+        (m.name, *_decision_cells([m], shown), ", ".join(f"{threshold:.3g}" for threshold in m.thresholds) or UNKNOWN)
         for m in machines
     ]
     total = ("all / mean", *_decision_cells(machines, shown), UNKNOWN)
     return Sheet(f"{prefix}decisions", "Alarms of each machine", headings, (*rows, total), True)
+
+
+def detectors(kept: Sequence[KeptDetector]) -> Sheet:
+    """Return where the detectors of a run lie, and their thresholds."""
+    rows = tuple((d.machine, d.name, str(d.normals), f"{d.threshold:.3g}") for d in kept)
+    return Sheet("detectors", "Detectors of this run", DETECTORS, rows, words=2)
 
 
 def traffic(run: Run, prefix: str = "") -> Sheet:

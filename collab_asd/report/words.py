@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.stats import binomtest
 
 from collab_asd.evaluation import MachineResult
 from collab_asd.interfaces import ANOMALY, NORMAL
-from collab_asd.report.contents import ClipPortrait, Run
+from collab_asd.report.contents import ClipPortrait, KeptDetector, Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
 
 METHODS = {
@@ -51,6 +53,49 @@ class Fact:
     words: str
 
 
+@dataclass(frozen=True)
+class NextSteps:
+    """What to do about machines without test recordings.
+
+    Parameters
+    ----------
+    now : str
+        What can be done with what the run has left.
+    command : str
+        How; empty where nothing can.
+    later : str
+        How to measure what could not be measured.
+    """
+
+    now: str
+    command: str
+    later: str
+
+
+def next_steps(machines: Sequence[str], detectors: Sequence[KeptDetector], config: Mapping[str, Any]) -> NextSteps:
+    """Say what to do about machines without test recordings.
+
+    Parameters
+    ----------
+    machines : sequence of str
+        ``"type/id"`` of each.
+    detectors : sequence of KeptDetector
+        Those that the run has left, of any machine.
+    config : mapping
+        Configuration of the run.
+    """
+    missing = f"No test recordings yet: {listed(machines)}."
+    later = "To measure how many faults are found, add test recordings, normal and faulty, and run into a new folder."
+    usable = [detector for detector in detectors if detector.machine in machines]
+    if not usable:
+        change = "--set inference=client" if config.get("inference") == "server" else "--method local-mahalanobis"
+        return NextSteps(f"{missing} This run left no detector for new recordings; one with {change} does.", "", later)
+    keys = {"encoder-key-file": "--key-file", "rotation-key-file": "--rotation-key-file"}
+    options = "".join(f" {option} KEY" for key, option in keys.items() if config.get(key))
+    command = f"collab-asd score {shlex.quote(str(usable[0].folder / usable[0].name))} NEW-RECORDINGS{options}"
+    return NextSteps(f"{missing} New recordings of {usable[0].machine} are judged by its detector:", command, later)
+
+
 def facts(run: Run) -> list[Fact]:
     """Return the figures of the headline; only those that the labels allow."""
     machines = machine_clips(run)
@@ -76,6 +121,10 @@ def facts(run: Run) -> list[Fact]:
 def verdict(run: Run) -> str:
     """Return the one sentence that a hurried reader must not misunderstand."""
     mean = run.evaluation.total("auc")
+    if not run.table.rows:
+        return (
+            "Nothing has been judged yet: there are no test recordings, only those that normal sound was learned from."
+        )
     if mean is None:
         return (
             "How well faults are recognised cannot be said: no machine has test recordings of both kinds, "
@@ -206,10 +255,10 @@ def _recordings(run: Run) -> str:
     learned = sum(row.split == "train" for row in run.manifest)
     clips = {kind: sum(m.count(label) for m in machines) for kind, label in LABELS.items()}
     kinds = ", ".join(f"{count} {kind}" for kind, count in clips.items() if count)
+    judged = f"; then {sum(clips.values())} other recordings were judged: {kinds}" if kinds else ""
     return (
         f"What is normal was learned from {learned} recordings of {len(machines)} "
-        f"{'machine' if len(machines) == 1 else 'machines'} in normal operation; then {sum(clips.values())} other "
-        f"recordings were judged: {kinds}."
+        f"{'machine' if len(machines) == 1 else 'machines'} in normal operation{judged}."
     )
 
 

@@ -10,7 +10,7 @@ import logging
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -119,25 +119,13 @@ def _print_summary(folder: Path) -> None:
 
 def _print_results(folder: Path, supernodes: int) -> None:
     from collab_asd.data.run_data import data_folder
+    from simulations.printing import print_table
 
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    _print_table(summary, folder)
+    print_table(console, folder)
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
     for client, why in summary["excluded"].items():
         console.print(f"client {client} was left out: {why}", style="bold red", soft_wrap=True)
     console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
     console.print(f"recordings: {data_folder(RunConfig.from_mapping(summary['config']), supernodes)}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)
-
-
-def _print_table(summary: dict[str, Any], folder: Path) -> None:
-    """Print each machine's AUC; or where the clients keep their scores."""
-    from collab_asd.evaluation import Evaluation, MachineResult
-    from collab_asd.report.tables import machine_table
-
-    if "machines" not in summary:
-        console.print(f"each client keeps its scores: {folder / 'client-0'} and so on", soft_wrap=True)
-        return
-    title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
-    evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
-    console.print(machine_table(evaluation, title))

@@ -87,8 +87,8 @@ def compare_scores(folders: Iterable[Path], others: Iterable[Path]) -> Compariso
     if ours.keys() != theirs.keys():
         raise InputError(f"{len(ours.keys() ^ theirs.keys())} clips were scored on one side alone")
     pairs = [(ours[clip], theirs[clip]) for clip in ours]
-    largest = max(abs(a - b) / abs(two[1]) for one, two in pairs for a, b in zip(one[:2], two[:2], strict=True))
-    return Comparison(len(pairs), largest, sum(one[2] != two[2] for one, two in pairs))
+    apart = (abs(a - b) / abs(two[1]) for one, two in pairs for a, b in zip(one[:2], two[:2], strict=True))
+    return Comparison(len(pairs), max(apart, default=0.0), sum(one[2] != two[2] for one, two in pairs))
 
 
 def _scores(folders: Iterable[Path]) -> dict[str, tuple[float, float, int]]:
