@@ -62,7 +62,8 @@ def attacks(run: AuditedRun, classifiers: Mapping[int, IdClassifier], own: Seque
         Recordings that the adversary asks about.
     """
     yield from _membership(run, classifiers)
-    yield from _distillation(run, classifiers, own)
+    if theft.can_be_measured(run):
+        yield from _distillation(run, classifiers, own)
 
 
 def _membership(run: AuditedRun, classifiers: Mapping[int, IdClassifier]) -> Iterator[Finding]:

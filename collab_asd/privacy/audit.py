@@ -61,7 +61,9 @@ def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
     classifiers = Kept.load(run.results / KEPT).classifiers
     if run.config.inference == "server":
         found.findings += answers.attacks(run, classifiers, sides.own)
-    if run.config.encoder in BANDS:
+    if not theft.can_be_measured(run):
+        found.missing.append(theft.UNTESTED)
+    elif run.config.encoder in BANDS:
         encoder = guessed(0)
         found.findings += theft.worth(run, classifiers, encoder, own_codec(run, sides.own, encoder).with_own(()))
     return found

@@ -10,6 +10,7 @@ Source: K. Dohi and Y. Kawaguchi, section IV-C.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,17 @@ from collab_asd.detectors.detector import Detector
 from collab_asd.embedding_sharing.algorithm import fit_detector, fit_local_detector
 from collab_asd.evaluation import evaluate
 from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.interfaces import Clip, Encoder, FloatArray, MachineFrames, Partition, ScoreRow, ScoreTable
+from collab_asd.interfaces import (
+    ANOMALY,
+    NORMAL,
+    Clip,
+    Encoder,
+    FloatArray,
+    MachineFrames,
+    Partition,
+    ScoreRow,
+    ScoreTable,
+)
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.scorers import DetectorSettings, ScorerSettings
@@ -49,6 +60,19 @@ class Held:
 
 
 Build = Callable[[Held], Detector]
+
+
+UNTESTED = f"{ATTACK}: no machine has test clips of both kinds, labelled normal and faulty; run with such clips"
+
+
+def can_be_measured(run: AuditedRun) -> bool:
+    """Whether a machine has test clips of both kinds at one client, to measure detection on."""
+    labels: defaultdict[tuple[int, str], set[int | None]] = defaultdict(set)
+    for partition in run.partitions:
+        for clip in partition.clips:
+            if clip.split == "test":
+                labels[partition.client, clip.machine].add(clip.label)
+    return any(kinds >= {NORMAL, ANOMALY} for kinds in labels.values())
 
 
 def worth(
