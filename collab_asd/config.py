@@ -1,16 +1,18 @@
 """The run configuration: read once, checked once, frozen.
 
 This module is the only reader of Flower's run config and of ``--set``. Flower enforces neither names nor types
-(``epochs='seven'`` arrives as it is), so both are checked here.
+(``epochs='seven'`` arrives as it is), so both are checked here. Each field of `RunConfig` carries its description and
+its range: `collab-asd config` prints them, and a test compares defaults and comments in `pyproject.toml` with them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
 from functools import cache
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 from collab_asd.errors import InputError
 
@@ -31,94 +33,181 @@ OnFailure = Literal["exclude", "stop"]
 
 KEY_FILES = ("encoder-key-file", "rotation-key-file", "noise-key-file")
 SWITCH = {"true": True, "false": False}
-LOWEST = {"threads": 1} | dict.fromkeys(("epochs", "rounds", "seed", "channel", "clients", "retries", "min_clients"), 0)
+MOST_SUGGESTED, FEW = 3, 24  # names: suggested for a mistyped one, and listed where none is near it
+
+
+class Range(NamedTuple):
+    """Which numbers a key accepts: in words, and as a test."""
+
+    words: str
+    holds: Callable[[float], bool]
+
+
+NOT_NEGATIVE = Range("at least 0", lambda x: x >= 0)
+COUNT = Range("at least 1", lambda x: x >= 1)
+POSITIVE = Range("a positive number", lambda x: 0 < x < math.inf)
+ABOVE_ZERO = Range("a positive number", lambda x: x > 0)  # which may be infinity
+ZERO_OR_POSITIVE = Range("a positive number, or 0", lambda x: 0 <= x < math.inf)
+FRACTION = Range("between 0 and 1, both excluded", lambda x: 0 < x < 1)
+SHARE = Range("at least 0 and less than 1", lambda x: 0 <= x < 1)
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run's result, one field per configuration key (``data_dir`` is ``data-dir``).
 
-    `pyproject.toml` repeats the defaults with a comment on each key, since Flower reads them there.
+    `pyproject.toml` repeats defaults and descriptions, since Flower reads the defaults there.
     """
 
-    method: str = "embedding-sharing"
-    inference: Inference = "client"
-    data_dir: str = ""
-    group_by: GroupBy = "machine-type"
-    channel: int = 0
-    partition: Partitioning = "machine"
-    dirichlet_alpha: float = 0.5
-    clients: int = 0
-    encoder: str = "random-conv"
-    encoder_weights: str = ""
-    encoder_key_file: str = ""
-    openl3_model: OpenL3Model = "mel256-music"
-    frontend: FrontEnd = "kapre"
-    openl3_backend: OpenL3Backend = "port"
-    preset: Preset = "fast"
-    epochs: int = 0
-    rounds: int = 0
-    learning_rate: float = 0.0
-    normalization: Normalization = "batch"
-    class_head: ClassHead = "naive"
-    server_batches: ServerBatches = "apart"
-    scorer: str = "fusion"
-    shared_scorer: str = "knn"
-    local_scorer: str = "mahalanobis"
-    metric: Metric = "euclidean"
-    pooling: Pooling = "mean-embedding"
-    threshold: Thresholding = "gamma"
-    calibration: float = 0.2
-    false_alarm_rate: float = 0.1
-    codec: str = "pool:8+pca:64+int8"
-    rotation_key_file: str = ""
-    noise_epsilon: float = 0.0
-    noise_delta: float = 1e-5
-    noise_norm: float = 0.0
-    noise_key_file: str = ""
-    erase: str = ""
-    page_megabytes: float = 32.0
-    retain_embeddings: bool = False
-    join: str = ""
-    record_view: bool = False
-    report_scores: bool = True
-    seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    report: bool = True
-    results_dir: str = ""
-    cache_dir: str = ""
-    min_clients: int = 0
-    on_failure: OnFailure = "exclude"
-    retries: int = 1
-    timeout: float = 3600.0
+    method: Annotated[
+        str, "method to run: embedding-sharing, centralized, local-knn, local-mahalanobis, fedavg, split-learning, …"
+    ] = "embedding-sharing"
+    inference: Annotated[
+        Inference, "who holds the ID classifier and scores: client (Algorithm 1), server (Algorithm 2)"
+    ] = "client"
+    data_dir: Annotated[
+        str, "recordings: folder in DCASE or MIMII layout, or CSV file; empty: synthetic machines, one per SuperNode"
+    ] = ""
+    group_by: Annotated[GroupBy, "machines that share an ID classifier: machine-type (as in the paper), all"] = (
+        "machine-type"
+    )
+    channel: Annotated[int, "channel of each recording to use, counted from 0", NOT_NEGATIVE] = 0
+    partition: Annotated[
+        Partitioning, "who holds which clips: machine (one client each), or mixtures of machines: dirichlet, iid"
+    ] = "machine"
+    dirichlet_alpha: Annotated[
+        float,
+        "for partition dirichlet: near 0 each machine is held by one client; the larger, the more even (iid)",
+        POSITIVE,
+    ] = 0.5
+    clients: Annotated[
+        int, "number of clients, for partition dirichlet and iid; 0: as many as there are machines", NOT_NEGATIVE
+    ] = 0
+    encoder: Annotated[
+        str, "encoder: random-conv, logmel, yamnet, openl3-512, panns, efficientat, …; for centralized: waveform"
+    ] = "random-conv"
+    encoder_weights: Annotated[
+        str, "file of pre-trained weights, or a folder of them; empty: downloaded once, verified and kept"
+    ] = ""
+    encoder_key_file: Annotated[str, "for random-conv: file with the clients' secret key; empty: a public demo key"] = (
+        ""
+    )
+    openl3_model: Annotated[
+        OpenL3Model, "mel bands and training data of OpenL3: mel256-music, mel256-env, mel128-music, mel128-env"
+    ] = "mel256-music"
+    frontend: Annotated[
+        FrontEnd, "spectra of OpenL3: kapre (package 0.4 and later), legacy (up to 0.3.1, as the weights were trained)"
+    ] = "kapre"
+    openl3_backend: Annotated[
+        OpenL3Backend, "what computes OpenL3: port (PyTorch), package (openl3 itself, where it is installed)"
+    ] = "port"
+    preset: Annotated[
+        Preset,
+        "training of the ID classifier and local networks: fast (ours), paper (classifier as in section V-B; slow)",
+    ] = "fast"
+    epochs: Annotated[
+        int, "epochs of the ID classifier or of a local network; 0: as many as the preset says", NOT_NEGATIVE
+    ] = 0
+    rounds: Annotated[
+        int, "rounds of federated averaging and split learning; 0: as many as the preset says", NOT_NEGATIVE
+    ] = 0
+    learning_rate: Annotated[float, "learning rate of the ID classifier; 0: as the preset says", ZERO_OR_POSITIVE] = 0.0
+    normalization: Annotated[
+        Normalization,
+        "normalization in the ID classifier: batch (statistics of the batch), group (of each window alone)",
+    ] = "batch"
+    class_head: Annotated[
+        ClassHead, "class directions of federated methods: naive (trained with the loss), anchors (fixed), fedaws"
+    ] = "naive"
+    server_batches: Annotated[
+        ServerBatches, "for splitfed, what the server learns from in one step: each client's batch apart, or all joined"
+    ] = "apart"
+    scorer: Annotated[
+        str, "anomaly scorer: fusion (shared and local space), or the shared space alone: knn, lof, mahalanobis, gmm"
+    ] = "fusion"
+    shared_scorer: Annotated[str, "scorer that fusion uses in the shared space: knn, lof, mahalanobis, gmm"] = "knn"
+    local_scorer: Annotated[
+        str, "scorer that fusion uses in the client's own embedding space: knn, lof, mahalanobis, gmm"
+    ] = "mahalanobis"
+    metric: Annotated[Metric, "distance in embedding space: euclidean, cosine"] = "euclidean"
+    pooling: Annotated[Pooling, "how the windows of a clip become its score: mean-embedding, mean, max, top-k"] = (
+        "mean-embedding"
+    )
+    threshold: Annotated[
+        Thresholding, "threshold from the client's own normal clips: gamma (fitted distribution), quantile"
+    ] = "gamma"
+    calibration: Annotated[
+        float, "share of a client's normal clips kept from training the ID classifier, to set thresholds", SHARE
+    ] = 0.2
+    false_alarm_rate: Annotated[float, "share of normal clips that may be called anomalous", FRACTION] = 0.1
+    codec: Annotated[
+        str, "how embeddings travel: any of pool:N, every:N, pca:N, then one of fp32, fp16, int8, pq:N, joined by +"
+    ] = "pool:8+pca:64+int8"
+    rotation_key_file: Annotated[
+        str, "file with the clients' secret key of a rotation of the embeddings (no protection to rely on); empty: none"
+    ] = ""
+    noise_epsilon: Annotated[
+        float,
+        "(epsilon, delta)-differential privacy of each clip by Gaussian noise; 0: none, above 10: no guarantee",
+        ZERO_OR_POSITIVE,
+    ] = 0.0
+    noise_delta: Annotated[
+        float, "delta of the guarantee of noise-epsilon; well below 1 / number of clips", FRACTION
+    ] = 1e-5
+    noise_norm: Annotated[
+        float,
+        "distance from a public centre to which embeddings are clipped before noise; 0: chosen automatically",
+        ZERO_OR_POSITIVE,
+    ] = 0.0
+    noise_key_file: Annotated[
+        str, "file with this client's own key to draw its noise from; only with noise-epsilon"
+    ] = ""
+    erase: Annotated[
+        str, "column of metadata.csv in the data folder, such as factory, to hide from linear maps; empty: none"
+    ] = ""
+    page_megabytes: Annotated[float, "largest size of a page of embeddings, MB", POSITIVE] = 32.0
+    retain_embeddings: Annotated[
+        bool, "whether the server keeps embeddings after the run, so that a machine can join later"
+    ] = False
+    join: Annotated[
+        str, "result folder of an earlier run that new machines among the data join; the others are not asked again"
+    ] = ""
+    record_view: Annotated[bool, "write all messages into the result folder, for `collab-asd audit`"] = False
+    report_scores: Annotated[
+        bool, "clients tell the server their test scores; false: they keep them, and there is no AUC"
+    ] = True
+    seed: Annotated[int, "seed of everything random, the public demo key included", NOT_NEGATIVE] = 0
+    device: Annotated[str, "PyTorch device to train the ID classifier on: cpu, cuda, cuda:N, mps, xpu"] = "cpu"
+    threads: Annotated[
+        int, "threads of PyTorch and BLAS per process; results differ in the last bits with their number", COUNT
+    ] = 1
+    report: Annotated[bool, "draw report.html when the run is done"] = True
+    results_dir: Annotated[str, "result folder, new or empty; empty: a folder in the user's data folder"] = ""
+    cache_dir: Annotated[
+        str, "cache of embeddings, trained models, weights, synthetic machines; empty: the user's cache folder"
+    ] = ""
+    min_clients: Annotated[
+        int,
+        "fewest SuperNodes that a run may start and go on with; 0: two if something is shared, else one",
+        NOT_NEGATIVE,
+    ] = 0
+    timeout: Annotated[float, "seconds to wait for the slowest client", ABOVE_ZERO] = 3600.0
+    on_failure: Annotated[
+        OnFailure, "a client that fails: exclude it and go on (embedding sharing alone), or stop the run"
+    ] = "exclude"
+    retries: Annotated[int, "how often a client that failed is asked again", NOT_NEGATIVE] = 1
 
     def __post_init__(self) -> None:
         """Check the ranges that a type cannot say."""
-        for name, low in LOWEST.items():
-            if getattr(self, name) < low:
-                raise InputError(f"{_key(name)} = {getattr(self, name)}: must be at least {low}")
-        if not 0 < self.false_alarm_rate < 1:
-            raise InputError(f"false-alarm-rate = {self.false_alarm_rate}: must lie between 0 and 1")
-        if not 0 <= self.calibration < 1:
-            raise InputError(f"calibration = {self.calibration}: must be at least 0 and less than 1")
-        if self.learning_rate < 0:
-            raise InputError(f"learning-rate = {self.learning_rate}: must be positive, or 0 for the preset's")
-        if not 0 < self.dirichlet_alpha < math.inf:
-            raise InputError(f"dirichlet-alpha = {self.dirichlet_alpha}: must be a positive number")
+        for setting in settings().values():
+            value = getattr(self, setting.field)
+            if setting.range is not None and not setting.range.holds(value):
+                raise InputError(f"{setting.key} = {value}: must be {setting.range.words}")
         if self.clients and not self.mixed:
             raise InputError(
                 f"clients = {self.clients}: with partition = machine there is one client per machine; "
                 "set partition to dirichlet or iid, or leave clients at 0"
             )
-        for name in ("noise_epsilon", "noise_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{_key(name)} = {getattr(self, name)}: must be a positive number, or 0 for none")
-        if not 0 < self.noise_delta < 1:
-            raise InputError(f"noise-delta = {self.noise_delta}: must lie between 0 and 1, well below 1 / clips")
-        for name, unit in {"timeout": "seconds", "page_megabytes": "megabytes"}.items():
-            if getattr(self, name) <= 0:
-                raise InputError(f"{_key(name)} = {getattr(self, name)}: must be a positive number of {unit}")
 
     @property
     def mixed(self) -> bool:
@@ -134,11 +223,10 @@ class RunConfig:
         InputError
             A key that does not exist, or a value of the wrong type or range: names the key and what is allowed.
         """
-        hints = _hints()
-        names = {_key(f.name): f.name for f in fields(cls)}
+        known = settings()
         for key in values:
-            check_choice("configuration key", key, names)
-        return cls(**{names[key]: _typed(key, value, hints[names[key]]) for key, value in values.items()})
+            check_choice("configuration key", key, known, see="`collab-asd config` describes all keys")
+        return cls(**{known[key].field: _typed(key, value, known[key].type) for key, value in values.items()})
 
     def without_secrets(self) -> dict[str, str | int | float | bool]:
         """Return `to_mapping`, but that there is a key file, and not where."""
@@ -149,10 +237,77 @@ class RunConfig:
         return {_key(name): value for name, value in asdict(self).items()}
 
 
-def check_choice(what: str, value: str, allowed: Collection[str]) -> None:
-    """Raise an `InputError` that lists the allowed names unless `value` is one of them."""
-    if value not in allowed:
-        raise InputError(f"{what} {value!r} does not exist: choose one of {', '.join(sorted(allowed))}")
+@dataclass(frozen=True)
+class Setting:
+    """What there is to know of a configuration key.
+
+    Parameters
+    ----------
+    key, field : str
+        As a user writes it (``data-dir``), and the field of `RunConfig` (``data_dir``).
+    type : type
+        ``str``, ``int``, ``float``, ``bool`` or a ``Literal``.
+    default : str, int, float or bool
+    description : str
+        One line.
+    range : Range or None
+        Numbers that it accepts, where not all.
+    """
+
+    key: str
+    field: str
+    type: Any
+    default: str | int | float | bool
+    description: str
+    range: Range | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it accepts, where its type lists them."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+
+@cache
+def settings() -> dict[str, Setting]:
+    """Return all configuration keys in the order of `RunConfig`, by key."""
+    found = {}
+    for f, hint in zip(fields(RunConfig), get_type_hints(RunConfig, include_extras=True).values(), strict=True):
+        description, *ranges = hint.__metadata__
+        default = getattr(RunConfig, f.name)
+        found[_key(f.name)] = Setting(_key(f.name), f.name, hint.__origin__, default, description, *ranges)
+    return found
+
+
+def check_choice(what: str, value: str, allowed: Collection[str], see: str = "") -> None:
+    """Raise an `InputError` unless `value` is one of the allowed names: suggests the nearest, or lists all.
+
+    Parameters
+    ----------
+    what : str
+        What the value is meant to name, as the message begins.
+    value : str
+    allowed : collection of str
+    see : str
+        Where all names are described; stands for the list where that would be long.
+    """
+    if value in allowed:
+        return
+    everything = f"choose one of {', '.join(sorted(allowed))}"
+    if near := nearest(value, allowed):
+        *others, last = map(repr, near)
+        advice = f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?{f' {see}' if see else ''}"
+    else:
+        advice = see if see and len(allowed) > FEW else everything
+    raise InputError(f"{what} {value!r} does not exist: {advice}")
+
+
+def nearest(value: str, names: Collection[str]) -> list[str]:
+    """Return up to three names that a mistyped value may stand for, the most similar first."""
+    plain = value.lower().replace("_", "-")
+    by_plain = {name.lower().replace("_", "-"): name for name in names}
+    similar = get_close_matches(plain, by_plain, MOST_SUGGESTED)
+    holding = [name for name in by_plain if len(plain) >= MOST_SUGGESTED and plain in name]
+    return [by_plain[name] for name in dict.fromkeys([*similar, *holding])][:MOST_SUGGESTED]
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
@@ -161,11 +316,6 @@ def parse_assignment(text: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set scorer=knn")
     return key.strip(), value.strip()
-
-
-@cache
-def _hints() -> dict[str, Any]:
-    return get_type_hints(RunConfig)
 
 
 def _key(name: str) -> str:

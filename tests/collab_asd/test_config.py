@@ -1,9 +1,10 @@
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from collab_asd.config import RunConfig, parse_assignment
+from collab_asd.config import RunConfig, check_choice, parse_assignment, settings
 from collab_asd.errors import InputError
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -12,6 +13,43 @@ PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 def test_defaults_are_those_that_flower_reads():
     declared = tomllib.loads(PYPROJECT.read_text())["tool"]["flwr"]["app"]["config"]
     assert RunConfig().to_mapping() == declared
+
+
+def test_comments_that_flower_users_read_are_the_descriptions():
+    section = PYPROJECT.read_text().partition("[tool.flwr.app.config]\n")[2].partition("\n[")[0]
+    comments = re.findall(r"^([\w-]+) = \S+ +# (.+)$", section, re.MULTILINE)
+    assert comments == [(setting.key, setting.description) for setting in settings().values()]
+
+
+@pytest.mark.parametrize("setting", settings().values(), ids=lambda setting: setting.key)
+def test_a_description_names_every_choice(setting):
+    assert all(choice in setting.description for choice in setting.choices)
+    assert setting.range is None or setting.range.holds(setting.default)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sead", "seed"),
+        ("False-Alarm-Rate", "false-alarm-rate"),
+        ("false_alarm_rate", "false-alarm-rate"),
+        ("epsilon", "noise-epsilon"),
+        ("alpha", "dirichlet-alpha"),
+    ],
+)
+def test_a_mistyped_key_is_told_the_nearest_and_not_all(typed, meant):
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_mapping({typed: "0"})
+    assert f"{typed!r} does not exist: did you mean '{meant}'" in str(caught.value)
+    assert "page-megabytes" not in str(caught.value)
+
+
+def test_a_name_like_no_other_is_told_all_if_they_are_few():
+    with pytest.raises(InputError, match="choose one of knn, lof"):
+        check_choice("scorer", "svm", ["lof", "knn"])
+    with pytest.raises(InputError, match="`collab-asd config`") as caught:
+        RunConfig.from_mapping({"xyz": 1})
+    assert "seed" not in str(caught.value)
 
 
 def test_text_values_become_their_types():
@@ -41,6 +79,9 @@ def test_whole_number_may_stand_for_a_float():
         ({"dirichlet-alpha": "inf"}, ["dirichlet-alpha", "positive"]),
         ({"clients": -1}, ["clients", "at least 0"]),
         ({"clients": 3}, ["clients = 3", "one client per machine"]),
+        ({"learning-rate": "nan"}, ["learning-rate = nan", "positive"]),
+        ({"timeout": "nan"}, ["timeout = nan", "positive"]),
+        ({"page-megabytes": "inf"}, ["page-megabytes = inf", "positive"]),
     ],
 )
 def test_wrong_key_type_or_value_is_named(values, words):
