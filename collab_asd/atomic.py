@@ -34,6 +34,8 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with open(beside, "xb", opener=partial(os.open, mode=mode)) as file:
             yield file
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(beside)):
+            error.filename = str(path)  # a full disk does not say which file it has no room for
         raise

@@ -8,6 +8,7 @@ its range: `collab-asd config` prints them, and a test compares defaults and com
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
@@ -33,6 +34,7 @@ OnFailure = Literal["exclude", "stop"]
 
 KEY_FILES = ("encoder-key-file", "rotation-key-file", "noise-key-file")
 SWITCH = {"true": True, "false": False}
+DEVICE = re.compile(r"cpu|(cuda|mps|xpu)(:(0|[1-9][0-9]?))?")
 MOST_SUGGESTED, FEW = 3, 24  # names: suggested for a mistyped one, and listed where none is near it
 
 
@@ -203,6 +205,8 @@ class RunConfig:
             value = getattr(self, setting.field)
             if setting.range is not None and not setting.range.holds(value):
                 raise InputError(f"{setting.key} = {value}: must be {setting.range.words}")
+        if not DEVICE.fullmatch(self.device):
+            raise InputError(f"device = {self.device!r}: must be cpu, cuda, cuda:N, mps or xpu")
         if self.clients and not self.mixed:
             raise InputError(
                 f"clients = {self.clients}: with partition = machine there is one client per machine; "

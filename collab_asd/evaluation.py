@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray, ScoreRow, ScoreTable
 from collab_asd.seeding import derive
@@ -98,6 +97,8 @@ def evaluate(table: ScoreTable, machines: Iterable[tuple[str, str]] = ()) -> Eva
 
 
 def _evaluate_machine(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> MachineResult:
+    from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
+
     normals = [r for r in rows if r.label == NORMAL]
     anomalies = [r for r in rows if r.label == ANOMALY]
     strata = _strata(rows)

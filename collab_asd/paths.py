@@ -1,11 +1,15 @@
 """Where things lie on a user's machine."""
 
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 from platformdirs import user_cache_path, user_data_path
 
+from collab_asd.errors import InputError
+
 APP = "collab-asd"
+PROBE_BYTES = 4096  # enough to meet a full disk
 
 
 def cache_dir(configured: str) -> Path:
@@ -36,3 +40,29 @@ def holding_name(machine_type: str, machine_id: str, client: int | None = None) 
     """
     name = machine_folder_name(machine_type, machine_id)
     return name if client is None else f"client-{client}/{name}"
+
+
+def require_writable(folder: Path, remedy: str) -> None:
+    """Refuse a folder that cannot be made or written in, before any work is done; leaves nothing behind.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not exist.
+    remedy : str
+        What to do: how to name another folder.
+
+    Raises
+    ------
+    InputError
+        A part of the path is a file, it is read-only, its permissions forbid it, or the disk is full.
+    """
+    try:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except NotADirectoryError:
+        what = "is a file, not a folder" if nearest == folder else f"cannot be made, {nearest} is a file"
+        raise InputError(f"{folder}: {what}; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{folder}: nothing can be written there ({error.strerror}); {remedy}") from error

@@ -18,7 +18,7 @@ from baselines.fedavg.strategy import STOCK
 from baselines.local import scoring as local
 from baselines.local.strategy import SCORER_OF
 from baselines.local_networks import client as local_networks
-from baselines.local_networks.strategy import NETWORK_OF
+from baselines.local_networks.settings import NETWORK_OF
 from baselines.split_learning import client as split_learning
 from baselines.split_learning.strategy import SPLIT_METHODS
 from collab_asd.config import RunConfig

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from collab_asd import progress
+from collab_asd.printable import printable
+from simulations.terminal import LINE_ENDS
 
 ROOMS = ("collab_asd", "baselines", "simulations")
 
@@ -32,13 +34,21 @@ def show_progress(level: int = logging.INFO, console: Console | None = None) -> 
     if console is not None and console.is_terminal and level <= logging.INFO:
         handler = _AboveBars(console)
         progress.show_on(Bars(console))
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for room in ROOMS:
         logger = logging.getLogger(room)
         if not logger.handlers:
             logger.setLevel(level)
             logger.addHandler(handler)
             logger.propagate = False
+
+
+class PlainFormatter(logging.Formatter):
+    """Leaves no name in a log line the chance to steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format as `logging.Formatter`."""
+        return printable(super().format(record), keep=LINE_ENDS)
 
 
 class Bars:
@@ -62,7 +72,12 @@ class Bars:
     @contextmanager
     def _display(self) -> Iterator[Progress]:
         """Show bars: a terminal has room for one display of them."""
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self._console, transient=True) as self._shown:
             try:
                 yield self._shown

@@ -41,9 +41,8 @@ def _embedding_sharing(config: RunConfig) -> Method:
 
 
 def _centralized(config: RunConfig) -> Method:
-    from baselines.centralized.settings import PRESETS, require_recordings
+    from baselines.centralized.settings import PRESETS
 
-    require_recordings(config)
     return _sharing(config, PRESETS[config.preset])
 
 
@@ -107,20 +106,27 @@ METHODS: dict[str, Callable[[RunConfig], Method]] = {
 }
 
 
+LOCAL = "local-"
+"""Begins the name of a method that shares nothing; its scorer is the rest of the name."""
+
+
+def scorer_name(config: RunConfig) -> str:
+    """Return the scorer that a method really uses: local ones have no shared space to fuse with."""
+    return config.method.removeprefix(LOCAL) if config.method.startswith(LOCAL) else config.scorer
+
+
 def build(config: RunConfig) -> Method:
     """Build the server's side of the configured method.
 
     Raises
     ------
     InputError
-        The method, or a scorer that it uses, does not exist, or it cannot read the encoder's frames.
+        As `require_valid`; or this machine lacks the device to train on.
     """
-    from collab_asd.defences.chain import require_possible
+    from collab_asd.threads import require_device
 
-    check_choice("method", config.method, METHODS)
-    require_possible(config)
-    if config.method != "centralized":
-        _require_frames(config)
+    require_valid(config)
+    require_device(config.device)
     return METHODS[config.method](config)
 
 
@@ -154,10 +160,38 @@ def require_clients(config: RunConfig, method: Method, clients: int) -> None:
     )
 
 
-def _require_frames(config: RunConfig) -> None:
+def require_valid(config: RunConfig) -> None:
+    """Refuse names that do not exist, and what does not go together, before anything that takes long to import.
+
+    Raises
+    ------
+    InputError
+        The method, a scorer, the codec or a defence does not exist or does not fit the method, or the method cannot
+        read the encoder's frames.
+    """
+    from collab_asd.codecs import parse
+    from collab_asd.defences.chain import require_possible
+    from collab_asd.scorers import DetectorSettings
+
+    check_choice("method", config.method, METHODS, see="`collab-asd config method` lists all")
+    DetectorSettings.of(config)
+    parse(config.codec)
+    require_possible(config)
+    _require_readable(config)
+
+
+def _require_readable(config: RunConfig) -> None:
+    """Refuse an encoder whose frames the method cannot learn from."""
+    from baselines.centralized.settings import require_recordings
+    from baselines.local_networks.settings import require_log_mel
+    from baselines.split_learning.settings import require_possible
     from collab_asd.scorers import BARE_SAMPLES
 
-    if config.encoder in BARE_SAMPLES:
+    requirements: dict[Callable[[RunConfig], Method], Callable[[RunConfig], None]]
+    requirements = {_centralized: require_recordings, _local_network: require_log_mel, _split: require_possible}
+    if require := requirements.get(METHODS[config.method]):
+        require(config)
+    elif config.encoder in BARE_SAMPLES:
         raise InputError(
             f"encoder {config.encoder!r} gives bare samples, which method {config.method!r} cannot learn from: add "
             "--method centralized, or choose another encoder"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from baselines.local.strategy import SCORER_OF
-from baselines.local_networks.strategy import NETWORK_OF
 from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
@@ -20,6 +19,7 @@ from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ScoreTable
 from collab_asd.report.reading import KEPT_BY_CLIENTS, SUMMARY_VERSION
 from simulations.dcase_files import write_dcase
+from simulations.methods import scorer_name
 
 HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
 
@@ -59,7 +59,13 @@ class ResultFolder:
             folder.require_same_run()
         elif path.exists() and not all(map(_is_beginning, path.iterdir())):
             raise InputError(f"{path}: holds other files; name a new or an empty folder for the results")
-        folder.begin()
+        existed = path.exists()
+        try:
+            folder.begin()
+        except OSError:  # the disk is full, or read-only: what was begun would be taken for a run
+            if not existed:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
         return folder
 
     def begin(self) -> None:
@@ -118,11 +124,6 @@ def require_unfinished(path: Path) -> None:
 def _is_beginning(file: Path) -> bool:
     """Whether a file is what a run leaves that was killed before it could write its configuration."""
     return file.name in ("manifest.csv", ".lock") or file.name.startswith(".config.json.")
-
-
-def scorer_name(config: RunConfig) -> str:
-    """Return the scorer that a method really uses: local ones have no shared space to fuse with."""
-    return (SCORER_OF | NETWORK_OF).get(config.method, config.scorer)
 
 
 def summarize_kept(config: RunConfig) -> dict[str, Any]:

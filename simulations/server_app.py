@@ -25,7 +25,7 @@ from flwr.serverapp import Grid, ServerApp
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
-from collab_asd.errors import InputError
+from collab_asd.errors import InputError, refusal
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.meeting import Roll, meet_clients
@@ -56,9 +56,10 @@ def main(grid: Grid, context: Context) -> None:
     try:
         config = RunConfig.from_mapping(context.run_config | _own_keys())
         folder = run(grid, config, "ray", _roll())
-    except InputError as error:
+    except (InputError, OSError) as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
-            Path(error_file).write_text(str(error), encoding="utf-8")
+            message = refusal(error) if isinstance(error, OSError) else str(error)
+            Path(error_file).write_text(message, encoding="utf-8")
         raise
     drawn_here = ERROR_FILE_VARIABLE not in os.environ  # else the command line draws it
     if config.report and drawn_here and (folder / "scores.csv").exists():

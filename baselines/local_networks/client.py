@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.local_networks.strategy import NETWORK_OF
+from baselines.local_networks.settings import NETWORK_OF
 from collab_asd.config import RunConfig
 from collab_asd.detectors.points import ClipPoints
 from collab_asd.federation.client_data import ClientData, LocalMachine

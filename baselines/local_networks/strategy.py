@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from baselines.local.strategy import LocalOnly
+from baselines.local_networks.settings import require_log_mel
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-
-NETWORK_OF = {"local-vae": "vae", "local-vidnn": "vidnn", "local-glow": "glow"}
-"""Methods whose clients train a network of their own, and which."""
-
-READS = "logmel"
 
 
 def local_network(config: RunConfig) -> LocalOnly:
@@ -20,9 +15,5 @@ def local_network(config: RunConfig) -> LocalOnly:
     InputError
         The frames are not log-mel frames.
     """
-    if config.encoder != READS:
-        raise InputError(
-            f"method {config.method!r} reads log-mel frames, not those of encoder {config.encoder!r}: "
-            f"add --encoder {READS} (for flwr run: encoder='{READS}'); they do not leave the client"
-        )
+    require_log_mel(config)
     return LocalOnly(config.encoder)

@@ -17,8 +17,8 @@ from torch import Tensor
 from baselines.client_training.settings import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.split_learning.algorithm import Arrays, ServerHalf, averaged, first_baton, unpack
+from baselines.split_learning.settings import require_possible
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
 from collab_asd.federation.actions import SPLIT
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
@@ -27,7 +27,6 @@ from collab_asd.id_classifier.model import IdClassifier
 
 logger = logging.getLogger(__name__)
 SPLIT_METHODS = ("split-learning", "splitfed")
-MAPS = ("logmel", "random-conv")  # encoders whose frames keep where in frequency something is
 
 
 class SplitLearning(ClientTraining):
@@ -41,7 +40,7 @@ class SplitLearning(ClientTraining):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
-        _require_possible(config)
+        require_possible(config)
 
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
         """See `ClientTraining`."""
@@ -105,13 +104,3 @@ class _Turn:
         if self._joined and sent:
             return server.step([activations for activations, _ in sent], [labels for _, labels in sent])
         return [gradient for one in sent for gradient in server.step([one[0]], [one[1]])]
-
-
-def _require_possible(config: RunConfig) -> None:
-    if config.encoder not in MAPS:
-        raise InputError(
-            f"method {config.method!r} cuts a network over spectrogram maps; encoder {config.encoder!r} gives vectors: "
-            f"choose encoder {' or '.join(map(repr, MAPS))}, whose frames do not leave the client either"
-        )
-    if config.class_head == "fedaws":
-        raise InputError(f"class-head = 'fedaws' is for averaging; for {config.method} choose naive or anchors")

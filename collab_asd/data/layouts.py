@@ -58,7 +58,7 @@ def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
     if channel < 0:
         raise InputError(f"channel {channel}: channels are counted from 0")
     root = absolute(data_dir)
-    clips = _layout_of(root).read(root, channel)
+    clips = layout_of(root).read(root, channel)
     if not clips:
         raise InputError(f"{root}: no recordings in it; copy or download the data again")
     return sorted(clips, key=lambda clip: clip.path)
@@ -75,7 +75,15 @@ def clip_name(clip: Clip, data_dir: Path) -> str:
     return Path(os.path.relpath(clip.path, root.parent if root.is_file() else root)).as_posix()
 
 
-def _layout_of(root: Path) -> Layout:
+def layout_of(data_dir: Path) -> Layout:
+    """Tell the layout of a data folder from what lies in it; no recording is opened.
+
+    Raises
+    ------
+    InputError
+        The folder is missing, empty, of no known layout or a mixture.
+    """
+    root = absolute(data_dir)
     if not root.exists():
         raise InputError(f"{root}: no such folder; name the folder that holds the recordings")
     if root.is_dir() and not any(root.iterdir()):

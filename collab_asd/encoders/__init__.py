@@ -14,6 +14,7 @@ from collab_asd.config import RunConfig, check_choice
 from collab_asd.encoders.weights import WeightSource, resolve
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder
+from collab_asd.keyed import read_key
 from collab_asd.paths import cache_dir
 
 
@@ -98,10 +99,30 @@ def build(config: RunConfig) -> Encoder:
     InputError
         There is none of that name, its weights or key cannot be used, or it takes none and would ignore them.
     """
-    check_choice("encoder", config.encoder, ENCODERS)
+    require_valid(config)
+    return ENCODERS[config.encoder](config)
+
+
+def require_valid(config: RunConfig) -> None:
+    """Refuse an encoder that does not exist, and files that it has no use for or that are not there.
+
+    This takes no time: neither weights nor keys are read.
+
+    Raises
+    ------
+    InputError
+        Names the encoder or the file.
+    """
+    check_choice("encoder", config.encoder, ENCODERS, see="`collab-asd encoders list` shows all")
     _require_used("encoder-weights", config.encoder_weights, config.encoder in TAKES_WEIGHTS, config)
     _require_used("encoder-key-file", config.encoder_key_file, config.encoder in TAKES_KEY, config)
-    return ENCODERS[config.encoder](config)
+    if config.encoder_weights and not Path(config.encoder_weights).expanduser().exists():
+        raise InputError(
+            f"encoder-weights = {config.encoder_weights}: no such file; name the weights of {config.encoder}, or a "
+            "folder that holds them"
+        )
+    if config.encoder_key_file:
+        read_key(Path(config.encoder_key_file).expanduser(), "encoder key")
 
 
 def _weights(source: WeightSource, config: RunConfig) -> Path:

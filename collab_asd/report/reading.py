@@ -76,10 +76,22 @@ def require_same_clips(runs: Sequence[Run]) -> None:
             )
 
 
-def _read_summary(folder: Path) -> dict[str, Any]:
+def require_finished(folder: Path) -> Path:
+    """Return a run's summary file.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     path = folder / "summary.json"
     if not path.is_file():
         raise InputError(f"{folder}: holds no finished run (no summary.json); finish that run or name another folder")
+    return path
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    path = require_finished(folder)
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -97,6 +97,8 @@ class DetectorSettings:
     def of(cls, config: RunConfig) -> Self:
         """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both spaces, all else f_s alone."""
         check_choice("scorer", config.scorer, [FUSION, *SCORERS])
+        check_choice("shared-scorer", config.shared_scorer, SCORERS)
+        check_choice("local-scorer", config.local_scorer, SCORERS)
         if config.scorer != FUSION:
             return cls(_settings(config.scorer, config), None)
         return cls(_settings(config.shared_scorer, config), _settings(config.local_scorer, config))

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from collab_asd.errors import InputError
+from collab_asd.paths import require_writable
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
 
-console, errors = (Console(stderr=stderr, soft_wrap=stderr, highlight=False, markup=False) for stderr in (False, True))
+console, errors = (PlainConsole(stderr=stderr, soft_wrap=stderr) for stderr in (False, True))
+RECORD = "repeat the run in a new folder with --set record-view=true"
 
 
 def audit_command(
@@ -33,8 +35,7 @@ def audit_command(
 ) -> None:
     """Attack what a run has recorded, and say how far each attack gets; leaves the folder audit/ beside the result."""
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name the result folder of a run")
+    _require_valid(folder, data, victims)
     from collab_asd.privacy.adversary import synthetic_sounds
     from collab_asd.privacy.outcome import FULL, QUICK
     from collab_asd.privacy.run import AuditedRun
@@ -54,3 +55,19 @@ def audit_command(
     for missing in found.missing:
         console.print(f"not measured: {missing}", soft_wrap=True)
     console.print(f"audit: {folder / AUDIT}", soft_wrap=True)
+
+
+def _require_valid(folder: Path, data: Path | None, victims: str) -> None:
+    """Find out what is wrong before anything that takes long to import."""
+    from collab_asd.data.layouts import layout_of
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the result folder of a run")
+    for needed, remedy in (("config.json", "name the result folder of a run"), ("view", RECORD)):
+        if not (folder / needed).exists():
+            raise InputError(f"{folder}: holds no {needed}; {remedy}")
+    if data:
+        layout_of(data)
+    if victims:
+        layout_of(Path(victims))
+    require_writable(folder, "give yourself the rights to this one, or copy it elsewhere")

@@ -16,7 +16,9 @@ import typer
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
+from simulations.terminal import PlainConsole
 
+console = PlainConsole(soft_wrap=True)
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Settings = Annotated[
@@ -43,8 +45,8 @@ def bundle_command(
     chosen = dict(map(parse_assignment, settings or []))
     config = RunConfig.from_mapping({"encoder": name, which: str(file.expanduser())} | chosen)
     bundle, card = write_bundle(config, file.expanduser(), load_signing_key(key.expanduser()), to.expanduser())
-    typer.echo(f'{bundle}\nfor the agreement: encoder-digest = "{card.encoder_digest}"')
-    typer.echo(f"the clients need, too: {key}.pub, over another way than the bundle; the server needs neither")
+    console.print(f'{bundle}\nfor the agreement: encoder-digest = "{card.encoder_digest}"')
+    console.print(f"the clients need, too: {key}.pub, over another way than the bundle; the server needs neither")
 
 
 def unbundle_command(
@@ -62,8 +64,8 @@ def unbundle_command(
     folder = to.expanduser().absolute() if to else cache_dir("") / "encoders" / agreed[:16]
     file, card = open_bundle(bundle.expanduser(), load_verifying_key(signer.expanduser()), agreed, folder)
     which = "encoder-key-file" if card.encoder in TAKES_KEY else "encoder-weights"
-    typer.echo(f"{bundle}: signed by {signer}, digest {agreed}")
-    typer.echo(f"for node.toml: {which} = {json.dumps(str(file), ensure_ascii=False)}")
+    console.print(f"{bundle}: signed by {signer}, digest {agreed}")
+    console.print(f"for node.toml: {which} = {json.dumps(str(file), ensure_ascii=False)}")
 
 
 def _agreed(digest: str, agreement: Path | None) -> str:

@@ -12,26 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from collab_asd import progress
 from collab_asd.config import check_choice, parse_assignment
 from simulations.commands.errors import BAD_INPUT
+from simulations.comparison.experiment import Experiment, find_experiment, shipped_experiments
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
-    from simulations.comparison.experiment import Cell, Experiment
+    from simulations.comparison.experiment import Cell
     from simulations.comparison.results import Comparison
 
+EXPERIMENTS = shipped_experiments()
 FILE_WIDTH = 160  # characters of a line where stdout is no terminal
 TALKATIVE = ("collab_asd.embedding_sharing", "collab_asd.data", "simulations.server_app", "flwr")
-console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+console, errors = PlainConsole(), PlainConsole(stderr=True, soft_wrap=True)
 
 
 def compare_command(
     experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT.toml", help="Experiment file, or the name of one that comes along.")
+        str, typer.Argument(metavar="EXPERIMENT", help=f"Experiment file (TOML), or one of: {', '.join(EXPERIMENTS)}.")
     ],
     data: Annotated[str, typer.Option(help="Recordings, in place of those that the file names.")] = "",
     out: Annotated[
@@ -55,22 +57,32 @@ def compare_command(
     Exit code 0 if all cells are finished, 2 if one failed; what the others found is written all the same.
     """
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    from simulations.comparison.experiment import Experiment, find_experiment
-
     file = find_experiment(experiment)
     chosen = _with_options(Experiment.read(file), data, weights or [])
     overrides = dict(map(parse_assignment, settings or []))
     folder = (out or Path("results") / chosen.name).expanduser().absolute()
     cells = chosen.cells(folder, overrides)
+    _require_valid(chosen, cells, folder, dry_run)
     if dry_run:
         _list(chosen, cells, as_json)
         return
-    chosen.require_recordings()
     with nullcontext() if verbose else _briefly():
         comparison = _carry_out(chosen, cells, folder, jobs, _command(experiment, chosen, weights or [], overrides))
     _print(comparison, folder, as_json)
     if not comparison.complete:
         raise typer.Exit(BAD_INPUT)
+
+
+def _require_valid(experiment: Experiment, cells: Sequence[Cell], folder: Path, dry_run: bool) -> None:
+    """Find out what is wrong before anything starts; a dry run needs no recordings, weights or folders yet."""
+    from simulations.commands.checks import require_places, require_valid
+
+    for cell in cells:
+        config = cell.config
+        require_valid(replace(config, data_dir="", encoder_weights="", encoder_key_file="") if dry_run else config)
+    if not dry_run:
+        experiment.require_recordings()
+        require_places(folder, [cell.config for cell in cells])
 
 
 @contextmanager
@@ -136,9 +148,9 @@ def _list(experiment: Experiment, cells: Sequence[Cell], as_json: bool) -> None:
         estimate.show(_wide())
 
 
-def _wide() -> Console:
+def _wide() -> PlainConsole:
     """Return stdout with room for a table."""
-    return console if console.is_terminal else Console(width=FILE_WIDTH)
+    return console if console.is_terminal else PlainConsole(width=FILE_WIDTH)
 
 
 def _print(comparison: Comparison, out: Path, as_json: bool) -> None:

@@ -7,24 +7,28 @@ import json
 import logging
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from collab_asd.data.check import DataReport, MachineRow, check
-from collab_asd.data.layouts import find_clips
-from collab_asd.data.partition import GROUP_BY
-from collab_asd.data.problems import Severity, describe
+from collab_asd.config import GroupBy, RunConfig, check_choice
 from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.paths import require_writable
+from collab_asd.printable import printable
 from collab_asd.progress import step
 from simulations.commands.download import download_app
 from simulations.commands.errors import BAD_INPUT, FriendlyGroup
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
+
+if TYPE_CHECKING:
+    from collab_asd.data.check import DataReport, MachineRow
+    from collab_asd.data.problems import Severity
 
 DEFAULTS = SyntheticSettings()
+GROUP_BY: tuple[str, ...] = get_args(GroupBy)
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 data_app = typer.Typer(cls=FriendlyGroup, help="Make, download and inspect recordings.", no_args_is_help=True)
@@ -42,18 +46,19 @@ def check_command(
     channel: Annotated[int, typer.Option(help="Channel to use, counted from 0.")] = 0,
     seconds: Annotated[float, typer.Option(help="Shortest usable clip: one embedding window, s.")] = 1.0,
     group_by: Annotated[str, typer.Option(help=f"Machines that share a classifier: {' or '.join(GROUP_BY)}.")] = (
-        GROUP_BY[0]
+        RunConfig.group_by
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Show the machines of a data folder and all problems; exit code 2 when training would be wrong."""
-    show_progress(logging.WARNING if quiet else logging.INFO, Console(stderr=True))
+    check_choice("--group-by", group_by, GROUP_BY)
+    show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     report = _examine(data_dir, channel, seconds, group_by)
     if as_json:
         typer.echo(json.dumps(_as_json(report), indent=2))
     else:
-        _show(report, Console())
+        _show(report, PlainConsole())
         _recommend(report, data_dir, channel)
     if report.count("error"):
         raise typer.Exit(BAD_INPUT)
@@ -71,16 +76,20 @@ def synth_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Make machines that one can hear, with faults; metadata.csv tells what each clip is."""
+    require_writable(folder, "name another folder")
     from collab_asd.data.synthetic.dataset import write_dataset  # here, because it takes a second to import
 
     settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
-    show_progress(logging.WARNING if quiet else logging.INFO, Console(stderr=True))
+    show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     with step("rendering clips", machines * (train + test_normal + test_anomaly)) as advance:
         write_dataset(folder, settings, on_clip=lambda _: advance())
-    Console().print(f"{folder}: {machines} machines", soft_wrap=True, highlight=False)
+    PlainConsole(soft_wrap=True).print(f"{folder}: {machines} machines")
 
 
 def _examine(data_dir: Path, channel: int, seconds: float, group_by: str) -> DataReport:
+    from collab_asd.data.check import check
+    from collab_asd.data.layouts import find_clips
+
     clips = find_clips(data_dir, channel)
     with step("decoding clips", len(clips)) as advance:
         return check(data_dir, clips, seconds, group_by, on_clip=advance)
@@ -96,7 +105,9 @@ def _as_json(report: DataReport) -> dict[str, Any]:
     }
 
 
-def _show(report: DataReport, console: Console) -> None:
+def _show(report: DataReport, console: PlainConsole) -> None:
+    from collab_asd.data.problems import describe
+
     console.print(_table(report.machines))
     for severity, line in describe(report.problems):
         console.print(Text.assemble((severity, STYLES[severity]), " ", line), soft_wrap=True)
@@ -123,7 +134,7 @@ def _table(machines: tuple[MachineRow, ...]) -> Table:
         table.add_column(column, justify="left" if column == "machine" else "right")
     for row in machines:
         table.add_row(
-            f"{row.machine_type}/{row.machine_id}",
+            printable(f"{row.machine_type}/{row.machine_id}"),
             f"{row.train_normal} / {row.train_anomaly} / {row.train_unlabelled}",
             f"{row.test_normal} / {row.test_anomaly} / {row.test_unlabelled}",
             f"{row.seconds:.1f}",

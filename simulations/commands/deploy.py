@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.errors import InputError
 from collab_asd.tested_releases import untested
-from simulations.commands.errors import BAD_INPUT
+from simulations.commands.errors import BAD_INPUT, FriendlyGroup
 from simulations.commands.forget import forget_command
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
 
-deploy_app = typer.Typer(no_args_is_help=True)
+deploy_app = typer.Typer(
+    cls=FriendlyGroup, help="Run on real machines: one server, and one SuperNode per client.", no_args_is_help=True
+)
 deploy_app.command("forget")(forget_command)
-console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+console, errors = PlainConsole(soft_wrap=True), PlainConsole(stderr=True, soft_wrap=True)
 Folder = Annotated[Path, typer.Argument(help="Your folder of the consortium.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A configuration key; repeatable.")
@@ -48,15 +50,17 @@ def init_command(
     settings: Settings = None,
 ) -> None:
     """Write a ready consortium: keys, certificates, agreement, start scripts, and who must get what."""
+    from collab_asd.paths import require_writable
+    from simulations.commands.checks import require_valid
     from simulations.deployment.consortium import PAGE_MEGABYTES, Consortium
 
     named = {"encoder": encoder, "encoder-weights": weights, "page-megabytes": PAGE_MEGABYTES}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
+    require_valid(config)
+    require_writable(folder, "name another folder")
     digest = Consortium(clients, host, config, port, rotation).write(folder)
-    console.print(
-        f"{folder}: a server and {clients} clients; encoder {config.encoder}, digest {digest[:12]}", soft_wrap=True
-    )
-    console.print(f"Next: {folder / 'INVENTORY.md'} says who must get which folder", soft_wrap=True)
+    console.print(f"{folder}: a server and {clients} clients; encoder {config.encoder}, digest {digest[:12]}")
+    console.print(f"Next: {folder / 'INVENTORY.md'} says who must get which folder")
 
 
 @deploy_app.command("server")
@@ -85,9 +89,7 @@ def check_command(folder: Folder = Path()) -> None:
     findings = []
     for finding in check_folder(folder):
         findings.append(finding)
-        console.print(
-            str(finding), style="" if finding.well else "bold red", soft_wrap=True, highlight=False, markup=False
-        )
+        console.print(str(finding), style="" if finding.well else "bold red")
     if not all(finding.well for finding in findings):
         raise typer.Exit(BAD_INPUT)
 
@@ -99,7 +101,7 @@ def status_command(folder: Folder = Path()) -> None:
     from simulations.deployment.status import status
 
     for line in status(ServerSettings.load(folder)):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(line)
 
 
 @deploy_app.command("key")
@@ -108,7 +110,7 @@ def key_command(folder: Folder = Path()) -> None:
     from simulations.deployment.keys import renew_node_key
 
     old = renew_node_key(folder)
-    console.print(f"{folder / 'node.pub'} goes to the server's nodes/; the old key is now {old}", soft_wrap=True)
+    console.print(f"{folder / 'node.pub'} goes to the server's nodes/; the old key is now {old}")
 
 
 @deploy_app.command("certificate")
@@ -121,9 +123,7 @@ def certificate_command(
     from simulations.deployment.certificates import renew_server_certificate
 
     server = renew_server_certificate(folder, host, days)
-    console.print(
-        f"{server / 'server.crt'} and server.key go to the server, which must be started again", soft_wrap=True
-    )
+    console.print(f"{server / 'server.crt'} and server.key go to the server, which must be started again")
 
 
 @deploy_app.command("local")
@@ -145,12 +145,12 @@ def local_command(
     recordings = give_recordings(folder, data)
     chosen = dict(map(parse_assignment, settings or []))
     results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
-    console.print(f"server: {results}", soft_wrap=True)
+    console.print(f"server: {results}")
     for client, own in enumerate(client_results(folder)):
-        console.print(f"client {client}: {own}", soft_wrap=True)
+        console.print(f"client {client}: {own}")
     if compare:
         comparison = compare_with_simulation(folder, recordings, chosen)
-        console.print(str(comparison), soft_wrap=True)
+        console.print(str(comparison))
         if not comparison.same:
             raise typer.Exit(1)
 
@@ -170,4 +170,4 @@ def run_command(
     show_progress(logging.INFO, errors)
     server = ServerSettings.load(folder)
     results = run(server, out, dict(map(parse_assignment, settings or [])), lambda line: pass_on(line, verbose))
-    console.print(f"results: {results}", soft_wrap=True)
+    console.print(f"results: {results}")

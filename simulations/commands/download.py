@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from collab_asd.data.download.dcase2020 import CITATION, LICENCE, PARTS, TYPES, archives
 from collab_asd.data.download.space import free_space, gigabytes
 from simulations.commands.download_progress import shown_on
 from simulations.commands.errors import FriendlyGroup
+from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from collab_asd.data.download.plan import Plan
     from collab_asd.data.download.run import Outcome
 
+console = PlainConsole(soft_wrap=True)
 PART_NAMES = "; ".join(f"{name} ({part.what})" for name, part in PARTS.items())
 
 download_app = typer.Typer(cls=FriendlyGroup, help="Download a published benchmark.", no_args_is_help=True)
@@ -51,7 +52,7 @@ def dcase2020_command(
     if dry_run:
         _tell_plan(run.prepare(folder, chosen, source), keep_zips, as_json)
         return
-    errors = Console(stderr=True)
+    errors = PlainConsole(stderr=True)
     if not quiet:
         errors.print(Text(f"licence: {LICENCE}\ncite: {CITATION}"), soft_wrap=True)
     with shown_on(errors, quiet) as progress:
@@ -65,13 +66,13 @@ def _tell_plan(plan: Plan, keep_zips: bool, as_json: bool) -> None:
         _print_json(_plan_as_json(plan) | {"needed_bytes": needed, "free_bytes": free})
         return
     for archive in plan.complete:
-        typer.echo(f"{archive.name}: complete")
+        console.print(f"{archive.name}: complete")
     for step in plan.steps:
         size = "size unknown" if step.remote.size is None else gigabytes(step.remote.size)
-        typer.echo(f"{step.archive.name}: {size} from {step.local or step.remote.url}")
+        console.print(f"{step.archive.name}: {size} from {step.local or step.remote.url}")
     for note in plan.notes:
-        typer.echo(note)
-    typer.echo(f"{plan.folder}: needs {gigabytes(needed)}, has {gigabytes(free)} free; licence: {LICENCE}")
+        console.print(note)
+    console.print(f"{plan.folder}: needs {gigabytes(needed)}, has {gigabytes(free)} free; licence: {LICENCE}")
 
 
 def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
@@ -84,7 +85,7 @@ def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
         return
     done = f"zips unpacked now: {len(plan.steps)}, before: {len(plan.complete)}"
     unverified = f"; not verified by MD5: {', '.join(outcome.not_verified)}" if outcome.not_verified else ""
-    typer.echo(f"{plan.folder}: {outcome.recordings} recordings; {done}{unverified}; next: {next_command}")
+    console.print(f"{plan.folder}: {outcome.recordings} recordings; {done}{unverified}; next: {next_command}")
 
 
 def _plan_as_json(plan: Plan) -> dict[str, Any]:

@@ -17,8 +17,8 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), SpeedColumn(), TimeRemainingColumn(),
-            console=console,
+            TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), SpeedColumn(),
+            TimeRemainingColumn(), console=console,
         )  # fmt: skip
         self._task: TaskID | None = None
 

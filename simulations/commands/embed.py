@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.paths import cache_dir
+from collab_asd.paths import cache_dir, require_writable
 from collab_asd.progress import step
 from simulations.commands.errors import BAD_INPUT
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from collab_asd.data.audio import ClipError
     from collab_asd.data.problems import Problem
     from collab_asd.interfaces import Clip
 
-console, errors = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
+console, errors = (PlainConsole(stderr=stderr, soft_wrap=True) for stderr in (False, True))
 
 
 def embed_command(
@@ -48,12 +48,18 @@ def embed_command(
 
     Exit code 2 if some recordings cannot be used; all others are encoded all the same.
     """
-    show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    from collab_asd.data.layouts import find_clips
-    from collab_asd.encoders import ahead
-
     named = {"encoder": encoder, "encoder-weights": weights, "data-dir": str(data), "seed": seed}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    from collab_asd import encoders
+    from collab_asd.data.layouts import find_clips, layout_of
+    from simulations.commands.checks import ANOTHER_CACHE
+
+    encoders.require_valid(config)
+    layout_of(data)
+    require_writable(cache_dir(config.cache_dir), ANOTHER_CACHE)
+    from collab_asd.encoders import ahead
+
     began = time.monotonic()
     todo = ahead.missing(config, find_clips(data, config.channel))
     with step(f"embedding clips with {config.encoder}", len(todo.clips)) as advance:

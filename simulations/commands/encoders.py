@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,13 +21,14 @@ from simulations.commands.bundles import bundle_command, unbundle_command
 from simulations.commands.download_progress import shown_on
 from simulations.commands.encoder_facts import described, given_weights, lines, megabytes, state
 from simulations.commands.errors import BAD_INPUT, FriendlyGroup
+from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
     from collab_asd.transfer.progress import Progress
 
 ABOUT = "List encoders f_c, and bring or verify their weights."
-console, errors = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
+console, errors = (PlainConsole(stderr=stderr, soft_wrap=True) for stderr in (False, True))
 
 encoders_app = typer.Typer(cls=FriendlyGroup, help=ABOUT, no_args_is_help=True)
 encoders_app.command("bundle")(bundle_command)
@@ -59,7 +59,7 @@ def list_command(weights: Weights = "", settings: Settings = None, as_json: AsJs
     for row in found:
         frames = f"{row['frames_of_10_s']} x {row['dimension']}"
         table.add_row(row["name"], frames, str(row["sample_rate"]), state(row["weights"]), row["licence"])
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 @encoders_app.command("info")
@@ -103,9 +103,9 @@ def fetch_command(
         _print_json([result.as_json() for result in results])
         return
     for result in results:
-        typer.echo(result)
+        console.print(str(result))
     if to:
-        typer.echo(f"next, on a machine without a network: collab-asd run --encoder {names[0]} --weights {folder}")
+        console.print(f"next, on a machine without a network: collab-asd run --encoder {names[0]} --weights {folder}")
 
 
 @encoders_app.command("verify")
@@ -207,4 +207,4 @@ def _with_weights() -> list[str]:
 
 
 def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(content, indent=2))

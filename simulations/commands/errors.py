@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+import inspect
+import logging
+from typing import Any, get_type_hints
 
 import click
 import typer
-from rich.console import Console
-from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup
 
-from collab_asd.errors import InputError
+from collab_asd.config import nearest
+from collab_asd.errors import InputError, refusal
 from collab_asd.tested_releases import untested
+from simulations.terminal import PlainConsole, prepare_streams
 
+log = logging.getLogger(__name__)
 BAD_INPUT = 2
+NO_HOME = "Could not determine home directory."  # what `Path.expanduser` says of ~ and ~nobody
 
 
 class FriendlyGroup(TyperGroup):
-    """A group of commands whose `InputError` is a message to the user."""
+    """A group of commands that ends on an `InputError`, or what the operating system refuses, with one message."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program."""
+        prepare_streams()
+        return super().main(*args, **kwargs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command with the help of its arguments, which Typer loses up to 0.20 beside click from 8.5."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.callback is not None:
+            hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True)
+            for parameter in command.params:
+                if isinstance(parameter, TyperArgument) and not parameter.help:
+                    (parameter.help,) = (info.help for info in hints[parameter.name or ""].__metadata__)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; name the nearest where there is none."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = " or ".join(map(repr, nearest(name, self.commands)))
+            advice = f"did you mean {near}?" if near else f"choose one of {', '.join(self.commands)}"
+            raise click.UsageError(f"No such command {name!r}: {advice}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
@@ -28,5 +59,14 @@ class FriendlyGroup(TyperGroup):
         except ImportError as error:
             if (error.name or "").partition(".")[0] != "flwr" or not (message := untested("flwr")):
                 raise
-        Console(stderr=True).print(Text(f"error: {message}", "red"), soft_wrap=True)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has gone, which click handles
+                raise
+            message = refusal(error)
+            log.debug("refused by the operating system", exc_info=True)
+        except RuntimeError as error:
+            if str(error) != NO_HOME:
+                raise
+            message = "a path begins with ~, and the home folder that it stands for is not known; write it in full"
+        PlainConsole(stderr=True, soft_wrap=True).print(f"error: {message}", style="red")
         raise typer.Exit(BAD_INPUT)

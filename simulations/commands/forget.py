@@ -13,7 +13,9 @@ from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 from simulations.alone import alone
 from simulations.deployment.settings import SERVER
+from simulations.terminal import PlainConsole
 
+console = PlainConsole(soft_wrap=True)
 LEFT = """\
 What this cannot undo:
 - f_s and the codec in this folder were trained with the client's embeddings, and the other clients have both. To be rid
@@ -30,15 +32,15 @@ def forget_command(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a client's embeddings from the server, say what that cannot undo, and leave the rest usable."""
+    results = _results(folder.expanduser())
     from collab_asd.embedding_sharing.forgetting import holds
 
-    results = _results(folder.expanduser())
     if not yes and any(holds(result, client) for result in results):
         typer.confirm(f"Delete all embeddings and recorded messages of client {client} in {folder}?", abort=True)
     refusals = [why for result in results if (why := _forget(result, client))]
     if len(refusals) == len(results):
         raise InputError("\n".join(refusals) or f"{folder}: holds no results")
-    typer.echo(LEFT)
+    console.print(LEFT)
 
 
 def _forget(result: Path, client: int) -> str:
@@ -50,12 +52,12 @@ def _forget(result: Path, client: int) -> str:
             done = forget(result, client, cache_dir(_config(result).cache_dir) / "classifiers")
         except InputError as error:
             return str(error)
-    typer.echo(
+    console.print(
         f"{result}: deleted {done.pages} files of embeddings ({done.page_bytes / 1e6:.1f} MB) of client {client}, "
         f"{done.messages} recorded messages, {done.classifiers} cached copies of f_s"
     )
     if done.shared:
-        typer.echo(
+        console.print(
             f"{done.shared} of the files also lie in the folder of a run that joined this one: forget there, too"
         )
     return ""

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from collab_asd.paths import require_writable
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
+
+COMPARED = Path("results/compared")
 
 
 def report_command(
@@ -21,7 +24,14 @@ def report_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Write report.html, its figures, and its tables as CSV and LaTeX."""
-    show_progress(logging.WARNING if quiet else logging.INFO, Console(stderr=True))
+    show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
+    from collab_asd.report.reading import require_finished
+    from simulations.commands.checks import ANOTHER_OUT
+
+    for folder in folders:
+        require_finished(folder)
+    chosen = out.expanduser() if out else folders[0] if len(folders) == 1 else COMPARED
+    require_writable(chosen, ANOTHER_OUT)
     from simulations.reporting import report
 
-    typer.echo(f"report: {report(folders, out, sounds)}")
+    PlainConsole(soft_wrap=True).print(f"report: {report(folders, chosen, sounds)}")

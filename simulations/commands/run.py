@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.errors import InputError
+from collab_asd.config import RunConfig, check_choice, parse_assignment
 from simulations import methods
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
 
 OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
+SGR = re.compile(r"\x1b\[[0-9;]*m")  # colours, which Ray and Flower print
+ENGINES = ("inprocess", "ray")
 SYNTHETIC_CLIENTS = 4
 logger = logging.getLogger(__name__)
-console, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+console, errors = PlainConsole(), PlainConsole(stderr=True, soft_wrap=True)
 
 
 def run_command(
@@ -42,7 +43,8 @@ def run_command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key; repeatable.")
     ] = None,
     supernodes: Annotated[
-        int, typer.Option(help="Number of synthetic machines, one per client; with --data it follows from the data.")
+        int,
+        typer.Option(min=1, help="Number of synthetic machines, one per client; with --data it follows from the data."),
     ] = SYNTHETIC_CLIENTS,
     skip_bad: Annotated[bool, typer.Option(help="Leave out clips that cannot be used, and list them.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
@@ -52,6 +54,7 @@ def run_command(
     """Run one method on one set of recordings; print the per-machine table and write the result folder."""
     named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
+    check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     config = _prepared(config, out, skip_bad)
     folder = _on_engine(engine, config, supernodes, verbose, quiet)
@@ -68,10 +71,13 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     from collab_asd import encoders
     from collab_asd.data.run_data import without_bad_clips
     from collab_asd.defences.chain import require_keys
+    from simulations.commands.checks import require_places, require_valid
     from simulations.results import default_name, require_unfinished
 
+    require_valid(config)
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
+    require_places(results, [config])
     method = methods.build(config)
     encoders.build(config)
     require_keys(config)
@@ -101,16 +107,14 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
         require_tagged(config, clients)
     if engine == "inprocess":
         return engines.run_inprocess(config, clients)
-    if engine == "ray":
-        logger.info("starting Flower and Ray, which takes half a minute")
-        return engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
-    raise InputError(f"--engine {engine!r} does not exist: choose one of inprocess, ray")
+    logger.info("starting Flower and Ray, which takes half a minute")
+    return engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
 
 
 def pass_on(line: str, verbose: bool) -> None:
     """Show a line of ``flwr run``: ours, or all."""
     if verbose or OUR_LINES.search(line):
-        errors.print(line)
+        errors.print(SGR.sub("", line))
 
 
 def _print_summary(folder: Path) -> None:

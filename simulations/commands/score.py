@@ -12,22 +12,21 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from collab_asd.errors import InputError
 from simulations.commands.errors import BAD_INPUT
 from simulations.logs import show_progress
+from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from collab_asd.monitoring.monitor import Monitor, Verdict
 
 COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal")
-notes, errors = (Console(stderr=True, soft_wrap=True, highlight=False, markup=False) for _ in range(2))
+notes, errors = (PlainConsole(stderr=True, soft_wrap=True) for _ in range(2))
 
 
 class Format(StrEnum):
@@ -56,8 +55,6 @@ def score_command(
 ) -> None:
     """Score new recordings with a saved detector; exit code 2 if any could not be scored."""
     show_progress(logging.ERROR if quiet else logging.WARNING)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be in no known encoding
     notes.quiet = quiet
     incoming = _incoming(paths, watch)
     from collab_asd.monitoring.monitor import Monitor

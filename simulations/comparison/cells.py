@@ -21,7 +21,7 @@ from collab_asd.config import RunConfig, check_choice
 from collab_asd.data.manifest import ManifestRow, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.encoders.ahead import ensure_embedded
-from collab_asd.errors import InputError
+from collab_asd.errors import InputError, refusal
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 from simulations import methods
@@ -102,10 +102,12 @@ def _run(cell: Cell, clients: int) -> None:
             pin_threads(cell.config.threads)
             _embed(cell.config, clients)
             run_inprocess(cell.config, clients)
+        except InputError as error:
+            cell.fail("\n".join([str(error), *said]))
+        except OSError as error:
+            cell.fail("\n".join([refusal(error), *said]))
         except Exception as error:
-            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            trace = [] if isinstance(error, InputError) else [traceback.format_exc()]
-            cell.fail("\n".join([reason, *said, *trace]))
+            cell.fail("\n".join([f"{type(error).__name__}: {error}", *said, traceback.format_exc()]))
 
 
 def _prepare(cells: Sequence[Cell], clients: int) -> list[ManifestRow]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.data.partition_names import partition_settings
 from collab_asd.errors import InputError
-from simulations.results import scorer_name
+from simulations.methods import scorer_name
 
 log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parents[1] / "experiments"
@@ -233,13 +233,18 @@ def find_experiment(name: str) -> Path:
     InputError
         There is neither.
     """
-    shipped = SHIPPED / f"{name.removesuffix('.toml')}.toml"
     if Path(name).exists():
         return Path(name)
-    if Path(name).name == name and shipped.exists():
-        return shipped
-    known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-    raise InputError(f"{name}: no such file, and no experiment of that name comes along (these do: {known})")
+    known = {file.stem: file for file in SHIPPED.glob("*.toml")}
+    if Path(name).name != name:
+        raise InputError(f"{name}: no such file; name an experiment file, or one of {', '.join(sorted(known))}")
+    check_choice("experiment", name.removesuffix(".toml"), known)
+    return known[name.removesuffix(".toml")]
+
+
+def shipped_experiments() -> list[str]:
+    """Return the names of the experiments that come with the package."""
+    return sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
 
 LISTS: dict[str, type] = {"methods": str, "encoders": str, "scorers": str, "partitions": str, "seeds": int}

@@ -17,7 +17,7 @@ import torch
 from baselines.local.strategy import SCORER_OF
 from baselines.local_networks.client import NETWORKS
 from baselines.local_networks.detector import NetworkSettings
-from baselines.local_networks.strategy import NETWORK_OF
+from baselines.local_networks.settings import NETWORK_OF
 from baselines.local_networks.training import Budget
 from collab_asd.config import RunConfig
 from collab_asd.encoders.catalogue import Entry

@@ -79,6 +79,10 @@ def test_whole_number_may_stand_for_a_float():
         ({"dirichlet-alpha": "inf"}, ["dirichlet-alpha", "positive"]),
         ({"clients": -1}, ["clients", "at least 0"]),
         ({"clients": 3}, ["clients = 3", "one client per machine"]),
+        *(
+            ({"device": name}, [f"device = {name!r}", "cuda"])
+            for name in ("gpu", "meta", "cuda:", "cuda:-1", "cpu:1", "")
+        ),
         ({"learning-rate": "nan"}, ["learning-rate = nan", "positive"]),
         ({"timeout": "nan"}, ["timeout = nan", "positive"]),
         ({"page-megabytes": "inf"}, ["page-megabytes = inf", "positive"]),

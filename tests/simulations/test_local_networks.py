@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from baselines.local_networks.strategy import NETWORK_OF
+from baselines.local_networks.settings import NETWORK_OF
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from simulations.engines import run_inprocess

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from baselines.local_networks.client import NETWORKS, score
-from baselines.local_networks.strategy import NETWORK_OF, local_network
+from baselines.local_networks.settings import NETWORK_OF
+from baselines.local_networks.strategy import local_network
 from baselines.local_networks.vidnn import PRESETS, Vidnn
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError

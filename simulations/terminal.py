@@ -1,0 +1,88 @@
+"""What reaches the terminal: text is printed as it is, and what the terminal cannot show is replaced.
+
+A name may hold rich's markup (``fan [old]``), an emoji code (``:fan:``), commands of a terminal, or letters that the
+terminal's encoding lacks. None of them changes how the rest looks, and none ends the program.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Iterable
+from io import TextIOWrapper
+from unicodedata import name as name_of
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from collab_asd.printable import escaped, printable
+
+SHOW_ANYTHING = "collab_asd.terminal"
+SIMPLER = {"–": "-", "—": "-", "−": "-", "…": "...", "±": "+/-", "×": "x", "•": "*", "“": '"', "”": '"', "’": "'"}
+LINE_ENDS = "\n\t"
+
+
+class PlainConsole(Console):
+    """A console that takes no text for markup, emoji codes or a terminal's commands.
+
+    Parameters
+    ----------
+    stderr : bool
+        Print on stderr in place of stdout.
+    soft_wrap : bool
+        Leave it to the terminal to break long lines; for text, not for tables.
+    width : int, optional
+        Characters of a line, in place of the terminal's.
+    """
+
+    def __init__(self, *, stderr: bool = False, soft_wrap: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, soft_wrap=soft_wrap, width=width, markup=False, emoji=False, highlight=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as `Console.render`, with all text as the stream can show it, so that columns stay aligned."""
+        encoding = getattr(self.file, "encoding", None) or "utf-8"
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(_as_shown(segment.text, encoding), segment.style)
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr replace what their encoding lacks; once is enough for a process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=SHOW_ANYTHING)
+
+
+def read_names_as_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode where it would take file names for ASCII.
+
+    That is so in the locale C where its UTF-8 mode is switched off. Names of recordings could not be written into
+    result files then.
+    """
+    if sys.getfilesystemencoding() != "ascii":
+        return
+    environment = {"PYTHONIOENCODING": sys.stdout.encoding, **os.environ, "PYTHONUTF8": "1"}
+    os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
+
+
+def _as_shown(text: str, encoding: str) -> str:
+    return printable(text, keep=LINE_ENDS).encode(encoding, SHOW_ANYTHING).decode(encoding)
+
+
+def _simplify(error: UnicodeError) -> tuple[str, int]:
+    r"""Replace typographic signs and lines by similar ASCII characters, and letters by escapes such as ``\u6a5f``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_simpler, error.object[error.start : error.end])), error.end
+
+
+def _simpler(character: str) -> str:
+    if character in SIMPLER:
+        return SIMPLER[character]
+    if "\u2500" <= character <= "\u257f":  # lines of a table
+        sides = name_of(character)
+        return "+" if " AND " in sides else "|" if "VERTICAL" in sides else "-"
+    return escaped(character)
+
+
+codecs.register_error(SHOW_ANYTHING, _simplify)
