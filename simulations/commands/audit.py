@@ -17,7 +17,6 @@ from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
 
 console, errors = (PlainConsole(stderr=stderr, soft_wrap=stderr) for stderr in (False, True))
-RECORD = "repeat the run in a new folder with --set record-view=true"
 
 
 def audit_command(
@@ -63,9 +62,10 @@ def _require_valid(folder: Path, data: Path | None, victims: str) -> None:
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the result folder of a run")
-    for needed, remedy in (("config.json", "name the result folder of a run"), ("view", RECORD)):
-        if not (folder / needed).exists():
-            raise InputError(f"{folder}: holds no {needed}; {remedy}")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no result folder of a run (no config.json); name one")
+    if not (folder / "view").is_dir():
+        raise InputError(f"{folder}: holds no recorded view; repeat the run with --set record-view=true")
     if data:
         layout_of(data)
     if victims:

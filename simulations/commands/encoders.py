@@ -176,9 +176,11 @@ def _config(name: str, weights: str, settings: list[str] | None) -> RunConfig:
 
 
 def _source(config: RunConfig) -> WeightSource:
+    from collab_asd import encoders
     from collab_asd.encoders.catalogue import entry
 
-    source = entry(config).weights
+    encoders.require_valid(replace(config, encoder_weights=""))
+    source = entry(config).weights if config.encoder in encoders.TAKES_WEIGHTS else None
     if source is None:
         raise InputError(f"encoder {config.encoder!r} needs no weights; leave it out")
     return source

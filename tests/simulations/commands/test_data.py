@@ -73,7 +73,7 @@ def test_folder_that_cannot_be_listed(tmp_path):
 def test_unknown_grouping(folder):
     result = run(folder, "--group-by", "colour")
     assert result.exit_code == 2
-    assert "group-by: 'colour'" in result.stderr
+    assert "--group-by 'colour'" in result.stderr
 
 
 @pytest.mark.parametrize(("name", "clips"), [("dcase2020_samples", 64), ("mimii_8ch_samples", 4)])

@@ -103,7 +103,7 @@ def test_one_content_is_embedded_once(embed, copy):
         (("--encoder", "wav2vec"), "encoder 'wav2vec' does not exist"),
         (("--encoder", "yamnet", "--weights", "/nowhere.h5"), "/nowhere.h5: no such file"),
         (("--set", "sead=1"), "'sead'"),
-        (("--set", "cache-dir=/dev/null"), "embeddings cannot be kept there"),
+        (("--set", "cache-dir=/dev/null"), "/dev/null: is a file, not a folder"),
     ],
 )
 def test_bad_input(embed, options, message):

@@ -161,7 +161,7 @@ def test_shipped_experiments_are_good_and_found_by_name(path, tmp_path):
 
 def test_a_file_of_ones_own_goes_before_a_shipped_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"toycarr: .* \(these do: noniid, synthetic, table1, toycar\)"):
+    with pytest.raises(InputError, match="experiment 'toycarr' does not exist: did you mean 'toycar'"):
         find_experiment("toycarr")
     (tmp_path / "synthetic.toml").touch()
     (tmp_path / "toycar.toml").touch()
