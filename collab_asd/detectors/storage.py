@@ -27,6 +27,7 @@ from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, T
 from collab_asd.defences.erasure import Erasure
 from collab_asd.defences.noise import Clipping
 from collab_asd.defences.rotation import Rotation, load_rotation
+from collab_asd.detectors.choice import CARD_FILE, WHERE
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.errors import InputError
@@ -37,7 +38,7 @@ from collab_asd.scorers import ScorerSettings
 
 FORMAT = 1
 KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}
-CARD_FILE, ARRAYS_FILE = "detector.json", "detector.safetensors"
+ARRAYS_FILE = "detector.safetensors"
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -234,7 +235,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
         seal = content.pop("sha256")
         version = content["format"]
     except OSError as error:
-        raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {_WHERE}") from error
+        raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {WHERE}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a detector's description, or damaged; copy it again") from error
     if version != FORMAT:
@@ -260,6 +261,3 @@ def _sealed(content: Mapping[str, Any]) -> str:
 
 def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-_WHERE = "name a folder such as results/RUN/detectors/TYPE_id_ID"

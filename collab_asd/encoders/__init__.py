@@ -119,7 +119,7 @@ def require_valid(config: RunConfig) -> None:
     if config.encoder_weights and not Path(config.encoder_weights).expanduser().exists():
         raise InputError(
             f"encoder-weights = {config.encoder_weights}: no such file; name the weights of {config.encoder}, or a "
-            "folder that holds them"
+            "folder that holds them, with --weights"
         )
     if config.encoder_key_file:
         read_key(Path(config.encoder_key_file).expanduser(), "encoder key")

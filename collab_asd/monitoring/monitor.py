@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from collab_asd import encoders
@@ -92,7 +93,7 @@ class Monitor:
         """
         pin_threads(1)
         detector, card = storage.load(folder, rotation_key_file)
-        encoder = encoders.build(_encoder_config(card, weights, key_file))
+        encoder = _built(_encoder_config(card, weights, key_file))
         if encoder.spec.digest != card.encoder_digest:
             raise InputError(
                 f"{folder}: was made with another {card.encoder} (digest {card.encoder_digest[:12]}) than this one "
@@ -141,6 +142,12 @@ class Monitor:
                 "frequencies, which may raise the scores",
                 path, rate, self.card.sample_rate,
             )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _built(config: RunConfig) -> Encoder:
+    """Build an encoder once for all detectors of a run."""
+    return encoders.build(config)
 
 
 def _encoder_config(card: DetectorCard, weights: str, key_file: str) -> RunConfig:

@@ -9,14 +9,16 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collab_asd.detectors.choice import SavedDetector, choose, choose_all, find_detectors, undecided
 from collab_asd.errors import InputError
 from simulations.commands.errors import BAD_INPUT
 from simulations.logs import show_progress
@@ -38,7 +40,13 @@ class Format(StrEnum):
 
 
 def score_command(
-    detector: Annotated[Path, typer.Argument(help="A machine's folder in the detectors/ of a result folder.")],
+    detector: Annotated[
+        Path,
+        typer.Argument(
+            help="Result folder of a run, or one machine's folder in its detectors/. Of several detectors, each "
+            "recording's name tells which (normal_id_01_00000001.wav)."
+        ),
+    ],
     paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of recordings.")],
     output: Annotated[Format, typer.Option("--format", help="Text, CSV, or JSON (one object per line).")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
@@ -57,19 +65,46 @@ def score_command(
     show_progress(logging.ERROR if quiet else logging.WARNING)
     notes.quiet = quiet
     incoming = _incoming(paths, watch)
+    detectors = find_detectors(detector)
+    _require_valid(detectors, weights, key_file)
+    if not watch:
+        choose_all(detectors, incoming, detector)
     from collab_asd.monitoring.monitor import Monitor
 
-    monitor = Monitor.open(detector, weights, key_file, false_alarm_rate, rotation_key_file)
-    session = Session(monitor, _printer(Format.json if as_json else output), explain, normals)
+    show = _printer(Format.json if as_json else output)
+
+    @cache
+    def session_of(folder: Path) -> Session:
+        monitor = Monitor.open(folder, weights, key_file, false_alarm_rate, rotation_key_file)
+        return sessions.setdefault(folder, Session(monitor, show, explain, normals))
+
+    sessions: dict[Path, Session] = {}
+    undecided_count = 0
+    if len(detectors) == 1:
+        session_of(detectors[0].folder)  # before the first recording comes
     try:
-        session.judge(incoming)
+        for path in incoming:
+            if (chosen := choose(detectors, path)) is not None:
+                session_of(chosen.folder).judge([path])
+            else:
+                undecided_count += 1
+                errors.print(f"refused: {undecided(detectors, [path], detector)}", style="red")
     except KeyboardInterrupt:
         notes.print("stopped")
     if not quiet:
-        session.report_count()
-        session.report_drift()
-    if session.refused:
+        for session in sessions.values():
+            session.report_count()
+            session.report_drift()
+    if undecided_count or any(session.refused for session in sessions.values()):
         raise typer.Exit(BAD_INPUT)
+
+
+def _require_valid(detectors: Sequence[SavedDetector], weights: str, key_file: str) -> None:
+    """Refuse files of the encoder that are not there, or that it has no use for, before anything is loaded."""
+    from collab_asd import encoders
+
+    for config in {saved.encoder_config(weights, key_file) for saved in detectors}:
+        encoders.require_valid(config)
 
 
 @dataclass

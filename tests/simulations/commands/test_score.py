@@ -193,10 +193,37 @@ def test_bad_input_is_one_message_and_exit_code_2(detector, folder, arguments, w
 
 
 def test_a_folder_without_a_detector_is_named(run, folder):
-    for where in (run / "detectors", run / "nowhere", folder / "hum.wav"):
+    for where in (run / "nowhere", folder, folder / "hum.wav"):
         result = call(where, folder)
         assert (result.exit_code, result.stdout) == (2, "")
         assert f"{where}: no detector there" in result.stderr
+
+
+@pytest.mark.parametrize("inside", ["", "detectors"])
+def test_of_a_runs_detectors_the_name_of_a_recording_chooses(run, machines, inside):
+    paths = sorted((machines / "fan" / "test").glob("normal_*_00000000.wav"))
+    together = verdicts(call(run / inside, *paths, "--format", "csv"))
+    apart = [
+        verdicts(call(run / "detectors" / f"fan_id_{i:02d}", path, "--format", "csv"))[0]
+        for i, path in enumerate(paths)
+    ]
+    assert together == apart
+
+
+def test_a_name_that_tells_no_machine_is_refused_before_anything_is_scored(run, folder, machines):
+    told = next((machines / "fan" / "test").glob("normal_*"))
+    result = call(run, told, folder)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{folder / 'hum.wav'}, {folder / 'whistle.wav'}: the name does not tell" in result.stderr
+    assert f"collab-asd score {run / 'detectors' / 'fan_id_00'} {folder / 'hum.wav'}" in result.stderr
+
+
+def test_a_watch_goes_on_after_a_name_that_tells_no_machine(run, folder, clips, interrupted):
+    shutil.copy(clips[-1], folder)
+    result = call(run, folder, "--watch", "--json")
+    assert result.exit_code == 2
+    assert [json.loads(line)["clip"] for line in result.stdout.splitlines()] == [str(folder / clips[-1].name)]
+    assert result.stderr.count("refused: ") == 2
 
 
 def test_a_damaged_detector_is_named(detector, folder, tmp_path):
