@@ -1,10 +1,12 @@
-"""Write a file so that nobody ever sees half of it."""
+"""Write a file, or a folder, so that nobody ever sees half of it."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -37,5 +39,42 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     except BaseException as error:
         beside.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(beside)):
-            error.filename = str(path)  # a full disk does not say which file it has no room for
+            _name(error, path)
         raise
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Fill a folder that is new or empty; what was written in it vanishes when the block fails.
+
+    A folder that holds something already is left as it is then.
+
+    Raises
+    ------
+    OSError
+        As the block does; a full disk's error names the folder.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    is_new = not folder.is_dir() or not any(folder.iterdir())
+    try:
+        yield
+    except BaseException as error:
+        if is_new and folder.is_dir():
+            for inside in folder.iterdir():
+                shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
+        for path in missing:
+            with suppress(OSError):  # it was never made, or somebody else uses it by now
+                path.rmdir()
+        if isinstance(error, OSError) and error.filename is None and error.errno in FULL:
+            _name(error, folder)
+        raise
+
+
+FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _name(error: OSError, path: Path) -> None:
+    """Say where it happened: a full disk does not tell, and NumPy does not even tell that the disk is full."""
+    error.filename = str(path)
+    error.errno = error.errno or errno.ENOSPC
+    error.strerror = error.strerror or os.strerror(errno.ENOSPC)

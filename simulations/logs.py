@@ -35,6 +35,7 @@ def show_progress(level: int = logging.INFO, console: Console | None = None) -> 
         handler = _AboveBars(console)
         progress.show_on(Bars(console))
     handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home folder that it cannot keep fonts in
     for room in ROOMS:
         logger = logging.getLogger(room)
         if not logger.handlers:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from collab_asd.atomic import replacing
+from collab_asd.atomic import filling, replacing
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
 from collab_asd.errors import InputError
@@ -59,13 +59,8 @@ class ResultFolder:
             folder.require_same_run()
         elif path.exists() and not all(map(_is_beginning, path.iterdir())):
             raise InputError(f"{path}: holds other files; name a new or an empty folder for the results")
-        existed = path.exists()
-        try:
+        with filling(path):
             folder.begin()
-        except OSError:  # the disk is full, or read-only: what was begun would be taken for a run
-            if not existed:
-                shutil.rmtree(path, ignore_errors=True)
-            raise
         return folder
 
     def begin(self) -> None:
@@ -119,6 +114,12 @@ def require_unfinished(path: Path) -> None:
     """Refuse a folder that holds a complete result."""
     if (path / "summary.json").exists():
         raise InputError(f"{path}: holds a finished run (summary.json); name another folder, nothing was overwritten")
+
+
+def discard_beginning(path: Path) -> None:
+    """Remove the folder of a run that failed before it had anything to go on from."""
+    if path.is_dir() and all(file.name == "config.json" or _is_beginning(file) for file in path.iterdir()):
+        shutil.rmtree(path)
 
 
 def _is_beginning(file: Path) -> bool:

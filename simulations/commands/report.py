@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from collab_asd.atomic import filling
 from collab_asd.paths import require_writable
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
@@ -34,4 +35,6 @@ def report_command(
     require_writable(chosen, ANOTHER_OUT)
     from simulations.reporting import report
 
-    PlainConsole(soft_wrap=True).print(f"report: {report(folders, chosen, sounds)}")
+    with filling(chosen):
+        page = report(folders, chosen, sounds)
+    PlainConsole(soft_wrap=True).print(f"report: {page}")

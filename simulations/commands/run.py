@@ -57,7 +57,13 @@ def run_command(
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     config = _prepared(config, out, skip_bad)
-    folder = _on_engine(engine, config, supernodes, verbose, quiet)
+    from simulations.results import discard_beginning
+
+    try:
+        folder = _on_engine(engine, config, supernodes, verbose, quiet)
+    except BaseException:
+        discard_beginning(Path(config.results_dir))
+        raise
     _print_summary(folder) if as_json else _print_results(folder, supernodes)
     if config.report and config.report_scores:
         from simulations.reporting import report

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from collab_asd.atomic import filling
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, PROGRAMS, Agreement
@@ -59,6 +60,10 @@ class Consortium:
             The folder is not empty, the numbers cannot be, the encoder cannot be built, or no client would answer.
         """
         self._require_possible(folder)
+        with filling(folder):
+            return self._write(folder)
+
+    def _write(self, folder: Path) -> str:
         (folder / AUTHORITY).mkdir(parents=True)
         make_authority(folder / AUTHORITY, "collab-asd consortium")
         shared = {name: make_key() for name in self._common_keys()}

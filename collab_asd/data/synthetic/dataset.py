@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +17,7 @@ import soundfile
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from collab_asd.atomic import filling
 from collab_asd.data.synthetic.clips import SyntheticClip, clips
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.errors import InputError
@@ -61,14 +61,12 @@ def write_dataset(folder: Path, settings: SyntheticSettings, on_clip: OnClip | N
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder; name another one or remove it")
     unfinished = folder.absolute().with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    unfinished.mkdir(parents=True)
-    try:
+    with filling(unfinished):
+        unfinished.mkdir(parents=True)
         _write_clips(unfinished, settings, on_clip or (lambda clip: None))
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 
