@@ -117,8 +117,8 @@ class EmbeddingCache:
                 file.write(hashlib.sha256(content.getbuffer()).digest())
         except OSError as error:
             raise InputError(
-                f"{self.folder}: embeddings cannot be kept there ({error.strerror}); make room, or choose another folder "
-                "with cache-dir"
+                f"{self.folder}: embeddings cannot be kept there ({error.strerror}); make room, or choose another "
+                "folder with cache-dir"
             ) from error
 
     def path(self, spec: EncoderSpec, clip: Clip) -> Path:
