@@ -93,7 +93,7 @@ def next_steps(machines: Sequence[str], detectors: Sequence[KeptDetector], confi
     keys = {"encoder-key-file": "--key-file", "rotation-key-file": "--rotation-key-file"}
     options = "".join(f" {option} KEY" for key, option in keys.items() if config.get(key))
     command = f"collab-asd score {shlex.quote(str(usable[0].folder / usable[0].name))} NEW-RECORDINGS{options}"
-    return NextSteps(f"{missing} New recordings of {usable[0].machine} are judged by its detector:", command, later)
+    return NextSteps(f"{missing} To judge new recordings of {usable[0].machine}:", command, later)
 
 
 def facts(run: Run) -> list[Fact]:
@@ -122,9 +122,7 @@ def verdict(run: Run) -> str:
     """Return the one sentence that a hurried reader must not misunderstand."""
     mean = run.evaluation.total("auc")
     if not run.table.rows:
-        return (
-            "Nothing has been judged yet: there are no test recordings, only those that normal sound was learned from."
-        )
+        return "Nothing has been judged yet: there are no test recordings."
     if mean is None:
         return (
             "How well faults are recognised cannot be said: no machine has test recordings of both kinds, "

@@ -66,8 +66,8 @@ def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> No
         A cell is impossible, the data are not fit, or what is done already was done on other clips or with other
         settings; nothing was run then. Or the clips changed meanwhile.
     """
+    manifest = _prepare(cells, clients)
     with alone(out, "comparison"):
-        manifest = _prepare(cells, clients)
         _require_same(cells, manifest)
         _clear_outdated(cells, manifest)
         todo = [cell for cell in cells if cell.state != "finished"]
