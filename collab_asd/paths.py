@@ -7,6 +7,7 @@ from urllib.parse import quote
 from platformdirs import user_cache_path, user_data_path
 
 from collab_asd.errors import InputError
+from collab_asd.printable import is_text
 
 APP = "collab-asd"
 PROBE_BYTES = 4096  # enough to meet a full disk
@@ -57,6 +58,8 @@ def require_writable(folder: Path, remedy: str) -> None:
     InputError
         A part of the path is a file, it is read-only, its permissions forbid it, or the disk is full.
     """
+    if not is_text(folder):
+        raise InputError(f"{folder}: the path is not in UTF-8; {remedy}")
     try:
         nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=nearest) as probe:

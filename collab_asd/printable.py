@@ -24,6 +24,11 @@ def printable(name: object, keep: str = "") -> str:
     return CONTROL.sub(lambda found: found[0] if found[0] in keep else escaped(found[0]), str(name))
 
 
+def is_text(name: object) -> bool:
+    """Whether a path's bytes were UTF-8, so that it can be written into a file of text."""
+    return not re.search("[\ud800-\udfff]", str(name))
+
+
 def escaped(text: str) -> str:
     r"""Return text with all that is not ASCII, or controls a terminal, as a backslash and digits: ``\u6a5f``."""
     return text.encode("unicode_escape").decode()

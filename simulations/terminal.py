@@ -11,10 +11,12 @@ import os
 import sys
 from collections.abc import Iterable
 from io import TextIOWrapper
+from typing import Any
 from unicodedata import name as name_of
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from collab_asd.printable import escaped, printable
 
@@ -39,11 +41,18 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False, width: int | None = None) -> None:
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, width=width, markup=False, emoji=False, highlight=False)
 
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Turn a string into text as `Console.render_str`; a table's columns are measured by what it returns."""
+        return super().render_str(self._as_shown(text), **how)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as `Console.render`, with all text as the stream can show it, so that columns stay aligned."""
-        encoding = getattr(self.file, "encoding", None) or "utf-8"
+        """Render as `Console.render`, with all text as the stream can show it."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(_as_shown(segment.text, encoding), segment.style)
+            yield segment if segment.control else Segment(self._as_shown(segment.text), segment.style)
+
+    def _as_shown(self, text: str) -> str:
+        encoding = getattr(self.file, "encoding", None) or "utf-8"
+        return printable(text, keep=LINE_ENDS).encode(encoding, SHOW_ANYTHING).decode(encoding)
 
 
 def prepare_streams() -> None:
@@ -63,10 +72,6 @@ def read_names_as_utf8() -> None:
         return
     environment = {"PYTHONIOENCODING": sys.stdout.encoding, **os.environ, "PYTHONUTF8": "1"}
     os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
-
-
-def _as_shown(text: str, encoding: str) -> str:
-    return printable(text, keep=LINE_ENDS).encode(encoding, SHOW_ANYTHING).decode(encoding)
 
 
 def _simplify(error: UnicodeError) -> tuple[str, int]:

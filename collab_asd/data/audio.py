@@ -19,6 +19,7 @@ import soundfile
 from collab_asd.data.truncation import is_truncated
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, FloatArray
+from collab_asd.printable import printable
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 COPY_AGAIN = "copy or download it again"
@@ -47,7 +48,7 @@ class ClipError(InputError):
         self.path, self.what, self.remedy = path, what, remedy
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.what}; {self.remedy}"
+        return f"{printable(self.path)}: {self.what}; {self.remedy}"
 
 
 @dataclass(frozen=True)

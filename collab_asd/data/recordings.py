@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from collab_asd.data.audio import SUFFIXES, is_recording, sha256_of
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Split
+from collab_asd.printable import is_text, printable
 
 NAMES_SHOWN = 5
 
@@ -90,7 +91,7 @@ def refuse(paths: Sequence[Path], why: str) -> None:
 def shorten(names: Sequence[object]) -> str:
     """Up to five names, and how many more there are."""
     more = len(names) - NAMES_SHOWN
-    return ", ".join(str(name) for name in names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(printable, names[:NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
@@ -98,9 +99,12 @@ def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
 
     Raises
     ------
+    InputError
+        If a path is no text, which result files could not hold.
     ClipError
         If a file cannot be read.
     """
+    refuse([r.path for r in recordings if not is_text(r.path)], "the path is not in UTF-8; rename the file or folder")
     hashes = in_threads(sha256_of, [recording.path for recording in recordings])
     return [Clip(*recording, sha256, channel) for recording, sha256 in zip(recordings, hashes, strict=True)]
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from collab_asd.config import RunConfig
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import ANOMALY, NORMAL
+from collab_asd.printable import printable
 from collab_asd.report.contents import KeptDetector, Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
 from collab_asd.report.sheet import Sheet
@@ -45,11 +46,11 @@ PHASES = {  # message types of `collab_asd.federation.actions`, in words
 def machine_table(evaluation: Evaluation, title: str) -> Table:
     """One row per machine and the mean over machines, as the paper's "total"; fractions, "–" where unknown."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("machine", no_wrap=True)
+    table.add_column("machine", overflow="fold")
     for heading in MEASURES.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for machine in evaluation.machines:
-        table.add_row(machine.machine, *(_text(getattr(machine, name)) for name in MEASURES))
+        table.add_row(printable(machine.machine), *(_text(getattr(machine, name)) for name in MEASURES))
     table.add_section()
     table.add_row("mean", *_means(evaluation, tuple(MEASURES)), style="bold")
     return table

@@ -131,7 +131,7 @@ def _recommend(report: DataReport, data_dir: Path, channel: int) -> None:
 def _table(machines: tuple[MachineRow, ...]) -> Table:
     table = Table(caption="clips: normal / anomaly / unlabelled")
     for column in ("machine", "train", "test", "total s", "clip s", "Hz", "channels"):
-        table.add_column(column, justify="left" if column == "machine" else "right")
+        table.add_column(column, justify="left" if column == "machine" else "right", overflow="fold")
     for row in machines:
         table.add_row(
             printable(f"{row.machine_type}/{row.machine_id}"),

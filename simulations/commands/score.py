@@ -20,6 +20,7 @@ import typer
 
 from collab_asd.detectors.choice import SavedDetector, choose, choose_all, find_detectors, undecided
 from collab_asd.errors import InputError
+from collab_asd.printable import printable
 from simulations.commands.errors import BAD_INPUT
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
@@ -188,8 +189,8 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 def _text(verdict: Verdict) -> str:
     word = "ANOMALY" if verdict.decision else "normal "
     return (
-        f"{word}  score {verdict.anomaly_score:8.3f}  threshold {verdict.threshold:.3f}  {verdict.path}  "
-        f"(nearest normal: {verdict.nearest_normal})"
+        f"{word}  score {verdict.anomaly_score:8.3f}  threshold {verdict.threshold:.3f}  {printable(verdict.path)}  "
+        f"(nearest normal: {printable(verdict.nearest_normal)})"
     )
 
 
