@@ -21,6 +21,7 @@ from collab_asd.data.run_data import load_partitions
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 from simulations.results import default_name, require_unfinished
+from simulations.terminal import without_colours
 from simulations.variables import ERROR_FILE_VARIABLE
 
 START_SECONDS = 60.0
@@ -73,7 +74,7 @@ def run_ray(
         if error_file.exists():
             raise InputError(error_file.read_text(encoding="utf-8"))
     if not (results / "summary.json").exists():
-        raise InputError("the run ended without a result; it last printed:\n" + "\n".join(tail))
+        raise InputError("the run ended without a result; it last printed:\n" + "\n".join(map(without_colours, tail)))
     return results
 
 
@@ -87,7 +88,9 @@ def _results_of(config: RunConfig) -> Path:
 def write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path:
     """Write a Flower app without code: its components are those of the installed package."""
     folder.mkdir()
-    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.to_mapping().items())
+    settings = "\n".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in config.to_mapping().items()
+    )
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "collab-asd-run"\nversion = "0.0.0"\ndescription = "A run"\nlicense = "Apache-2.0"\n'
         '[tool.flwr.app]\npublisher = "collab-asd"\n'
@@ -112,6 +115,8 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "RAY_DEDUP_LOGS": "0",
+        "PYTHONUTF8": "1",  # what they print is read as UTF-8, whatever the terminal shows
+        "PYTHONIOENCODING": "utf-8",
         ERROR_FILE_VARIABLE: str(error_file),
     }
     command = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Iterable
 from io import TextIOWrapper
@@ -23,6 +24,7 @@ from collab_asd.printable import escaped, printable
 SHOW_ANYTHING = "collab_asd.terminal"
 SIMPLER = {"–": "-", "—": "-", "−": "-", "…": "...", "±": "+/-", "×": "x", "•": "*", "“": '"', "”": '"', "’": "'"}
 LINE_ENDS = "\n\t"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class PlainConsole(Console):
@@ -53,6 +55,11 @@ class PlainConsole(Console):
     def _as_shown(self, text: str) -> str:
         encoding = getattr(self.file, "encoding", None) or "utf-8"
         return printable(text, keep=LINE_ENDS).encode(encoding, SHOW_ANYTHING).decode(encoding)
+
+
+def without_colours(line: str) -> str:
+    """Return a line that another program printed for a terminal, without its colours."""
+    return COLOURS.sub("", line)
 
 
 def prepare_streams() -> None:

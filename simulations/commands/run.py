@@ -17,10 +17,9 @@ import typer
 from collab_asd.config import RunConfig, check_choice, parse_assignment
 from simulations import methods
 from simulations.logs import show_progress
-from simulations.terminal import PlainConsole
+from simulations.terminal import PlainConsole, without_colours
 
 OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
-SGR = re.compile(r"\x1b\[[0-9;]*m")  # colours, which Ray and Flower print
 ENGINES = ("inprocess", "ray")
 SYNTHETIC_CLIENTS = 4
 logger = logging.getLogger(__name__)
@@ -120,7 +119,7 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
 def pass_on(line: str, verbose: bool) -> None:
     """Show a line of ``flwr run``: ours, or all."""
     if verbose or OUR_LINES.search(line):
-        errors.print(SGR.sub("", line))
+        errors.print(without_colours(line))
 
 
 def _print_summary(folder: Path) -> None:
