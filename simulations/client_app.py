@@ -24,7 +24,7 @@ from baselines.split_learning.strategy import SPLIT_METHODS
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.errors import PublicError
-from collab_asd.federation.actions import HELLO
+from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE, SPLIT, STATISTICS
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
 from collab_asd.federation.keeping import keep
 from collab_asd.federation.private import is_private, require_answered
@@ -32,11 +32,22 @@ from collab_asd.federation.records import content_bytes
 from collab_asd.federation.scoring import MachineScores, decided, kept_reply, score_reply
 from collab_asd.federation.versions import own_versions, require_same_version
 from collab_asd.paths import results_dir
+from collab_asd.progress import step
 from simulations.logs import show_progress
 from simulations.own_results import keep_scores
 
 logger = logging.getLogger(__name__)
 HANDLER_RAISED = 2
+DOING = {
+    HELLO: "introducing itself",
+    DESCRIBE: "describing its recordings",
+    STATISTICS: "describing its recordings",
+    EMBEDDINGS: "sending embeddings",
+    "train": "training",
+    SPLIT: "training",
+    SCORE: "scoring its test recordings",
+}
+LINE_SECONDS = 15.0  # of each client: many may write into one log
 
 SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineScores]]] = {
     "embedding-sharing": embedding_sharing.score,
@@ -49,11 +60,12 @@ SCORING: dict[str, Callable[[ClientData, RunConfig, RecordDict], list[MachineSco
 
 def keep_errors_private(message: Message, context: Context, handle: ClientAppCallable) -> Message:
     """Log here what went wrong; tell the server only that something did, since an error's text may hold names."""
-    show_progress()
+    show_progress(every=LINE_SECONDS)
     try:
         if is_private(context) and message.metadata.message_type != HELLO:
             require_answered(message.metadata.message_type, client_config(context))
-        reply = handle(message, context)
+        with step(f"client {_number(context)}: {DOING[message.metadata.message_type]}"):
+            reply = handle(message, context)
         if is_private(context) and reply.has_content():
             logger.info("%s: %d bytes leave", message.metadata.message_type, content_bytes(reply.content))
         return reply
@@ -61,10 +73,13 @@ def keep_errors_private(message: Message, context: Context, handle: ClientAppCal
         logger.error("refused: %s", error)
         return Message(Error(HANDLER_RAISED, str(error)), reply_to=message)
     except Exception as error:
-        who = context.node_config.get("client", context.node_config.get("partition-id", 0))
-        logger.error("client %s: %s", who, error, exc_info=not isinstance(error, ValueError))
+        logger.error("client %s: %s", _number(context), error, exc_info=not isinstance(error, ValueError))
         reason = f"{type(error).__name__} in {message.metadata.message_type}: its log says more"
         return Message(Error(HANDLER_RAISED, reason), reply_to=message)
+
+
+def _number(context: Context) -> object:
+    return context.node_config.get("client", context.node_config.get("partition-id", 0))
 
 
 app = ClientApp(mods=[keep_errors_private])

@@ -20,6 +20,7 @@ from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
+from collab_asd.progress import step
 from simulations.results import default_name, require_unfinished
 from simulations.terminal import without_colours
 from simulations.variables import ERROR_FILE_VARIABLE
@@ -69,7 +70,7 @@ def run_ray(
     with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
         error_file = Path(scratch) / "error.txt"
         app = write_app(Path(scratch) / "app", config, *components)
-        with _superlink(Path(scratch), error_file) as environment:
+        with _superlink(Path(scratch), error_file) as environment, step("waiting for Flower and Ray"):
             tail = _flwr_run(app, clients, config.threads, environment, on_line)
         if error_file.exists():
             raise InputError(error_file.read_text(encoding="utf-8"))
@@ -129,10 +130,12 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
             cwd=empty, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:
-            _wait_until_open(port, process, scratch / "superlink.log")
+            with step("starting the SuperLink"):
+                _wait_until_open(port, process, scratch / "superlink.log")
             yield environment
         finally:
-            _stop(process)
+            with step("stopping Flower and Ray"):
+                _stop(process)
 
 
 def _flwr_run(

@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from collab_asd import progress
 from collab_asd.printable import printable
 from simulations.terminal import LINE_ENDS
 
 ROOMS = ("collab_asd", "baselines", "simulations")
+BAR_WIDTH = 30
 
 
-def show_progress(level: int = logging.INFO, console: Console | None = None) -> None:
-    """Send the project's log lines to stderr, once per process.
+def show_progress(
+    level: int = logging.INFO, console: Console | None = None, every: float = progress.LINE_SECONDS
+) -> None:
+    """Send the project's log lines to stderr, and progress with them, once per process.
 
     Parameters
     ----------
@@ -29,19 +37,23 @@ def show_progress(level: int = logging.INFO, console: Console | None = None) -> 
         Of `logging`; above INFO there is no progress, either.
     console : Console, optional
         Where it is a terminal, it shows bars, and log lines above them.
+    every : float
+        Elsewhere, the longest time in s without a line while a step is under way.
     """
-    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    loggers = [logging.getLogger(room) for room in ROOMS]
+    if any(logger.handlers for logger in loggers):
+        return
+    handler: logging.Handler = _Plain(sys.stderr)
     if console is not None and console.is_terminal and level <= logging.INFO:
         handler = _AboveBars(console)
-        progress.show_on(Bars(console))
     handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home folder that it cannot keep fonts in
-    for room in ROOMS:
-        logger = logging.getLogger(room)
-        if not logger.handlers:
-            logger.setLevel(level)
-            logger.addHandler(handler)
-            logger.propagate = False
+    for logger in loggers:
+        logger.setLevel(level)
+        logger.addHandler(handler)
+        logger.propagate = False
+    if level <= logging.INFO:
+        progress.show_on(Bars(console) if console is not None and console.is_terminal else progress.Lines(every))
 
 
 class PlainFormatter(logging.Formatter):
@@ -52,47 +64,33 @@ class PlainFormatter(logging.Formatter):
         return printable(super().format(record), keep=LINE_ENDS)
 
 
-class Bars:
-    """A bar with the remaining time for each step while it lasts; steps within a step have theirs below."""
+class Bars(progress.Display):
+    """A bar for each step that is under way; gone when all have ended."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown: Progress | None = None
+        self._live: Live | None = None
 
-    @contextmanager
-    def step(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """See `collab_asd.progress.Display`."""
-        if self._shown is None:
-            with self._display() as bars:
-                task = bars.add_task(what, total=total)
-                yield lambda: bars.advance(task)
-        else:
-            with _bar_below(self._shown, what, total) as advance:
-                yield advance
-
-    @contextmanager
-    def _display(self) -> Iterator[Progress]:
-        """Show bars: a terminal has room for one display of them."""
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._console, transient=True) as self._shown:
-            try:
-                yield self._shown
-            finally:
-                self._shown = None
+    def changed(self, steps: Sequence[progress.Step]) -> None:
+        """Begin with the first step, end with the last."""
+        if steps and self._live is None:
+            self._live = Live(
+                get_renderable=lambda: bars(steps), console=self._console, transient=True, refresh_per_second=4
+            )
+            self._live.start(refresh=True)
+        elif not steps and self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
-@contextmanager
-def _bar_below(bars: Progress, what: str, total: int) -> Iterator[Callable[[], None]]:
-    task = bars.add_task(what, total=total)
-    try:
-        yield lambda: bars.advance(task)
-    finally:
-        bars.remove_task(task)
+def bars(steps: Sequence[progress.Step]) -> Table:
+    """Draw what, how far, how much, and the remaining time, or else the elapsed one."""
+    now, table = time.monotonic(), Table.grid(padding=(0, 1))
+    for step in progress.worth_showing(steps):
+        bar = ProgressBar(step.total, step.done, BAR_WIDTH)
+        amount = step.amount if step.total or step.done else ""
+        table.add_row(Text(step.what), bar, amount, step.remaining(now) or progress.duration(now - step.began))
+    return table
 
 
 @contextmanager
@@ -116,6 +114,14 @@ class _Collector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
+
+
+class _Plain(logging.StreamHandler[TextIO]):
+    """Prints lines, and keeps count of the silence between them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        progress.line_written()
 
 
 class _AboveBars(logging.Handler):

@@ -32,6 +32,7 @@ from collab_asd.federation.meeting import Roll, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.interfaces import Partition
 from collab_asd.paths import results_dir
+from collab_asd.progress import step
 from collab_asd.tested_releases import untested
 from collab_asd.threads import pin_threads
 from simulations import methods
@@ -104,8 +105,10 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
     pin_threads(config.threads)
     method = methods.build(config)
     fewest = methods.fewest_clients(config, method)
-    met = meet_clients(grid, fewest, config.timeout, roll)
-    holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
+    with step("waiting for the clients"):
+        met = meet_clients(grid, fewest, config.timeout, roll)
+    with step("reading the recordings"):
+        holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
     manifest = None if holdings is None else holdings.manifest
     folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
     taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
@@ -116,7 +119,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
     supervised.excluded |= dict.fromkeys(met.absent, "was not connected when the run began")
     if config.record_view:
         supervised.record = ViewRecorder(folder.path / VIEW)
-    with alone(folder.path, "run"), PeakMemory() as memory:
+    with alone(folder.path, "run"), PeakMemory() as memory, step(f"running {config.method}"):
         scores = method.run(supervised)
     how: dict[str, Any] = {
         "engine": "deployment" if met.private else engine,
@@ -170,11 +173,11 @@ class Holdings:
 
 def _draw_report(folder: Path) -> None:
     """Let another process draw the report: it explains clips, for which it needs the encoder that no server has."""
-    logger.info("drawing the report")
     command = [sys.executable, "-m", "simulations.cli", "report", str(folder)]
     # The installed package, not the app that Flower unpacked: the page's templates do not travel with that.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    drawn = subprocess.run(command, check=False, cwd=folder, env=environment)
+    with step("drawing the report"):
+        drawn = subprocess.run(command, check=False, cwd=folder, env=environment)
     if drawn.returncode:
         logger.warning("the report could not be drawn; its reason: collab-asd report %s", folder)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from collab_asd import progress
 from collab_asd.transfer import fetch, http
 from collab_asd.transfer.http import RemoteFile
 
@@ -189,6 +190,16 @@ def site(monkeypatch) -> Iterator[Site]:
 def small_chunks(monkeypatch) -> None:
     """Write what comes at once, so that what came before a break is on the disk."""
     monkeypatch.setattr(fetch, "CHUNK", 100)
+
+
+@pytest.fixture
+def on_advance(monkeypatch):
+    """Have a function called with the name and the amount, in place of what reports each part of all steps to come."""
+
+    def have_called(function) -> None:
+        monkeypatch.setattr(progress.Step, "advance", lambda step, amount=1: function(step.what, amount))
+
+    return have_called
 
 
 def noise(size: int, seed: int = 0) -> bytes:

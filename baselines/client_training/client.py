@@ -16,7 +16,6 @@ from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.records import to_record
 from collab_asd.interfaces import FloatArray
-from collab_asd.progress import step
 from collab_asd.seeding import derive
 
 KEPT_BYTES = 1_000_000_000  # of frames, in one process: clients train on the same ones in every round
@@ -46,10 +45,7 @@ def statistics(client: ClientData) -> RecordDict:
             "digest": spec.digest,
         }
     )
-    with step(f"client {client.partition.client}: embedding clips", len(client.partition.clips)) as advance:
-        for index in range(len(client.partition.clips)):
-            client.prepare(index)
-            advance()
+    client.prepare(range(len(client.partition.clips)))
     for group in sorted({machine.group for machine in client.machines()}):
         own = training_clips(client, group)
         content[f"sums/{group}"] = to_record(frame_sums(own.clips))

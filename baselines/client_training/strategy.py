@@ -23,6 +23,7 @@ from collab_asd.federation.records import from_record
 from collab_asd.federation.scoring import ClientScores, ScoreRound
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.progress import step
 from collab_asd.seeding import derive
 
 
@@ -83,7 +84,8 @@ class ClientTraining(ABC):
 
 
 def _ask(grid: SupervisedGrid) -> dict[int, RecordDict]:
-    replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
+    with step(f"waiting until {len(grid.clients)} clients have embedded their recordings"):
+        replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
     facts = {grid.client_of(reply): reply.content for reply in replies}
     require_same_encoder({c: str(content.config_records["encoder"]["digest"]) for c, content in facts.items()})
     return facts

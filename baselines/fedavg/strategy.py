@@ -27,6 +27,7 @@ from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.interfaces import FloatArray
+from collab_asd.progress import Advance, step
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +35,14 @@ logger = logging.getLogger(__name__)
 class KeepsBuffersApart(FedAvg):
     """Averages buffers plainly, whatever the strategy underneath does with weights; keeps directions with their owners.
 
-    Set `buffers`, `settings` and `owners` before ``start``.
+    Set `buffers`, `settings`, `owners` and `on_round`, which is called after each round, before ``start``.
     """
 
     grid: SupervisedGrid
     buffers: ArrayRecord
     settings: ConfigRecord
     owners: Mapping[int, list[int]] | None
+    on_round: Advance
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -63,6 +65,7 @@ class KeepsBuffersApart(FedAvg):
         arrays, metrics = super().aggregate_train(server_round, replies)
         if arrays is not None and own:
             arrays = _with_directions(arrays, own)
+        self.on_round()
         return arrays, metrics
 
     def _own_directions(self, replies: list[Message], owners: Mapping[int, list[int]]) -> dict[int, FloatArray]:
@@ -123,12 +126,13 @@ class FederatedAveraging(ClientTraining):
         strategy.settings, strategy.buffers = ConfigRecord(settings.to_plain()), to_record(buffers)
         strategy.owners = group.owners if self.config.class_head == "fedaws" else None
         rounds = settings_of(self.config).rounds
-        result = strategy.start(
-            grid,
-            to_record(trained),
-            num_rounds=rounds,
-            timeout=self.config.timeout,
-            train_config=ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips}),
-        )
+        with step(f"group {group.number}: rounds", rounds, even=True) as strategy.on_round:
+            result = strategy.start(
+                grid,
+                to_record(trained),
+                num_rounds=rounds,
+                timeout=self.config.timeout,
+                train_config=ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips}),
+            )
         logger.info("group %d: %d clients, %d rounds", group.number, len(group.owners), rounds)
         return put_together(settings, from_record(result.arrays), from_record(strategy.buffers))

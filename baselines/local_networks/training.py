@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from collab_asd.interfaces import FloatArray
+from collab_asd.progress import step
 
 LARGEST_GRADIENT = 100.0  # norm; a flow's likelihood has no upper bound, and one window in a corner must not undo it
 
@@ -96,10 +97,15 @@ def train(network: WindowNetwork, windows: Windows, budget: Budget, seed: int) -
     schedule = _learning_rates(optimizer, budget, steps)
     network.train()
     losses = []
-    for _ in range(budget.epochs):
-        # Batches of nearly the same size: a flow's first batch also sets its scales, and one window has no spread.
-        batches = np.array_split(random.permutation(len(windows))[:size], steps)
-        losses.append(float(np.mean([_step(network, windows.gather(b), optimizer, schedule) for b in batches])))
+    with step("training batches of a local network", budget.epochs * steps, even=True) as advance:
+        for _ in range(budget.epochs):
+            # Batches of nearly the same size: a flow's first batch also sets its scales, and one window has no spread.
+            batches = np.array_split(random.permutation(len(windows))[:size], steps)
+            of_batches = []
+            for numbers in batches:
+                of_batches.append(_step(network, windows.gather(numbers), optimizer, schedule))
+                advance()
+            losses.append(float(np.mean(of_batches)))
     network.eval()
     return losses
 

@@ -24,6 +24,7 @@ from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.id_classifier.batches import Labels
 from collab_asd.id_classifier.model import IdClassifier
+from collab_asd.progress import step
 
 logger = logging.getLogger(__name__)
 SPLIT_METHODS = ("split-learning", "splitfed")
@@ -49,10 +50,12 @@ class SplitLearning(ClientTraining):
         server = ServerHalf(group.start, settings.training)
         clients = list(grid.clients)
         together = [clients] if self.config.method == "splitfed" else [[client] for client in clients]
-        for server_round in range(1, settings.rounds + 1):
-            for some in together:
-                turn = _Turn(group, server_round, self.config.server_batches == "joined")
-                baton = turn.run(grid.only(some), server, baton)
+        with step(f"group {group.number}: rounds", settings.rounds, even=True) as advance:
+            for server_round in range(1, settings.rounds + 1):
+                for some in together:
+                    turn = _Turn(group, server_round, self.config.server_batches == "joined")
+                    baton = turn.run(grid.only(some), server, baton)
+                advance()
         logger.info("group %d: %d clients, %d rounds", group.number, len(clients), settings.rounds)
         return server.finish(baton)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from collab_asd.data.audio import ClipError, load_audio, signal_fault
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.problems import ONLY_OF_GROUP, Problem, Severity, describe, machine_problems, mislabelled, repeated
-from collab_asd.data.recordings import in_threads
+from collab_asd.data.recordings import file_sizes, in_threads
 from collab_asd.errors import InputError
 from collab_asd.interfaces import ANOMALY, NORMAL, Clip
 
@@ -99,7 +99,6 @@ def check(
     min_seconds: float = 1.0,
     group_by: str = "machine-type",
     shares: bool = True,
-    on_clip: Callable[[], None] | None = None,
 ) -> DataReport:
     """Decode all clips and collect all problems.
 
@@ -113,14 +112,9 @@ def check(
     group_by : {"machine-type", "all"}
     shares : bool
         Whether the method trains over several machines.
-    on_clip : callable, optional
-        Called after each clip, to show progress.
     """
-    examined = []
-    for result in in_threads(partial(_examine, min_seconds=min_seconds), clips):
-        examined.append(result)
-        if on_clip:
-            on_clip()
+    sizes = file_sizes(clip.path for clip in clips)
+    examined = list(in_threads(partial(_examine, min_seconds=min_seconds), clips, "decoding recordings", sizes))
     name = partial(clip_name, data_dir=data_dir)
     sound = [(result.clip, result.fingerprint) for result in examined if not result.fault]
     problems = [

@@ -12,6 +12,7 @@ from collab_asd.data.audio import SUFFIXES, is_recording, sha256_of
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Split
 from collab_asd.printable import is_text, printable
+from collab_asd.progress import step
 
 NAMES_SHOWN = 5
 
@@ -105,14 +106,36 @@ def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
         If a file cannot be read.
     """
     refuse([r.path for r in recordings if not is_text(r.path)], "the path is not in UTF-8; rename the file or folder")
-    hashes = in_threads(sha256_of, [recording.path for recording in recordings])
+    paths = [recording.path for recording in recordings]
+    hashes = in_threads(sha256_of, paths, "reading recordings", file_sizes(paths))
     return [Clip(*recording, sha256, channel) for recording, sha256 in zip(recordings, hashes, strict=True)]
 
 
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
-    """Results in order. Threads suffice: hashing and decoding release the interpreter's lock."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        yield from pool.map(function, items)
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, sizes: Sequence[int]
+) -> Iterable[Result]:
+    """Yield results in order; threads suffice, since hashing and decoding release the interpreter's lock.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, in words.
+    sizes : sequence of int
+        Of the items, in bytes: what each costs.
+    """
+    workers = min(8, os.cpu_count() or 1)
+    with (
+        ThreadPoolExecutor(max_workers=workers) as pool,
+        step(what, len(items), cost=sizes, workers=workers) as advance,
+    ):
+        for result in pool.map(function, items):
+            advance()
+            yield result
+
+
+def file_sizes(paths: Iterable[Path]) -> list[int]:
+    """Sizes in bytes, of each file at least 1: one that cannot be read is for others to report."""
+    return [max(1, path.stat().st_size) if path.is_file() else 1 for path in paths]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -23,7 +23,6 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.interfaces import Part, SpaceScores
 from collab_asd.keyed import derived
-from collab_asd.progress import step
 from collab_asd.scorers import DetectorSettings
 from collab_asd.scorers.fusion import fuse
 
@@ -39,6 +38,7 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
     """
     spec, plan, machines = client.encoder.spec, codec_of(config), client.machines()
     defences = defences_of(client, config)
+    client.prepare(range(len(client.partition.clips)))
     ends = {part: _page_ends(client, part, config) for part in PARTS}
     pages = {f"{part}-pages": ends[part] if part in _parts_shared(client, config) else [] for part in PARTS}
     facts = ConfigRecord(
@@ -140,15 +140,11 @@ def _clips_digest(client: ClientData, config: RunConfig) -> str:
 
 
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
-    """Embed the clips of one part, one at a time, and plan their pages."""
+    """Embed the clips of one part that are not embedded yet, and plan their pages."""
     clips, plan, dimension = client.indices(part), codec_of(config), client.encoder.spec.dimension
     if not clips:
         return []
-    sizes = []
-    with step(f"client {client.partition.client}: embedding {part} clips", len(clips)) as advance:
-        for index in clips:
-            sizes.append(plan.clip_bytes(client.prepare(index) // (FLOAT * dimension), dimension))
-            advance()
+    sizes = [plan.clip_bytes(size // (FLOAT * dimension), dimension) for size in client.prepare(clips)]
     try:
         return plan_pages(sizes, int(config.page_megabytes * MEGABYTE))
     except ValueError as error:

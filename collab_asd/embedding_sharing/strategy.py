@@ -110,7 +110,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Carry out the whole algorithm and return the clients' scores."""
         self.grid = grid
         grid.tolerant, grid.waves, grid.take = True, WAVES, self._take
-        with self.watch("embed"), step("clients that have embedded their clips", len(grid.clients)) as self._advance:
+        with self.watch("embed"), step(f"waiting until {len(grid.clients)} clients have embedded their recordings"):
             grid.send_and_receive([Message(RecordDict(), node, DESCRIBE) for node in grid.clients.values()])
             require_same_encoder({client: self.facts[client].digest for client in grid.clients})
             grid.exclude(unlike({client: self.facts[client] for client in grid.clients}))
@@ -191,7 +191,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Ask every client for its scores, in the last round."""
         if server_round < self.rounds or self._spoilt:
             return
-        self._advance = self._open_steps.enter_context(step("clients that have scored", len(self.grid.clients)))
+        self._open_steps.enter_context(step(f"waiting until {len(self.grid.clients)} clients have scored"))
         yield from super().configure_evaluate(server_round, arrays, config, grid)
 
     def score_request(self, client: int) -> RecordDict:
@@ -221,7 +221,6 @@ class EmbeddingSharing(ScoreGathering, Strategy):
                 if len(self._statistics[client].mean) != self.facts[client].dimension:
                     raise ValueError("its statistics are of another dimension than its embeddings")
             reply.content = RecordDict()  # of many clients, it would be held until the last has answered
-            self._advance()
         elif kind == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
             page = from_record(_record(reply.content.array_records, "page"))
@@ -231,7 +230,6 @@ class EmbeddingSharing(ScoreGathering, Strategy):
             self._advance()
         elif kind == SCORE:
             read_scores(client, reply)
-            self._advance()
 
     def _rounds(self, part: Part) -> list[tuple[Part, int]]:
         return [(part, page) for page in range(max(len(self.facts[c].pages(part)) for c in self.grid.clients))]
@@ -259,7 +257,7 @@ class EmbeddingSharing(ScoreGathering, Strategy):
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
         facts = self.facts[next(iter(self.grid.clients))]
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
-        with self.watch("train"):
+        with self.watch("train"), step("training the ID classifiers"):
             self._classifiers = self._trained(machines, (facts.stack, facts.stack_hop))
         if self.cache is not None and self.cache.seconds_saved:
             self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved

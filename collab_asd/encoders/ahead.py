@@ -18,6 +18,7 @@ from filelock import FileLock
 from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.data.audio import ClipError, at_rate, load_audio, signal_fault
+from collab_asd.data.recordings import file_sizes
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, FloatArray
@@ -51,9 +52,7 @@ def missing(config: RunConfig, clips: Sequence[Clip]) -> Missing:
     return Missing(tuple(left.values()), len(places) - len(left))
 
 
-def embed(
-    config: RunConfig, clips: Sequence[Clip], jobs: int = 1, on_clip: Callable[[], None] | None = None
-) -> list[tuple[Clip, ClipError]]:
+def embed(config: RunConfig, clips: Sequence[Clip], jobs: int = 1) -> list[tuple[Clip, ClipError]]:
     """Encode clips with the configured encoder and keep their frames where a run of this configuration looks.
 
     Parameters
@@ -63,8 +62,6 @@ def embed(
     clips : sequence of Clip
     jobs : int
         Processes; with 1 all is done in this one. Each holds the encoder and one clip.
-    on_clip : callable, optional
-        Called after each clip, to show progress.
 
     Returns
     -------
@@ -77,11 +74,12 @@ def embed(
         The encoder cannot be built, the cache cannot be written, or a process was killed.
     """
     faults = []
-    for clip, fault in zip(clips, _encoded(config, clips, jobs), strict=True):
-        if fault is not None:
-            faults.append((clip, fault))
-        if on_clip:
-            on_clip()
+    processes, sizes = max(1, min(jobs, len(clips))), file_sizes(clip.path for clip in clips)
+    with step(f"embedding recordings with {config.encoder}", len(clips), cost=sizes, workers=processes) as advance:
+        for clip, fault in zip(clips, _encoded(config, clips, processes), strict=True):
+            if fault is not None:
+                faults.append((clip, fault))
+            advance()
     return faults
 
 
@@ -96,17 +94,13 @@ def ensure_embedded(config: RunConfig, clips: Sequence[Clip]) -> None:
     encoder, cache = _open(config)
     cache.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(cache.folder / f".{encoder.spec.digest[:32]}.lock"):
-        if todo := missing(config, clips).clips:
-            with step(f"embedding clips with {config.encoder}", len(todo)) as advance:
-                faults = embed(config, todo, on_clip=advance)
-            if faults:
-                raise faults[0][1]
+        if faults := embed(config, missing(config, clips).clips):
+            raise faults[0][1]
 
 
-def _encoded(config: RunConfig, clips: Sequence[Clip], jobs: int) -> Iterable[ClipError | None]:
+def _encoded(config: RunConfig, clips: Sequence[Clip], processes: int) -> Iterable[ClipError | None]:
     """Encode clip by clip, in their order; yields what is wrong with each, if anything."""
     encode = partial(_encode, config)
-    processes = min(jobs, len(clips))
     return _in_processes(encode, clips, processes) if processes > 1 else map(encode, clips)
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from collab_asd.atomic import replacing
 from collab_asd.errors import InputError
 from collab_asd.transfer.checksums import Checksums
-from collab_asd.transfer.progress import Silent
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
@@ -76,7 +75,7 @@ def provenance(source: WeightSource, file: Path, digest: str) -> str:
 
 
 def _doubt(source: WeightSource, file: Path) -> str:
-    checksums = Checksums(None, Silent())
+    checksums = Checksums(None)
     for algorithm, published in (("sha256", source.sha256), ("md5", source.md5)):
         if published is not None:
             return "" if checksums.hexdigest(file, algorithm) == published else ": not the published file"

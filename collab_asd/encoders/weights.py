@@ -21,7 +21,6 @@ from collab_asd.paths import cache_dir as default_cache_dir
 from collab_asd.transfer.checksums import Checksums
 from collab_asd.transfer.http import RemoteFile
 from collab_asd.transfer.kinds import misfit, signatures
-from collab_asd.transfer.progress import Lines, Progress, Silent
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | No
             fingerprint.record(source, file)
     else:
         log.info("Downloading %s weights (%s) from %s to %s", source.name, source.licence, source.url, file)
-        fetch(source, file.parent, Lines(log.info))
+        fetch(source, file.parent)
     return file
 
 
@@ -109,7 +108,7 @@ def locate(source: WeightSource, path: Path | None = None, cache_dir: Path | Non
     return weights_folder(cache_dir) / source.filename
 
 
-def fetch(source: WeightSource, folder: Path, progress: Progress | None = None) -> Path:
+def fetch(source: WeightSource, folder: Path) -> Path:
     """Download the official file into a folder, or what is missing of it, and verify it.
 
     A file that is there and right is not asked for; one that is wrong is replaced.
@@ -122,17 +121,17 @@ def fetch(source: WeightSource, folder: Path, progress: Progress | None = None) 
     from collab_asd.transfer import fetch as transfer  # imports requests, which most runs need not wait for
     from collab_asd.transfer.http import open_session
 
-    file, watcher = folder / source.filename, progress or Silent()
+    file = folder / source.filename
     with _alone(file), open_session() as session:
         try:
-            transfer.fetch(_remote(source, file), folder, session, Checksums(None, watcher), watcher)
+            transfer.fetch(_remote(source, file), folder, session, Checksums(None))
         except transfer.TransferError as error:
             raise InputError(f"{error}, or {_by_hand(source)}{_renewal(source, file)}") from error
         fingerprint.record(source, file)
     return file
 
 
-def check(source: WeightSource, file: Path, progress: Progress | None = None) -> str:
+def check(source: WeightSource, file: Path) -> str:
     """Read a file again and compare it with what is known of it; return in words what that is.
 
     Raises
@@ -146,7 +145,7 @@ def check(source: WeightSource, file: Path, progress: Progress | None = None) ->
         with file.open("rb") as opened:
             start = opened.read(START)
         expected = _remote(source, file)
-        wrong = misfit(expected.begins, start) or difference(expected, file, Checksums(None, progress or Silent()))
+        wrong = misfit(expected.begins, start) or difference(expected, file, Checksums(None))
     if wrong:
         origin = fingerprint.known(source, file).origin
         raise InputError(

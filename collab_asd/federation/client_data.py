@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from flwr.app import Context
 
 from collab_asd.config import RunConfig
+from collab_asd.data.recordings import file_sizes
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.errors import InputError
 from collab_asd.federation.private import agreement_of, is_private, own_partition, private_config
-from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.interfaces import Clip, Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 
 if TYPE_CHECKING:
@@ -68,12 +70,25 @@ class ClientData:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
         return [self.cache.encode(self.encoder, self.partition.clips[i]) for i in indices]
 
-    def prepare(self, index: int) -> int:
-        """Make sure that a clip is embedded; returns the size of its embedding in bytes."""
-        return self.cache.prepare(self.encoder, self.partition.clips[index])
+    def prepare(self, indices: Sequence[int]) -> list[int]:
+        """Make sure that clips are embedded; returns the sizes of their embeddings in bytes."""
+        clips, sizes = [self.partition.clips[i] for i in indices], []
+        what, cost = f"client {self.partition.client}: embedding recordings", self._cost(clips)
+        with step(what, len(clips), cost=cost) as advance:
+            for clip in clips:
+                sizes.append(self.cache.prepare(self.encoder, clip))
+                advance()
+        return sizes
+
+    def _cost(self, clips: Sequence[Clip]) -> list[int]:
+        """Cost of embedding each clip: its size, or nothing if it is in the cache."""
+        sizes = file_sizes(clip.path for clip in clips)
+        paths = [self.cache.path(self.encoder.spec, clip) for clip in clips]
+        return [0 if path.exists() else size for path, size in zip(paths, sizes, strict=True)]
 
     def machine_frames(self, machine: LocalMachine) -> MachineFrames:
         """Embeddings of one machine's clips."""
+        self.prepare([*machine.normal, *machine.test])
         parts = (self.frames(part) for part in (machine.train, machine.calibration, machine.test))
         return MachineFrames(machine.group, machine.machine_class, *parts)
 

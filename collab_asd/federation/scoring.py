@@ -24,6 +24,7 @@ from collab_asd.federation.actions import SCORE
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.interfaces import MachineFrames, ScoreArray, SpaceScores
+from collab_asd.progress import step
 from collab_asd.scorers.threshold import threshold
 
 NO_CLASS = -1
@@ -189,7 +190,8 @@ class ScoreRound(ScoreGathering, Strategy):
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Ask every client for its scores."""
         self.begin(grid, rounds=1)
-        self.start(grid, ArrayRecord(), num_rounds=1)
+        with step(f"waiting until {len(grid.clients)} clients have scored"):
+            self.start(grid, ArrayRecord(), num_rounds=1)
         return self.scores
 
     def score_request(self, client: int) -> RecordDict:

@@ -16,6 +16,7 @@ from collab_asd.id_classifier.model import HEAR_WAVEFORMS, ClassifierSettings, I
 from collab_asd.id_classifier.sampling import WindowSampler, input_statistics, one_gain
 from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.interfaces import FloatArray
+from collab_asd.progress import step
 
 Progress = Callable[[int, float], None]
 
@@ -143,11 +144,15 @@ class _Trainer:
 
     def run(self, progress: Progress | None) -> None:
         self._model.train()
-        for epoch in range(1, self._settings.epochs + 1):
-            draws = draw_epoch(self._sampler, self._settings, self._random)
-            loss = float(np.mean([self._step(draw) for draw in draws]))
-            if progress:
-                progress(epoch, loss)
+        batches = self._settings.epochs * steps_per_epoch(self._sampler, self._settings)
+        with step("training batches of the ID classifier", batches, even=True) as advance:
+            for epoch in range(1, self._settings.epochs + 1):
+                losses = []
+                for draw in draw_epoch(self._sampler, self._settings, self._random):
+                    losses.append(self._step(draw))
+                    advance()
+                if progress:
+                    progress(epoch, float(np.mean(losses)))
         with torch.no_grad():
             self._model.directions.copy_(self._head.W)
 

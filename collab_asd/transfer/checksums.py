@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from collab_asd.atomic import replacing
-from collab_asd.transfer.progress import Progress
+from collab_asd.progress import step
 
 CHUNK = 1 << 20  # bytes
 NAMES = {"md5": "MD5", "sha256": "SHA-256"}
@@ -20,12 +20,10 @@ class Checksums:
     ----------
     memory : Path or None
         The JSON file. What cannot be read in it is forgotten: then files are read once more. None remembers nothing.
-    progress : Progress
     """
 
-    def __init__(self, memory: Path | None, progress: Progress) -> None:
+    def __init__(self, memory: Path | None) -> None:
         self._memory = memory
-        self._progress = progress
 
     def hexdigest(self, path: Path, algorithm: str) -> str:
         """Return the digest of a file by ``"md5"`` or ``"sha256"``, reading it if it changed since the last time."""
@@ -33,7 +31,7 @@ class Checksums:
         state = _state(path)
         if isinstance(known, dict) and algorithm in known and {key: known.get(key) for key in state} == state:
             return str(known[algorithm])
-        found = self._read(path, algorithm)
+        found = _read(path, algorithm)
         self._store(self._load() | {_key(path): state | {algorithm: found}})
         return found
 
@@ -42,15 +40,6 @@ class Checksums:
         seen = self._load()
         if _key(old) in seen:
             self._store(seen | {_key(new): seen[_key(old)]})
-
-    def _read(self, path: Path, algorithm: str) -> str:
-        self._progress.begin(f"verifying {path.name}", path.stat().st_size)
-        digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")  # MD5 is against accidents only
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                self._progress.advance(len(chunk))
-        return digest.hexdigest()
 
     def _load(self) -> dict[str, object]:
         if self._memory is None:
@@ -67,6 +56,16 @@ class Checksums:
         kept = {path: known for path, known in seen.items() if Path(path).exists()}
         with replacing(self._memory) as file:
             file.write(json.dumps(kept, indent=2).encode())
+
+
+def _read(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")  # MD5 is against accidents only
+    size = path.stat().st_size
+    with path.open("rb") as file, step(f"verifying {path.name}", size, even=True, in_bytes=True) as advance:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
 
 
 def _key(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from itertools import chain
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import requests
 
 from collab_asd.errors import InputError
+from collab_asd.progress import step
 from collab_asd.transfer import http
 from collab_asd.transfer.checksums import NAMES, Checksums
 from collab_asd.transfer.http import RemoteFile, reason
 from collab_asd.transfer.kinds import misfit
-from collab_asd.transfer.progress import Progress
 
+log = logging.getLogger(__name__)
 CHUNK = 1 << 20  # bytes
 DOWNLOADS = 2  # of a whole file whose content turns out to be wrong
 BREAKS = 4  # of the connection in a row, without a byte gained
@@ -25,7 +27,7 @@ class TransferError(InputError):
     """A file cannot be had; the message ends with `RESUME`, and who asked for the file may know other ways."""
 
 
-def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums, progress: Progress) -> Path:
+def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums) -> Path:
     """Download a file into a folder, or what is missing of it, and verify it.
 
     While it is incomplete it is called ``<name>.part``. A file that lies there already and is right is not asked for.
@@ -46,14 +48,14 @@ def fetch(file: RemoteFile, folder: Path, session: requests.Session, checksums: 
             return path
         path.unlink()
     for _ in range(DOWNLOADS):
-        _complete(file, part, session, progress)
+        _complete(file, part, session)
         wrong = difference(file, part, checksums)
         if not wrong:
             part.replace(path)
             checksums.moved(part, path)
             return path
         part.unlink()
-        progress.note(f"{file.name}: {wrong}; thrown away")
+        log.warning("%s: %s; thrown away", file.name, wrong)
     raise TransferError(f"{file.url}: {wrong}, {DOWNLOADS} times; {RESUME}")
 
 
@@ -68,14 +70,14 @@ def difference(file: RemoteFile, path: Path, checksums: Checksums) -> str:
     return ""
 
 
-def _complete(file: RemoteFile, part: Path, session: requests.Session, progress: Progress) -> None:
+def _complete(file: RemoteFile, part: Path, session: requests.Session) -> None:
     """Ask for what is missing until nothing is."""
     if file.size is not None and _size(part) > file.size:
         part.unlink()
     breaks, most = 0, _size(part)
     while file.size is None or _size(part) < file.size:
         try:
-            _stream(file, part, session, progress)
+            _stream(file, part, session)
             if file.size is None:
                 return
             why = "it ended early"
@@ -92,7 +94,7 @@ def _complete(file: RemoteFile, part: Path, session: requests.Session, progress:
             time.sleep(http.PAUSE * 2**breaks)
 
 
-def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: Progress) -> None:
+def _stream(file: RemoteFile, part: Path, session: requests.Session) -> None:
     """Append what the server gives from the end of the part on; start over where it knows no ranges."""
     have = _size(part)
     with _ask(file, have, session) as response:
@@ -100,15 +102,18 @@ def _stream(file: RemoteFile, part: Path, session: requests.Session, progress: P
             part.unlink()
             raise requests.ConnectionError(f"no range from byte {have} on")
         resumes = response.status_code == requests.codes.partial_content
-        progress.begin(f"downloading {file.name}", file.size, have if resumes else 0)
         chunks = response.iter_content(CHUNK)
         first = next(chunks, b"")
         if not resumes and (wrong := misfit(file.begins, first)):  # before it takes the place of what came earlier
             raise TransferError(f"{file.url}: {wrong}; where that is mended, {RESUME}")
-        with part.open("ab" if resumes else "wb") as out:
+        what, there = f"downloading {file.name}", have if resumes else 0
+        with (
+            part.open("ab" if resumes else "wb") as out,
+            step(what, file.size, done=there, even=True, in_bytes=True) as advance,
+        ):
             for chunk in chain([first], chunks):
                 out.write(chunk)
-                progress.advance(len(chunk))
+                advance(len(chunk))
                 if file.size is not None and out.tell() > file.size:
                     return  # of too much, no more is needed to know that it is wrong
 

@@ -13,6 +13,7 @@ import typer
 
 from collab_asd.errors import InputError
 from collab_asd.paths import require_writable
+from collab_asd.progress import step
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
 
@@ -35,17 +36,18 @@ def audit_command(
     """Attack what a run has recorded, and say how far each attack gets; leaves the folder audit/ beside the result."""
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     _require_valid(folder, data, victims)
-    from collab_asd.privacy.adversary import synthetic_sounds
-    from collab_asd.privacy.outcome import FULL, QUICK
-    from collab_asd.privacy.run import AuditedRun
-    from collab_asd.report.privacy import AUDIT
-    from collab_asd.threads import pin_threads
-    from simulations import auditing
+    with step("auditing the run"):
+        from collab_asd.privacy.adversary import synthetic_sounds
+        from collab_asd.privacy.outcome import FULL, QUICK
+        from collab_asd.privacy.run import AuditedRun
+        from collab_asd.report.privacy import AUDIT
+        from collab_asd.threads import pin_threads
+        from simulations import auditing
 
-    run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file)
-    pin_threads(run.config.threads)
-    found = auditing.audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
-    text = auditing.write(found, run.config, folder / AUDIT)
+        run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file)
+        pin_threads(run.config.threads)
+        found = auditing.audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
+        text = auditing.write(found, run.config, folder / AUDIT)
     if as_json:
         typer.echo(text, nl=False)
         return

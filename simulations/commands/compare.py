@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from collab_asd import progress
 from collab_asd.config import check_choice, parse_assignment
+from collab_asd.progress import step
 from simulations.commands.errors import BAD_INPUT
 from simulations.comparison.experiment import Experiment, find_experiment, shipped_experiments
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
+    from simulations.commands.estimate import Estimate
     from simulations.comparison.experiment import Cell
     from simulations.comparison.results import Comparison
 
@@ -64,9 +65,11 @@ def compare_command(
     cells = chosen.cells(folder, overrides)
     _require_valid(chosen, cells, folder, dry_run)
     if dry_run:
-        _list(chosen, cells, as_json)
+        with step("estimating the cost"):
+            estimate = _estimate(chosen, cells)
+        _list(cells, estimate, as_json)
         return
-    with nullcontext() if verbose else _briefly():
+    with nullcontext() if verbose else _briefly(), step("comparing methods"):
         comparison = _carry_out(chosen, cells, folder, jobs, _command(experiment, chosen, weights or [], overrides))
     _print(comparison, folder, as_json)
     if not comparison.complete:
@@ -90,7 +93,6 @@ def _briefly() -> Iterator[None]:
     """Leave out what each of the many runs says for itself, but for warnings."""
     loggers = {name: logging.getLogger(name) for name in TALKATIVE}
     levels = {name: logger.level for name, logger in loggers.items()}
-    shown = None if errors.is_terminal else progress.show_on(progress.LogLines(announce=False))
     for logger in loggers.values():
         logger.setLevel(logging.WARNING)
     try:
@@ -98,8 +100,6 @@ def _briefly() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             loggers[name].setLevel(level)
-        if shown is not None:
-            progress.show_on(shown)
 
 
 def _with_options(experiment: Experiment, data: str, weights: Sequence[str]) -> Experiment:
@@ -128,12 +128,15 @@ def _carry_out(experiment: Experiment, cells: Sequence[Cell], out: Path, jobs: i
     return comparison
 
 
-def _list(experiment: Experiment, cells: Sequence[Cell], as_json: bool) -> None:
+def _estimate(experiment: Experiment, cells: Sequence[Cell]) -> Estimate:
     from simulations.commands.estimate import Estimate
     from simulations.comparison.cells import require_possible
 
     require_possible(cells)
-    estimate = Estimate.of(experiment, cells)
+    return Estimate.of(experiment, cells)
+
+
+def _list(cells: Sequence[Cell], estimate: Estimate, as_json: bool) -> None:
     if as_json:
         states = [{"name": cell.name, "state": cell.state, "error": cell.error} for cell in cells]
         typer.echo(json.dumps({"cells": states, "forecast": estimate.as_json()}, indent=2))

@@ -54,7 +54,11 @@ def check_command(
     """Show the machines of a data folder and all problems; exit code 2 when training would be wrong."""
     check_choice("--group-by", group_by, GROUP_BY)
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
-    report = _examine(data_dir, channel, seconds, group_by)
+    with step("checking the recordings"):
+        from collab_asd.data.check import check
+        from collab_asd.data.layouts import find_clips
+
+        report = check(data_dir, find_clips(data_dir, channel), seconds, group_by)
     if as_json:
         typer.echo(json.dumps(_as_json(report), indent=2))
     else:
@@ -81,18 +85,8 @@ def synth_command(
 
     settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
-    with step("rendering clips", machines * (train + test_normal + test_anomaly)) as advance:
-        write_dataset(folder, settings, on_clip=lambda _: advance())
+    write_dataset(folder, settings)
     PlainConsole(soft_wrap=True).print(f"{folder}: {machines} machines")
-
-
-def _examine(data_dir: Path, channel: int, seconds: float, group_by: str) -> DataReport:
-    from collab_asd.data.check import check
-    from collab_asd.data.layouts import find_clips
-
-    clips = find_clips(data_dir, channel)
-    with step("decoding clips", len(clips)) as advance:
-        return check(data_dir, clips, seconds, group_by, on_clip=advance)
 
 
 def _as_json(report: DataReport) -> dict[str, Any]:

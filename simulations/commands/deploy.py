@@ -12,6 +12,7 @@ import typer
 
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.errors import InputError
+from collab_asd.progress import step
 from collab_asd.tested_releases import untested
 from simulations.commands.errors import BAD_INPUT, FriendlyGroup
 from simulations.commands.forget import forget_command
@@ -54,11 +55,13 @@ def init_command(
     from simulations.commands.checks import require_valid
     from simulations.deployment.consortium import PAGE_MEGABYTES, Consortium
 
+    show_progress(logging.INFO, errors)
     named = {"encoder": encoder, "encoder-weights": weights, "page-megabytes": PAGE_MEGABYTES}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     require_valid(config)
     require_writable(folder, "name another folder")
-    digest = Consortium(clients, host, config, port, rotation).write(folder)
+    with step("writing the consortium"):
+        digest = Consortium(clients, host, config, port, rotation).write(folder)
     console.print(f"{folder}: a server and {clients} clients; encoder {config.encoder}, digest {digest[:12]}")
     console.print(f"Next: {folder / 'INVENTORY.md'} says who must get which folder")
 
@@ -136,20 +139,22 @@ def local_command(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
 ) -> None:
     """Run the whole consortium on this machine, over TLS, with real processes; then stop it."""
-    from simulations.commands.run import pass_on
-    from simulations.deployment.comparing import compare_with_simulation
-    from simulations.deployment.local import client_results, give_recordings, run_local
-
     show_progress(logging.INFO, errors)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped on the way out
-    recordings = give_recordings(folder, data)
     chosen = dict(map(parse_assignment, settings or []))
-    results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
+    with step("running the consortium"):
+        from simulations.commands.run import pass_on
+        from simulations.deployment.comparing import compare_with_simulation
+        from simulations.deployment.local import client_results, give_recordings, run_local
+
+        recordings = give_recordings(folder, data)
+        results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
     console.print(f"server: {results}")
     for client, own in enumerate(client_results(folder)):
         console.print(f"client {client}: {own}")
     if compare:
-        comparison = compare_with_simulation(folder, recordings, chosen)
+        with step("running the simulation to compare with"):
+            comparison = compare_with_simulation(folder, recordings, chosen)
         console.print(str(comparison))
         if not comparison.same:
             raise typer.Exit(1)

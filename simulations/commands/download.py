@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from collab_asd import progress
 from collab_asd.data.download.dcase2020 import CITATION, LICENCE, PARTS, TYPES, archives
 from collab_asd.data.download.space import free_space, gigabytes
-from simulations.commands.download_progress import shown_on
 from simulations.commands.errors import FriendlyGroup
+from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
@@ -53,10 +55,11 @@ def dcase2020_command(
         _tell_plan(run.prepare(folder, chosen, source), keep_zips, as_json)
         return
     errors = PlainConsole(stderr=True)
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
     if not quiet:
         errors.print(Text(f"licence: {LICENCE}\ncite: {CITATION}"), soft_wrap=True)
-    with shown_on(errors, quiet) as progress:
-        outcome = run.download(folder, chosen, source, keep_zips, progress)
+    with progress.step("downloading"):
+        outcome = run.download(folder, chosen, source, keep_zips)
     _tell_outcome(outcome, as_json)
 
 

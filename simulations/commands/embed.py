@@ -58,12 +58,12 @@ def embed_command(
     encoders.require_valid(config)
     layout_of(data)
     require_writable(cache_dir(config.cache_dir), ANOTHER_CACHE)
-    from collab_asd.encoders import ahead
-
     began = time.monotonic()
-    todo = ahead.missing(config, find_clips(data, config.channel))
-    with step(f"embedding clips with {config.encoder}", len(todo.clips)) as advance:
-        faults = ahead.embed(config, todo.clips, _processes(jobs, len(todo.clips)), advance)
+    with step("embedding recordings"):
+        from collab_asd.encoders import ahead
+
+        todo = ahead.missing(config, find_clips(data, config.channel))
+        faults = ahead.embed(config, todo.clips, _processes(jobs, len(todo.clips)))
     outcome: dict[str, Any] = {
         "encoder": config.encoder,
         "folder": str(cache_dir(config.cache_dir) / "embeddings"),

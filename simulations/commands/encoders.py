@@ -6,6 +6,7 @@ What takes long to import is imported where it is used.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,15 +18,15 @@ from rich.text import Text
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
+from collab_asd.progress import step
 from simulations.commands.bundles import bundle_command, unbundle_command
-from simulations.commands.download_progress import shown_on
 from simulations.commands.encoder_facts import described, given_weights, lines, megabytes, state
 from simulations.commands.errors import BAD_INPUT, FriendlyGroup
+from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
-    from collab_asd.transfer.progress import Progress
 
 ABOUT = "List encoders f_c, and bring or verify their weights."
 console, errors = (PlainConsole(stderr=stderr, soft_wrap=True) for stderr in (False, True))
@@ -96,9 +97,10 @@ def fetch_command(
     if not quiet:
         for source in sources.values():
             errors.print(f"{source.name}: licence {source.licence}; cite {source.citation}")
-    with shown_on(errors, quiet) as progress:
-        files = [fetch(source, folder, progress) for source in sources.values()]
-    results = [_verified(source, file, progress=None) for source, file in zip(sources.values(), files, strict=True)]
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    with step("fetching weights"):
+        files = [fetch(source, folder) for source in sources.values()]
+    results = [_verified(source, file) for source, file in zip(sources.values(), files, strict=True)]
     if as_json:
         _print_json([result.as_json() for result in results])
         return
@@ -121,8 +123,8 @@ def verify_command(
     if weights and not Path(weights).expanduser().is_dir() and len(names or []) != 1:
         raise InputError(f"--weights {weights}: name the one encoder that this file is for, or give a folder")
     files = {_file(config): _source(config) for config in configs}  # two encoders may share one
-    with shown_on(errors, quiet) as progress:
-        checked = [_verified(source, file, progress) for file, source in files.items()]
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    checked = [_verified(source, file) for file, source in files.items()]
     results = [result for result in checked if names or not result.absent]
     if as_json:
         _print_json([result.as_json() for result in results])
@@ -158,14 +160,14 @@ class Verified:
         return {"file": str(self.file), "bytes": self.size, "right": right, "by": self.origin, "problem": self.problem}
 
 
-def _verified(source: WeightSource, file: Path, progress: Progress | None) -> Verified:
+def _verified(source: WeightSource, file: Path) -> Verified:
     from collab_asd.encoders.weights import check
 
     if not file.is_file():
         return Verified(file, 0, problem=f"{file}: not there; `collab-asd encoders fetch NAME` brings it")
     size = file.stat().st_size
     try:
-        return Verified(file, size, check(source, file, progress))
+        return Verified(file, size, check(source, file))
     except InputError as error:
         return Verified(file, size, problem=str(error))
 

@@ -10,6 +10,7 @@ import typer
 
 from collab_asd.atomic import filling
 from collab_asd.paths import require_writable
+from collab_asd.progress import step
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole
 
@@ -33,8 +34,8 @@ def report_command(
         require_finished(folder)
     chosen = out.expanduser() if out else folders[0] if len(folders) == 1 else COMPARED
     require_writable(chosen, ANOTHER_OUT)
-    from simulations.reporting import report
+    with step("drawing the report"), filling(chosen):
+        from simulations.reporting import report
 
-    with filling(chosen):
         page = report(folders, chosen, sounds)
     PlainConsole(soft_wrap=True).print(f"report: {page}")

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from collab_asd.config import RunConfig, check_choice, parse_assignment
+from collab_asd.progress import line_written, step
 from simulations import methods
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole, without_colours
@@ -55,19 +56,21 @@ def run_command(
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
-    config = _prepared(config, out, skip_bad)
-    from simulations.results import discard_beginning
+    with step(f"running {config.method}"):
+        config = _prepared(config, out, skip_bad)
+        from simulations.results import discard_beginning
 
-    try:
-        folder = _on_engine(engine, config, supernodes, verbose, quiet)
-    except BaseException:
-        discard_beginning(Path(config.results_dir))
-        raise
+        try:
+            folder = _on_engine(engine, config, supernodes, verbose, quiet)
+        except BaseException:
+            discard_beginning(Path(config.results_dir))
+            raise
     _print_summary(folder) if as_json else _print_results(folder, supernodes)
     if config.report and config.report_scores:
-        from simulations.reporting import report
+        with step("drawing the report"):
+            from simulations.reporting import report
 
-        page = report([folder])
+            page = report([folder])
         errors.print(f"report:  {page}")
 
 
@@ -112,7 +115,7 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
         require_tagged(config, clients)
     if engine == "inprocess":
         return engines.run_inprocess(config, clients)
-    logger.info("starting Flower and Ray, which takes half a minute")
+    logger.info("starting Flower and Ray")
     return engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
 
 
@@ -120,6 +123,7 @@ def pass_on(line: str, verbose: bool) -> None:
     """Show a line of ``flwr run``: ours, or all."""
     if verbose or OUR_LINES.search(line):
         errors.print(without_colours(line))
+        line_written()
 
 
 def _print_summary(folder: Path) -> None:

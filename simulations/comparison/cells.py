@@ -68,8 +68,9 @@ def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> No
     """
     manifest = _prepare(cells, clients)
     with alone(out, "comparison"):
-        _require_same(cells, manifest)
-        _clear_outdated(cells, manifest)
+        with step("preparing the comparison"):
+            _require_same(cells, manifest)
+            _clear_outdated(cells, manifest)
         todo = [cell for cell in cells if cell.state != "finished"]
         log.info("%d of %d cells are finished already", len(cells) - len(todo), len(cells))
         if todo:

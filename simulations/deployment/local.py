@@ -17,6 +17,7 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import by_machine
 from collab_asd.data.run_data import data_folder, write_listing
 from collab_asd.errors import InputError
+from collab_asd.progress import step
 from simulations.deployment.flower import node_states
 from simulations.deployment.processes import STATE, environment, is_open, start, stop
 from simulations.deployment.run import run
@@ -113,19 +114,21 @@ def _party(command: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        stop(process)
+        with step(f"stopping {folder.name}"):
+            stop(process)
 
 
 def _wait(ready: Callable[[], bool], parties: Mapping[Path, subprocess.Popen[bytes]], what: str) -> None:
     deadline = time.monotonic() + CONNECT_SECONDS
-    while not ready():
-        for folder, process in parties.items():
-            if process.poll() is not None:
-                raise InputError(f"{folder} does not start:\n{_tail(folder)}")
-        if time.monotonic() > deadline:
-            logs = "\n".join(f"{folder}:\n{_tail(folder)}" for folder in parties)
-            raise InputError(f"{what} did not start within {CONNECT_SECONDS:.0f} s:\n{logs}")
-        time.sleep(POLL_SECONDS)
+    with step(f"waiting for {what}"):
+        while not ready():
+            for folder, process in parties.items():
+                if process.poll() is not None:
+                    raise InputError(f"{folder} does not start:\n{_tail(folder)}")
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{folder}:\n{_tail(folder)}" for folder in parties)
+                raise InputError(f"{what} did not start within {CONNECT_SECONDS:.0f} s:\n{logs}")
+            time.sleep(POLL_SECONDS)
 
 
 def _all_online(server: ServerSettings, folders: Sequence[Path]) -> bool:

@@ -14,6 +14,7 @@ from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.agreement import Agreement
+from collab_asd.progress import step
 from simulations.deployment.flower import submit
 from simulations.deployment.parties import error_file, own_keys_file
 from simulations.deployment.processes import is_open
@@ -55,7 +56,9 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
         _wait_for_superlink(server)
         refusal.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
-            tail = submit(server, write_app(Path(scratch) / "app", config, *COMPONENTS), on_line)
+            app = write_app(Path(scratch) / "app", config, *COMPONENTS)
+            with step("waiting for the run"):
+                tail = submit(server, app, on_line)
         if (results / "summary.json").exists():
             return results
         if refusal.exists():
@@ -84,9 +87,10 @@ def _wait_for_superlink(server: ServerSettings) -> None:
     if is_open("127.0.0.1", server.port):
         return
     logger.info("waiting for the SuperLink on port %d: start it with start.sh", server.port)
-    while not is_open("127.0.0.1", server.port):
-        if time.monotonic() > deadline:
-            raise InputError(
-                f"no SuperLink on port {server.port} within {RETURN_SECONDS:.0f} s: start it with start.sh"
-            )
-        time.sleep(POLL_SECONDS)
+    with step("waiting for the SuperLink"):
+        while not is_open("127.0.0.1", server.port):
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"no SuperLink on port {server.port} within {RETURN_SECONDS:.0f} s: start it with start.sh"
+                )
+            time.sleep(POLL_SECONDS)

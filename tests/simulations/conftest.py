@@ -12,7 +12,7 @@ from simulations.logs import ROOMS
 @pytest.fixture
 def fresh_process(monkeypatch):
     """As if nobody had called `show_progress` in this process, and as if nobody had afterwards."""
-    monkeypatch.setattr(progress, "_display", progress.LogLines())
+    monkeypatch.setattr(progress, "_display", progress.Display())
     loggers = [logging.getLogger(room) for room in ROOMS]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:

@@ -3,12 +3,13 @@
 import io
 import logging
 import re
+import time
 
 import pytest
 from rich.console import Console
 
 from collab_asd import progress
-from simulations.logs import Bars, collected_warnings, show_progress
+from simulations.logs import bars, collected_warnings, show_progress
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -29,16 +30,35 @@ def work():
         advance()
 
 
+def watched(seconds):
+    """Work that lasts so long on a clock of its own."""
+    with progress.step("embedding clips", 2):
+        begun = time.monotonic()
+        progress.line_written(begun)
+        progress.Lines().tick(begun + seconds, progress._steps)
+
+
 def test_plain_lines_with_the_time_where_stderr_is_no_terminal(capsys):
     show_progress(console=Console(stderr=True))
     work()
+    watched(60)
     out, err = capsys.readouterr()
     assert out == ""
     assert [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in err.splitlines()] == [
-        "embedding clips: 2",
         "[half] of client 1",
+        "embedding clips: 0 of 2 after 60 s",
     ]
+    assert err.endswith("\n")
     assert "\x1b" not in err
+    assert "\r" not in err
+
+
+def test_a_line_breaks_the_silence(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_last_line", 0.0)
+    show_progress(console=Console(stderr=True))
+    progress.line_written(0.0)
+    logging.getLogger("collab_asd.somewhere").info("a line")
+    assert progress._last_line > 0
 
 
 def test_bars_in_a_terminal_and_lines_above_them(capsys):
@@ -47,9 +67,8 @@ def test_bars_in_a_terminal_and_lines_above_them(capsys):
     work()
     shown = plain(console.file.getvalue())
     assert "embedding clips" in shown
-    assert "2/2" in shown
     assert re.search(r"\r\d\d:\d\d:\d\d \[half\] of client 1\n", shown)
-    assert "embedding clips: 2" not in shown  # the bar says it
+    assert "embedding clips: " not in shown  # the bar says it
     assert capsys.readouterr() == ("", "")
 
 
@@ -61,12 +80,27 @@ def test_a_bar_is_gone_when_its_step_has_ended():
     assert erased.rindex("\x1b[2K") > erased.rindex("embedding clips")  # its line was cleared last of all
 
 
-def test_a_bar_is_gone_when_its_step_breaks():
-    bars = Bars(terminal())
-    with pytest.raises(ZeroDivisionError), bars.step("first", 1):
+def test_bars_are_gone_when_a_step_breaks():
+    show_progress(console=terminal())
+    with pytest.raises(ZeroDivisionError), progress.step("first", 1):
         raise ZeroDivisionError
-    with bars.step("second", 1) as advance:  # rich shows one display at a time
+    with progress.step("second", 1) as advance:  # rich shows one display at a time
         advance()
+
+
+def test_a_bar_shows_how_much_is_done_and_what_is_left():
+    console, now = terminal(), time.monotonic()
+    even, waiting = progress.Step("embedding clips", 100, even=True), progress.Step("waiting")
+    even.began -= 20
+    waiting.began = now - 70
+    even._pace = progress.Pace(100, now - 20)
+    for part in range(20):
+        even.done += 1
+        even._pace.note(now - 19 + part, 1)
+    console.print(bars([even, waiting]))
+    first, second = plain(console.file.getvalue()).splitlines()
+    assert re.fullmatch(r"embedding clips ━+\S* ?━* +20 of 100 +about 8\d s left *", first)
+    assert re.fullmatch(r"waiting +━+ +70 s *", second)
 
 
 @pytest.mark.parametrize("console", [None, terminal()])
@@ -108,18 +142,10 @@ def test_all_rooms_of_the_project_are_heard(capsys):
     assert capsys.readouterr().err.count("from ") == 3
 
 
-def test_a_step_within_a_step_has_its_bar_below():
+def test_a_step_within_a_counted_one_has_its_bar_below():
     console = terminal()
-    bars = Bars(console)
-    with bars.step("cells", 2) as outer:
-        for _ in range(2):
-            with bars.step("clips", 3) as inner:
-                inner()
-                console.print("between")
-            outer()
-    shown = plain(console.file.getvalue())
-    assert re.search(r"cells [^\n]* 0/2 [^\n]*\nclips [^\n]* 0/3 ", shown)
-    assert "2/2" in shown
+    console.print(bars([progress.Step("comparing"), progress.Step("cells", 2, done=1), progress.Step("clips", 3)]))
+    assert re.fullmatch(r"cells [^\n]* 1 of 2 [^\n]*\nclips [^\n]* 0 of 3 [^\n]*\n", plain(console.file.getvalue()))
 
 
 def test_warnings_are_collected_wherever_else_they_are_said(capsys):

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from collab_asd.data.download.space import require_space
 from collab_asd.errors import InputError
-from collab_asd.transfer.progress import Progress
+from collab_asd.progress import Advance, step
 
 CHUNK = 1 << 20  # bytes
 MOST_EXPANSION = 20  # times the size of the zip; noisy 16-bit recordings expand about 1.25 times
@@ -29,7 +29,7 @@ class ArchiveError(InputError):
     """A zip is damaged, or is not what it should be."""
 
 
-def extract(archive: Path, machine_type: str, work: Path, target: Path, progress: Progress) -> dict[str, int]:
+def extract(archive: Path, machine_type: str, work: Path, target: Path) -> dict[str, int]:
     """Unpack the recordings of a machine type, ``<type>/{train,test}/*.wav``, into a data folder.
 
     Everything else that may lie in the zip stays there. Files of the same names in the data folder are replaced.
@@ -42,7 +42,6 @@ def extract(archive: Path, machine_type: str, work: Path, target: Path, progress
         Folder on the same disk as ``target``, to unpack in.
     target : Path
         Data folder.
-    progress : Progress
 
     Returns
     -------
@@ -63,9 +62,9 @@ def extract(archive: Path, machine_type: str, work: Path, target: Path, progress
             members = recordings(archive, opened, machine_type)
             total = sum(member.file_size for member in members)
             require_space(target, total)
-            progress.begin(f"unpacking {archive.name}", total)
-            for member in members:
-                _write(archive, opened, member, staging, progress)
+            with step(f"unpacking {archive.name}", total, even=True, in_bytes=True) as advance:
+                for member in members:
+                    _write(archive, opened, member, staging, advance)
         return _move(staging, [member.filename for member in members], target)
     except DAMAGE as error:
         raise ArchiveError(f"{archive}: no zip, or a damaged one ({error})") from error
@@ -115,7 +114,7 @@ def _fault(member: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _write(archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipInfo, staging: Path, progress: Progress) -> None:
+def _write(archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipInfo, staging: Path, advance: Advance) -> None:
     """Unpack a member; zipfile stops at the size it declares and compares the CRC of what came out."""
     path = staging / member.filename
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +123,7 @@ def _write(archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipInfo, stag
             with opened.open(member) as packed:
                 while chunk := packed.read(CHUNK):
                     out.write(chunk)
-                    progress.advance(len(chunk))
+                    advance(len(chunk))
         except DAMAGE as error:
             raise ArchiveError(f"{archive}: member {member.filename!r} is damaged ({error})") from error
         if out.tell() != member.file_size:

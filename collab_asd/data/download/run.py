@@ -6,6 +6,7 @@ read again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from collab_asd.errors import InputError
 from collab_asd.transfer.checksums import Checksums
 from collab_asd.transfer.fetch import RESUME, TransferError, difference, fetch
 from collab_asd.transfer.http import RemoteFile, open_session
-from collab_asd.transfer.progress import Progress, Silent
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,6 @@ def download(
     archives: list[Archive],
     source: Source,
     keep_zips: bool = False,
-    progress: Progress | None = None,
     api: str = API,
 ) -> Outcome:
     """Bring all recordings of some zips into a data folder.
@@ -76,7 +77,6 @@ def download(
     source : Source
     keep_zips : bool
         Leave downloaded zips in the hidden folder ``.download``.
-    progress : Progress or None
     api : str
         Base URL of Zenodo's API.
 
@@ -86,28 +86,23 @@ def download(
         If another download works in the folder, the disk is too small, or a zip cannot be had, is not the published one
         or is not to be trusted. All that was complete before stays.
     """
-    progress = progress or Silent()
     with disk_errors_explained(folder), _alone(folder), open_session() as session:
         plan = make(folder, archives, source, session, api)
         for note in plan.notes:
-            progress.note(note)
+            log.warning("%s", note)
         require_space(folder, plan.needed(keep_zips))
         for step in plan.steps:
-            _carry_out(step, plan, keep_zips, session, progress)
+            _carry_out(step, plan, keep_zips, session)
         entries = {archive.name: done.read(folder)[archive.name] for archive in archives}
     not_verified = tuple(name for name, entry in entries.items() if entry.md5 is None)
     return Outcome(plan, sum(sum(entry.recordings.values()) for entry in entries.values()), not_verified)
 
 
-def _carry_out(step: Step, plan: Plan, keep_zips: bool, session: requests.Session, progress: Progress) -> None:
-    checksums = Checksums(plan.work / "verified.json", progress)
-    path = (
-        _checked(step, step.local, checksums)
-        if step.local
-        else _fetched(step.remote, plan.work, session, checksums, progress)
-    )
+def _carry_out(step: Step, plan: Plan, keep_zips: bool, session: requests.Session) -> None:
+    checksums = Checksums(plan.work / "verified.json")
+    path = _checked(step, step.local, checksums) if step.local else _fetched(step.remote, plan.work, session, checksums)
     try:
-        recordings = extract(path, step.archive.machine_type, plan.work, plan.folder, progress)
+        recordings = extract(path, step.archive.machine_type, plan.work, plan.folder)
     except ArchiveError as error:
         if step.local:
             raise InputError(f"{error}; replace the file by the one from {step.archive.page}") from error
@@ -118,11 +113,9 @@ def _carry_out(step: Step, plan: Plan, keep_zips: bool, session: requests.Sessio
         path.unlink()
 
 
-def _fetched(
-    file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums, progress: Progress
-) -> Path:
+def _fetched(file: RemoteFile, folder: Path, session: requests.Session, checksums: Checksums) -> Path:
     try:
-        return fetch(file, folder, session, checksums, progress)
+        return fetch(file, folder, session, checksums)
     except TransferError as error:
         raise InputError(f"{error}, or choose another source with --mirror or --from") from error
 

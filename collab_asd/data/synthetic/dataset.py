@@ -6,10 +6,8 @@ import csv
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import platformdirs
@@ -22,8 +20,7 @@ from collab_asd.data.synthetic.clips import SyntheticClip, clips
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray
-
-OnClip: TypeAlias = Callable[[SyntheticClip], object]
+from collab_asd.progress import step
 
 GENERATOR = 3
 """Raised whenever the same settings would give other sounds, so that cached ones are not taken for them."""
@@ -34,7 +31,7 @@ METADATA = (
 )
 
 
-def write_dataset(folder: Path, settings: SyntheticSettings, on_clip: OnClip | None = None) -> Path:
+def write_dataset(folder: Path, settings: SyntheticSettings) -> Path:
     """Write a data set in the DCASE layout, with a ``metadata.csv`` of each clip's conditions and fault.
 
     It is written beside `folder` and moved there when complete.
@@ -45,8 +42,6 @@ def write_dataset(folder: Path, settings: SyntheticSettings, on_clip: OnClip | N
         A folder that does not exist yet or is empty.
     settings : SyntheticSettings
         What to make.
-    on_clip : callable, optional
-        Called after each clip, to show progress.
 
     Returns
     -------
@@ -63,14 +58,14 @@ def write_dataset(folder: Path, settings: SyntheticSettings, on_clip: OnClip | N
     unfinished = folder.absolute().with_name(f".{folder.name}-{uuid.uuid4().hex}")
     with filling(unfinished):
         unfinished.mkdir(parents=True)
-        _write_clips(unfinished, settings, on_clip or (lambda clip: None))
+        _write_clips(unfinished, settings)
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)
     return folder
 
 
-def ensure_dataset(settings: SyntheticSettings, cache_dir: Path | None = None, on_clip: OnClip | None = None) -> Path:
+def ensure_dataset(settings: SyntheticSettings, cache_dir: Path | None = None) -> Path:
     """Make the data set of these settings unless the cache has it; several processes may ask for it at once.
 
     Parameters
@@ -79,8 +74,6 @@ def ensure_dataset(settings: SyntheticSettings, cache_dir: Path | None = None, o
         What to make.
     cache_dir : Path, optional
         The user's cache folder if None.
-    on_clip : callable, optional
-        As in `write_dataset`.
 
     Returns
     -------
@@ -92,11 +85,15 @@ def ensure_dataset(settings: SyntheticSettings, cache_dir: Path | None = None, o
     digest = hashlib.sha256(json.dumps({"generator": GENERATOR, **asdict(settings)}, sort_keys=True).encode())
     folder = root / digest.hexdigest()[:16]
     with FileLock(root / f"{folder.name}.lock"):
-        return folder if folder.exists() else write_dataset(folder, settings, on_clip)
+        return folder if folder.exists() else write_dataset(folder, settings)
 
 
-def _write_clips(folder: Path, settings: SyntheticSettings, on_clip: OnClip) -> None:
-    with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+def _write_clips(folder: Path, settings: SyntheticSettings) -> None:
+    count = settings.machines * (settings.train + settings.test_normal + settings.test_anomaly)
+    with (
+        (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file,
+        step("rendering synthetic recordings", count, even=True) as advance,
+    ):
         table = csv.DictWriter(file, METADATA)
         table.writeheader()
         for clip in clips(settings):
@@ -104,7 +101,7 @@ def _write_clips(folder: Path, settings: SyntheticSettings, on_clip: OnClip) -> 
             (folder / clip.path).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(folder / clip.path, _sixteen_bit(sound), settings.sample_rate, subtype="PCM_16")
             table.writerow(_metadata(clip))
-            on_clip(clip)
+            advance()
 
 
 def _sixteen_bit(sound: FloatArray) -> NDArray[np.int16]:

@@ -169,7 +169,9 @@ def test_method_that_does_not_share_needs_no_second_machine(dcase_folder):
     assert check(dcase_folder, clips, shares=True).count("error") == 1
 
 
-def test_progress_is_told_after_each_clip(dcase_folder):
-    ticks = []
-    check(dcase_folder, find_clips(dcase_folder), on_clip=lambda: ticks.append(1))
-    assert len(ticks) == 10
+def test_progress_is_told_after_each_clip(dcase_folder, on_advance):
+    steps = []
+    clips = find_clips(dcase_folder)
+    on_advance(lambda what, amount: steps.append(what))
+    check(dcase_folder, clips)
+    assert steps == ["decoding recordings"] * 10

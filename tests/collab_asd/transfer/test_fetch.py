@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from collab_asd.errors import InputError
+from collab_asd.transfer import checksums
 from collab_asd.transfer.checksums import Checksums
 from collab_asd.transfer.fetch import fetch
 from collab_asd.transfer.http import open_session
-from collab_asd.transfer.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -27,7 +27,7 @@ def content(site, noise):
 def get(site, folder, **changes):
     remote = replace(site.remote(NAME), **changes)
     with open_session() as session:
-        return fetch(remote, folder, session, Checksums(folder / "verified.json", Silent()), Silent())
+        return fetch(remote, folder, session, Checksums(folder / "verified.json"))
 
 
 def ranges(site):
@@ -91,13 +91,14 @@ def test_server_gives_another_range(site, content, tmp_path, Fault):
     assert ranges(site) == [None, "bytes=400-", None]
 
 
-def test_process_dies_in_the_middle(site, content, tmp_path):
-    class Killed(Silent):
-        def advance(self, amount):
-            raise KeyboardInterrupt
+def test_process_dies_in_the_middle(site, content, tmp_path, on_advance):
+    def killed(what, amount):
+        raise KeyboardInterrupt
 
-    with open_session() as session, pytest.raises(KeyboardInterrupt):
-        fetch(site.remote(NAME), tmp_path, session, Checksums(tmp_path / "verified.json", Silent()), Killed())
+    on_advance(killed)
+    with pytest.raises(KeyboardInterrupt):
+        get(site, tmp_path)
+    on_advance(lambda what, amount: None)
     assert left(tmp_path) == ["a.zip.part"]
     assert get(site, tmp_path).read_bytes() == content
     assert ranges(site) == [None, "bytes=100-"]
@@ -185,7 +186,7 @@ def test_nobody_listens(site, content, tmp_path):
 
 def test_what_is_verified_is_neither_asked_for_nor_read(site, content, tmp_path, monkeypatch):
     path = get(site, tmp_path)
-    monkeypatch.setattr(Checksums, "_read", None)
+    monkeypatch.setattr(checksums, "_read", None)
     assert get(site, tmp_path) == path
     assert len(site.asked) == 1
 
@@ -208,13 +209,13 @@ def test_part_of_unknown_size_is_all_there(site, content, tmp_path):
     assert ranges(site) == ["bytes=1000-", None]
 
 
-def test_disk_is_full(site, content, tmp_path, monkeypatch):
-    class Full(Silent):
-        def advance(self, amount):
-            raise OSError(errno.ENOSPC, "No space left on device")
+def test_disk_is_full(site, content, tmp_path, on_advance):
+    def full(what, amount):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    with open_session() as session, pytest.raises(OSError, match="No space left"):
-        fetch(site.remote(NAME), tmp_path, session, Checksums(tmp_path / "verified.json", Silent()), Full())
+    on_advance(full)
+    with pytest.raises(OSError, match="No space left"):
+        get(site, tmp_path)
     assert left(tmp_path) == ["a.zip.part"]
     assert content.startswith(Path(tmp_path / "a.zip.part").read_bytes())
 
@@ -224,10 +225,10 @@ def test_web_page_where_the_file_should_be(site, content, tmp_path, Fault):
     site.faults = [Fault(breaks_at=400), Fault(content=b"<html>log in</html>", ignores_range=True)]
     kind = replace(site.remote(NAME), begins=(b"\x89HDF\r\n\x1a\n",))
     with open_session() as session:
-        checksums = Checksums(tmp_path / "verified.json", Silent())
+        verified = Checksums(tmp_path / "verified.json")
         with pytest.raises(InputError, match=r"expected a file of weights, found a web page.* the same command res"):
-            fetch(kind, tmp_path, session, checksums, Silent())
-        assert fetch(kind, tmp_path, session, checksums, Silent()).read_bytes() == site.files[NAME]
+            fetch(kind, tmp_path, session, verified)
+        assert fetch(kind, tmp_path, session, verified).read_bytes() == site.files[NAME]
     assert ranges(site) == [None, "bytes=400-", "bytes=400-"]
 
 

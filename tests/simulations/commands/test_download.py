@@ -1,20 +1,17 @@
 import hashlib
-import io
 import json
 import zipfile
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from collab_asd.data.download import record
 from collab_asd.data.download.record import RecordError
-from collab_asd.transfer import progress as progress_of_transfers
 from collab_asd.transfer.http import RemoteFile
 from simulations.commands.data import data_app
-from simulations.commands.download_progress import Bars, Lines, Notes, shown_on
 
 NAME = "dev_data_fan.zip"
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture
@@ -61,7 +58,6 @@ def test_last_line_says_what_is_where_and_what_to_type_next(zips, tmp_path):
     )
     assert "licence: CC BY-NC-SA 4.0" in result.stderr
     assert "cite: Koizumi et al." in result.stderr
-    assert "unpacking dev_data_fan.zip" in result.stderr
     assert (folder / "fan/test/anomaly_id_00_00000000.wav").read_bytes() == b"noise"
 
 
@@ -97,9 +93,7 @@ def test_user_is_told_of_what_is_not_verified_even_when_quiet(zips, tmp_path):
     result = run(tmp_path / "data", "--from", zips, "-q")
     assert result.exit_code == 0
     assert "not verified by MD5: dev_data_fan.zip" in result.stdout
-    assert result.stderr.startswith(
-        "not verified against the published MD5s, only by the zips' own CRCs: https://zenodo"
-    )
+    assert "not verified against the published MD5s, only by the zips' own CRCs: https://zenodo" in result.stderr
 
 
 @pytest.mark.usefixtures("down")
@@ -145,46 +139,3 @@ def test_bad_options(tmp_path, options, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "data").exists()
-
-
-def console(terminal):
-    return Console(file=io.StringIO(), force_terminal=terminal, width=120, color_system=None)
-
-
-def test_what_suits_a_console():
-    assert isinstance(shown_on(console(True), quiet=False), Bars)
-    assert type(shown_on(console(False), quiet=False)) is Lines
-    assert isinstance(shown_on(console(True), quiet=True), Notes)
-
-
-def test_bars():
-    screen = console(True)
-    with shown_on(screen, quiet=False) as progress:
-        progress.begin("downloading a.zip", 2_000_000, 500_000)
-        progress.advance(1_500_000)
-        progress.begin("downloading b.zip", None)
-        progress.advance(700_000)
-        progress.note("look [here]")
-    *_, first, second = screen.file.getvalue().replace("\x1b[?25h", "").strip().splitlines()
-    assert "look [here]\n" in screen.file.getvalue()
-    assert "downloading a.zip" in first
-    assert "2.0/2.0 MB" in first
-    assert "downloading b.zip" in second
-    assert "700.0/700.0 kB" in second
-
-
-def test_lines(monkeypatch):
-    monkeypatch.setattr(progress_of_transfers, "LINE_EVERY", 0.0)
-    screen = console(False)
-    with shown_on(screen, quiet=False) as progress:
-        progress.begin("downloading a.zip", 2_000_000, 500_000)
-        progress.advance(500_000)
-        progress.begin("downloading b.zip", None)
-        progress.advance(500_000)
-    first, second, third, fourth = screen.file.getvalue().splitlines()
-    assert first == "downloading a.zip: 2.0 MB, 0.5 MB of it are there"
-    assert second.startswith("downloading a.zip: 1.0 MB, ")
-    assert ", 50%, " in second
-    assert second.endswith(" s left")
-    assert third == "downloading b.zip"
-    assert fourth.startswith("downloading b.zip: 0.5 MB, ")

@@ -119,12 +119,13 @@ def test_no_recordings(embed, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_embed_as_one_does(machines, tmp_path):
+def test_two_processes_embed_as_one_does(machines, tmp_path, on_advance):
     clips = find_clips(machines)[:6]
     one, two = (RunConfig(cache_dir=str(tmp_path / name)) for name in ("one", "two"))
-    told = []
     assert ahead.embed(one, clips) == []
-    assert ahead.embed(two, clips, jobs=2, on_clip=lambda: told.append(1)) == []
+    told = []
+    on_advance(lambda what, amount: told.append(what))
+    assert ahead.embed(two, clips, jobs=2) == []
     assert len(told) == 6
     found = [{p.name: p.read_bytes() for p in (tmp_path / name).rglob("*.npy")} for name in ("one", "two")]
     assert len(found[0]) == 6

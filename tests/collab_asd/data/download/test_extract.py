@@ -8,7 +8,6 @@ import pytest
 from collab_asd.data.download import extract as module
 from collab_asd.data.download.extract import ArchiveError, extract
 from collab_asd.errors import InputError
-from collab_asd.transfer.progress import Silent
 
 A, B = "fan/train/normal_id_00_00000000.wav", "fan/test/anomaly_id_00_00000000.wav"
 
@@ -22,7 +21,7 @@ def unpack(folder, content):
     (folder / "work").mkdir(exist_ok=True)
     archive = folder / "work" / "dev_data_fan.zip"
     archive.write_bytes(content)
-    return extract(archive, "fan", folder / "work", folder / "data", Silent())
+    return extract(archive, "fan", folder / "work", folder / "data")
 
 
 def written(folder):
@@ -107,9 +106,9 @@ def test_bomb_that_declares_its_size(tmp_path, zipped):
     assert written(tmp_path) == []
 
 
-def test_bomb_that_declares_little(tmp_path, zipped, monkeypatch):
+def test_bomb_that_declares_little(tmp_path, zipped, on_advance):
     most = []
-    monkeypatch.setattr(Silent, "advance", lambda self, amount: most.append(amount))
+    on_advance(lambda what, amount: most.append(amount))
     with pytest.raises(ArchiveError, match=r"member 'fan/train/.*' is damaged \(Bad CRC"):
         unpack(tmp_path, with_declared_size(zipped({A: bytes(10_000_000)}), 1000))
     assert sum(most) <= 1000

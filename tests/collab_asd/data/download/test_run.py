@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import zipfile
 import zlib
 from collections import namedtuple
@@ -21,8 +22,7 @@ from collab_asd.data.download.plan import Source
 from collab_asd.data.download.run import download, prepare
 from collab_asd.data.layouts import find_clips
 from collab_asd.errors import InputError
-from collab_asd.transfer.checksums import Checksums
-from collab_asd.transfer.progress import Silent
+from collab_asd.transfer import checksums
 
 DEV, ADDITIONAL, EVAL = "dev_data_fan.zip", "eval_data_train_fan.zip", "eval_data_test_fan.zip"
 FAN = archives("fan", "dev")
@@ -78,7 +78,7 @@ def test_all_parts_are_one_data_folder(benchmark, tmp_path):
 def test_second_run_asks_for_nothing_and_reads_nothing(benchmark, tmp_path, monkeypatch):
     get(benchmark, tmp_path)
     before = benchmark.records_asked, list(benchmark.asked)
-    monkeypatch.setattr(Checksums, "_read", None)
+    monkeypatch.setattr(checksums, "_read", None)
     monkeypatch.setattr(zipfile, "ZipFile", None)
     outcome = get(benchmark, tmp_path)
     assert outcome.recordings == 6
@@ -97,45 +97,49 @@ def test_zips_are_kept_on_request(benchmark, tmp_path):
     assert (tmp_path / ".download" / DEV).read_bytes() == benchmark.files[DEV]
 
 
-class Stopped(Silent):
-    """Something happens at the first progress of a step."""
+@pytest.fixture
+def stopped(on_advance):
+    """Something happens, once, at the first progress of a step."""
 
-    def __init__(self, step, error):
-        self.step, self.error, self.now = step, error, ""
+    def stop(step, error):
+        errors = [error]
 
-    def begin(self, step, total, done=0):
-        self.now = step
+        def happen(what, amount):
+            if what.startswith(step) and errors:
+                raise errors.pop()
 
-    def advance(self, amount):
-        if self.now.startswith(self.step):
-            raise self.error
+        on_advance(happen)
+
+    return stop
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_killed_while_downloading(benchmark, tmp_path):
+def test_killed_while_downloading(benchmark, tmp_path, stopped):
+    stopped("downloading", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        get(benchmark, tmp_path, progress=Stopped("downloading", KeyboardInterrupt()))
+        get(benchmark, tmp_path)
     assert recordings(tmp_path) == []
     get(benchmark, tmp_path)
     assert benchmark.asked == [(DEV, None), (DEV, "bytes=100-")]
     assert len(recordings(tmp_path)) == 6
 
 
-def test_killed_while_unpacking(benchmark, tmp_path, monkeypatch):
+def test_killed_while_unpacking(benchmark, tmp_path, monkeypatch, stopped):
+    stopped("unpacking", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        get(benchmark, tmp_path, progress=Stopped("unpacking", KeyboardInterrupt()))
+        get(benchmark, tmp_path)
     assert recordings(tmp_path) == []
-    monkeypatch.setattr(Checksums, "_read", None)  # verified before: not read for that again
+    monkeypatch.setattr(checksums, "_read", None)  # verified before: not read for that again
     get(benchmark, tmp_path)
     assert benchmark.asked == [(DEV, None)]
     assert len(recordings(tmp_path)) == 6
 
 
 @pytest.mark.parametrize("step", ["downloading", "unpacking"])
-def test_disk_gets_full(benchmark, tmp_path, step):
-    full = OSError(errno.ENOSPC, "No space left on device")
+def test_disk_gets_full(benchmark, tmp_path, step, stopped):
+    stopped(step, OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(InputError, match=r"the disk is full; free some space, then the same command resumes"):
-        get(benchmark, tmp_path, progress=Stopped(step, full))
+        get(benchmark, tmp_path)
     assert recordings(tmp_path) == []
     assert not list(tmp_path.rglob("*.unpacking"))
     assert get(benchmark, tmp_path).recordings == 6
@@ -223,23 +227,15 @@ def test_data_folder_is_a_file(benchmark, tmp_path):
         get(benchmark, tmp_path / "data")
 
 
-class Notes(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, line):
-        self.lines.append(line)
-
-
 @pytest.mark.parametrize("up", [True, False])
-def test_mirror(benchmark, tmp_path, up):
+def test_mirror(benchmark, tmp_path, up, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("collab_asd"), "propagate", True)
     benchmark.record_status = 200 if up else 500
-    notes = Notes()
-    outcome = get(benchmark, tmp_path, source=Source(mirror=f"{benchmark.url}/mirror/"), progress=notes)
+    outcome = get(benchmark, tmp_path, source=Source(mirror=f"{benchmark.url}/mirror/"))
     assert outcome.plan.steps[0].remote.url == f"{benchmark.url}/mirror/{DEV}"
     assert outcome.recordings == 6
     assert outcome.not_verified == (() if up else (DEV,))
-    assert [line.split(":")[0] for line in notes.lines] == (
+    assert [line.split(":")[0] for line in caplog.messages] == (
         [] if up else ["not verified against the published MD5s, only by the zips' own CRCs"]
     )
 

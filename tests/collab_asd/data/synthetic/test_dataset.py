@@ -81,29 +81,36 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert (write_dataset(tmp_path, one) / "ToyCar/train/normal_id_00_00000000.wav").exists()
 
 
-def test_an_interrupted_write_leaves_nothing(tmp_path):
-    def interrupt(clip: object) -> None:
+@pytest.fixture
+def made(on_advance):
+    """What was rendered, one entry for each clip."""
+    clips = []
+    on_advance(lambda what, amount: clips.append(what))
+    return clips
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, on_advance):
+    def interrupt(what, amount):
         raise KeyboardInterrupt
 
+    on_advance(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(tmp_path / "data", SMALL, on_clip=interrupt)
+        write_dataset(tmp_path / "data", SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ensure_dataset_makes_each_data_set_once(tmp_path):
-    made = []
-    first = ensure_dataset(SMALL, tmp_path, on_clip=made.append)
-    second = ensure_dataset(SMALL, tmp_path, on_clip=made.append)
+def test_ensure_dataset_makes_each_data_set_once(tmp_path, made):
+    first = ensure_dataset(SMALL, tmp_path)
+    second = ensure_dataset(SMALL, tmp_path)
     assert first == second
     assert first.parent == tmp_path / "synthetic"
     assert len(made) == 2 * 13
     assert ensure_dataset(replace(SMALL, seed=6), tmp_path) != first
 
 
-def test_ensure_dataset_is_safe_when_asked_twice_at_once(tmp_path):
-    made = []
+def test_ensure_dataset_is_safe_when_asked_twice_at_once(tmp_path, made):
     with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(lambda _: ensure_dataset(SMALL, tmp_path, on_clip=made.append), range(2)))
+        folders = list(pool.map(lambda _: ensure_dataset(SMALL, tmp_path), range(2)))
     assert folders[0] == folders[1]
     assert len(made) == 2 * 13
 
