@@ -15,7 +15,7 @@ PROBE_BYTES = 4096  # enough to meet a full disk
 
 def cache_dir(configured: str) -> Path:
     """Folder for weights, embeddings and synthetic machines: the configured one, or the user's cache folder."""
-    return Path(configured).expanduser().absolute() if configured else user_cache_path(APP)
+    return Path(configured).expanduser().absolute() if configured else _own(user_cache_path(APP), "cache-dir")
 
 
 def results_dir(configured: str, run_id: int) -> Path:
@@ -23,7 +23,16 @@ def results_dir(configured: str, run_id: int) -> Path:
 
     Server and clients find it without telling each other a path.
     """
-    return Path(configured).expanduser().absolute() if configured else user_data_path(APP) / "results" / f"run-{run_id}"
+    if configured:
+        return Path(configured).expanduser().absolute()
+    return _own(user_data_path(APP), "results-dir") / "results" / f"run-{run_id}"
+
+
+def _own(folder: Path, key: str) -> Path:
+    """Refuse ``~/…``, which a user without a home folder gets in its place."""
+    if not folder.is_absolute():
+        raise InputError(f"{folder}: this user has no home folder; name a folder with {key}")
+    return folder
 
 
 def machine_folder_name(machine_type: str, machine_id: str) -> str:

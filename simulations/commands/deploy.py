@@ -43,7 +43,7 @@ def init_command(
     clients: Annotated[int, typer.Option(help="Number of clients.")],
     host: Annotated[list[str], typer.Option(help="Name or address by which clients reach the server; repeatable.")],
     port: Annotated[int, typer.Option(help="The server's one open port.")] = 9443,
-    encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
+    encoder: Annotated[str, typer.Option(help="Encoder, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, to agree on their digest.")] = "",
     rotation: Annotated[
         bool, typer.Option(help="Turn embeddings by a secret rotation; no protection to rely on (docs/privacy.md).")

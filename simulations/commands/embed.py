@@ -34,7 +34,7 @@ console, errors = (PlainConsole(stderr=stderr, soft_wrap=True) for stderr in (Fa
 
 def embed_command(
     data: Annotated[Path, typer.Argument(help="Folder of recordings, or a CSV file that lists them.")],
-    encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
+    encoder: Annotated[str, typer.Option(help="Encoder, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, a file or a folder of them.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core, as far as memory goes.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the runs to come: a public demo key depends on it.")] = 0,

@@ -28,7 +28,7 @@ from simulations.terminal import PlainConsole
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
 
-ABOUT = "List encoders f_c, and bring or verify their weights."
+ABOUT = "List encoders, and download or verify their weights."
 console, errors = (PlainConsole(stderr=stderr, soft_wrap=True) for stderr in (False, True))
 
 encoders_app = typer.Typer(cls=FriendlyGroup, help=ABOUT, no_args_is_help=True)
@@ -46,7 +46,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no lice
 
 @encoders_app.callback()
 def encoders() -> None:
-    """List encoders f_c, and bring or verify their weights."""
+    """List encoders, and download or verify their weights."""
 
 
 @encoders_app.command("list")

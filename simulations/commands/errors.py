@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import logging
+import os
 from typing import Any, get_type_hints
 
 import click
@@ -21,6 +22,14 @@ BAD_INPUT = 2
 NO_HOME = "Could not determine home directory."  # what `Path.expanduser` says of ~ and ~nobody
 
 
+class HomePath(click.Path):
+    """A path that may begin with ``~``, which shells leave alone in ``--out=~/results``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path with the home folder in place of ``~``."""
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
 class FriendlyGroup(TyperGroup):
     """A group of commands that ends on an `InputError`, or what the operating system refuses, with one message."""
 
@@ -30,11 +39,16 @@ class FriendlyGroup(TyperGroup):
         return super().main(*args, **kwargs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command with the help of its arguments, which Typer loses up to 0.20 beside click from 8.5."""
+        """Return a command whose paths may begin with ``~``, with the help of its arguments.
+
+        Typer up to 0.20, which is the newest that Flower allows, loses that help beside click from 8.5.
+        """
         command = super().get_command(ctx, cmd_name)
         if command is not None and command.callback is not None:
             hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True)
             for parameter in command.params:
+                if isinstance(parameter.type, click.Path):
+                    parameter.type = HomePath()
                 if isinstance(parameter, TyperArgument) and not parameter.help:
                     (parameter.help,) = (info.help for info in hints[parameter.name or ""].__metadata__)
         return command

@@ -31,16 +31,21 @@ def run_command(
     data: Annotated[
         str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
     ] = "",
-    method: Annotated[str, typer.Option(help=f"One of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
-    encoder: Annotated[str, typer.Option(help="f_c, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
+    method: Annotated[str, typer.Option(help=f"Method; one of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
+    encoder: Annotated[str, typer.Option(help="Encoder, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[
         str, typer.Option(help="Weights of the encoder, not the download: a file, or a folder of them.")
     ] = "",
-    engine: Annotated[str, typer.Option(help="inprocess, or ray: the same through `flwr run`.")] = "inprocess",
+    engine: Annotated[
+        str, typer.Option(help="Where to run: inprocess, or ray (the same through `flwr run`).")
+    ] = "inprocess",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Result folder, new or empty. Default: results/TIME-…")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A configuration key; repeatable. `collab-asd config` describes all."
+        ),
     ] = None,
     supernodes: Annotated[
         int,
