@@ -5,8 +5,14 @@ different scales. AUC and pAUC are then the means of the clients', weighted by t
 anomaly): the AUC is the share of pairs *within a client* that are in order. Clients that have clips of one kind alone
 have no pairs. Decisions can be compared, so their measures are over all clips of the machine.
 
+An AUC from few clips says little, and a detector that ranks all of them rightly has an interval, too: it is Newcombe's,
+which does not shrink to a point there as a bootstrap does. `MachineResult.few_test_clips` marks what was measured on
+fewer than 10 clips of either kind, where one clip can move the AUC by more than 0.1.
+
 References
 ----------
+R. G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2",
+Statistics in Medicine 25, 2006, method 5.
 Koizumi et al., "Description and discussion on DCASE2020 Challenge Task2", DCASE Workshop 2020 (AUC, pAUC with p = 0.1).
 """
 
@@ -19,10 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray, ScoreRow, ScoreTable
-from collab_asd.seeding import derive
 
 PAUC_MAX_FPR = 0.1
-BOOTSTRAP_DRAWS = 1000
+FEWEST_TEST_CLIPS = 10
+"""Of either kind: with fewer, one clip can move the AUC by more than 0.1."""
+NORMAL_QUANTILE = 1.959964  # of 97.5 %
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,18 @@ class MachineResult:
     auc, pauc : float or None
         None without a normal and an anomaly at one client. pAUC is standardized at a false-positive rate of 0.1.
     auc_interval : (float, float) or None
-        95 % bootstrap interval over the clips of each client.
+        95 % interval: where the AUC would lie on other clips of the same machine.
     false_alarm_rate : float or None
         Share of normal test clips above the threshold.
     recall, f1 : float or None
         Of the anomalies, at the threshold.
     id_accuracy : float or None
         Share of normal test clips that the ID classifier gives to their own machine (paper, section V-C).
+    few_test_clips : bool
+        The AUC is measured on fewer than 10 normal or 10 faulty clips.
+    few_threshold_clips : bool
+        The threshold was set from so few normal clips that its false-alarm rate is uncertain
+        (`collab_asd.scorers.threshold.is_uncertain`).
     """
 
     machine_type: str
@@ -52,6 +64,8 @@ class MachineResult:
     recall: float | None
     f1: float | None
     id_accuracy: float | None
+    few_test_clips: bool = False
+    few_threshold_clips: bool = False
 
     @property
     def machine(self) -> str:
@@ -97,20 +111,20 @@ def evaluate(table: ScoreTable, machines: Iterable[tuple[str, str]] = ()) -> Eva
 
 
 def _evaluate_machine(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> MachineResult:
-    from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
 
     normals = [r for r in rows if r.label == NORMAL]
     anomalies = [r for r in rows if r.label == ANOMALY]
     strata = _strata(rows)
     return MachineResult(
         *machine,
-        auc=_over_pairs(strata, lambda s: float(roc_auc_score(s.labels, s.scores))),
-        pauc=_over_pairs(strata, lambda s: float(roc_auc_score(s.labels, s.scores, max_fpr=PAUC_MAX_FPR))),
-        auc_interval=_bootstrap_interval(strata) if strata else None,
+        auc=_over_pairs(strata, _roc_auc),
+        pauc=_over_pairs(strata, lambda s: _roc_auc(s, PAUC_MAX_FPR)),
+        auc_interval=_interval(strata) if strata else None,
         false_alarm_rate=_share(normals, lambda r: r.decision == ANOMALY),
         recall=_share(anomalies, lambda r: r.decision == ANOMALY),
         f1=_f1(normals, anomalies),
         id_accuracy=_share([r for r in normals if r.id_correct is not None], lambda r: bool(r.id_correct)),
+        few_test_clips=bool(strata) and min(len(normals), len(anomalies)) < FEWEST_TEST_CLIPS,
     )
 
 
@@ -146,30 +160,43 @@ def _strata(rows: Sequence[ScoreRow]) -> list[_Stratum]:
     return [_Stratum(normal, anomaly) for normal, anomaly in scores if len(normal) and len(anomaly)]
 
 
+def _roc_auc(stratum: _Stratum, max_fpr: float | None = None) -> float:
+    from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
+
+    return float(roc_auc_score(stratum.labels, stratum.scores, max_fpr=max_fpr))
+
+
 def _over_pairs(strata: Sequence[_Stratum], measure: Callable[[_Stratum], float]) -> float | None:
     """Mean of a measure over clients, weighted by their pairs; of one client, exactly its own."""
     pairs = sum(stratum.pairs for stratum in strata)
     return sum(stratum.pairs / pairs * measure(stratum) for stratum in strata) if strata else None
 
 
-def _bootstrap_interval(strata: Sequence[_Stratum]) -> tuple[float, float]:
-    """95 % percentile interval of the AUC; normals and anomalies are drawn apart, so that both are always there."""
-    rng = np.random.default_rng(derive(0, "bootstrap"))
-
-    def redrawn(s: _Stratum) -> float:
-        return _auc(rng.choice(s.normal, len(s.normal)), rng.choice(s.anomaly, len(s.anomaly)))
-
-    draws = np.array([_over_pairs(strata, redrawn) for _ in range(BOOTSTRAP_DRAWS)], np.float64)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+def _interval(strata: Sequence[_Stratum]) -> tuple[float, float]:
+    """95 % interval of the AUC: all values that lie within 1.96 of their own standard errors from the measured one."""
+    measured = _over_pairs(strata, _roc_auc)
+    assert measured is not None
+    return _lower_end(measured, strata), 1 - _lower_end(1 - measured, strata)
 
 
-def _auc(normal: np.ndarray, anomaly: np.ndarray) -> float:
-    """Mann-Whitney form of the AUC, ties counting half."""
-    ordered = np.sort(normal)
-    below = np.searchsorted(ordered, anomaly, side="left")
-    not_above = np.searchsorted(ordered, anomaly, side="right")
-    return float((below + not_above).mean() / (2 * len(normal)))
+def _lower_end(measured: float, strata: Sequence[_Stratum]) -> float:
+    """Lowest AUC that is compatible with the measured one; the standard error is symmetric around 0.5."""
+
+    def excess(auc: float) -> float:
+        return (measured - auc) ** 2 - NORMAL_QUANTILE**2 * _variance(auc, strata)
+
+    from scipy.optimize import brentq  # here, because it takes long to import
+
+    highest = measured - 1e-9  # at 1 itself the standard error is 0
+    return float(brentq(excess, 0.0, highest)) if highest > 0 else 0.0
+
+
+def _variance(auc: float, strata: Sequence[_Stratum]) -> float:
+    """Variance of a measured AUC around the true one, of several clients weighted as their AUCs are."""
+    pairs = sum(stratum.pairs for stratum in strata)
+    tied = (1 - auc) / (2 - auc) + auc / (1 + auc)  # pairs that have a clip in common are not independent
+    parts = [s.pairs * (1 + ((len(s.normal) + len(s.anomaly)) / 2 - 1) * tied) for s in strata]
+    return auc * (1 - auc) * sum(parts) / pairs**2
 
 
 def _f1(normals: Sequence[ScoreRow], anomalies: Sequence[ScoreRow]) -> float | None:

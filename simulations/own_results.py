@@ -11,7 +11,7 @@ from collab_asd.evaluation import evaluate
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.scoring import ClientScores
 from simulations.naming import join
-from simulations.results import ResultFolder, summarize
+from simulations.results import ResultFolder, mark_thresholds, summarize
 
 logger = logging.getLogger(__name__)
 UNKNOWN = {"bytes_up": {}, "bytes_down": {}, "seconds": {}, "excluded": {}, "peak_rss_mb": 0.0}
@@ -28,6 +28,7 @@ def keep_scores(client: ClientData, scores: ClientScores, config: RunConfig, fol
     how = {"engine": "deployment", "encoder_note": client.encoder.spec.note, **UNKNOWN}
     results = ResultFolder(folder, config, manifest)
     results.begin()
-    results.finish(table, summarize(config, evaluate(table, machines_in(manifest)), manifest) | how)
+    evaluation = mark_thresholds(evaluate(table, machines_in(manifest)), config, [client.partition])
+    results.finish(table, summarize(config, evaluation, manifest) | how)
     alarms = sum(row.decision for row in table.rows)
     logger.info("%d clips scored, %d of them anomalous: %s", len(table.rows), alarms, folder)

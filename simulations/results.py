@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -14,9 +15,10 @@ from typing import Any
 from collab_asd.atomic import filling, replacing
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
+from collab_asd.data.partition import calibration_clips
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
-from collab_asd.interfaces import ScoreTable
+from collab_asd.interfaces import Partition, ScoreTable
 from collab_asd.report.reading import KEPT_BY_CLIENTS, SUMMARY_VERSION
 from simulations.dcase_files import write_dcase
 from simulations.methods import scorer_name
@@ -138,6 +140,21 @@ def summarize_kept(config: RunConfig) -> dict[str, Any]:
         "scores": KEPT_BY_CLIENTS,
         "config": replace(config, report_scores=False).without_secrets(),
     }
+
+
+def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Sequence[Partition]) -> Evaluation:
+    """Mark the machines whose threshold was set from too few normal clips that the method's model had not seen."""
+    from collab_asd.scorers.threshold import is_uncertain  # here, because SciPy takes a second
+
+    uncertain = set()
+    for partition in partitions:
+        normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
+        for machine, count in normals.items():
+            unseen = count if config.method in ("local-knn", "local-mahalanobis") else calibration_clips(count, config.calibration)
+            if is_uncertain(unseen, config.false_alarm_rate):
+                uncertain.add(machine)
+    marked = (replace(m, few_threshold_clips=m.machine in uncertain) for m in evaluation.machines)
+    return Evaluation(tuple(marked))
 
 
 def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:

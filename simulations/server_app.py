@@ -40,7 +40,7 @@ from simulations.alone import alone
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
 from simulations.naming import join
-from simulations.results import ResultFolder, summarize, summarize_kept
+from simulations.results import ResultFolder, mark_thresholds, summarize, summarize_kept
 from simulations.variables import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 
 RETURN_SECONDS = 180.0
@@ -135,7 +135,8 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
         folder.finish(None, summarize_kept(config) | how)
     else:
         table = join(scores, holdings.partitions, holdings.data_dir)
-        evaluation = evaluate(table, machines_in(holdings.manifest, without=how["excluded"]))
+        found = evaluate(table, machines_in(holdings.manifest, without=how["excluded"]))
+        evaluation = mark_thresholds(found, config, holdings.partitions)
         folder.finish(table, summarize(config, evaluation, holdings.manifest) | how)
     logger.info("results: %s", folder.path)
     return folder.path

@@ -15,6 +15,7 @@ from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Partition
 
 GROUP_BY = ("machine-type", "all")
+FEWEST_CALIBRATION_CLIPS = 10  # with fewer, a threshold is safer from the clips that f_s was trained on
 
 Machine = tuple[str, str]  # machine type and machine ID: sorts as a reader of the results expects
 
@@ -80,3 +81,15 @@ def _partition(client: int, clips: Iterable[Clip], where: Mapping[Machine, Place
 def machine_of(clip: Clip) -> Machine:
     """Type and ID of the machine that a clip is of."""
     return clip.machine_type, clip.machine_id
+
+
+def calibration_clips(normals: int, share: float) -> int:
+    """Return how many of a machine's normal clips are held back from f_s for its threshold.
+
+    Examples
+    --------
+    >>> calibration_clips(175, 0.2), calibration_clips(49, 0.2)
+    (35, 0)
+    """
+    held = int(normals * share)
+    return held if held >= FEWEST_CALIBRATION_CLIPS else 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flwr.app import Context
 
 from collab_asd.config import RunConfig
+from collab_asd.data.partition import calibration_clips
 from collab_asd.data.recordings import file_sizes
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.errors import InputError
@@ -21,9 +22,6 @@ from collab_asd.threads import pin_threads
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
-
-
-FEWEST_CALIBRATION_CLIPS = 10  # with fewer, a threshold is safer from the clips that f_s was trained on
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,7 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
 def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int], calibration: float) -> LocalMachine:
     normal = [i for i in members if partition.clips[i].split == "train"]
     test = [i for i in members if partition.clips[i].split == "test"]
-    held = int(len(normal) * calibration)
-    held = held if held >= FEWEST_CALIBRATION_CLIPS else 0
+    held = calibration_clips(len(normal), calibration)
     return LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
 
 

@@ -13,8 +13,8 @@ GLOSSARY = {
     "AUC": "Area under the ROC curve: how often a random faulty recording gets a higher score than a random normal "
     "one. 1 is perfect, 0.5 is guessing. It does not depend on the threshold.",
     "pAUC": "The same for few false alarms only (up to 10 %), rescaled so that guessing is again 0.5.",
-    "95 % interval (CI)": "Where the figure would lie for other recordings of the same machine, in 95 of 100 cases, "
-    "estimated by drawing from these recordings again and again.",
+    "95 % interval (CI)": "Where the figure would lie for other recordings of the same machine, in 95 of 100 cases "
+    "(Newcombe's method). With few recordings it is wide, even where all of them were ranked rightly.",
     "Client": "One site that takes part and keeps its recordings to itself.",
     "Embedding": "A recording turned into a list of numbers by a neural network.",
     "Encoder (f_c)": "The fixed network with which each client makes its embeddings.",

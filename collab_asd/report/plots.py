@@ -14,6 +14,7 @@ from sklearn.metrics import roc_curve
 from collab_asd.evaluation import Evaluation, MachineResult
 from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray
 from collab_asd.report.machine_clips import MachineClips
+from collab_asd.report.tables import FEW_TEST_CLIPS
 from collab_asd.report.theme import LIGHT, SERIES, chart, drawing, save_png
 
 BINS = 30
@@ -25,7 +26,7 @@ KINDS: dict[int | None, tuple[str, str]] = {
 
 
 def plot_auc_bars(evaluation: Evaluation, title: str, path: Path) -> None:
-    """Write a PNG of the AUC of each machine as a bar with its 95 % bootstrap interval, and their mean as a line."""
+    """Write a PNG of the AUC of each machine as a bar with its 95 % interval, and their mean as a line."""
     with drawing():
         figure = auc_bars({"": evaluation})
         figure.axes[0].set_title(title, loc="left", pad=24)
@@ -40,7 +41,8 @@ def auc_bars(evaluations: dict[str, Evaluation]) -> Figure:
     evaluations : dict
         By the name of the run, on the same machines; the name of a single run is not shown.
     """
-    machines = [m.machine for m in next(iter(evaluations.values())).machines if m.auc is not None]
+    measured = [m for m in next(iter(evaluations.values())).machines if m.auc is not None]
+    machines = [f"{m.machine} {FEW_TEST_CLIPS}" if m.few_test_clips else m.machine for m in measured]
     thickness = 0.8 / len(evaluations)
     figure, axes = chart(4.7, 1.0 + len(machines) * (0.12 + 0.19 * len(evaluations)))
     for i, (run, evaluation) in enumerate(evaluations.items()):

@@ -55,7 +55,7 @@ def read_run(folder: Path) -> Run:
     if not table.rows and any(row.split == "test" for row in taking_part):
         raise InputError(f"{folder / 'scores.csv'}: holds no scores of its test clips; repeat the run in a new folder")
     evaluation = evaluate(table, machines_in(taking_part))
-    return Run(folder, summary, table, _with_id_accuracy(evaluation, summary["machines"]), manifest)
+    return Run(folder, summary, table, _with_what_scores_do_not_tell(evaluation, summary["machines"]), manifest)
 
 
 def require_same_clips(runs: Sequence[Run]) -> None:
@@ -146,8 +146,17 @@ def _finite(text: str) -> float:
     return number
 
 
-def _with_id_accuracy(evaluation: Evaluation, machines: Sequence[dict[str, Any]]) -> Evaluation:
-    known = {(m.get("machine_type"), m.get("machine_id")): m.get("id_accuracy") for m in machines}
+def _with_what_scores_do_not_tell(evaluation: Evaluation, machines: Sequence[dict[str, Any]]) -> Evaluation:
+    """Add what only the run knew: ID accuracy, and whether a threshold was set from too few clips."""
+    known = {(m.get("machine_type"), m.get("machine_id")): m for m in machines}
+    found = [(m, known.get((m.machine_type, m.machine_id), {})) for m in evaluation.machines]
     return Evaluation(
-        tuple(replace(m, id_accuracy=known.get((m.machine_type, m.machine_id))) for m in evaluation.machines)
+        tuple(
+            replace(
+                m,
+                id_accuracy=of_run.get("id_accuracy"),
+                few_threshold_clips=bool(of_run.get("few_threshold_clips")),
+            )
+            for m, of_run in found
+        )
     )

@@ -40,6 +40,8 @@ class Sheet:
         So many columns from the left hold words, the others numbers.
     bold : frozenset of int
         Rows that stand out, counted from 0.
+    footnote : str
+        Explains marks in the table; a comment in LaTeX, and not in the CSV.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Sheet:
     last_is_mean: bool = False
     words: int = 1
     bold: frozenset[int] = frozenset()
+    footnote: str = ""
 
     def write(self, folder: Path) -> None:
         """Write ``name.csv`` and ``name.tex``."""
@@ -64,7 +67,8 @@ class Sheet:
         if self.last_is_mean:
             body.insert(-1, r"\midrule")
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(self.headings), r"\midrule"]
-        return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
+        comment = [f"% {self.footnote}"] if self.footnote else []
+        return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", *comment, ""])
 
 
 def _latex_row(cells: Sequence[str], bold: bool = False) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from collab_asd.config import RunConfig
-from collab_asd.evaluation import Evaluation
+from collab_asd.evaluation import FEWEST_TEST_CLIPS, Evaluation, MachineResult
 from collab_asd.interfaces import ANOMALY, NORMAL
 from collab_asd.printable import printable
 from collab_asd.report.contents import KeptDetector, Run
@@ -33,6 +34,14 @@ DECISIONS: dict[int | None, tuple[str, ...]] = {
 }
 DETECTORS = ("machine", "detector", "normal recordings", "threshold")
 UNKNOWN = "–"
+NOTE = "note"
+"""Heading of the column of marks; a table has it where a machine has too few clips."""
+FEW_TEST_CLIPS, FEW_THRESHOLD_CLIPS = "*", "+"
+MARKS = {
+    FEW_TEST_CLIPS: f"too few test clips (under {FEWEST_TEST_CLIPS} normal or {FEWEST_TEST_CLIPS} faulty ones): "
+    "one clip can move the AUC by more than 0.1",
+    FEW_THRESHOLD_CLIPS: "threshold from too few normal clips: more than twice the false alarms asked for are possible",
+}
 PHASES = {  # message types of `collab_asd.federation.actions`, in words
     "query.describe": "descriptions, statistics for the codec",
     "query.statistics": "statistics",
@@ -44,15 +53,29 @@ PHASES = {  # message types of `collab_asd.federation.actions`, in words
 
 
 def machine_table(evaluation: Evaluation, title: str) -> Table:
-    """One row per machine and the mean over machines, as the paper's "total"; fractions, "–" where unknown."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """One row per machine and the mean over machines, as the paper's "total"; fractions, "–" where unknown.
+
+    Machines with too few clips are marked in a column of their own, and the caption says what the marks mean.
+    """
+    marks = [marks_of(machine) for machine in evaluation.machines]
+    caption = footnote(marks, "\n")
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=caption,
+        caption_justify="left",
+    )
     table.add_column("machine", overflow="fold")
-    for heading in MEASURES.values():
+    for heading in (*MEASURES.values(), *([""] if caption else [])):
         table.add_column(heading, justify="right", no_wrap=True)
-    for machine in evaluation.machines:
-        table.add_row(printable(machine.machine), *(_text(getattr(machine, name)) for name in MEASURES))
+    for machine, mark in zip(evaluation.machines, marks, strict=True):
+        cells = (_text(getattr(machine, name)) for name in MEASURES)
+        table.add_row(printable(machine.machine), *cells, *(["".join(mark)] if caption else []))
     table.add_section()
-    table.add_row("mean", *_means(evaluation, tuple(MEASURES)), style="bold")
+    mean = (*_means(evaluation, tuple(MEASURES)), *(["".join(_any_of(marks))] if caption else []))
+    table.add_row("mean", *mean, style="bold")
     return table
 
 
@@ -67,12 +90,50 @@ def detector_table(kept: Sequence[KeptDetector], title: str) -> Table:
     return table
 
 
+def marks_of(machine: MachineResult) -> tuple[str, ...]:
+    """Return the keys of `MARKS` that hold for a machine."""
+    marks = {FEW_TEST_CLIPS: machine.few_test_clips, FEW_THRESHOLD_CLIPS: machine.few_threshold_clips}
+    return tuple(mark for mark, holds in marks.items() if holds)
+
+
+def footnote(marks: Iterable[Sequence[str]], separator: str = "; ") -> str:
+    """Explain those of these marks that occur; empty where none does."""
+    used = _any_of(marks)
+    return separator.join(f"{mark} {MARKS[mark]}" for mark in used)
+
+
+def _any_of(marks: Iterable[Sequence[str]]) -> list[str]:
+    """Return each mark that occurs, once: those of a mean over machines."""
+    return sorted({mark for of_machine in marks for mark in of_machine})
+
+
+def with_marks(sheet: Sheet, marks: Sequence[Sequence[str]]) -> Sheet:
+    """Add a column of marks and its footnote to a sheet; unchanged where there is none.
+
+    Parameters
+    ----------
+    sheet : Sheet
+    marks : sequence of sequence of str
+        Keys of `MARKS` of each row; a last row that sums up the others may be missing, it gets all of theirs.
+    """
+    if not (explained := footnote(marks)):
+        return sheet
+    cells = ["".join(mark) for mark in (*marks, _any_of(marks))]
+    rows = tuple((*row, cell) for row, cell in zip(sheet.rows, cells, strict=False))
+    return replace(sheet, headings=(*sheet.headings, NOTE), rows=rows, footnote=explained)
+
+
+def _of_kind(machines: Iterable[MachineResult], kind: str) -> list[list[str]]:
+    return [[mark for mark in marks_of(machine) if mark == kind] for machine in machines]
+
+
 def quality(run: Run, prefix: str = "") -> Sheet:
     """How well each machine's normal and anomalous clips were told apart, whatever the threshold."""
     rows = [(m.machine, *(_text(getattr(m, name)) for name in QUALITY)) for m in run.evaluation.machines]
     mean = ("mean", *_means(run.evaluation, QUALITY))
     headings = ("machine", *(MEASURES[name] for name in QUALITY))
-    return Sheet(f"{prefix}auc", "AUC of each machine", headings, (*rows, mean), True)
+    sheet = Sheet(f"{prefix}auc", "AUC of each machine", headings, (*rows, mean), True)
+    return with_marks(sheet, _of_kind(run.evaluation.machines, FEW_TEST_CLIPS))
 
 
 def decisions(run: Run, prefix: str = "") -> Sheet:
@@ -85,7 +146,8 @@ def decisions(run: Run, prefix: str = "") -> Sheet:
         for m in machines
     ]
     total = ("all / mean", *_decision_cells(machines, shown), UNKNOWN)
-    return Sheet(f"{prefix}decisions", "Alarms of each machine", headings, (*rows, total), True)
+    sheet = Sheet(f"{prefix}decisions", "Alarms of each machine", headings, (*rows, total), True)
+    return with_marks(sheet, _of_kind((m.result for m in machines), FEW_THRESHOLD_CLIPS))
 
 
 def detectors(kept: Sequence[KeptDetector]) -> Sheet:
@@ -141,7 +203,8 @@ def comparison(runs: Sequence[Run], names: Sequence[str]) -> Sheet:
     measures = tuple(name for name in MEASURES if name != "auc_interval")
     headings = ("run", *(MEASURES[name] for name in measures), "MB sent", "MB received", "seconds")
     rows = tuple((name, *_means(run.evaluation, measures), *_costs(run)) for name, run in zip(names, runs, strict=True))
-    return Sheet("runs", "The runs, means over machines", headings, rows)
+    marks = [sorted({mark for machine in run.evaluation.machines for mark in marks_of(machine)}) for run in runs]
+    return with_marks(Sheet("runs", "The runs, means over machines", headings, rows), marks)
 
 
 def auc_by_run(runs: Sequence[Run], names: Sequence[str]) -> Sheet:
@@ -149,7 +212,8 @@ def auc_by_run(runs: Sequence[Run], names: Sequence[str]) -> Sheet:
     columns = [run.evaluation.by_id("auc") for run in runs]
     rows = tuple((machine, *(_text(aucs.get(machine)) for aucs in columns)) for machine in columns[0])
     mean = ("mean", *(_text(run.evaluation.total("auc")) for run in runs))
-    return Sheet("auc_by_run", "AUC of each machine", ("machine", *names), (*rows, mean), True)
+    sheet = Sheet("auc_by_run", "AUC of each machine", ("machine", *names), (*rows, mean), True)
+    return with_marks(sheet, _of_kind(runs[0].evaluation.machines, FEW_TEST_CLIPS))
 
 
 def _decision_cells(machines: Sequence[MachineClips], shown: Sequence[int | None]) -> list[str]:

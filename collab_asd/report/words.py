@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from collab_asd.evaluation import MachineResult
+from collab_asd.evaluation import FEWEST_TEST_CLIPS, MachineResult
 from collab_asd.interfaces import ANOMALY, NORMAL
 from collab_asd.report.contents import ClipPortrait, KeptDetector, Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
@@ -143,6 +143,7 @@ def story(run: Run) -> list[str]:
         f"{method_words(run.summary['method'])} {_recordings(run)}",
         *_range_of_machines([m for m in run.evaluation.machines if m.auc is not None]),
         *_unmeasured(run.evaluation.machines),
+        *_too_few(run.evaluation.machines),
         *_false_alarms(run, machines),
         *_reservations(run),
     ]
@@ -283,6 +284,21 @@ def _unmeasured(machines: Sequence[MachineResult]) -> Iterator[str]:
     unmeasured = [m.machine for m in machines if m.auc is None]
     if 0 < len(unmeasured) < len(machines):
         yield f"Not measured, for want of labelled recordings of both kinds: {listed(unmeasured)}."
+
+
+def _too_few(machines: Sequence[MachineResult]) -> Iterator[str]:
+    few = [m.machine for m in machines if m.few_test_clips]
+    if few:
+        yield (
+            f"Too few test recordings to rely on the figure (under {FEWEST_TEST_CLIPS} normal or {FEWEST_TEST_CLIPS} "
+            f"faulty ones): {listed(few)}."
+        )
+    uncertain = [m.machine for m in machines if m.few_threshold_clips]
+    if uncertain:
+        yield (
+            "Threshold set from too few normal recordings, so that more than twice the false alarms asked for are "
+            f"possible: {listed(uncertain)}. Record more normal clips."
+        )
 
 
 def _false_alarms(run: Run, machines: Sequence[MachineClips]) -> Iterator[str]:

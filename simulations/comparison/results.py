@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from collab_asd.atomic import replacing
+from collab_asd.evaluation import MachineResult
 from collab_asd.federation.stopwatch import TRAINED_BEFORE
+from collab_asd.report.tables import marks_of
 from simulations.comparison.experiment import Cell, Experiment
 from simulations.comparison.page import write_comparison_page
 from simulations.comparison.statistics import CellResult, Row, summarize_rows
@@ -64,6 +66,7 @@ def read_result(cell: Cell, summary: Mapping[str, Any]) -> CellResult:
         bytes_sent=sum(summary["bytes_up"].values()) + sum(summary["bytes_down"].values()),
         seconds=seconds["total"] + seconds.get(TRAINED_BEFORE, 0.0),
         auc_by_machine=summary["auc"]["by_id"],
+        marks=tuple(mark for machine in summary["machines"] for mark in marks_of(MachineResult(**machine))),
     )
 
 

@@ -27,6 +27,8 @@ class CellResult:
         AUC by ``"type/id"``.
     partition : str
         Who held which clips; empty where only one partition is compared.
+    marks : tuple of str
+        Keys of `collab_asd.report.tables.MARKS` that hold for any machine: it has too few clips.
     """
 
     method: str
@@ -41,6 +43,7 @@ class CellResult:
     seconds: float
     auc_by_machine: Mapping[str, float | None] = field(default_factory=dict)
     partition: str = ""
+    marks: tuple[str, ...] = ()
 
     @property
     def row(self) -> tuple[str, str, str, str]:
@@ -60,6 +63,8 @@ class Row(Line):
         no such run.
     is_reference, is_best : bool
         Whether it is that row; whether no row has a higher mean AUC.
+    marks : tuple of str
+        Those of its cells.
     """
 
     seeds: tuple[int, ...]
@@ -73,6 +78,7 @@ class Row(Line):
     auc_by_machine: Mapping[str, Estimate | None]
     is_reference: bool = False
     is_best: bool = False
+    marks: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -131,6 +137,7 @@ def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> 
         gain=None if is_reference else estimate(_differences(cells, reference)),
         auc_by_machine={m: estimate(cell.auc_by_machine.get(m) for cell in cells) for m in machines},
         is_reference=is_reference,
+        marks=tuple(sorted({mark for cell in cells for mark in cell.marks})),
     )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from collab_asd.atomic import replacing
 from collab_asd.report.estimate import Estimate
 from collab_asd.report.sheet import Sheet
-from collab_asd.report.tables import UNKNOWN
+from collab_asd.report.tables import FEW_TEST_CLIPS, UNKNOWN, with_marks
 from simulations.comparison.experiment import Cell
 from simulations.comparison.statistics import MEASURES, Row
 
@@ -65,14 +65,16 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 def comparison_sheet(rows: Sequence[Row]) -> Sheet:
     """One row per method, encoder, scorer and partition; bold where it is the best or above embedding sharing."""
-    return _sheet("comparison", "Means over machines and seeds", COLUMNS, rows, [_cells(row) for row in rows])
+    sheet = _sheet("comparison", "Means over machines and seeds", COLUMNS, rows, [_cells(row) for row in rows])
+    return with_marks(sheet, [row.marks for row in rows])
 
 
 def machine_sheet(rows: Sequence[Row]) -> Sheet:
     """AUC of each machine, mean over seeds."""
     machines = list(dict.fromkeys(machine for row in rows for machine in row.auc_by_machine))
     lines = [[number(row.auc_by_machine.get(machine)) for machine in machines] for row in rows]
-    return _sheet("auc_by_machine", "AUC of each machine, mean over seeds", machines, rows, lines)
+    sheet = _sheet("auc_by_machine", "AUC of each machine, mean over seeds", machines, rows, lines)
+    return with_marks(sheet, [[mark for mark in row.marks if mark == FEW_TEST_CLIPS] for row in rows])
 
 
 def _sheet(name: str, title: str, columns: Sequence[str], rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> Sheet:
@@ -105,7 +107,15 @@ def terminal_table(sheet: Sheet, title: str, console: Console) -> Table:
 
 def _table(sheet: Sheet, title: str, left_out: Sequence[str]) -> Table:
     shown = [i for i, heading in enumerate(sheet.headings) if heading not in left_out]
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    caption = sheet.footnote or None
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=caption,
+        caption_justify="left",
+    )
     for i in shown:
         table.add_column(sheet.headings[i], justify="left" if i < sheet.words else "right")
     for i, row in enumerate(sheet.rows):

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from collab_asd.evaluation import Evaluation, MachineResult
 from collab_asd.report.plots import plot_auc_bars
 from collab_asd.report.reading import read_run
 from collab_asd.report.sheet import Sheet
-from collab_asd.report.tables import configuration, decisions, machine_table, phases, traffic
+from collab_asd.report.tables import configuration, decisions, machine_table, phases, quality, traffic, with_marks
 
 GOOD = MachineResult("ToyConveyor", "00", 0.9, 0.8, (0.85, 0.95), 0.1, 0.7, 0.75, 1.0)
 UNLABELLED = MachineResult("ToyConveyor", "01", None, None, None, 0.2, None, None, None)
@@ -26,6 +27,32 @@ def test_table_fits_a_narrow_terminal_whole():
     assert good[1:] == ["0.900", "0.850–0.950", "0.800", "1.000", "0.100", "0.700", "0.750"]
     assert unlabelled[1:] == ["–", "–", "–", "–", "0.200", "–", "–"]
     assert (mean[1], mean[5]) == ("0.900", "0.150")
+
+
+def test_machines_with_too_few_clips_are_marked_and_the_marks_explained():
+    few = replace(GOOD, few_test_clips=True)
+    both = replace(GOOD, machine_id="02", few_test_clips=True, few_threshold_clips=True)
+    screen = io.StringIO()
+    Console(file=screen, width=80).print(machine_table(Evaluation((few, UNLABELLED, both)), "run"))
+    text = screen.getvalue()
+    rows = {line.split()[0]: line.split()[8:] for line in text.splitlines() if line.split()}
+    assert (rows["ToyConveyor/00"], rows["ToyConveyor/01"], rows["ToyConveyor/02"]) == (["*"], [], ["*+"])
+    assert rows["mean"] == ["*+"]
+    assert "few test clips" in text
+    assert "few normal clips" in text
+    assert "…" not in text
+
+
+def test_a_table_without_marks_has_no_column_for_them(make_folder):
+    plain = Sheet("t", "title", ("machine", "AUC"), (("00", "0.9"), ("mean", "0.9")), True)
+    assert with_marks(plain, [[]]) == plain
+    marked = with_marks(plain, [["*"]])
+    assert marked.rows == (("00", "0.9", "*"), ("mean", "0.9", "*"))
+    assert marked.headings == ("machine", "AUC", "note")
+    assert marked.latex().splitlines()[-1].startswith("% * ")
+    # of four normal and four faulty clips
+    sheet = quality(read_run(make_folder()))
+    assert [row[-1] for row in sheet.rows] == ["*"] * len(sheet.rows)
 
 
 def test_decisions_are_counted_per_machine(make_folder):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -50,6 +51,17 @@ def test_rows_of_the_sheet(rows):
     assert sheet.bold == {2}
     assert r"\textbf{+0.110 $\pm$ 0.127}" in sheet.latex()
     assert r" $-$0.100 $\pm$ 0.000 & " in sheet.latex()
+
+
+def test_rows_measured_on_too_few_clips_are_marked(rows):
+    few = [replace(row, marks=("*", "+")) if row.method == "local-knn" else row for row in rows]
+    sheet, by_machine = comparison_sheet(few), machine_sheet(few)
+    assert [row[-1] for row in sheet.rows] == ["", "*+", ""]
+    assert [row[-1] for row in by_machine.rows] == ["", "*", ""]
+    screen = io.StringIO()
+    console = Console(file=screen, width=200)
+    console.print(terminal_table(sheet, "title", console))
+    assert sheet.footnote.split(";")[0] in screen.getvalue()
 
 
 def test_machine_without_auc_is_a_dash(rows):
