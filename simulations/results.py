@@ -150,7 +150,8 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
     for partition in partitions:
         normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
         for machine, count in normals.items():
-            unseen = count if config.method in ("local-knn", "local-mahalanobis") else calibration_clips(count, config.calibration)
+            held_out = config.method in ("local-knn", "local-mahalanobis")  # each clip in turn
+            unseen = count if held_out else calibration_clips(count, config.calibration)
             if is_uncertain(unseen, config.false_alarm_rate):
                 uncertain.add(machine)
     marked = (replace(m, few_threshold_clips=m.machine in uncertain) for m in evaluation.machines)
