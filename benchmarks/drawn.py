@@ -115,15 +115,17 @@ class Meter(Stopwatch):
 class MeteredGrid(SupervisedGrid):
     """Measures each exchange under the type of its messages."""
 
-    meter: Meter
+    def __init__(self, meter: Meter, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._meter = meter
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
         """See `SupervisedGrid`."""
         left = iter(messages)
         for first in left:
-            with self.meter(first.metadata.message_type):
+            with self._meter(first.metadata.message_type):
                 return super().send_and_receive(chain([first], left), timeout=timeout)
-        return []
+        return iter(())
 
 
 def measure(grid: Grid, config: RunConfig) -> Measured:
@@ -136,8 +138,8 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
     with meter("total"):
         with meter("meet"):
             nodes = meet_clients(grid, config.min_clients, config.timeout).clients
-        supervised = MeteredGrid(grid, nodes, Rules(config.timeout), Path(config.results_dir))
-        supervised.meter = method.watch = meter
+        folder, method.watch = Path(config.results_dir), meter
+        supervised = MeteredGrid(meter, grid, nodes, Rules(config.timeout), folder, check=method.check_reply)
         method.run(supervised)
     traffic = supervised.traffic
     up, down = (sum(traffic.of(client)[way] for client in nodes) for way in (0, 1))

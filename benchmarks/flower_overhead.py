@@ -23,7 +23,7 @@ from baselines.client_training.client import TrainingClips, round_seed
 from baselines.client_training.settings import settings_of
 from baselines.client_training.start import Arrays, frame_sums, pooled_statistics, start_model
 from baselines.fedavg.algorithm import put_together, take_apart
-from baselines.split_learning.algorithm import ClientHalf, ServerHalf, first_baton
+from baselines.split_learning.algorithm import ClientHalf, ServerHalf, first_stage_state
 from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import data_folder, load_partitions
@@ -98,19 +98,19 @@ def _mean(parts: list[Arrays], weights: list[int]) -> Arrays:
 def split_learning(all_: Everything) -> IdClassifier:
     """Let one client after the other train its half against the server's."""
     model, rounds = all_.start(), settings_of(all_.config)
-    baton, server = first_baton(model), ServerHalf(model, rounds.training)
+    state, server = first_stage_state(model), ServerHalf(model, rounds.training)
     for server_round in range(1, rounds.rounds + 1):
         for client, own in zip(all_.clients, all_.clips(), strict=True):
             sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
             seed = round_seed(all_.config, client, 0, server_round)
             half = ClientHalf(deepcopy(model), sampler, rounds.training, seed)
-            half.take(baton)
+            half.restore(state)
             for step in range(half.steps):
                 activations, labels = half.activations(step)
                 (gradient,) = server.step([activations], [labels])
                 half.learn(step, gradient)
-            baton = half.baton()
-    return server.finish(baton)
+            state = half.state()
+    return server.finish(state)
 
 
 PLAIN: dict[str, Callable[[Everything], IdClassifier]] = {
@@ -136,18 +136,18 @@ def plain_loop(config: RunConfig) -> list[float]:
 def through_flower(config: RunConfig) -> list[float]:
     """Run the same as a Flower method on the in-process grid; returns all scores."""
     grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, config.timeout).clients, Rules(config.timeout))
-    method = methods.build(config)
+    method, clients = methods.build(config), meet_clients(grid, 1, config.timeout).clients
+    supervised = SupervisedGrid(grid, clients, Rules(config.timeout), check=method.check_reply)
     if hasattr(method, "cache"):
         method.cache = None  # the plain loop keeps no classifiers, either
     return [float(score) for client in method.run(supervised) for score in client.anomaly_score]
 
 
 def timed(run: Callable[[RunConfig], list[float]], config: RunConfig) -> tuple[float, list[float]]:
-    """Seconds and scores of one run."""
-    start = time.perf_counter()
+    """Seconds of the processor and scores of one run: both have one thread, and others may use the machine."""
+    start = time.process_time()
     scores = run(config)
-    return time.perf_counter() - start, scores
+    return time.process_time() - start, scores
 
 
 def compare(config: RunConfig, pairs: int) -> None:
@@ -171,7 +171,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.INFO)
     for method in args.methods:
-        config = RunConfig(method=method, encoder="logmel", data_dir=str(args.data.absolute()))
+        config = RunConfig(method=method, encoder="logmel", codec="fp32", data_dir=str(args.data.absolute()))
         pin_threads(config.threads)
         compare(config, args.pairs)
 

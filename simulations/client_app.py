@@ -26,7 +26,7 @@ from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.errors import PublicError
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE, SPLIT, STATISTICS
 from collab_asd.federation.client_data import ClientData, client_config, client_number, open_client
-from collab_asd.federation.keeping import keep
+from collab_asd.federation.keeping import save_client_artifacts
 from collab_asd.federation.private import is_private, require_answered
 from collab_asd.federation.records import content_bytes
 from collab_asd.federation.scoring import MachineScores, decided, kept_reply, score_reply
@@ -133,7 +133,7 @@ def score(message: Message, context: Context) -> Message:
     client = open_client(context)
     machines = SCORING[config.method](client, config, message.content)
     folder = results_dir(config.results_dir, context.run_id)
-    keep(client, machines, config, folder)
+    save_client_artifacts(client, machines, config, folder)
     scores = decided(client.partition.client, machines, config)
     if config.report_scores and not client.private:
         return Message(score_reply(scores), reply_to=message)

@@ -12,6 +12,8 @@ from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
 
 if TYPE_CHECKING:
+    from flwr.app import Message
+
     from collab_asd.federation.grid import SupervisedGrid
     from collab_asd.federation.scoring import ClientScores
     from collab_asd.federation.stopwatch import Stopwatch
@@ -23,10 +25,15 @@ class Method(Protocol):
 
     watch: Stopwatch
     shares: bool
+    tolerates_exclusion: bool
 
     @property
     def encoder_note(self) -> str:
         """What a reader of the results must know of the encoder."""
+        ...
+
+    def check_reply(self, client: int, request: Message, reply: Message) -> None:
+        """Raise a ValueError where a client's reply to a message cannot be used."""
         ...
 
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:

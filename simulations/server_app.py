@@ -28,7 +28,7 @@ from collab_asd.data.run_data import data_folder, load_partitions, require_train
 from collab_asd.errors import InputError, refusal
 from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.meeting import Roll, meet_clients
+from collab_asd.federation.meeting import ClientRoster, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.interfaces import Partition
 from collab_asd.paths import results_dir
@@ -56,7 +56,7 @@ def main(grid: Grid, context: Context) -> None:
     show_progress()
     try:
         config = RunConfig.from_mapping(context.run_config | _own_keys())
-        folder = run(grid, config, "ray", _roll())
+        folder = run(grid, config, "ray", _roster())
     except (InputError, OSError) as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             message = refusal(error) if isinstance(error, OSError) else str(error)
@@ -72,7 +72,7 @@ def _own_keys() -> dict[str, str]:
     return dict(json.loads(Path(file).read_bytes())) if file and Path(file).exists() else {}
 
 
-def _roll() -> dict[int, int | None] | None:
+def _roster() -> dict[int, int | None] | None:
     """Read which client has the key of which node, where a deployment's server has written that down."""
     file = os.environ.get(NODES_VARIABLE)
     if not file or not Path(file).exists():
@@ -82,7 +82,7 @@ def _roll() -> dict[int, int | None] | None:
     return {node: int(name[1]) if name else None for node, name in found.items()}
 
 
-def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) -> Path:
+def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None = None) -> Path:
     """Run the configured method on any grid and return its result folder.
 
     Parameters
@@ -91,7 +91,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
     config : RunConfig
     engine : str
         Name of what the grid runs on, for the summary.
-    roll : mapping of int to (int or None), optional
+    roster : mapping of int to (int or None), optional
         Which client has the key of which node, where that is known.
 
     Raises
@@ -106,19 +106,24 @@ def run(grid: Grid, config: RunConfig, engine: str, roll: Roll | None = None) ->
     method = methods.build(config)
     fewest = methods.fewest_clients(config, method)
     with step("waiting for the clients"):
-        met = meet_clients(grid, fewest, config.timeout, roll)
+        met = meet_clients(grid, fewest, config.timeout, roster)
     with step("reading the recordings"):
         holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
     manifest = None if holdings is None else holdings.manifest
     folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
     taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
     patience = RETURN_SECONDS if met.private else 0.0
-    rules = Rules(config.timeout, config.retries, config.on_failure == "exclude", fewest, patience)
-    supervised = SupervisedGrid(grid, taking_part, rules, folder.path)
-    supervised.private = met.private
-    supervised.excluded |= dict.fromkeys(met.absent, "was not connected when the run began")
-    if config.record_view:
-        supervised.record = ViewRecorder(folder.path / VIEW)
+    exclude = config.on_failure == "exclude" and method.tolerates_exclusion
+    supervised = SupervisedGrid(
+        grid,
+        taking_part,
+        Rules(config.timeout, config.retries, exclude, fewest, patience),
+        folder.path,
+        check=method.check_reply,
+        recorder=ViewRecorder(folder.path / VIEW) if config.record_view else None,
+        absent=dict.fromkeys(met.absent, "was not connected when the run began"),
+        pseudonymous=met.private,
+    )
     with alone(folder.path, "run"), PeakMemory() as memory, step(f"running {config.method}"):
         scores = method.run(supervised)
     how: dict[str, Any] = {

@@ -6,7 +6,7 @@ machines of it train it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from collab_asd.federation.classifiers import put_classifiers
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.meeting import require_same_encoder
 from collab_asd.federation.records import from_record
-from collab_asd.federation.scoring import ClientScores, ScoreRound
+from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.progress import step
@@ -48,7 +48,7 @@ class Group:
     start: IdClassifier
 
 
-class ClientTraining(ABC):
+class ClientTraining(ScoreGathering):
     """A method whose clients train f_s; they score with the last model, as under Algorithm 1.
 
     Parameters
@@ -72,23 +72,30 @@ class ClientTraining(ABC):
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Train one model per group, and return the clients' scores."""
         with self.watch("embed"):
-            facts = _ask(grid)
-        for client, content in facts.items():
-            self._groups[client] = sorted(int(name.split("/")[1]) for name in content.array_records)
+            statistics = _ask(grid)
+        self._groups = {client: _groups_of(content) for client, content in statistics.items()}
         with self.watch("train"):
-            for number in sorted({g for groups in self._groups.values() for g in groups}):
-                members = {c: content for c, content in facts.items() if number in self._groups[c]}
+            for number in sorted({group for groups in self._groups.values() for group in groups}):
+                members = {c: content for c, content in statistics.items() if number in self._groups[c]}
                 self._classifiers[number] = self.train(_group(self.config, number, members), grid.only(members))
         with self.watch("score"):
-            return ScoreRound(lambda c: put_classifiers(self._classifiers, self._groups[c])).run(grid)
+            return self.conduct(grid)
+
+    def score_request(self, client: int) -> RecordDict:
+        """Send f_s of each of the client's groups."""
+        return put_classifiers(self._classifiers, self._groups[client])
 
 
 def _ask(grid: SupervisedGrid) -> dict[int, RecordDict]:
     with step(f"waiting until {len(grid.clients)} clients have embedded their recordings"):
         replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
-    facts = {grid.client_of(reply): reply.content for reply in replies}
-    require_same_encoder({c: str(content.config_records["encoder"]["digest"]) for c, content in facts.items()})
-    return facts
+    statistics = {grid.client_of(reply): reply.content for reply in replies}
+    require_same_encoder({c: str(content.config_records["encoder"]["digest"]) for c, content in statistics.items()})
+    return statistics
+
+
+def _groups_of(content: RecordDict) -> list[int]:
+    return sorted(int(name.removeprefix("sums/")) for name in content.array_records)
 
 
 def _group(config: RunConfig, number: int, members: Mapping[int, RecordDict]) -> Group:
@@ -116,8 +123,8 @@ def class_clips(clips: Mapping[int, Mapping[int, int]], classes: int) -> list[in
 def _classifier_settings(
     config: RunConfig, members: Mapping[int, RecordDict], owners: Mapping[int, list[int]]
 ) -> ClassifierSettings:
-    facts = next(iter(members.values())).config_records["encoder"]
-    stack, hop, dimension = (int(str(facts[name])) for name in ("stack", "stack-hop", "dimension"))
+    encoder = next(iter(members.values())).config_records["encoder"]
+    stack, hop, dimension = (int(str(encoder[name])) for name in ("stack", "stack-hop", "dimension"))
     classes = 1 + max(c for held in owners.values() for c in held)
     training = settings_of(config).training
     return ClassifierSettings(training.backbone, dimension, stack, hop, classes, training.normalization)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -32,17 +33,34 @@ from collab_asd.progress import Advance, step
 logger = logging.getLogger(__name__)
 
 
-class KeepsBuffersApart(FedAvg):
-    """Averages buffers plainly, whatever the strategy underneath does with weights; keeps directions with their owners.
+class GroupAveraging(FedAvg):
+    """Trains the model of one group as the stock strategy underneath does, and averages buffers plainly.
 
-    Set `buffers`, `settings`, `owners` and `on_round`, which is called after each round, before ``start``.
+    A mixin, to stand before any stock strategy: see `build_strategy`.
+
+    Parameters
+    ----------
+    group : Group
+    owners : mapping of int to list of int, optional
+        Node ID -> the classes that it holds: for FedAwS, which keeps each class direction as its owners left it.
+    on_round : callable, optional
+        Called after each round.
+    **options
+        Of the stock strategy.
     """
 
-    grid: SupervisedGrid
-    buffers: ArrayRecord
-    settings: ConfigRecord
-    owners: Mapping[int, list[int]] | None
-    on_round: Advance
+    def __init__(
+        self,
+        group: Group,
+        owners: Mapping[int, Sequence[int]] | None = None,
+        on_round: Advance = lambda: None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        trained, buffers = take_apart(group.start)
+        self.start_arrays, self._buffers = to_record(trained), to_record(buffers)
+        self._settings, self._owners = group.start.settings, owners
+        self._on_round = on_round
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -50,8 +68,8 @@ class KeepsBuffersApart(FedAvg):
         """Add what the strategy underneath does not know of."""
         messages = list(super().configure_train(server_round, arrays, config, grid))
         for message in messages:
-            message.content["buffers"] = self.buffers
-            message.content["settings"] = self.settings
+            message.content["buffers"] = self._buffers
+            message.content["settings"] = ConfigRecord(self._settings.to_plain())
         return messages
 
     def aggregate_train(
@@ -60,21 +78,32 @@ class KeepsBuffersApart(FedAvg):
         """Average the buffers; leave the rest to the strategy underneath."""
         replies = list(replies)
         apart = [RecordDict({"buffers": r.content.pop("buffers"), "metrics": r.content["metrics"]}) for r in replies]
-        self.buffers = aggregate_arrayrecords(apart, self.weighted_by_key)
-        own = {} if self.owners is None else self._own_directions(replies, self.owners)
+        self._buffers = aggregate_arrayrecords(apart, self.weighted_by_key)
         arrays, metrics = super().aggregate_train(server_round, replies)
-        if arrays is not None and own:
-            arrays = _with_directions(arrays, own)
-        self.on_round()
+        if arrays is not None and self._owners is not None:
+            arrays = _with_directions(arrays, _directions_of_owners(replies, self._owners))
+        self._on_round()
         return arrays, metrics
 
-    def _own_directions(self, replies: list[Message], owners: Mapping[int, list[int]]) -> dict[int, FloatArray]:
-        found: dict[int, list[FloatArray]] = {}
-        for reply in replies:
-            directions = from_record(reply.content.array_records["arrays"])["directions"]
-            for own in owners[self.grid.client_of(reply)]:
-                found.setdefault(own, []).append(directions[:, own])
-        return {own: np.mean(directions, axis=0) for own, directions in found.items()}
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask for nothing: the clients score once, when all groups are trained."""
+        return []
+
+    def classifier(self, arrays: ArrayRecord) -> IdClassifier:
+        """Put trained weights and averaged buffers together."""
+        return put_together(self._settings, from_record(arrays), from_record(self._buffers))
+
+
+def _directions_of_owners(replies: Sequence[Message], owners: Mapping[int, Sequence[int]]) -> dict[int, FloatArray]:
+    """Return the direction of each class, on average over the clients that hold it."""
+    found: dict[int, list[FloatArray]] = {}
+    for reply in replies:
+        directions = from_record(reply.content.array_records["arrays"])["directions"]
+        for own in owners[reply.metadata.src_node_id]:
+            found.setdefault(own, []).append(directions[:, own])
+    return {own: np.mean(directions, axis=0) for own, directions in found.items()}
 
 
 def _with_directions(arrays: ArrayRecord, own: dict[int, FloatArray]) -> ArrayRecord:
@@ -105,12 +134,17 @@ OPTIONS: dict[str, dict[str, float]] = {
 }
 
 
-def build_strategy(name: str, clients: int) -> KeepsBuffersApart:
-    """Build a stock strategy over all of some clients."""
-    strategy = type(STOCK[name].__name__, (KeepsBuffersApart, STOCK[name]), {})
-    built: KeepsBuffersApart = strategy(
-        fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients, **OPTIONS.get(name, {})
-    )
+def build_strategy(
+    name: str,
+    group: Group,
+    owners: Mapping[int, Sequence[int]] | None = None,
+    on_round: Advance = lambda: None,
+) -> GroupAveraging:
+    """Build a stock strategy over all clients of a group; `owners` and `on_round` as of `GroupAveraging`."""
+    strategy = type(STOCK[name].__name__, (GroupAveraging, STOCK[name]), {})
+    clients = len(group.owners)
+    options = {"min_train_nodes": clients, "min_available_nodes": clients, **OPTIONS.get(name, {})}
+    built: GroupAveraging = strategy(group, owners, on_round, **options)
     return built
 
 
@@ -118,21 +152,15 @@ class FederatedAveraging(ClientTraining):
     """FedAvg and its kin on f_s; the configured ``method`` names the stock strategy."""
 
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
-        """See `ClientTraining`."""
-        settings = group.start.settings
-        trained, buffers = take_apart(group.start)
-        strategy = build_strategy(self.config.method, len(group.owners))
-        strategy.grid = grid
-        strategy.settings, strategy.buffers = ConfigRecord(settings.to_plain()), to_record(buffers)
-        strategy.owners = group.owners if self.config.class_head == "fedaws" else None
+        """Run the stock strategy with the clients of one group."""
+        own_directions = self.config.class_head == "fedaws"
+        owners = {grid.clients[client]: held for client, held in group.owners.items()} if own_directions else None
         rounds = settings_of(self.config).rounds
-        with step(f"group {group.number}: rounds", rounds, even=True) as strategy.on_round:
+        request = ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips})
+        with step(f"group {group.number}: rounds", rounds, even=True) as advance:
+            strategy = build_strategy(self.config.method, group, owners, advance)
             result = strategy.start(
-                grid,
-                to_record(trained),
-                num_rounds=rounds,
-                timeout=self.config.timeout,
-                train_config=ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips}),
+                grid, strategy.start_arrays, num_rounds=rounds, timeout=self.config.timeout, train_config=request
             )
         logger.info("group %d: %d clients, %d rounds", group.number, len(group.owners), rounds)
-        return put_together(settings, from_record(result.arrays), from_record(strategy.buffers))
+        return strategy.classifier(result.arrays)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from flwr.app import RecordDict
-
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.scoring import ClientScores, ScoreRound
+from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import Stopwatch
 
 SCORER_OF = {"local-knn": "knn", "local-mahalanobis": "mahalanobis"}
 """Methods of which this is the server's side, and how their clients score."""
 
 
-class LocalOnly:
+class LocalOnly(ScoreGathering):
     """Each client fits and scores alone."""
 
     shares = False
@@ -24,4 +22,4 @@ class LocalOnly:
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Ask every client for its scores; the question holds nothing else."""
         with self.watch("embed and score"):
-            return ScoreRound(lambda client: RecordDict()).run(grid)
+            return self.conduct(grid)

@@ -25,12 +25,14 @@ from collab_asd.id_classifier.training import build_optimizer
 
 Arrays = dict[str, NDArray[Any]]
 MOMENT = "moment/"
+STAGE_STATE = "client_stage_state"
+"""What messages call the state of a client's first stage: its arrays, and the moments of its optimiser."""
 
 
 class ClientHalf:
     """The first stage of f_s at one client, for one round of it.
 
-    What it has learnt is its `baton`, which the server hands on to the next client or averages: the stage's arrays, and
+    What it has learnt is its `state`, which the server hands on to the next client or averages: the stage's arrays, and
     the moments of its optimiser, so that training goes on as if there were one client.
 
     Parameters
@@ -69,14 +71,14 @@ class ClientHalf:
         self._optimizer.step()
         self._sent = None
 
-    def baton(self) -> Arrays:
+    def state(self) -> Arrays:
         """Copy what was learnt so far; to be asked for before `activations`, which move batch statistics."""
         return stage_arrays(self._stage) | _moments(self._optimizer)
 
-    def take(self, baton: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a baton."""
-        load_stage(self._stage, baton)
-        _load_moments(self._optimizer, baton)
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state."""
+        load_stage(self._stage, state)
+        _load_moments(self._optimizer, state)
         self._sent = None
 
     def _forward(self, draw: Draw) -> Tensor:
@@ -111,9 +113,9 @@ class ServerHalf:
         self._optimizer.step()
         return [leaf.grad for leaf in leaves if leaf.grad is not None]
 
-    def finish(self, baton: Mapping[str, NDArray[Any]]) -> IdClassifier:
-        """Put the two halves together; the first is what the clients' last baton says."""
-        load_stage(_stages(self._model).first, baton)
+    def finish(self, client_stage_state: Mapping[str, NDArray[Any]]) -> IdClassifier:
+        """Put the two halves together; the first is what the clients ended with."""
+        load_stage(_stages(self._model).first, client_stage_state)
         with torch.no_grad():
             self._model.directions.copy_(self._head.W)
         return self._model.eval()
@@ -135,18 +137,20 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> tuple[Tensor, Labels]:
     return activations, Labels(own.long(), partners.long(), float(arrays["share"]))
 
 
-def first_baton(model: IdClassifier) -> Arrays:
-    """Return the baton of round 1: the first stage, and no moments yet."""
+def first_stage_state(model: IdClassifier) -> Arrays:
+    """Return the state that round 1 begins with: the first stage, and no moments yet."""
     return stage_arrays(_stages(model).first)
 
 
-def averaged(batons: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[float]) -> Arrays:
-    """Average batons by some weights, moments and batch statistics included; one alone stays as it is."""
+def averaged(states: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[float]) -> Arrays:
+    """Average states by some weights, moments and batch statistics included; one alone stays as it is."""
+    first, *others = states
+    if not others:
+        return dict(first)
     shares = np.asarray(weights, np.float64) / np.sum(weights)
-    first = batons[0]
     return {
         name: np.asarray(
-            sum(share * baton[name].astype(np.float64) for share, baton in zip(shares, batons, strict=True))
+            sum(share * state[name].astype(np.float64) for share, state in zip(shares, states, strict=True))
         ).astype(first[name].dtype)
         for name in first
     }
@@ -178,9 +182,9 @@ def _moments(optimizer: torch.optim.Optimizer) -> Arrays:
     }
 
 
-def _load_moments(optimizer: torch.optim.Optimizer, baton: Mapping[str, NDArray[Any]]) -> None:
+def _load_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, NDArray[Any]]) -> None:
     states: dict[int, dict[str, Tensor]] = {}
-    for key, value in baton.items():
+    for key, value in state.items():
         if key.startswith(MOMENT):
             number, name = key.removeprefix(MOMENT).split("/")
             states.setdefault(int(number), {})[name] = torch.from_numpy(np.array(value))

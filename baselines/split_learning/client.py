@@ -1,8 +1,9 @@
 """The client's half of split learning: activations of the next batch for the gradient of the last one.
 
-A client's turn is ``steps + 1`` messages: step 0 brings the baton, each further one the gradient of the batch before,
-and the last one is answered with the baton. Between messages the turn lies in the client's Flower context, since
-another process may answer the next one; the process that answered the last one goes on with what it has in memory.
+A client's turn is ``steps + 1`` messages: step 0 brings the first stage, each further one the gradient of the batch
+before, and the last one is answered with the first stage as it is then. Between messages the turn lies in the client's
+Flower context, since another process may answer the next one; the process that answered the last one goes on with what
+it has in memory.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from flwr.app import MetricRecord, RecordDict
 
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
-from baselines.split_learning.algorithm import ClientHalf, pack
+from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, pack
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.id_classifier.sampling import WindowSampler
 
-KEPT = ("settings", "budget", "standardisation", "baton")  # what step 0 brings, and another process would need
+KEPT = ("settings", "budget", "standardisation", STAGE_STATE)  # what step 0 brings, and another process would need
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ _IN_MEMORY: WeakKeyDictionary[ClientData, tuple[Turn, ClientHalf]] = WeakKeyDict
 
 
 def train(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
-    """Learn from the gradient that came, if any; send the activations of the next batch, or the baton after the last.
+    """Learn from the gradient that came, if any; send the activations of the next batch, or the stage after the last.
 
     Parameters
     ----------
@@ -54,12 +55,12 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
     if turn.step > 0:
         gradient = from_record(content.array_records["gradient"])["gradient"]
         half.learn(turn.step - 1, torch.from_numpy(np.array(gradient)))
-    baton = to_record(half.baton())
+    stage = to_record(half.state())
     if turn.step == half.steps:
         _IN_MEMORY.pop(client, None)
         clips = len(training_clips(client, turn.group).clips)
-        return RecordDict({"baton": baton, "metrics": MetricRecord({"num-examples": clips})})
-    state["baton"] = baton
+        return RecordDict({STAGE_STATE: stage, "metrics": MetricRecord({"num-examples": clips})})
+    state[STAGE_STATE] = stage
     activations, labels = half.activations(turn.step)
     _IN_MEMORY[client] = Turn(turn.group, turn.server_round, turn.step + 1), half
     return RecordDict({"activations": to_record(pack(activations, labels))})
@@ -70,7 +71,7 @@ def _half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) 
     expected, half = _IN_MEMORY.get(client, (None, None))
     if half is None or expected != turn:
         half = _build(client, config, state, turn)
-        half.take(from_record(state.array_records["baton"]))
+        half.restore(from_record(state.array_records[STAGE_STATE]))
     return half
 
 

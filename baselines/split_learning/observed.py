@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
+from baselines.split_learning.algorithm import STAGE_STATE
 from collab_asd.config import RunConfig
 from collab_asd.federation.actions import SPLIT
 from collab_asd.federation.client_data import ClientData
@@ -80,7 +81,7 @@ def _first_batch(request: Recorded, sent: Mapping[str, NDArray[Any]]) -> FirstBa
         server_round=int(turn["server_round"]),
         settings=ClassifierSettings.from_plain(request.records["settings"]),
         budget=request.records["budget"],
-        stage=request.part("baton"),
+        stage=request.part(STAGE_STATE),
         mean=standardisation["mean"],
         scale=standardisation["scale"],
         activations=sent["activations"],

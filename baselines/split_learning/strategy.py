@@ -9,14 +9,17 @@ start a round with the same first stage, which is averaged at its end. There a s
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import count, takewhile
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
 from torch import Tensor
 
 from baselines.client_training.settings import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
-from baselines.split_learning.algorithm import Arrays, ServerHalf, averaged, first_baton, unpack
+from baselines.split_learning.algorithm import STAGE_STATE, Arrays, ServerHalf, averaged, first_stage_state, unpack
 from baselines.split_learning.settings import require_possible
 from collab_asd.config import RunConfig
 from collab_asd.federation.actions import SPLIT
@@ -33,6 +36,8 @@ SPLIT_METHODS = ("split-learning", "splitfed")
 class SplitLearning(ClientTraining):
     """Split learning of f_s, sequential or parallel by the configured ``method``.
 
+    A Flower round is one exchange: every client whose turn it is sends its next batch and gets back the gradient of it.
+
     Raises
     ------
     InputError
@@ -42,49 +47,64 @@ class SplitLearning(ClientTraining):
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
         require_possible(config)
+        self._requests: dict[int, RecordDict] = {}
 
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
-        """See `ClientTraining`."""
-        settings = settings_of(self.config)
-        baton = first_baton(group.start)
-        server = ServerHalf(group.start, settings.training)
-        clients = list(grid.clients)
+        """Take the clients of one group through their turns, round by round."""
+        settings, clients = settings_of(self.config), list(grid.clients)
         together = [clients] if self.config.method == "splitfed" else [[client] for client in clients]
-        with step(f"group {group.number}: rounds", settings.rounds, even=True) as advance:
-            for server_round in range(1, settings.rounds + 1):
-                for some in together:
-                    turn = _Turn(group, server_round, self.config.server_batches == "joined")
-                    baton = turn.run(grid.only(some), server, baton)
-                advance()
+        self.grid, self._group = grid, group
+        self._server, self._stage = ServerHalf(group.start, settings.training), first_stage_state(group.start)
+        self._turns = deque(
+            (training_round, some) for training_round in range(1, settings.rounds + 1) for some in together
+        )
+        with step(f"group {group.number}: turns", len(self._turns), even=True) as self._advance:
+            self._begin_turn()
+            for exchange in takewhile(lambda _: self._requests, count(1)):
+                requests = self.configure_train(exchange, ArrayRecord(), ConfigRecord(), grid)
+                self.aggregate_train(exchange, grid.send_and_receive(requests))
         logger.info("group %d: %d clients, %d rounds", group.number, len(clients), settings.rounds)
-        return server.finish(baton)
+        return self._server.finish(self._stage)
 
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Send each client whose turn it is the first stage to begin with, and then the gradient of its last batch."""
+        for client, content in self._requests.items():
+            content["turn"] = ConfigRecord(
+                {"group": self._group.number, "server_round": self._training_round, "step": self._step}
+            )
+            yield Message(content, self.grid.clients[client], SPLIT)
 
-class _Turn:
-    """One round of some clients at once."""
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, None]:
+        """Train the server's half on the batches that came; when a turn is over, average the first stages."""
+        contents = {self.grid.client_of(reply): reply.content for reply in replies}
+        self._finished += [content for content in contents.values() if STAGE_STATE in content]
+        batches = {
+            client: unpack(from_record(content.array_records["activations"]))
+            for client, content in contents.items()
+            if "activations" in content
+        }
+        gradients = self._learn(list(batches.values()))
+        self._requests = {
+            client: RecordDict({"gradient": to_record({"gradient": gradient.numpy()})})
+            for client, gradient in zip(batches, gradients, strict=True)
+        }
+        self._step += 1
+        if contents and not self._requests:
+            self._stage = _average(self._finished)
+            self._advance()
+            self._begin_turn()
+        return None, None
 
-    def __init__(self, group: Group, server_round: int, joined: bool) -> None:
-        self._group, self._round, self._joined = group, server_round, joined
+    def _begin_turn(self) -> None:
+        """Hand the first stage on to the clients whose turn is next, if there is one."""
+        self._step, self._finished = 0, list[RecordDict]()
+        if self._turns:
+            self._training_round, clients = self._turns.popleft()
+            self._requests = {client: self._first_request() for client in clients}
 
-    def run(self, grid: SupervisedGrid, server: ServerHalf, baton: Arrays) -> Arrays:
-        """Take the clients through their batches; return the average of their batons."""
-        done: list[RecordDict] = []
-        asked = {client: self._beginning(baton) for client in grid.clients}
-        step = 0
-        while asked:
-            replies = self._ask(grid, asked, step)
-            done += [content for content in replies.values() if "baton" in content]
-            at_work = {client: content for client, content in replies.items() if "activations" in content}
-            sent = [unpack(from_record(content.array_records["activations"])) for content in at_work.values()]
-            asked = {
-                client: RecordDict({"gradient": to_record({"gradient": gradient.numpy()})})
-                for client, gradient in zip(at_work, self._learn(server, sent), strict=True)
-            }
-            step += 1
-        weights = [float(str(content.metric_records["metrics"]["num-examples"])) for content in done]
-        return averaged([from_record(content.array_records["baton"]) for content in done], weights)
-
-    def _beginning(self, baton: Arrays) -> RecordDict:
+    def _first_request(self) -> RecordDict:
         start = self._group.start
         standardisation = {"mean": start.mean.numpy(), "scale": start.scale.numpy()}
         return RecordDict(
@@ -92,18 +112,18 @@ class _Turn:
                 "settings": ConfigRecord(start.settings.to_plain()),
                 "budget": ConfigRecord({CLASS_CLIPS: self._group.class_clips}),
                 "standardisation": to_record(standardisation),
-                "baton": to_record(baton),
+                STAGE_STATE: to_record(self._stage),
             }
         )
 
-    def _ask(self, grid: SupervisedGrid, asked: Mapping[int, RecordDict], step: int) -> dict[int, RecordDict]:
-        for content in asked.values():
-            content["turn"] = ConfigRecord({"group": self._group.number, "server_round": self._round, "step": step})
-        messages = [Message(content, grid.clients[client], SPLIT) for client, content in asked.items()]
-        return {grid.client_of(reply): reply.content for reply in grid.send_and_receive(messages)}
+    def _learn(self, batches: Sequence[tuple[Tensor, Labels]]) -> list[Tensor]:
+        """Return the gradients with respect to what the clients sent, in their order."""
+        if self.config.server_batches == "joined" and batches:
+            return self._server.step([activations for activations, _ in batches], [labels for _, labels in batches])
+        return [gradient for one in batches for gradient in self._server.step([one[0]], [one[1]])]
 
-    def _learn(self, server: ServerHalf, sent: Sequence[tuple[Tensor, Labels]]) -> list[Tensor]:
-        """Return the gradients, in the order of the clients."""
-        if self._joined and sent:
-            return server.step([activations for activations, _ in sent], [labels for _, labels in sent])
-        return [gradient for one in sent for gradient in server.step([one[0]], [one[1]])]
+
+def _average(finished: Sequence[RecordDict]) -> Arrays:
+    """Average what clients have made of the first stage by their numbers of clips."""
+    weights = [float(str(content.metric_records["metrics"]["num-examples"])) for content in finished]
+    return averaged([from_record(content.array_records[STAGE_STATE]) for content in finished], weights)

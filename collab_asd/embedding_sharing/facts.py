@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -16,7 +16,7 @@ KINDS = {"page": np.int32, **dict.fromkeys(PER_CLIP, np.int32)}
 
 
 @dataclass(frozen=True)
-class ClientFacts:
+class ClientDescription:
     """What one client said of itself.
 
     Parameters
@@ -50,7 +50,7 @@ class ClientFacts:
     clips_digest: str
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> ClientFacts:
+    def of(cls, record: Mapping[str, Any]) -> ClientDescription:
         """Read the client's answer.
 
         Raises
@@ -58,13 +58,15 @@ class ClientFacts:
         ValueError
             Something is missing, or cannot be.
         """
-        try:
-            facts = cls(**{key.replace("-", "_"): value for key, value in record.items()})
-        except TypeError as error:
-            raise ValueError("its description is another version's") from error
-        if facts.dimension < 1 or not facts.stack >= 1 or not facts.stack_hop >= 1 or not facts.train_pages:
+        said = {key.replace("-", "_"): value for key, value in record.items()}
+        if said.keys() != _TYPES.keys() or any(not _is_of(value, _TYPES[name]) for name, value in said.items()):
+            raise ValueError("its description is another version's")
+        description = cls(**said)
+        if len(description.groups) != len(description.classes):
+            raise ValueError("its description gives some machines a group without a class, or a class without a group")
+        if min(description.dimension, description.stack, description.stack_hop) < 1 or not description.train_pages:
             raise ValueError("its description says that there is nothing to share")
-        return facts
+        return description
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -77,7 +79,14 @@ class ClientFacts:
         return [PageNumber(part, start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
 
 
-def require_sound(number: PageNumber, arrays: Arrays, facts: ClientFacts, plan: CodecPlan) -> None:
+_TYPES = get_type_hints(ClientDescription)
+
+
+def _is_of(value: object, kind: type) -> bool:
+    return isinstance(value, kind) if kind in (int, str) else type(value) is list and all(type(v) is int for v in value)
+
+
+def require_valid_page(number: PageNumber, arrays: Arrays, description: ClientDescription, plan: CodecPlan) -> None:
     """Refuse a page that is not the one that was asked for, or cannot have come out of the codec.
 
     Raises
@@ -93,14 +102,14 @@ def require_sound(number: PageNumber, arrays: Arrays, facts: ClientFacts, plan: 
         raise ValueError("it sent another page than it was asked for: one twice, or out of order")
     if any(len(arrays[name]) != number.stop - number.start for name in PER_CLIP):
         raise ValueError("a page holds another number of clips than it was asked for")
-    _require_known(arrays, facts)
-    _require_rows(arrays, facts.dimension, plan)
+    _require_known(arrays, description)
+    _require_rows(arrays, description.dimension, plan)
 
 
-def _require_known(arrays: Arrays, facts: ClientFacts) -> None:
+def _require_known(arrays: Arrays, description: ClientDescription) -> None:
     if (arrays["lengths"] < 1).any() or (np.diff(arrays["clips"]) <= 0).any() or (arrays["clips"] < 0).any():
         raise ValueError("clips of a page are empty, or not in order")
-    if not set(zip(arrays["groups"].tolist(), arrays["classes"].tolist(), strict=True)) <= set(facts.places):
+    if not set(zip(arrays["groups"].tolist(), arrays["classes"].tolist(), strict=True)) <= set(description.places):
         raise ValueError("a page holds clips of a machine that is not its own")
 
 

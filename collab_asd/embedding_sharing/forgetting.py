@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from collab_asd.atomic import replacing
 from collab_asd.embedding_sharing import store
-from collab_asd.embedding_sharing.kept import CARD, KEPT, STORE, Kept
+from collab_asd.embedding_sharing.kept import CARD, KEPT, STORE, ServerState
 from collab_asd.errors import InputError
 from collab_asd.federation.recording import VIEW
 from collab_asd.id_classifier.model import IdClassifier, to_arrays
@@ -53,19 +53,21 @@ class _Held:
     """What a server's result folder may have of one client, and where."""
 
     client: int
-    kept: Kept | None
+    kept: ServerState | None
     pages: list[Path]
     view: Path
 
     @classmethod
     def of(cls, result: Path, client: int) -> Self:
-        kept = Kept.load(result / KEPT) if (result / KEPT / CARD).exists() else None
+        kept = ServerState.load(result / KEPT) if (result / KEPT / CARD).exists() else None
         pages = list((result / KEPT / STORE).glob(f"client-{client}-*"))
         return cls(client, kept, pages, result / VIEW / f"client-{client}")
 
     @property
     def anything(self) -> bool:
-        return bool(self.pages) or self.view.exists() or (self.kept is not None and self.client in self.kept.facts)
+        return (
+            bool(self.pages) or self.view.exists() or (self.kept is not None and self.client in self.kept.descriptions)
+        )
 
 
 def forget(result: Path, client: int, cache: Path) -> Forgotten:
@@ -93,9 +95,11 @@ def forget(result: Path, client: int, cache: Path) -> Forgotten:
     _delete_files(pages)
     shutil.rmtree(view, ignore_errors=True)
     _strike_out(result / KEPT / STORE / store.CARD, client)
-    cached = _delete_cached(cache, kept.classifiers if kept and client in kept.facts else {})
-    if kept and client in kept.facts:  # last: what was begun and broke off is then found again
-        replace(kept, facts={c: facts for c, facts in kept.facts.items() if c != client}).save(result / KEPT)
+    cached = _delete_cached(cache, kept.classifiers if kept and client in kept.descriptions else {})
+    if kept and client in kept.descriptions:  # last: what was begun and broke off is then found again
+        replace(kept, descriptions={c: said for c, said in kept.descriptions.items() if c != client}).save(
+            result / KEPT
+        )
     sizes, linked = sum(found.st_size for found in about), sum(found.st_nlink > 1 for found in about)
     return Forgotten(len(pages), sizes, linked, messages, cached)
 
@@ -105,8 +109,8 @@ def holds(result: Path, client: int) -> bool:
     return _Held.of(result, client).anything
 
 
-def _who(kept: Kept | None) -> str:
-    return f"; it has clients {', '.join(map(str, sorted(kept.facts)))}" if kept and kept.facts else ""
+def _who(kept: ServerState | None) -> str:
+    return f"; it has clients {', '.join(map(str, sorted(kept.descriptions)))}" if kept and kept.descriptions else ""
 
 
 def _delete_files(files: Iterable[Path]) -> None:

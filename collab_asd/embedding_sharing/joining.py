@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from collab_asd.embedding_sharing.algorithm import train_id_classifiers
-from collab_asd.embedding_sharing.facts import ClientFacts
-from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
+from collab_asd.embedding_sharing.facts import ClientDescription
+from collab_asd.embedding_sharing.kept import KEPT, STORE, ServerState
 from collab_asd.embedding_sharing.strategy import EmbeddingSharing, log_epoch
 from collab_asd.errors import InputError
 from collab_asd.federation.grid import SupervisedGrid
@@ -28,14 +28,14 @@ class LateJoining(EmbeddingSharing):
 
     def __init__(self, *args: object, earlier: Path, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
-        self.earlier = Kept.load(earlier / KEPT)
+        self.earlier = ServerState.load(earlier / KEPT)
         self._embeddings = earlier / KEPT / STORE
         if self.earlier.codec.text != self.plan.text:
             raise InputError(f"join = {earlier}: has codec = {self.earlier.codec.text}; set the same here")
 
     def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
         """See `EmbeddingSharing`."""
-        known = known_clients(self.earlier.facts, {client: self.facts[client] for client in grid.clients})
+        known = known_clients(self.earlier.descriptions, {client: self.descriptions[client] for client in grid.clients})
         newcomers = [client for client in grid.clients if client not in known.values()]
         if not newcomers:
             raise InputError("join: all clients took part in the earlier run already, with the same clips")
@@ -52,12 +52,12 @@ class LateJoining(EmbeddingSharing):
         self._classifiers = dict(self.earlier.classifiers)
         self._store.codec = self.earlier.codec
         for client in grid.clients:
-            if missing := set(self.facts[client].groups) - self._classifiers.keys():
+            if missing := set(self.descriptions[client].groups) - self._classifiers.keys():
                 raise InputError(f"join: client {client} has a machine of group {missing.pop()}, which has no f_s yet")
         return ScoreRound(self.score_request).run(grid)
 
     @property
-    def _spoilt(self) -> bool:
+    def _codec_invalidated(self) -> bool:
         """Never: the codec is the earlier run's."""
         return False
 
@@ -71,7 +71,7 @@ class LateJoining(EmbeddingSharing):
         return train_id_classifiers(machines, self.training, stacking, self.seed, self.device, log_epoch, start)
 
 
-def known_clients(before: Mapping[int, ClientFacts], now: Mapping[int, ClientFacts]) -> dict[int, int]:
+def known_clients(before: Mapping[int, ClientDescription], now: Mapping[int, ClientDescription]) -> dict[int, int]:
     """Find the clients of an earlier run -> their numbers now: they share the same clips.
 
     Raises
@@ -79,9 +79,9 @@ def known_clients(before: Mapping[int, ClientFacts], now: Mapping[int, ClientFac
     InputError
         They use another encoder, or the number of a machine in its group has changed.
     """
-    numbers = {facts.clips_digest: client for client, facts in now.items()}
-    known = {client: numbers[facts.clips_digest] for client, facts in before.items() if facts.clips_digest in numbers}
-    digests = {facts.digest for facts in (*before.values(), *now.values())}
+    numbers = {said.clips_digest: client for client, said in now.items()}
+    known = {client: numbers[said.clips_digest] for client, said in before.items() if said.clips_digest in numbers}
+    digests = {said.digest for said in (*before.values(), *now.values())}
     if len(digests) > 1:
         raise InputError("join: the earlier run used another encoder, other weights or another key")
     for then, client in known.items():

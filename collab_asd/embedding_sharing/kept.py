@@ -19,7 +19,7 @@ from safetensors.numpy import save as save_arrays
 
 from collab_asd.atomic import replacing
 from collab_asd.codecs import Codec, parse
-from collab_asd.embedding_sharing.facts import ClientFacts
+from collab_asd.embedding_sharing.facts import ClientDescription
 from collab_asd.errors import InputError
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.named_arrays import part
@@ -30,7 +30,7 @@ CARD, ARRAYS = "server.json", "server.safetensors"
 
 
 @dataclass(frozen=True)
-class Kept:
+class ServerState:
     """What there is to go on from when a machine joins.
 
     Parameters
@@ -38,13 +38,13 @@ class Kept:
     classifiers : mapping of int to IdClassifier
         f_s by group.
     codec : Codec
-    facts : mapping of int to ClientFacts
+    descriptions : mapping of int to ClientDescription
         By client.
     """
 
     classifiers: Mapping[int, IdClassifier]
     codec: Codec
-    facts: Mapping[int, ClientFacts]
+    descriptions: Mapping[int, ClientDescription]
 
     def save(self, folder: Path) -> None:
         """Write into a folder."""
@@ -56,7 +56,7 @@ class Kept:
             "format": FORMAT,
             "codec": self.codec.text,
             "classifiers": {group: model.settings.to_plain() for group, model in self.classifiers.items()},
-            "clients": {client: asdict(facts) for client, facts in self.facts.items()},
+            "clients": {client: asdict(said) for client, said in self.descriptions.items()},
             "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         }
         for name, content in ((ARRAYS, arrays), (CARD, json.dumps(card, indent=2).encode())):
@@ -84,7 +84,7 @@ class Kept:
             by_name = load_arrays(arrays)
             classifiers = {int(g): _classifier(plain, by_name, g) for g, plain in card["classifiers"].items()}
             codec = parse(card["codec"]).with_arrays(part(by_name, "codec/"))
-            return cls(classifiers, codec, {int(c): ClientFacts(**facts) for c, facts in card["clients"].items()})
+            return cls(classifiers, codec, {int(c): ClientDescription(**said) for c, said in card["clients"].items()})
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}: cannot be read ({error}); repeat the run that made it") from error
 

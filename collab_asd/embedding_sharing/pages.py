@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,12 @@ class PageNumber:
     def to_array(self) -> NDArray[np.int32]:
         """Lay out for a message."""
         return np.array([PARTS.index(self.part), self.start, self.stop], np.int32)
+
+    @classmethod
+    def from_array(cls, array: NDArray[np.int32]) -> Self:
+        """Return the inverse of `to_array`."""
+        part, start, stop = array.tolist()
+        return cls(PARTS[part], start, stop)
 
 
 @dataclass(frozen=True)

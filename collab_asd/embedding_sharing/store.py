@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_arrays
 
 from collab_asd.atomic import replacing
 from collab_asd.codecs import Codec, CodecPlan
-from collab_asd.embedding_sharing.facts import ClientFacts
+from collab_asd.embedding_sharing.facts import ClientDescription
 from collab_asd.embedding_sharing.pages import PARTS, PER_CLIP, Arrays, PageNumber
 from collab_asd.errors import InputError
 from collab_asd.interfaces import FloatArray, MachineFrames, Part
@@ -112,7 +112,7 @@ class EmbeddingStore:
         self._recent: LRUCache[tuple[Path, int], FloatArray] = LRUCache(RECENT_BYTES, lambda frames: frames.nbytes)
         self.codec: Codec | None = None
 
-    def open(self, facts: Mapping[int, ClientFacts]) -> None:
+    def open(self, descriptions: Mapping[int, ClientDescription]) -> None:
         """Begin, or go on with what the same clients sent of the same clips before the run broke off.
 
         Raises
@@ -129,14 +129,14 @@ class EmbeddingStore:
                     f"{self.folder}: was left by version {found.get('version')} with codec = {found.get('codec')}; "
                     f"this run has version {VERSION} and {self._plan.text}: delete it, or name another results-dir"
                 )
-            if found["clients"] != _identities(facts):
+            if found["clients"] != _identities(descriptions):
                 log.warning(
                     "other clients, or other clips of theirs, than when the run broke off: asking for all again"
                 )
                 self.clear()
         self._read_codec()
-        self._write(path, json.dumps(card | {"clients": _identities(facts)}).encode())
-        self._pages = {client: dict(self._found(client, said)) for client, said in facts.items()}
+        self._write(path, json.dumps(card | {"clients": _identities(descriptions)}).encode())
+        self._pages = {client: dict(self._found(client, said)) for client, said in descriptions.items()}
 
     def keep_codec(self, codec: Codec) -> None:
         """Keep what the codec was fitted to: pages are of no use without."""
@@ -238,9 +238,9 @@ class EmbeddingStore:
                 self._recent[key] = frames
         return frames
 
-    def _found(self, client: int, facts: ClientFacts) -> Iterator[tuple[PageNumber, list[StoredClip]]]:
+    def _found(self, client: int, description: ClientDescription) -> Iterator[tuple[PageNumber, list[StoredClip]]]:
         """Read the pages that lie on disk already."""
-        for number in (page for part in PARTS for page in facts.pages(part)):
+        for number in (page for part in PARTS for page in description.pages(part)):
             if self._paths(client, number)[1].exists():
                 try:
                     yield number, self._read_page(client, number)
@@ -288,6 +288,6 @@ def _link(source: Path, target: Path) -> None:
             shutil.copyfile(source, target)
 
 
-def _identities(facts: Mapping[int, ClientFacts]) -> dict[str, Any]:
+def _identities(descriptions: Mapping[int, ClientDescription]) -> dict[str, Any]:
     """Return what must be the same for pages to be of use, as JSON has it."""
-    return {str(client): asdict(said) for client, said in facts.items()}
+    return {str(client): asdict(said) for client, said in descriptions.items()}

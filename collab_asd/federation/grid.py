@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,12 +21,14 @@ from collab_asd.federation.records import content_bytes
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
+MAX_IN_FLIGHT = 64
 GONE = "no answer, and its SuperNode is not connected any more"
-Take = Callable[[Message, Message], None]
+Check = Callable[[int, Message, Message], None]
+"""Raises a ValueError where a client's reply to a message cannot be used; called with client, message and reply."""
 
 
 @dataclass
-class Traffic:
+class ByteCounter:
     """Serialized bytes of message content by client and message type, from the client's view."""
 
     up: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -51,7 +54,7 @@ class Rules:
     retries : int
         How often a client that failed is asked again.
     exclude : bool
-        Go on without a client that failed all the same, if the method can; otherwise the run ends with an error.
+        Go on without a client that failed all the same; otherwise the run ends with an error.
     min_clients : int
         With fewer clients than this the run ends with an error.
     patience : float
@@ -75,46 +78,54 @@ class SupervisedGrid(Grid):
     ----------
     grid : Grid
         Flower's own or the in-process one.
-    clients : dict
+    clients : mapping of int to int
         Client number -> node ID. Other nodes of `grid` are left alone.
     rules : Rules
     folder : Path, optional
         Where the server may keep what it needs to take the run up again.
+    check : callable, optional
+        Looks at each reply. A ValueError is the client's failure: it is asked again, and then excluded.
+    recorder : ViewRecorder, optional
+        Writes down all that is exchanged.
+    absent : mapping of int to str, optional
+        Client number -> why it takes no part from the beginning.
+    pseudonymous : bool
+        Whether the clients number groups of machines by pseudonyms, as in a deployment.
+    max_in_flight : int
+        So many messages are under way at once.
 
     Attributes
     ----------
     clients : dict
         Those that still take part.
     excluded : dict
-        Client number -> why it does not any more.
-    tolerant : bool
-        Whether the method can go on without a client.
-    waves : dict
-        Message type -> so many messages of it are under way at once; all where none is named. Large replies are then
-        never all in memory.
-    take : callable, optional
-        Called with each message and its reply, as it arrives. A ValueError that it raises is the client's failure, an
-        InputError the run's end.
-    record : ViewRecorder, optional
-        Writes down all that is exchanged.
-    private : bool
-        Whether the clients have folders of their own, as in a deployment.
+        Client number -> why it does not, or not any more.
+    traffic : ByteCounter
     """
 
-    def __init__(self, grid: Grid, clients: Mapping[int, int], rules: Rules, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        clients: Mapping[int, int],
+        rules: Rules,
+        folder: Path | None = None,
+        *,
+        check: Check | None = None,
+        recorder: ViewRecorder | None = None,
+        absent: Mapping[int, str] | None = None,
+        pseudonymous: bool = False,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
         self._grid, self.rules, self.folder = grid, rules, folder
-        self.clients, self.excluded = dict(clients), dict[int, str]()
-        self.traffic = Traffic()
-        self.tolerant, self.waves = False, dict[str, int]()
-        self.take: Take | None = None
-        self.record: ViewRecorder | None = None
-        self.private = False
+        self._check, self._recorder, self._max_in_flight = check, recorder, max_in_flight
+        self.clients, self.excluded = dict(clients), dict(absent or {})
+        self.pseudonymous, self.traffic = pseudonymous, ByteCounter()
         self._client_of = {node: client for client, node in clients.items()}
 
     def only(self, clients: Iterable[int]) -> SupervisedGrid:
-        """Return a grid of some of the clients, whose traffic is counted here."""
-        part = SupervisedGrid(self._grid, {c: self.clients[c] for c in clients}, self.rules, self.folder)
-        part.traffic, part.record, part.private = self.traffic, self.record, self.private
+        """Return a grid of some of the clients: who is excluded there, and what is sent there, is counted here."""
+        part = copy(self)
+        part.clients = {client: self.clients[client] for client in clients}
         return part
 
     def client_of(self, message: Message) -> int:
@@ -123,14 +134,14 @@ class SupervisedGrid(Grid):
         return self._client_of[there if there in self._client_of else here]
 
     def exclude(self, troubles: Mapping[int, str]) -> None:
-        """Go on without some clients, if the rules and the method allow it.
+        """Go on without some clients, if the rules allow it.
 
         Raises
         ------
         InputError
             They do not: names each client and its trouble.
         """
-        if troubles and not (self.rules.exclude and self.tolerant):
+        if troubles and not self.rules.exclude:
             raise InputError("\n".join(f"client {client}: {why}" for client, why in troubles.items()))
         for client, why in troubles.items():
             logger.warning("client %d is excluded: %s", client, why)
@@ -142,8 +153,10 @@ class SupervisedGrid(Grid):
                 f"{len(self.clients)} clients are left of min-clients = {self.rules.min_clients}\n{reasons}"
             )
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Exchange messages with clients; replies come back sorted by client.
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
+        """Exchange messages with clients, one each; replies come back sorted by client.
+
+        All have come when this returns. A reply is let go when it has been handed out, since replies may be large.
 
         Raises
         ------
@@ -151,8 +164,8 @@ class SupervisedGrid(Grid):
             Names every client that failed, or that gave no answer within the time, where the rules exclude none.
         """
         limit = self.rules.timeout if timeout is None else min(timeout, self.rules.timeout)
-        replies = [reply for wave in _waves(messages, self.waves) for reply in self._exchange(wave, limit)]
-        return sorted(replies, key=self.client_of)
+        waves = _batched(messages, self._max_in_flight)
+        return _handed_out([reply for wave in waves for reply in self._exchange(wave, limit)], self.client_of)
 
     def _exchange(self, sent: list[Message], limit: float) -> list[Message]:
         """Send one wave, and again what failed; see to those that failed each time."""
@@ -197,23 +210,21 @@ class SupervisedGrid(Grid):
         return replies, troubles | dict.fromkeys(sorted(waiting), silent)
 
     def _trouble(self, message: Message, reply: Message) -> str:
-        """Count a reply, hand it on, and say what is wrong with it, if anything."""
+        """Count a reply and say what is wrong with it, if anything."""
         if reply.has_error():
             return str(reply.error.reason)
-        phase = message.metadata.message_type
-        self.traffic.up[self.client_of(reply)][phase] += content_bytes(reply.content)
-        if self.take is not None:
-            try:
-                self.take(message, reply)
-            except InputError:
-                raise
-            except ValueError as error:
-                return str(error)
+        client = self.client_of(reply)
+        self.traffic.up[client][message.metadata.message_type] += content_bytes(reply.content)
+        try:
+            if self._check is not None:
+                self._check(client, message, reply)
+        except ValueError as error:
+            return str(error)
         return ""
 
     def _note(self, way: Way, message: Message) -> None:
-        if self.record is not None:
-            self.record(way, self.client_of(message), message)
+        if self._recorder is not None:
+            self._recorder(way, self.client_of(message), message)
 
     def _known(self, message: Message) -> bool:
         ends = message.metadata.dst_node_id, message.metadata.src_node_id
@@ -249,12 +260,18 @@ class SupervisedGrid(Grid):
         return self._grid.pull_messages(message_ids)
 
 
-def _waves(messages: Iterable[Message], sizes: Mapping[str, int]) -> Iterator[list[Message]]:
-    """Cut messages of one type into lists; they are made when their wave comes, and not before."""
+def _batched(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
+    """Cut messages into lists of so many at most; they are made when their turn comes, and not before."""
     left = iter(messages)
-    for first in left:
-        size = sizes.get(first.metadata.message_type)
-        yield [first, *islice(left, size and size - 1)]
+    while batch := list(islice(left, size)):
+        yield batch
+
+
+def _handed_out(replies: list[Message], client_of: Callable[[Message], int]) -> Iterator[Message]:
+    """Hand out replies in the order of the clients, and hold none that was handed out."""
+    replies.sort(key=client_of, reverse=True)
+    while replies:
+        yield replies.pop()
 
 
 def _copy(message: Message) -> Message:

@@ -17,7 +17,9 @@ from collab_asd.federation.scoring import MachineScores
 from collab_asd.paths import holding_name
 
 
-def keep(client: ClientData, machines: Sequence[MachineScores], config: RunConfig, folder: Path) -> None:
+def save_client_artifacts(
+    client: ClientData, machines: Sequence[MachineScores], config: RunConfig, folder: Path
+) -> None:
     """Write ``detectors/`` and ``embeddings/`` into the client's results folder.
 
     Under Algorithm 2 there is no detector to keep: f_s stays with the server.

@@ -16,13 +16,14 @@ from collab_asd.federation.pseudonyms import MOST_CLIENTS
 from collab_asd.federation.versions import own_versions, require_same_version
 
 logger = logging.getLogger(__name__)
-Roll = Mapping[int, int | None]
+ClientRoster = Mapping[int, int | None]
+"""Node ID -> which client has its key; None: nobody's that is known."""
 NODES_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Meeting:
+class ConnectedClients:
     """Who came.
 
     Parameters
@@ -47,7 +48,7 @@ class _Answer:
     private: bool
 
 
-def meet_clients(grid: Grid, min_clients: int, timeout: float, roll: Roll | None = None) -> Meeting:
+def meet_clients(grid: Grid, min_clients: int, timeout: float, roster: ClientRoster | None = None) -> ConnectedClients:
     """Wait for the SuperNodes and ask each which client it is.
 
     A ServerApp may start before any node has registered, so those that are there are asked how many there will be. A
@@ -59,7 +60,7 @@ def meet_clients(grid: Grid, min_clients: int, timeout: float, roll: Roll | None
     min_clients : int
     timeout : float
         Seconds to wait for answers.
-    roll : mapping of int to (int or None), optional
+    roster : mapping of int to (int or None), optional
         Node ID -> which client has its key, where that is known: who says otherwise is left out.
 
     Raises
@@ -67,47 +68,47 @@ def meet_clients(grid: Grid, min_clients: int, timeout: float, roll: Roll | None
     InputError
         No node came, or fewer than `min_clients`; or they run other versions, or two say that they are one client.
     """
-    answers = _greet_all(grid, min_clients, timeout, roll)
-    expected, private = _expected(answers, roll), any(answer.private for answer in answers.values())
+    answers = _greet_all(grid, min_clients, timeout, roster)
+    expected, private = _expected(answers, roster), any(answer.private for answer in answers.values())
     if len(answers) < (min_clients if private else expected):
         raise InputError(
             f"{len(answers)} of {expected} SuperNodes are connected after {NODES_SECONDS:.0f} s: start the others"
         )
     _require_one_kind(answers)
     clients = _numbered(answers)
-    absent = (c for c in _numbers(expected, roll) if c not in clients)
-    return Meeting(clients, private, tuple(absent) if private else ())
+    absent = (c for c in _numbers(expected, roster) if c not in clients)
+    return ConnectedClients(clients, private, tuple(absent) if private else ())
 
 
-def _numbers(expected: int, roll: Roll | None) -> Iterable[int]:
+def _numbers(expected: int, roster: ClientRoster | None) -> Iterable[int]:
     """Return the numbers of all clients that there are."""
-    return range(expected) if roll is None else sorted(c for c in roll.values() if c is not None)
+    return range(expected) if roster is None else sorted(c for c in roster.values() if c is not None)
 
 
-def _greet_all(grid: Grid, min_clients: int, timeout: float, roll: Roll | None) -> dict[int, _Answer]:
+def _greet_all(grid: Grid, min_clients: int, timeout: float, roster: ClientRoster | None) -> dict[int, _Answer]:
     """Greet all nodes, each when it comes, until a minute has brought no other."""
     answers: dict[int, _Answer] = {}
     refused: set[int] = set()
     deadline = time.monotonic() + NODES_SECONDS
-    while len(answers) + len(refused) < _expected(answers, roll):
+    while len(answers) + len(refused) < _expected(answers, roster):
         new = sorted(set(grid.get_node_ids()) - answers.keys() - refused)
         if new and (answered := _hello(grid, new, timeout)):
-            refused |= {node for node, answer in answered.items() if not _is_true(node, answer, roll)}
+            refused |= {node for node, answer in answered.items() if not _is_true(node, answer, roster)}
             answers |= {node: answer for node, answer in answered.items() if node not in refused}
             deadline = time.monotonic() + NODES_SECONDS
-        if answers and (expected := _expected(answers, roll)) < min_clients:
-            raise InputError(_too_few(expected, min_clients, roll))
+        if answers and (expected := _expected(answers, roster)) < min_clients:
+            raise InputError(_too_few(expected, min_clients, roster))
         if time.monotonic() > deadline:
             break
-        if len(answers) + len(refused) < _expected(answers, roll):
+        if len(answers) + len(refused) < _expected(answers, roster):
             time.sleep(POLL_SECONDS)
     if not answers:
         raise InputError(f"no SuperNode has answered within {NODES_SECONDS:.0f} s: start them")
     return answers
 
 
-def _too_few(expected: int, min_clients: int, roll: Roll | None) -> str:
-    if roll is not None:
+def _too_few(expected: int, min_clients: int, roster: ClientRoster | None) -> str:
+    if roster is not None:
         return (
             f"{expected} clients may connect and min-clients = {min_clients}: put the keys of the others into nodes/ "
             "(collab-asd deploy status says who is missing), or lower min-clients in server.toml"
@@ -118,22 +119,22 @@ def _too_few(expected: int, min_clients: int, roll: Roll | None) -> str:
     )
 
 
-def _is_true(node: int, answer: _Answer, roll: Roll | None) -> bool:
+def _is_true(node: int, answer: _Answer, roster: ClientRoster | None) -> bool:
     """Whether a node is the client that it says it is, as far as that is known."""
     true = (
-        roll is None
-        or roll.get(node) == answer.client
-        or (roll.get(node) is None and answer.client not in roll.values())
+        roster is None
+        or roster.get(node) == answer.client
+        or (roster.get(node) is None and answer.client not in roster.values())
     )
     if not true:
         logger.warning("refused: SuperNode %d says that it is client %d, whose key it has not", node, answer.client)
     return true
 
 
-def _expected(answers: Mapping[int, _Answer], roll: Roll | None) -> int:
+def _expected(answers: Mapping[int, _Answer], roster: ClientRoster | None) -> int:
     """Return how many clients there should be; one, as long as none has said."""
-    if roll is not None:
-        return len(roll)
+    if roster is not None:
+        return len(roster)
     return max((answer.clients for answer in answers.values()), default=1)
 
 

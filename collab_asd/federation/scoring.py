@@ -6,7 +6,6 @@ here, from the client's own normals.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -132,6 +131,8 @@ def read_scores(client: int, reply: Message) -> ClientScores | None:
     """
     if "kept" in reply.content.config_records:
         return None
+    if "scores" not in reply.content.array_records:
+        raise ValueError("its answer holds no scores")
     arrays = from_record(reply.content.array_records["scores"])
     if arrays.keys() != set(_ARRAYS):
         raise ValueError("its scores are another version's")
@@ -142,23 +143,51 @@ def read_scores(client: int, reply: Message) -> ClientScores | None:
     return ClientScores(client, **arrays)
 
 
-class ScoreGathering(ABC):
-    """The evaluate half of a Flower strategy: asks every client for its scores once, after the last round.
+class ScoreGathering(Strategy):
+    """A Flower strategy that ends with every client scoring its test clips, once: the same for every method.
 
-    A mixin, to stand before any strategy: ``class Mine(ScoreGathering, FedAvg)``. Call `begin` before ``start``.
+    A method adds how it trains (`configure_train` and `aggregate_train`; as they stand, nothing is trained) and what a
+    client needs to score (`score_request`). `conduct` runs it.
     """
 
+    tolerates_exclusion = False
+    """Whether the method can go on without a client that fails."""
     grid: SupervisedGrid
     rounds: int
     scores: list[ClientScores]
 
-    def begin(self, grid: SupervisedGrid, rounds: int) -> None:
-        """Say with whom and for how many rounds the strategy runs."""
+    def conduct(self, grid: SupervisedGrid, rounds: int = 1) -> list[ClientScores]:
+        """Train for some rounds with the clients of a grid, and return their scores."""
         self.grid, self.rounds, self.scores = grid, rounds, []
+        self.start(grid, ArrayRecord(), num_rounds=rounds, timeout=grid.rules.timeout)
+        return self.scores
 
-    @abstractmethod
+    def check_reply(self, client: int, request: Message, reply: Message) -> None:
+        """Refuse a reply that cannot be used; the grid calls this before the strategy sees the reply.
+
+        Raises
+        ------
+        ValueError
+            It cannot. The client is asked again, or excluded.
+        """
+        if request.metadata.message_type == SCORE:
+            read_scores(client, reply)
+
     def score_request(self, client: int) -> RecordDict:
-        """Return what a client needs from the server to score its clips."""
+        """Return what a client needs from the server to score its clips; nothing, where nothing was trained."""
+        return RecordDict()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask for nothing."""
+        return []
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Nothing comes."""
+        return None, None
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -174,8 +203,11 @@ class ScoreGathering(ABC):
         self.scores += [scores for scores in read if scores is not None]
         return MetricRecord({"test-clips": sum(len(s.clips) for s in self.scores)}) if self.scores else None
 
+    def summary(self) -> None:
+        """Nothing to say."""
 
-class ScoreRound(ScoreGathering, Strategy):
+
+class ScoreRound(ScoreGathering):
     """A strategy of one round in which the clients are only asked for their scores.
 
     Parameters
@@ -189,24 +221,9 @@ class ScoreRound(ScoreGathering, Strategy):
 
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Ask every client for its scores."""
-        self.begin(grid, rounds=1)
         with step(f"waiting until {len(grid.clients)} clients have scored"):
-            self.start(grid, ArrayRecord(), num_rounds=1)
-        return self.scores
+            return self.conduct(grid)
 
     def score_request(self, client: int) -> RecordDict:
         """See `ScoreGathering`."""
         return self._request(client)
-
-    def summary(self) -> None:
-        """Nothing to say."""
-
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Ask for nothing."""
-        return []
-
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, None]:
-        """Nothing comes."""
-        return None, None

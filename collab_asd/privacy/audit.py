@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collab_asd.codecs import Codec
 from collab_asd.data.audio import load_waveform
-from collab_asd.embedding_sharing.kept import KEPT, Kept
+from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray
 from collab_asd.privacy import answers, knowledge, mean_spectrum, membership, probe, retrieval, speech, theft
@@ -58,7 +58,7 @@ def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
     found.findings += speech.attacks(run, sides.own, sides.leaks, sides.attacked, scope)
     _membership(run, sides, found)
     mean_spectrum.add(run, sides.own, scope, found)
-    classifiers = Kept.load(run.results / KEPT).classifiers
+    classifiers = ServerState.load(run.results / KEPT).classifiers
     if run.config.inference == "server":
         found.findings += answers.attacks(run, classifiers, sides.own)
     if not theft.can_be_measured(run):

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +12,9 @@ from numpy.testing import assert_array_equal
 
 from baselines.client_training.settings import settings_of
 from baselines.client_training.start import frame_sums, pooled_statistics, start_model
-from baselines.client_training.strategy import class_clips
+from baselines.client_training.strategy import Group, class_clips
 from baselines.fedavg import client as fedavg_client
-from baselines.fedavg.algorithm import put_together, spread_out, take_apart
+from baselines.fedavg.algorithm import spread_out, take_apart
 from baselines.fedavg.strategy import STOCK, build_strategy
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
@@ -65,22 +64,31 @@ def request(model, server_round=1):
     return content
 
 
-def aggregated(strategy, model, replies):
+def group_of(clients, model=None):
+    return Group(0, {k: [0, 1, 2] for k in range(clients)}, [6 * clients] * 3, fresh() if model is None else model)
+
+
+def answers(contents):
+    """Messages from nodes 0, 1, ..., as replies to a server's."""
+    return [
+        Message(c, reply_to=Message(RecordDict(), dst_node_id=k, message_type="train")) for k, c in enumerate(contents)
+    ]
+
+
+def aggregated(name, replies, model=None, owners=None):
     """What a strategy makes of replies to a model."""
-    trained, buffers = take_apart(model)
-    strategy.buffers, strategy.owners = to_record(buffers), None
+    strategy = build_strategy(name, group_of(len(replies), model), owners)
     if hasattr(strategy, "current_arrays"):
-        strategy.current_arrays = dict(trained)
-    messages = [Message(reply, dst_node_id=1, message_type="train") for reply in replies]
-    arrays, _ = strategy.aggregate_train(1, messages)
-    return put_together(SETTINGS, from_record(arrays), from_record(strategy.buffers))
+        strategy.current_arrays = from_record(strategy.start_arrays)
+    arrays, _ = strategy.aggregate_train(1, answers(replies))
+    return strategy.classifier(arrays)
 
 
 @pytest.mark.parametrize("head", ["naive", "anchors", "fedaws"])
 def test_one_client_and_one_round_is_local_training(client, head):
     config = RunConfig(class_head=head, seed=5)
     replies = [fedavg_client.train(client, config, request(fresh(head)))]
-    federated = aggregated(build_strategy("fedavg", 1), fresh(head), replies)
+    federated = aggregated("fedavg", replies, fresh(head))
     alone, indices = fresh(head), client.indices("train")
     order = [client.partition.classes[i] for m in client.machines() for i in m.train]
     clips = [f for m in client.machines() for f in client.frames(m.train)]
@@ -108,27 +116,28 @@ def test_clips_of_a_class_are_counted_over_clients():
     assert class_clips({0: {0: 6, 2: 1}, 3: {2: 5}}, classes=3) == [6, 0, 6]
 
 
+def reply(value, clips=10, directions=None):
+    """A model all of whose numbers are one, or whose directions are others."""
+    trained, buffers = ({n: np.full_like(a, value) for n, a in part.items()} for part in take_apart(fresh()))
+    if directions is not None:
+        trained["directions"] = directions
+    content = RecordDict({"arrays": to_record(trained), "buffers": to_record(buffers)})
+    content["metrics"] = MetricRecord({"num-examples": clips, "loss": 0.0})
+    return content
+
+
 def test_fedaws_takes_a_direction_that_clients_have_in_common_from_all_of_them():
-    strategy = build_strategy("fedavg", 2)
-    strategy.grid = SimpleNamespace(client_of=lambda reply: reply.metadata.dst_node_id)
-    columns = {0: np.array([[1.0, 5.0]], np.float32), 1: np.array([[3.0, 7.0]], np.float32)}
-    replies = [
-        Message(RecordDict({"arrays": to_record({"directions": array})}), dst_node_id=k, message_type="train")
-        for k, array in columns.items()
-    ]
-    own = strategy._own_directions(replies, {0: [0], 1: [0, 1]})
-    assert {k: v.tolist() for k, v in own.items()} == {0: [2.0], 1: [7.0]}
+    """Directions far apart stay where their owners put them: class 0 is of both, 1 of the first, 2 of the second."""
+    first, second = np.zeros((2, 128, 3), np.float32)
+    first[[0, 1, 2], [0, 1, 2]] = [1.0, 5.0, 9.0]
+    second[[0, 1, 2], [0, 1, 2]] = [3.0, 9.0, 7.0]
+    replies = [reply(0.0, 30, first), reply(0.0, 10, second)]
+    directions = to_arrays(aggregated("fedavg", replies, owners={0: [0, 1], 1: [0, 2]}))["directions"]
+    assert directions[[0, 1, 2], [0, 1, 2]].tolist() == [2.0, 5.0, 7.0]
 
 
 def test_two_clients_are_averaged_by_their_number_of_clips():
-    def reply(value, clips):
-        trained, buffers = take_apart(fresh())
-        same = [{name: np.full_like(a, value) for name, a in part.items()} for part in (trained, buffers)]
-        content = RecordDict({"arrays": to_record(same[0]), "buffers": to_record(same[1])})
-        content["metrics"] = MetricRecord({"num-examples": clips, "loss": 0.0})
-        return content
-
-    model = aggregated(build_strategy("fedavg", 2), fresh(), [reply(1.0, 30), reply(4.0, 10)])
+    model = aggregated("fedavg", [reply(1.0, 30), reply(4.0, 10)])
     for name, array in to_arrays(model).items():
         if not name.endswith("num_batches_tracked"):
             assert array == pytest.approx(np.full_like(array, (30 * 1 + 10 * 4) / 40)), name
@@ -139,7 +148,7 @@ def test_adaptive_servers_leave_buffers_to_plain_averaging(client, name):
     reply = fedavg_client.train(client, RunConfig(), request(fresh()))
     expected = from_record(reply.array_records["buffers"])
     weights = from_record(reply.array_records["arrays"])
-    model = to_arrays(aggregated(build_strategy(name, 1), fresh(), [reply]))
+    model = to_arrays(aggregated(name, [reply]))
     for buffer, array in expected.items():
         assert_array_equal(model[buffer], array, err_msg=buffer)
     assert not np.array_equal(model["directions"], weights["directions"])  # weights do take the server's own step
@@ -148,7 +157,7 @@ def test_adaptive_servers_leave_buffers_to_plain_averaging(client, name):
 @pytest.mark.parametrize("name", STOCK)
 def test_every_stock_strategy_aggregates_our_replies(client, name):
     replies = [fedavg_client.train(client, RunConfig(seed=s), request(fresh())) for s in range(3)]
-    model = aggregated(build_strategy(name, 3), fresh(), replies)
+    model = aggregated(name, replies)
     assert all(np.isfinite(array).all() for array in to_arrays(model).values())
 
 

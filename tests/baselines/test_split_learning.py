@@ -17,7 +17,7 @@ from baselines.client_training.settings import settings_of
 from baselines.client_training.start import start_model
 from baselines.client_training.strategy import Group, class_clips
 from baselines.split_learning import client as split_client
-from baselines.split_learning.algorithm import ServerHalf, averaged
+from baselines.split_learning.algorithm import STAGE_STATE, ServerHalf, averaged
 from baselines.split_learning.strategy import SplitLearning
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
@@ -173,7 +173,7 @@ def test_joined_batches_are_one_batch():
     np.testing.assert_allclose(torch.cat([first, second]), expected, atol=1e-7)
 
 
-def test_batons_are_averaged_by_weight():
+def test_stages_are_averaged_by_weight():
     one = {"weight": np.array([1.0, 2.0], np.float32), "count": np.array(4)}
     other = {"weight": np.array([5.0, 2.0], np.float32), "count": np.array(8)}
     middle = averaged([one, other], [30, 10])
@@ -184,7 +184,7 @@ def test_batons_are_averaged_by_weight():
 def test_parallel_clients_of_different_sizes_all_finish():
     config = replace(CONFIG, method="splitfed", preset="paper")
     model, grid = trained(config, [client(0, range(0, 180, 3)), client(1, range(1, 10, 3))])
-    steps = [sum("activations" in r for r in grid.replies), sum("baton" in r for r in grid.replies)]
+    steps = [sum("activations" in r for r in grid.replies), sum(STAGE_STATE in r for r in grid.replies)]
     assert steps[0] > 2
     assert steps[1] == 2
     assert all(np.isfinite(array).all() for array in to_arrays(model).values())
@@ -196,7 +196,7 @@ def test_a_step_sends_activations_and_classes_and_nothing_else():
     assert {name for reply in steps for name in reply} == {"activations"}
     assert set(steps[0]["activations"]) == {"activations", "own", "partners", "share"}
     assert steps[0]["activations"]["activations"].shape[1:] == (512,)
-    assert set(last) == {"baton", "metrics"}
+    assert set(last) == {STAGE_STATE, "metrics"}
 
 
 @pytest.mark.parametrize("method", ["split-learning", "splitfed"])

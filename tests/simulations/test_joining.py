@@ -9,7 +9,7 @@ import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.detectors import storage
-from collab_asd.embedding_sharing.kept import ARRAYS, CARD, KEPT, Kept
+from collab_asd.embedding_sharing.kept import ARRAYS, CARD, KEPT, ServerState
 from collab_asd.errors import InputError
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
 from collab_asd.federation.inprocess import InProcessGrid
@@ -88,7 +88,7 @@ def test_with_retained_embeddings_only_the_newcomer_sends_and_f_s_goes_on(config
     before = earlier(config, retain_embeddings=True)
     folder, asked = joined(replace(config, join=str(before)))
     assert asked == {DESCRIBE: [0, 1, 2, 3], EMBEDDINGS: [NEWCOMER], SCORE: [0, 1, 2, 3]}
-    old, new = (Kept.load(path / KEPT).classifiers[0] for path in (before, folder))
+    old, new = (ServerState.load(path / KEPT).classifiers[0] for path in (before, folder))
     assert (old.settings.classes, new.settings.classes) == (3, 4)
     assert len({clip.split("_")[2] for clip in scores_of(folder)}) == 4
     assert json.loads((folder / "summary.json").read_text())["id_accuracy"] > 0.9
@@ -132,4 +132,4 @@ def test_what_was_kept_is_verified(config, earlier, file, content, words):
     path = earlier(config) / KEPT / file
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(InputError, match=words):
-        Kept.load(path.parent)
+        ServerState.load(path.parent)

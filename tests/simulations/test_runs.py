@@ -14,7 +14,7 @@ from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
 from collab_asd.embedding_sharing import classifier_cache
 from collab_asd.embedding_sharing.algorithm import algorithm_1
-from collab_asd.embedding_sharing.kept import KEPT, Kept
+from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.embedding_sharing.store import EmbeddingStore
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
@@ -202,7 +202,7 @@ def test_a_client_receives_f_s_under_algorithm_1_alone(config):
     folder = run_inprocess(changed(config, config.results_dir, record_view=True), 3)
     view = View.read(folder / VIEW)
     (sent,) = view.classifiers().values()
-    (kept,) = Kept.load(folder / KEPT).classifiers.values()
+    (kept,) = ServerState.load(folder / KEPT).classifiers.values()
     assert {k: v.tobytes() for k, v in to_arrays(sent).items()} == {k: v.tobytes() for k, v in to_arrays(kept).items()}
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collab_asd.codecs import parse
-from collab_asd.embedding_sharing.facts import ClientFacts, require_sound
+from collab_asd.embedding_sharing.facts import ClientDescription, require_valid_page
 from collab_asd.embedding_sharing.pages import PageNumber, SharedClip, encode_page, plan_pages
 
 NUMBER = PageNumber("train", 0, 2)
@@ -28,7 +28,7 @@ def page(codec="fp32", clips=CLIPS):
 
 
 def check(arrays, codec="fp32"):
-    require_sound(NUMBER, arrays, ClientFacts.of(FACTS), parse(codec))
+    require_valid_page(NUMBER, arrays, ClientDescription.of(FACTS), parse(codec))
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "pool:2", "every:3+fp16"])
@@ -78,7 +78,7 @@ def test_a_page_that_cannot_be_is_refused(change, words):
 )
 def test_a_description_that_cannot_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        ClientFacts.of(FACTS | change)
+        ClientDescription.of(FACTS | change)
 
 
 @given(st.lists(st.integers(1, 20), max_size=30), st.integers(20, 40))

@@ -7,13 +7,13 @@ import pytest
 
 from collab_asd.codecs import parse
 from collab_asd.embedding_sharing import store as module
-from collab_asd.embedding_sharing.facts import ClientFacts
+from collab_asd.embedding_sharing.facts import ClientDescription
 from collab_asd.embedding_sharing.pages import PageNumber, SharedClip, encode_page
 from collab_asd.embedding_sharing.store import EmbeddingStore, StoredPage
 from collab_asd.errors import InputError
 
 PLAN = parse("pool:2+fp16")
-FACTS = ClientFacts([2, 3], [], [1], [0, 1], [1, 0], 3, 2, 1, "d", "", "c")
+FACTS = ClientDescription([2, 3], [], [1], [0, 1], [1, 0], 3, 2, 1, "d", "", "c")
 FIRST, SECOND = FACTS.pages("train")
 TEST = FACTS.pages("test")[0]
 

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -62,11 +65,21 @@ def ask(action, clients, extra=None):
     return [Message(RecordDict({"q": ConfigRecord({"k": c})}), node, action) for c, node in clients.items()]
 
 
-def test_replies_come_back_sorted_by_client():
+def test_replies_come_back_sorted_by_client_each_once():
     grid = Shuffled(app, 4, {})
     supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10).clients, Rules(10))
     replies = supervised.send_and_receive(ask("query.echo", supervised.clients))
     assert [r.content.config_records["mine"]["client"] for r in replies] == [0, 1, 2, 3]
+    assert list(replies) == []
+
+
+def test_a_reply_that_was_handed_out_is_not_held():
+    grid, clients = grid_of(2)
+    replies = SupervisedGrid(grid, clients, Rules(10)).send_and_receive(ask("query.echo", clients))
+    first = weakref.ref(next(replies))
+    gc.collect()
+    assert first() is None
+    assert next(replies).content
 
 
 def test_a_failing_client_is_named():
@@ -131,10 +144,11 @@ class Sick(InProcessGrid):
         return replies
 
 
-def sick(failures, tolerant=True, count=3, **rules):
+def sick(failures, count=3, rules=None, **options):
     grid = Sick(app, count, {})
-    supervised = SupervisedGrid(grid, meet_clients(grid, 1, 10).clients, Rules(10, **{"exclude": True} | rules))
-    grid.failures, grid.most, supervised.tolerant = failures, 0, tolerant
+    clients = meet_clients(grid, 1, 10).clients
+    supervised = SupervisedGrid(grid, clients, Rules(10, **{"exclude": True} | (rules or {})), **options)
+    grid.failures, grid.most = failures, 0
     return grid, supervised
 
 
@@ -143,12 +157,12 @@ def answered(supervised):
 
 
 def test_a_client_that_fails_once_is_asked_again():
-    _, supervised = sick(1, retries=1)
+    _, supervised = sick(1, rules={"retries": 1})
     assert (answered(supervised), supervised.excluded) == ([0, 1, 2], {})
 
 
 def test_a_client_that_goes_on_failing_is_excluded_and_asked_no_more():
-    _, supervised = sick(2, retries=1)
+    _, supervised = sick(2, rules={"retries": 1})
     assert answered(supervised) == [0, 2]
     assert supervised.excluded == {1: "no answer within timeout = 10 s"}
     assert list(supervised.clients) == [0, 2]
@@ -156,37 +170,47 @@ def test_a_client_that_goes_on_failing_is_excluded_and_asked_no_more():
 
 
 def test_too_few_clients_left_end_the_run():
-    _, supervised = sick(1, min_clients=3)
+    _, supervised = sick(1, rules={"min_clients": 3})
     with pytest.raises(InputError, match=r"(?s)2 clients are left of min-clients = 3.*client 1: no answer"):
         answered(supervised)
 
 
-@pytest.mark.parametrize(("tolerant", "exclude"), [(False, True), (True, False)])
-def test_a_method_or_a_rule_that_spares_nobody_ends_the_run(tolerant, exclude):
-    _, supervised = sick(1, tolerant, exclude=exclude)
+def test_a_rule_that_excludes_nobody_ends_the_run():
+    _, supervised = sick(1, rules={"exclude": False})
     with pytest.raises(InputError, match=r"^client 1: no answer"):
         answered(supervised)
 
 
-def test_waves_keep_all_but_a_few_messages_back():
-    grid, supervised = sick(0, count=5)
+@pytest.mark.parametrize("most", [2, 5])
+def test_so_many_messages_are_in_flight_at_once(most):
+    grid, supervised = sick(0, count=5, max_in_flight=most)
     assert answered(supervised) == [0, 1, 2, 3, 4]
-    assert grid.most == 5
-    supervised.waves, grid.most = {"query.echo": 2}, 0
-    assert answered(supervised) == [0, 1, 2, 3, 4]
-    assert grid.most == 2
+    assert grid.most == most
 
 
-def test_what_the_taker_refuses_is_the_clients_failure():
-    _, supervised = sick(0)
+@pytest.mark.parametrize("bad", [1, 2])
+def test_a_reply_that_does_not_pass_the_check_is_asked_for_again(bad):
+    checked = []
 
-    def take(message, reply):
-        if supervised.client_of(reply) == 2:
+    def check(client, message, reply):
+        assert reply.content["q"] == message.content["q"]
+        checked.append(client)
+        if client == 2 and checked.count(2) <= bad:
             raise ValueError("nonsense")
 
-    supervised.take = take
-    assert answered(supervised) == [0, 1]
-    assert supervised.excluded == {2: "nonsense"}
+    _, supervised = sick(0, rules={"retries": 1}, check=check)
+    assert answered(supervised) == ([0, 1] if bad == 2 else [0, 1, 2])
+    assert supervised.excluded == ({2: "nonsense"} if bad == 2 else {})
+    assert checked == [0, 1, 2, 2]
+
+
+def test_who_is_excluded_among_some_is_told_of_all():
+    _, supervised = sick(1)
+    part = supervised.only([0, 1])
+    assert answered(part) == [0]
+    assert set(supervised.excluded) == {1}
+    assert supervised.traffic.of(0) > (0, 0)
+    assert supervised.traffic.of(2) == (0, 0)
 
 
 class Twice(InProcessGrid):
@@ -199,12 +223,16 @@ class Twice(InProcessGrid):
 
 def test_answers_that_come_twice_are_dropped(caplog):
     grid = Twice(app, 2, {})
-    supervised = SupervisedGrid(grid, dict(enumerate(grid.get_node_ids())), Rules(10))
-    taken = []
-    supervised.take = lambda message, reply: taken.append(reply.metadata.reply_to_message_id)
+    seen = []
+    supervised = SupervisedGrid(
+        grid,
+        dict(enumerate(grid.get_node_ids())),
+        Rules(10),
+        check=lambda client, message, reply: seen.append(reply.metadata.reply_to_message_id),
+    )
     for _ in range(2):
         assert answered(supervised) == [0, 1]
-    assert len(set(taken)) == len(taken) == 4
+    assert len(set(seen)) == len(seen) == 4
     assert "an answer that nobody waits for is dropped" in caplog.text
 
 

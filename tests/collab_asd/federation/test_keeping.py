@@ -17,7 +17,7 @@ from collab_asd.embedding_sharing.algorithm import fit_local_detector
 from collab_asd.encoders.random_conv import RandomConv
 from collab_asd.federation import keeping
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.keeping import keep
+from collab_asd.federation.keeping import save_client_artifacts
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import score_with
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, to_arrays
@@ -90,7 +90,7 @@ def unseen_clips(client, machine):
 
 
 def test_each_machine_has_a_folder_of_its_own(client, config, f_s, tmp_path):
-    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path / "kept")
+    save_client_artifacts(client, embedding_sharing.score(client, config, f_s), config, tmp_path / "kept")
     assert sorted(path.name for path in (tmp_path / "kept" / "detectors").iterdir()) == sorted(NAMES)
     embeddings = sorted(path.name for path in (tmp_path / "kept" / "embeddings").iterdir())
     assert embeddings == sorted(f"{name}.safetensors" for name in NAMES)
@@ -98,7 +98,7 @@ def test_each_machine_has_a_folder_of_its_own(client, config, f_s, tmp_path):
 
 def test_a_kept_detector_scores_its_machines_clips_as_the_client_did(client, config, f_s, tmp_path):
     machines = embedding_sharing.score(client, config, f_s)
-    keep(client, machines, config, tmp_path)
+    save_client_artifacts(client, machines, config, tmp_path)
     for k, name in enumerate(NAMES):
         detector, card = storage.load(tmp_path / "detectors" / name)
         frames = [Frames().encode(None, clip) for clip in unseen_clips(client, k)]
@@ -109,7 +109,7 @@ def test_a_kept_detector_scores_its_machines_clips_as_the_client_did(client, con
 
 
 def test_a_card_says_where_it_is_from(client, config, f_s, tmp_path):
-    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    save_client_artifacts(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
     _, card = storage.load(tmp_path / "detectors" / NAMES[1])
     assert (card.machine_type, card.machine_id, card.machine) == ("Lüfter", "A/7", "Lüfter/A/7")
     assert (card.encoder, card.encoder_digest) == ("random-conv", client.encoder.spec.digest)
@@ -119,7 +119,7 @@ def test_a_card_says_where_it_is_from(client, config, f_s, tmp_path):
 
 def test_normals_are_named_in_the_detectors_order(client, config, f_s, tmp_path):
     """A normal clip is its own nearest normal, under its own name; those for calibration come last."""
-    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    save_client_artifacts(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
     detector, card = storage.load(tmp_path / "detectors" / NAMES[1])
     order = [10, 11, *range(10)]
     assert list(card.normals) == [f"Lüfter/train/normal_1_{i}.wav" for i in order]
@@ -129,7 +129,7 @@ def test_normals_are_named_in_the_detectors_order(client, config, f_s, tmp_path)
 
 
 def test_a_detector_holds_no_key_no_label_and_no_test_clip(client, config, f_s, tmp_path):
-    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path / "kept")
+    save_client_artifacts(client, embedding_sharing.score(client, config, f_s), config, tmp_path / "kept")
     kept = b"".join(path.read_bytes() for path in (tmp_path / "kept").rglob("*") if path.is_file())
     assert len(kept) > 1_000_000
     for secret in (KEY, KEY.hex().encode(), base64.b64encode(KEY), b"secret.key", str(list(KEY)).encode()):
@@ -140,7 +140,7 @@ def test_a_detector_holds_no_key_no_label_and_no_test_clip(client, config, f_s, 
 
 
 def test_points_lie_before_and_after_f_s(client, config, f_s, tmp_path):
-    keep(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    save_client_artifacts(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
     points = ClipPoints.load(tmp_path / "embeddings" / f"{NAMES[0]}.safetensors")
     assert (points.normal_before.shape, points.test_before.shape) == ((TRAIN, DIMENSION), (TEST, DIMENSION))
     assert (points.normal_after.shape, points.test_after.shape) == ((TRAIN, 128), (TEST, 128))
@@ -159,7 +159,7 @@ def test_under_algorithm_2_there_are_embeddings_alone(client, config, tmp_path):
             "predicted": np.zeros(TEST, np.int32),
         }
         content[f"shared/0/{k}"] = to_record(shared)
-    keep(client, embedding_sharing.score(client, config, content), config, tmp_path / "kept")
+    save_client_artifacts(client, embedding_sharing.score(client, config, content), config, tmp_path / "kept")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["embeddings"]
     points = ClipPoints.load(tmp_path / "kept" / "embeddings" / f"{NAMES[1]}.safetensors")
     assert points.normal_before.shape == (TRAIN, DIMENSION)
@@ -172,7 +172,7 @@ def test_a_client_on_its_own_keeps_its_own_space(client, config, tmp_path):
         frames = client.machine_frames(machine)
         detector = fit_local_detector(frames, ScorerSettings("knn"))
         machines.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
-    keep(client, machines, config, tmp_path)
+    save_client_artifacts(client, machines, config, tmp_path)
     detector, card = storage.load(tmp_path / "detectors" / NAMES[0])
     assert [space.name for space in detector.spaces] == ["f_c"]
     assert len(detector.normal_scores) == len(card.normals) == TRAIN  # no f_s has seen any: all set the threshold

@@ -8,7 +8,7 @@ from collab_asd.errors import InputError
 from collab_asd.federation import meeting
 from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID as FIRST
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import Meeting, meet_clients
+from collab_asd.federation.meeting import ConnectedClients, meet_clients
 from collab_asd.federation.versions import own_versions
 
 app = ClientApp()
@@ -35,24 +35,24 @@ def nodes(monkeypatch):
 
 def test_all_say_what_their_keys_say(nodes):
     met = meet_clients(nodes(2, 0, 1), 2, 10, {FIRST: 2, FIRST + 1: 0, FIRST + 2: 1})
-    assert met == Meeting({0: FIRST + 1, 1: FIRST + 2, 2: FIRST}, private=True)
+    assert met == ConnectedClients({0: FIRST + 1, 1: FIRST + 2, 2: FIRST}, private=True)
 
 
 def test_one_that_says_it_is_another(nodes, caplog):
     met = meet_clients(nodes(0, 1, 1), 2, 10, {FIRST: 0, FIRST + 1: 1, FIRST + 2: 2})
-    assert met == Meeting({0: FIRST, 1: FIRST + 1}, private=True, absent=(2,))
+    assert met == ConnectedClients({0: FIRST, 1: FIRST + 1}, private=True, absent=(2,))
     assert caplog.messages == [f"refused: SuperNode {FIRST + 2} says that it is client 1, whose key it has not"]
 
 
 def test_one_that_takes_the_place_of_one_who_is_away(nodes):
     met = meet_clients(nodes(0, 1), 1, 10, {FIRST: 0, FIRST + 1: 2, 7: 1})
-    assert met == Meeting({0: FIRST}, private=True, absent=(1, 2))
+    assert met == ConnectedClients({0: FIRST}, private=True, absent=(1, 2))
 
 
 def test_key_without_a_number_may_have_any_that_is_free(nodes):
-    roll = {FIRST: None, FIRST + 1: 1}
-    assert meet_clients(nodes(0, 1), 2, 10, roll).clients == {0: FIRST, 1: FIRST + 1}
-    assert meet_clients(nodes(1, 1), 1, 10, roll).clients == {1: FIRST + 1}
+    roster = {FIRST: None, FIRST + 1: 1}
+    assert meet_clients(nodes(0, 1), 2, 10, roster).clients == {0: FIRST, 1: FIRST + 1}
+    assert meet_clients(nodes(1, 1), 1, 10, roster).clients == {1: FIRST + 1}
 
 
 def test_number_of_clients_that_cannot_be(nodes):
@@ -62,4 +62,4 @@ def test_number_of_clients_that_cannot_be(nodes):
 
 def test_number_of_clients_is_that_of_the_keys(nodes):
     met = meet_clients(nodes(0, 1, of=500_000), 2, 10, {FIRST: 0, FIRST + 1: 1})
-    assert met == Meeting({0: FIRST, 1: FIRST + 1}, private=True)
+    assert met == ConnectedClients({0: FIRST, 1: FIRST + 1}, private=True)

@@ -40,9 +40,8 @@ def boom(message, context):
 @pytest.fixture
 def grid(tmp_path):
     inner = InProcessGrid(app, 2, {})
-    grid = SupervisedGrid(inner, meet_clients(inner, 1, 10).clients, Rules(10))
-    grid.record = ViewRecorder(tmp_path / "view")
-    return grid
+    recorder = ViewRecorder(tmp_path / "view")
+    return SupervisedGrid(inner, meet_clients(inner, 1, 10).clients, Rules(10), recorder=recorder)
 
 
 def ask(grid, action):

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.kept import KEPT, Kept
+from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.theft import worth
 from simulations.cli import app
@@ -65,7 +65,7 @@ def test_the_parties_hold_what_algorithm_1_and_a_public_encoder_give_them(audite
 
 def test_whoever_steals_all_detects_as_well_as_the_client(finished, sounds):
     run = AuditedRun.open(finished)
-    both, f_s, nothing = worth(run, Kept.load(finished / KEPT).classifiers, run.encoder, run.codec)
+    both, f_s, nothing = worth(run, ServerState.load(finished / KEPT).classifiers, run.encoder, run.codec)
     own = json.loads((finished / "summary.json").read_text())["auc"]["total"]
     assert both.value == pytest.approx(own, abs=1e-12)
     assert f_s.value == both.value  # this thief's own f_c is the right one

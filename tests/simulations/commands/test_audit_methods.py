@@ -12,7 +12,7 @@ from baselines.client_training.audit import clients_of
 from baselines.split_learning.audit import first_stage
 from baselines.split_learning.observed import first_batches, louder_windows
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.kept import KEPT, Kept
+from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.privacy import answers
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.stealing import parties
@@ -101,7 +101,7 @@ def test_answers_of_algorithm_2_are_enough_to_copy_f_s(recorded, monkeypatch):
     monkeypatch.setattr(answers, "TRAINING", replace(answers.TRAINING, windows_per_class=100))
     run = AuditedRun.open(recorded("embedding-sharing", codec="fp32", inference="server"))
     own = [clip for clips in zip(*run.trained_on(9).values(), strict=True) for clip in clips]
-    found = list(answers.attacks(run, Kept.load(run.results / KEPT).classifiers, own))
+    found = list(answers.attacks(run, ServerState.load(run.results / KEPT).classifiers, own))
     agreement = {f.knowledge: f for f in found if f.measure == "agreement with f_s"}
     distilled = agreement["f_c, and f_s distilled by 27 queries"]
     control = agreement["f_c and 27 recordings, no query (control)"]

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.kept import KEPT, STORE, Kept
+from collab_asd.embedding_sharing.kept import KEPT, STORE, ServerState
 from simulations.commands import forget
 from simulations.commands.errors import FriendlyGroup
 from simulations.engines import run_inprocess
@@ -67,7 +67,7 @@ def test_nothing_of_the_client_is_left_and_all_of_the_others(finished, config, t
     assert "What this cannot undo" in result.stdout
     after = {client: len(files_of(finished, client)) for client in range(3)}
     assert after == before | {LEAVER: 0}
-    assert list(Kept.load(finished / KEPT).facts) == [0, 2]
+    assert list(ServerState.load(finished / KEPT).descriptions) == [0, 2]
     assert list(json.loads((finished / KEPT / STORE / "store.json").read_bytes())["clients"]) == ["0", "2"]
     assert not list((tmp_path / "cache" / "classifiers").glob("*"))
 
