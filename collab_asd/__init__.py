@@ -1,0 +1,3 @@
+
+__version__ = "0.1.0"
+"""That of ``pyproject.toml``: Flower runs the app from a bundle, whose metadata no installation knows."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
+from collab_asd import __version__
 from collab_asd.errors import PublicError
 
 PROTOCOL = 2
@@ -14,7 +14,7 @@ PROTOCOL = 2
 
 def own_versions() -> dict[str, Any]:
     """Return what each side tells the other when they meet."""
-    return {"version": version("collab-asd"), "protocol": PROTOCOL}
+    return {"version": __version__, "protocol": PROTOCOL}
 
 
 def require_same_version(other: Mapping[str, object], who: str) -> None:
