@@ -131,6 +131,7 @@ def score(message: Message, context: Context) -> Message:
     """Score this client's own test clips, as its method does, and keep the detectors; in a deployment scores, too."""
     config = client_config(context)
     client = open_client(context)
+    client.prepare(range(len(client.partition.clips)))
     machines = SCORING[config.method](client, config, message.content)
     folder = results_dir(config.results_dir, context.run_id)
     save_client_artifacts(client, machines, config, folder)

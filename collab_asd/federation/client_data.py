@@ -86,7 +86,6 @@ class ClientData:
 
     def machine_frames(self, machine: LocalMachine) -> MachineFrames:
         """Embeddings of one machine's clips."""
-        self.prepare([*machine.normal, *machine.test])
         parts = (self.frames(part) for part in (machine.train, machine.calibration, machine.test))
         return MachineFrames(machine.group, machine.machine_class, *parts)
 
