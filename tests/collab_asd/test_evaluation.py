@@ -62,7 +62,7 @@ def test_total_is_the_mean_over_ids_that_have_the_measure():
 
 @pytest.mark.parametrize(("normals", "anomalies", "low"), [(1, 1, 1 / (1 + 3.8415)), (5, 4, 0.6115), (30, 30, 0.9330)])
 def test_the_interval_of_a_perfect_detector_is_wide_where_clips_are_few(normals, anomalies, low):
-    """With all pairs in order, Newcombe's lower end solves (1 - A)^2 = 1.96^2 V(A); V(A) = A (1 - A) of one pair."""
+    """Newcombe's lower end solves (1 - A)^2 = 1.96^2 V(A); of one pair V(A) is A (1 - A)."""
     result = only(table([*range(normals), *range(100, 100 + anomalies)], [0] * normals + [1] * anomalies))
     assert result.auc == 1.0
     assert result.auc_interval == (pytest.approx(low, abs=1e-4), pytest.approx(1.0))
