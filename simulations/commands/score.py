@@ -147,9 +147,11 @@ class Session:
         """Say whether the recordings still look like the training normals."""
         from collab_asd.monitoring import drift
 
-        found = drift.compare(self.monitor.detector.normal_scores, self.scores, self.monitor.card.threshold)
+        card = self.monitor.card
+        normal = self.monitor.detector.normal_scores
+        found = drift.compare(normal, self.scores, card.threshold, card.false_alarm_rate)
         if found is not None:
-            notes.print(drift.describe(found), style="yellow" if found.found else "green")
+            notes.print(drift.describe(found), style="yellow" if found.found or found.too_few else "green")
 
     def _draw(self, verdict: Verdict, folder: Path) -> None:
         from collab_asd.monitoring.portrait import draw
