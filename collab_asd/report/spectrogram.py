@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -19,6 +21,8 @@ BANDS, MOST_FRAMES = 64, 200
 WINDOW_S = 0.064
 DARKEST, BRIGHTEST = 2, 99.8  # percentiles of the levels in both pictures
 TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000, 16000)
+WIDE, NARROW = 105, 40  # characters of the figure's title, and of one picture's, that surely fit into a line
+LINE_INCHES = 0.17
 HEAT = "#ff8a1f"  # over black and white in light and dark alike
 
 
@@ -32,15 +36,22 @@ def apart(clip: ClipPortrait) -> tuple[Figure, Figure]:
 
 def side_by_side(clip: ClipPortrait, normal_words: str = "a similar normal one") -> Figure:
     """Draw a clip, with its heat map, beside its normal one in one figure on white paper."""
+    title = _wrapped(f"{clip.machine}. {portrait_words(clip)}\n{heat_words(clip)}".rstrip(), WIDE)
+    names = [_wrapped(n, NARROW) for n in (f"this recording:\n{clip.clip}", f"{normal_words}:\n{clip.normal_name}")]
+    lines = title.count("\n") + max(name.count("\n") for name in names)
     with drawing():
-        figure = Figure(figsize=(8.4, 3.2), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(8.4, 2.9 + LINE_INCHES * lines), layout="constrained", facecolor="white")
         axes, normal_axes = figure.subplots(1, 2)
         _draw_pair(clip, axes, normal_axes)
-        axes.set_title(f"this recording:\n{clip.clip}", loc="left")
-        normal_axes.set_title(f"{normal_words}:\n{clip.normal_name}", loc="left")
-        words = f"{clip.machine}. {portrait_words(clip)}\n{heat_words(clip)}"
-        figure.suptitle(words.rstrip(), x=0.01, ha="left", fontsize=9)
+        axes.set_title(names[0], loc="left")
+        normal_axes.set_title(names[1], loc="left")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break lines that are too long, names too."""
+    return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.splitlines())
 
 
 def log_mel(sound: Sound) -> ScoreArray:

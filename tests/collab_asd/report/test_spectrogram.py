@@ -2,6 +2,7 @@ import base64
 import io
 
 import numpy as np
+import pytest
 import soundfile
 
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
@@ -49,6 +50,23 @@ def test_both_pictures_have_one_colour_scale():
     assert len(figure.axes[0].images) == 2
     assert len(normal_figure.axes[0].images) == 1
     assert len(side_by_side(clip).axes) == 2
+
+
+@pytest.mark.parametrize("score", [3.0, 300.0])
+@pytest.mark.parametrize("name", ["n.wav", "Line_4/" + 12 * "a_long_name_" + ".wav", "PRESS_SHOP_" * 9])
+def test_no_text_is_cut_off(score, name):
+    """Every title lies inside the figure, and that of a picture does not reach into its neighbour."""
+    heat = Heat(np.array([[0.01]]), np.array([0.0, 8000.0]), np.array([0.0, 2.0]))
+    clip = ClipPortrait(name, "a machine " * 8, 1, score, 2.0, tone(500), name, tone(3000), heat)
+    figure = side_by_side(clip)
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    left, right = figure.axes
+    texts = [figure._suptitle, left._left_title, right._left_title]
+    boxes = [text.get_window_extent() for text in texts]
+    assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in boxes)
+    assert boxes[1].x1 <= boxes[2].x0
+    assert boxes[1].y1 <= boxes[0].y0
 
 
 def decoded(uri):
