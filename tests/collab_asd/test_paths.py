@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_asd.paths import cache_dir, holding_name, machine_folder_name, results_dir
+from collab_asd import paths
+from collab_asd.errors import InputError
+from collab_asd.paths import cache_dir, holding_name, machine_folder_name, require_writable, results_dir
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text("_id", max_size=8)
 
@@ -66,3 +68,35 @@ def test_runs_without_a_configured_folder_have_one_each():
     assert results_dir("", 7).name == "run-7"
     assert results_dir("", 7) != results_dir("", 8)
     assert cache_dir("").is_absolute()
+
+
+@pytest.mark.parametrize("below", ["", "new", "new/folder"])
+def test_a_folder_that_can_be_made_is_accepted_and_not_made(tmp_path, below):
+    require_writable(tmp_path / below, "name another")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["file", "file/folder", "x" * 300, "caf\udce9"])
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path, folder):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError) as caught:
+        require_writable(tmp_path / folder, "name another with --out")
+    assert str(tmp_path / folder) in str(caught.value)
+    assert str(caught.value).endswith("; name another with --out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_read_only_folder_is_refused():
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc here, which not even root can make files in")
+    with pytest.raises(InputError, match=r"^/proc/collab-asd: nothing can be written there"):
+        require_writable(Path("/proc/collab-asd"), "name another")
+
+
+@pytest.mark.parametrize(
+    ("whose", "find"), [("user_cache_path", cache_dir), ("user_data_path", lambda _: results_dir("", 1))]
+)
+def test_no_home_folder_is_no_folder_called_tilde(monkeypatch, whose, find):
+    monkeypatch.setattr(paths, whose, lambda app: Path("~/of/nobody"))
+    with pytest.raises(InputError, match="no home folder"):
+        find("")

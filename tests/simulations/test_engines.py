@@ -85,3 +85,10 @@ def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
     assert set(summary["bytes_up"]) == {"0", "1"}
     assert (summaries[0].parent / "report.html").exists()
     assert len(list((summaries[0].parent / "detectors").iterdir())) == 2
+
+
+def test_the_app_of_a_run_names_any_folder(tmp_path):
+    config = RunConfig(data_dir="/data/機械 🎛 [old]", results_dir='/with "quotes"\\and\nlines')
+    app = write_app(tmp_path / "app", config, "server:app", "client:app")
+    written = tomllib.loads((app / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["flwr"]["app"]["config"]
+    assert written == config.to_mapping()

@@ -1,0 +1,33 @@
+"""Devices that a machine has, and those that it lacks."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from collab_asd.errors import InputError
+from collab_asd.threads import require_device
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """As if this machine had so many devices of any kind."""
+
+    def have(count):
+        module = SimpleNamespace(is_available=lambda: count > 0, device_count=lambda: count)
+        monkeypatch.setattr(torch, "get_device_module", lambda kind: module)
+
+    return have
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:1"])
+def test_a_device_that_is_there_is_accepted(devices, name):
+    devices(2)
+    require_device(name)
+
+
+@pytest.mark.parametrize(("count", "name"), [(0, "cuda"), (0, "mps"), (2, "cuda:2"), (0, "xpu:0")])
+def test_a_device_that_is_not_there_is_named(devices, count, name):
+    devices(count)
+    with pytest.raises(InputError, match=f"device = '{name}'"):
+        require_device(name)
