@@ -69,7 +69,7 @@ class Drift:
 
     @property
     def too_few(self) -> bool:
-        """Whether nothing was found that could have been overlooked: the clips are few, or the alarms tell otherwise."""
+        """Whether nothing was found, but a change could have been overlooked: few clips, or many alarms."""
         return not self.found and (self.smallest > LARGE_CHANGE or self.many_alarms)
 
 
@@ -133,8 +133,8 @@ def describe(drift: Drift) -> str:
         )
     if not drift.found:
         return (
-            f"no drift: these recordings score as the training normals did ({measured}; D >= {drift.smallest:.2f} would "
-            f"show); {alarms}"
+            f"no drift: these recordings score as the training normals did ({measured}; "
+            f"D >= {drift.smallest:.2f} would show); {alarms}"
         )
     if drift.higher < 0.5:
         return (

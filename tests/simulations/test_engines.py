@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
-from simulations.engines import _free_ports, run_inprocess, run_ray
+from simulations.engines import _free_ports, run_inprocess, run_ray, write_app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
