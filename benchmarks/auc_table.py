@@ -111,7 +111,7 @@ def main() -> None:
     table = Table("encoder", *COLUMNS, title=f"mean AUC over machines, {args.seeds} seeds, 95 % interval over seeds")
     console = Console(width=160)
     for name in args.encoders.split(","):
-        weights = args.weights if name in encoders.TAKES_WEIGHTS else ""
+        weights = args.weights if encoders.ENCODERS.find(name).weights else ""
         runs = [
             score(load(config), config)
             for seed in range(args.seeds)

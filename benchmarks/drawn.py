@@ -34,9 +34,10 @@ from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.meeting import meet_clients
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.interfaces import Clip, Encoder, FloatArray, Partition
+from collab_asd.methods import build_method, fewest_clients
 from collab_asd.threads import pin_threads
 from simulations import client_app as clients
-from simulations import engines, methods
+from simulations import engines
 from simulations.memory import PeakMemory
 
 FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 10  # frames: a little more than random-conv gives for 10 s
@@ -91,8 +92,8 @@ def draw(message: Message, context: Context, handle: ClientAppCallable) -> Messa
 
 client_app = ClientApp(mods=[draw, clients.keep_errors_private])
 client_app.query("hello")(clients.hello)
-client_app.query("describe")(clients.describe)
-client_app.train("embeddings")(clients.embeddings)
+client_app.query("describe")(clients.answer)
+client_app.train("embeddings")(clients.answer)
 client_app.evaluate("score")(clients.score)
 server_app = ServerApp()
 
@@ -132,12 +133,12 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
     """Run the configured method on any grid; returns seconds and peak memory by phase, and bytes."""
     logging.disable(logging.INFO)
     pin_threads(config.threads)
-    meter, method = Meter(), methods.build(config)
+    meter, method = Meter(), build_method(config)
     if windows := int(os.environ.get(WINDOWS_VARIABLE, "0")):
         method.training = replace(method.training, windows_per_class=windows)
     with meter("total"):
         with meter("meet"):
-            nodes = meet_clients(grid, config.min_clients, config.timeout).clients
+            nodes = meet_clients(grid, fewest_clients(config), config.timeout).clients
         folder, method.watch = Path(config.results_dir), meter
         supervised = MeteredGrid(meter, grid, nodes, Rules(config.timeout), folder, check=method.check_reply)
         method.run(supervised)

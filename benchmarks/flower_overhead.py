@@ -38,11 +38,12 @@ from collab_asd.id_classifier.sampling import WindowSampler
 from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.id_classifier.training import fit
 from collab_asd.interfaces import MachineFrames
+from collab_asd.methods import build_method
 from collab_asd.paths import cache_dir
 from collab_asd.scorers import DetectorSettings
 from collab_asd.seeding import derive
 from collab_asd.threads import pin_threads
-from simulations import client_app, methods
+from simulations import client_app
 from simulations.engines import count_clients
 
 
@@ -136,7 +137,7 @@ def plain_loop(config: RunConfig) -> list[float]:
 def through_flower(config: RunConfig) -> list[float]:
     """Run the same as a Flower method on the in-process grid; returns all scores."""
     grid = InProcessGrid(client_app.app, count_clients(config, 0), config.to_mapping())
-    method, clients = methods.build(config), meet_clients(grid, 1, config.timeout).clients
+    method, clients = build_method(config), meet_clients(grid, 1, config.timeout).clients
     supervised = SupervisedGrid(grid, clients, Rules(config.timeout), check=method.check_reply)
     if hasattr(method, "cache"):
         method.cache = None  # the plain loop keeps no classifiers, either

@@ -26,7 +26,7 @@ from matplotlib.axes import Axes
 from collab_asd.config import RunConfig
 from collab_asd.privacy import knowledge, probe, retrieval
 from collab_asd.privacy.adversary import guessed, hear, own_codec, synthetic_sounds
-from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, Level
+from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, Level
 from collab_asd.privacy.outcome import FULL
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.sounds import through
@@ -104,11 +104,11 @@ def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, Level]]:
     own = hear(run, data, SCOPE)
     attacked = [clip for clips in run.trained_on(SCOPE.per_client).values() for clip in clips]
     yield INSIDER, Level(KNOWS, own, attacked)
-    bands, codec = BANDS[run.config.encoder], own_codec(run, own, guessed(0))
-    banded = knowledge.by_band(through(own, run.ear, guessed(0), codec), codec, bands)
+    bands, codec = run.key_bands, own_codec(run, own, guessed(run, 0))
+    banded = knowledge.by_band(through(own, run.ear, guessed(run, 0), codec), codec, bands)
     yield OUTSIDER, Level(ARCHITECTURE, banded, knowledge.by_band(attacked, run.codec, bands))
     if run.defences.rotation is not None:
-        believed = guessed(0) if run.config.encoder_key_file else run.encoder
+        believed = guessed(run, 0) if run.config.encoder_key_file else run.encoder
         codec = own_codec(run, own, believed)
         unturned = through(own, run.ear, believed, codec)
         yield OUTSIDER, knowledge.by_length(unturned, codec, attacked, run.codec)

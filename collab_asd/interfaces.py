@@ -22,6 +22,9 @@ Part: TypeAlias = Literal["train", "calibration", "test"]
 """Clips that f_s is trained on; normal clips of the training split that it has not seen; test clips."""
 
 NORMAL, ANOMALY = 0, 1
+RAW_ENCODERS = frozenset({"waveform"})
+"""Encoders whose frames are the samples of the recording: they mean nothing until a spectrum is made of them, and hide
+nothing. The server's side, which imports no encoder, knows them by name."""
 
 
 @dataclass(frozen=True)

@@ -14,39 +14,17 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from baselines.client_training.audit import Attacks
-from baselines.client_training.audit import audit as audit_training
-from baselines.fedavg import audit as fedavg
-from baselines.fedavg.strategy import STOCK
-from baselines.local.audit import audit as audit_alone
-from baselines.split_learning import audit as split_learning
-from baselines.split_learning.strategy import SPLIT_METHODS
 from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
 from collab_asd.interfaces import FloatArray
-from collab_asd.privacy.audit import audit as audit_embeddings
 from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, LENGTHS, MEMBER, SHUFFLED
-from collab_asd.privacy.outcome import TRUTH, Audit, Scope
-from collab_asd.privacy.run import SHARES_EMBEDDINGS, AuditedRun
+from collab_asd.privacy.outcome import TRUTH, Audit
 from collab_asd.privacy.spectra import MEL_BANDS, SAMPLE_RATE
 from collab_asd.privacy.vocoder import sound_of
 from collab_asd.report.privacy import JSON, PICTURE, SOUNDS, attack_sheets, parties_sheet
 from collab_asd.report.sheet import Sheet
 
-ATTACKS: dict[str, Attacks] = {
-    **dict.fromkeys(STOCK, fedavg.attacks),
-    **dict.fromkeys(SPLIT_METHODS, split_learning.attacks),
-}
 LISTENED, LONGEST_S = 2, 6  # clients, and seconds of each clip
-
-
-def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
-    """Attack a run by what its method shares; parameters as of `collab_asd.privacy.audit.audit`."""
-    if run.config.method in SHARES_EMBEDDINGS:
-        return audit_embeddings(run, data, scope)
-    if run.config.method in ATTACKS:
-        return audit_training(run, data, scope, ATTACKS[run.config.method])
-    return audit_alone(run)
 
 
 def tables(audit: Audit) -> Iterator[Table]:

@@ -16,6 +16,7 @@ from simulations.commands.deploy import deploy_app
 from simulations.commands.embed import embed_command
 from simulations.commands.encoders import encoders_app
 from simulations.commands.errors import FriendlyGroup
+from simulations.commands.methods import methods_command
 from simulations.commands.report import report_command
 from simulations.commands.run import run_command
 from simulations.commands.score import score_command
@@ -59,6 +60,7 @@ app.command("score")(score_command)
 app.command("audit")(audit_command)
 app.command("embed")(embed_command)
 app.command("config")(config_command)
+app.command("methods")(methods_command)
 app.add_typer(data_app, name="data")
 app.add_typer(encoders_app, name="encoders")
 app.add_typer(deploy_app, name="deploy")

@@ -19,8 +19,8 @@ from collab_asd.config import RunConfig
 from collab_asd.data.audio import seconds_of
 from collab_asd.data.manifest import ManifestRow
 from collab_asd.detectors.points import MOST_NORMALS, ClipPoints
+from collab_asd.encoders import ENCODERS
 from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.encoders.catalogue import entry
 from collab_asd.errors import InputError
 from collab_asd.interfaces import ANOMALY, NORMAL, Clip, FloatArray, ScoreRow
 from collab_asd.monitoring.monitor import Monitor
@@ -140,7 +140,7 @@ class _Artist:
         self._monitor = lru_cache(maxsize=4)(self._open)
         self._cache = EmbeddingCache(cache_dir(self._config.cache_dir) / "embeddings")
         self._hashes = {row.clip: row.sha256 for row in run.manifest}
-        self._explanations = Explanations(alarms, entry(self._config).work)
+        self._explanations = Explanations(alarms, ENCODERS.find(self._config.encoder).work)
 
     def __call__(self, row: ScoreRow) -> ClipPortrait:
         owner = row.client if self._config.mixed else None

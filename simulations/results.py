@@ -19,9 +19,10 @@ from collab_asd.data.partition import calibration_clips
 from collab_asd.errors import InputError
 from collab_asd.evaluation import Evaluation
 from collab_asd.interfaces import Partition, ScoreTable
+from collab_asd.methods import METHODS
 from collab_asd.report.reading import KEPT_BY_CLIENTS, SUMMARY_VERSION
+from collab_asd.scorers import SCORERS
 from simulations.dcase_files import write_dcase
-from simulations.methods import scorer_name
 
 HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
 
@@ -129,6 +130,11 @@ def _is_beginning(file: Path) -> bool:
     return file.name in ("manifest.csv", ".lock") or file.name.startswith(".config.json.")
 
 
+def scorer_name(config: RunConfig) -> str:
+    """Return the scorer that a method really uses: local ones have no shared space to fuse with."""
+    return METHODS.find(config.method).scorer or config.scorer
+
+
 def summarize_kept(config: RunConfig) -> dict[str, Any]:
     """Build that part of ``summary.json`` for a run whose clients keep their scores."""
     return {
@@ -150,7 +156,7 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
     for partition in partitions:
         normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
         for machine, count in normals.items():
-            held_out = config.method in ("local-knn", "local-mahalanobis")  # each clip in turn
+            held_out = METHODS.find(config.method).scorer in SCORERS  # each clip in turn
             unseen = count if held_out else calibration_clips(count, config.calibration)
             if is_uncertain(unseen, config.false_alarm_rate):
                 uncertain.add(machine)

@@ -31,11 +31,11 @@ from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.meeting import ClientRoster, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.interfaces import Partition
+from collab_asd.methods import METHODS, build_method, fewest_clients
 from collab_asd.paths import results_dir
 from collab_asd.progress import step
 from collab_asd.tested_releases import untested
-from collab_asd.threads import pin_threads
-from simulations import methods
+from collab_asd.threads import pin_threads, require_device
 from simulations.alone import alone
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
@@ -103,12 +103,12 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
     if unknown_flower := untested("flwr"):
         logger.warning(unknown_flower)
     pin_threads(config.threads)
-    method = methods.build(config)
-    fewest = methods.fewest_clients(config, method)
+    require_device(config.device)
+    method, fewest = build_method(config), fewest_clients(config)
     with step("waiting for the clients"):
         met = meet_clients(grid, fewest, config.timeout, roster)
     with step("reading the recordings"):
-        holdings = None if met.private else Holdings.read(config, len(met.clients), method.shares)
+        holdings = None if met.private else Holdings.read(config, len(met.clients))
     manifest = None if holdings is None else holdings.manifest
     folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
     taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
@@ -163,7 +163,7 @@ class Holdings:
     manifest: Sequence[ManifestRow]
 
     @classmethod
-    def read(cls, config: RunConfig, clients: int, shares: bool) -> Self:
+    def read(cls, config: RunConfig, clients: int) -> Self:
         """Read and check the data folder.
 
         Raises
@@ -172,7 +172,7 @@ class Holdings:
             A run on it would come out wrong.
         """
         partitions = load_partitions(config, clients)
-        require_trainable(config, partitions, shares)
+        require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
         data_dir = data_folder(config, clients)
         return cls(partitions, data_dir, manifest_rows(partitions, data_dir))
 

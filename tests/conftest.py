@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,24 @@ from collab_asd.transfer.http import RemoteFile
 
 RATE = 16000
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Puts a package of one module and its entry points on the path, as pip would."""
+
+    def installed(group: str, package: str, code: str, entries: dict[str, str]) -> None:
+        folder = tmp_path / "site" / package
+        info = folder / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"{package}.py").write_text(code)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in entries.items()]
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.delitem(sys.modules, package, raising=False)
+
+    return installed
 
 
 @pytest.fixture(scope="session")

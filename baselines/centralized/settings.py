@@ -6,14 +6,20 @@ learns a front end for them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from collab_asd.config import Preset, RunConfig
-from collab_asd.errors import InputError
+from collab_asd.embedding_sharing import costs as embedding_sharing_costs
+from collab_asd.embedding_sharing import settings as embedding_sharing
+from collab_asd.embedding_sharing.strategy import EmbeddingSharing
 from collab_asd.id_classifier import settings
 from collab_asd.id_classifier.settings import TrainingSettings
+from collab_asd.methods.costs import Costs, Holding
 
-READS = "waveform"
+if TYPE_CHECKING:
+    from collab_asd.encoders import EncoderEntry
 
 PRESETS: dict[Preset, TrainingSettings] = {
     "fast": replace(settings.PRESETS["fast"], backbone="stgram-light", learning_rate=2e-3),  # chosen on toycar_tune
@@ -22,16 +28,11 @@ PRESETS: dict[Preset, TrainingSettings] = {
 """Those of embedding sharing, with as many windows of each machine."""
 
 
-def require_recordings(config: RunConfig) -> None:
-    """Refuse whatever is not the recordings themselves.
+def build_strategy(config: RunConfig) -> EmbeddingSharing:
+    """Build the strategy of embedding sharing, with the training of this method."""
+    return embedding_sharing.build_strategy(config, PRESETS[config.preset])
 
-    Raises
-    ------
-    InputError
-        The encoder is another.
-    """
-    if config.encoder != READS:
-        raise InputError(
-            f"method {config.method!r} learns from the recordings themselves, not from frames of encoder "
-            f"{config.encoder!r}: add --encoder {READS} (for flwr run: encoder='{READS}'); they all leave the clients"
-        )
+
+def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
+    """Count as embedding sharing does, with the training of this method."""
+    return embedding_sharing_costs.describe_costs(config, entry, holdings, PRESETS[config.preset])

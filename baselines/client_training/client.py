@@ -34,10 +34,10 @@ class TrainingClips:
         return float(np.mean([self.classes.count(c) / everywhere[c] for c in set(self.classes)]))
 
 
-def statistics(client: ClientData) -> RecordDict:
+def statistics(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Say what the server must know: the encoder's facts, this client's classes, and sums over its frames per group."""
-    spec, content = client.encoder.spec, RecordDict()
-    content["encoder"] = ConfigRecord(
+    spec, reply = client.encoder.spec, RecordDict()
+    reply["encoder"] = ConfigRecord(
         {
             "stack": spec.stack,
             "stack-hop": spec.stack_hop,
@@ -48,10 +48,10 @@ def statistics(client: ClientData) -> RecordDict:
     client.prepare(range(len(client.partition.clips)))
     for group in sorted({machine.group for machine in client.machines()}):
         own = training_clips(client, group)
-        content[f"sums/{group}"] = to_record(frame_sums(own.clips))
+        reply[f"sums/{group}"] = to_record(frame_sums(own.clips))
         held = sorted(set(own.classes))
-        content[f"classes/{group}"] = ConfigRecord({"held": held, "clips": [own.classes.count(c) for c in held]})
-    return content
+        reply[f"classes/{group}"] = ConfigRecord({"held": held, "clips": [own.classes.count(c) for c in held]})
+    return reply
 
 
 def _size(own: TrainingClips) -> int:

@@ -56,8 +56,6 @@ class ClientTraining(ScoreGathering):
     config : RunConfig
     """
 
-    shares = True
-
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.watch = Stopwatch()

@@ -4,3 +4,19 @@ References
 ----------
 B. McMahan et al., "Communication-efficient learning of deep networks from decentralized data", AISTATS 2017.
 """
+
+from collab_asd.methods import MethodSpec
+
+METHOD = MethodSpec(
+    summary="Each site trained the same model a little on its own recordings and sent the model's weights; a server "
+    "averaged them, and so on for some rounds. Neither recordings nor embeddings were sent.",
+    shares="weights",
+    build_strategy="baselines.fedavg.strategy:FederatedAveraging",
+    score="collab_asd.embedding_sharing.client:score",  # f_s comes from the server, as in Algorithm 1
+    handlers={
+        "query.statistics": "baselines.client_training.client:statistics",
+        "train": "baselines.fedavg.client:train",
+    },
+    describe_costs="baselines.fedavg.costs:describe_costs",
+)
+"""Of all that Flower's stock strategies make of it: the configured method says which."""

@@ -29,10 +29,10 @@ from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.interfaces import FloatArray, ScoreArray
 from collab_asd.privacy import mean_spectrum, membership
+from collab_asd.privacy.attacks import Attack, Case
 from collab_asd.privacy.mean_spectrum import ATTACK as MEAN_SPECTRUM
 from collab_asd.privacy.outcome import Audit, Scope
 from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.sounds import Heard
 from collab_asd.privacy.view import View
 from collab_asd.progress import step
 
@@ -68,27 +68,33 @@ def updates(view: View) -> Iterator[Update]:
     for message in view.messages:
         if message.kind == TRAIN and message.way == "down":
             asked[message.client] = message
-        elif message.kind == TRAIN and message.arrays:
+        elif message.kind == TRAIN and message.arrays and "settings" in asked[message.client].records:
             request = asked[message.client]
             settings = ClassifierSettings.from_plain(request.records["settings"])
             group = int(request.records["config"]["group"])
             yield Update(message.client, group, settings, request.arrays, message.arrays)
 
 
-def attacks(run: AuditedRun, own: Sequence[Heard], scope: Scope, found: Audit) -> None:
-    """Attack the updates of a run; see `baselines.client_training.audit`."""
-    seen = list(updates(run.view))
+def attack_weights(case: Case, found: Audit) -> None:
+    """Attack the updates of a run."""
+    seen = list(updates(case.run.view))
+    if not seen:
+        found.missing.append("attacks on weights: the recorded view has none in the form of federated averaging")
+        return
     means = batch_means(seen)
     if means:
         name = f"{MEAN_SPECTRUM}, from batch statistics"
-        found.findings += mean_spectrum.attack(run, own, means, scope, name)
+        found.findings += mean_spectrum.attack(case.run, case.own, means, case.scope, name)
     else:
         found.missing.append(
             f"{MEAN_SPECTRUM}, from batch statistics: the model has none after a single layer; preset fast with "
             "normalization batch has"
         )
-    _membership(run, seen, scope, found)
+    _membership(case.run, seen, case.scope, found)
     found.missing.append("raw-data retrieval from weights (gradient inversion): not among the audit's attacks")
+
+
+WEIGHTS = Attack(("weights",), attack_weights)
 
 
 def batch_means(seen: Sequence[Update]) -> dict[int, FloatArray]:

@@ -14,7 +14,7 @@ from collab_asd.id_classifier.model import ClassifierSettings
 from collab_asd.id_classifier.training import fit
 
 
-def train(client: ClientData, config: RunConfig, content: RecordDict) -> RecordDict:
+def train(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Train the model of one group on this client's normal clips; return it with the number of clips seen."""
     request = content.config_records["config"]
     group, server_round = int(str(request["group"])), int(str(request["server-round"]))

@@ -1,1 +1,20 @@
 """Detectors that each client builds alone: nothing is shared."""
+
+from dataclasses import replace
+
+from collab_asd.methods import MethodSpec
+
+KNN = MethodSpec(
+    summary="Nothing was shared: each site compared its new recordings with its own normal ones alone.",
+    shares="nothing",
+    build_strategy="baselines.local.strategy:LocalOnly",
+    score="baselines.local.scoring:score",
+    scorer="knn",
+    describe_costs="collab_asd.methods.costs:share_nothing",
+)
+MAHALANOBIS = replace(
+    KNN,
+    summary="Nothing was shared: each site measured how far its new recordings lie from its own normal ones, in units "
+    "of how much these differ among themselves.",
+    scorer="mahalanobis",
+)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collab_asd.errors import InputError
 from collab_asd.federation.actions import SCORE
+from collab_asd.privacy.attacks import Attack, Case
 from collab_asd.privacy.outcome import Audit
-from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.stealing import parties
 
 SCORES = "scores/"
 
 
-def audit(run: AuditedRun) -> Audit:
+def require_scores_alone(case: Case, found: Audit) -> None:
     """Read in the recorded view that scores, thresholds and decisions alone have left the clients.
 
     Raises
@@ -19,12 +18,15 @@ def audit(run: AuditedRun) -> Audit:
     InputError
         Something else has.
     """
+    run = case.run
     sent = {(m.kind, name) for m in run.view.messages if m.way == "up" for name in m.arrays}
     other = sorted(name for kind, name in sent if kind != SCORE or not name.startswith(SCORES))
     if other:
         raise InputError(f"{run.results}: clients sent {', '.join(other)}, and the audit has no attack on that")
     numbers = ", ".join(sorted(name.removeprefix(SCORES) for _, name in sent))
-    return Audit(
-        parties=parties(run),
-        missing=[f"attacks on {run.config.method}: of each test clip {numbers} have left its client, and nothing else"],
+    found.missing.append(
+        f"attacks on {run.config.method}: of each test clip {numbers} have left its client, and nothing else"
     )
+
+
+SCORES_ALONE = Attack(("nothing",), require_scores_alone)

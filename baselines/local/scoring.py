@@ -7,17 +7,19 @@ strongest local detector that we know of, and what sharing has to beat.
 
 from __future__ import annotations
 
-from baselines.local.strategy import SCORER_OF
+from flwr.app import RecordDict
+
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing.algorithm import fit_local_detector
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores, score_with
+from collab_asd.methods import METHODS
 from collab_asd.scorers import ScorerSettings
 
 
-def score(client: ClientData, config: RunConfig) -> list[MachineScores]:
+def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score each machine's test clips by how far their mean frames lie from those of the normals."""
-    scorer = ScorerSettings(SCORER_OF[config.method], metric=config.metric)
+    scorer = ScorerSettings(METHODS.find(config.method).scorer, metric=config.metric)
     return [_score_machine(client, machine, scorer) for machine in client.machines()]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from flwr.app import RecordDict
 
-from baselines.local_networks.settings import NETWORK_OF
 from collab_asd.config import RunConfig
 from collab_asd.detectors.points import ClipPoints
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores
 from collab_asd.interfaces import FloatArray, ScoreArray, SpaceScores
+from collab_asd.methods import METHODS
 from collab_asd.seeding import derive
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def _glow(config: RunConfig) -> LocalDetector:
 NETWORKS: dict[str, Callable[[RunConfig], LocalDetector]] = {"vae": _vae, "vidnn": _vidnn, "glow": _glow}
 
 
-def score(client: ClientData, config: RunConfig) -> list[MachineScores]:
+def build_detector(config: RunConfig) -> LocalDetector:
+    """Build the untrained detector of the configured method."""
+    return NETWORKS[METHODS.find(config.method).scorer](config)
+
+
+def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Train one network per machine on its training clips and score its test clips.
 
     The threshold comes from the calibration clips, which the network has not seen. Where there are too few clips to
@@ -54,9 +60,9 @@ def score(client: ClientData, config: RunConfig) -> list[MachineScores]:
 
 def _score_machine(client: ClientData, machine: LocalMachine, config: RunConfig) -> MachineScores:
     frames = client.machine_frames(machine)
-    network = NETWORK_OF[config.method]
+    network = METHODS.find(config.method).scorer
     seed = derive(config.seed, network, client.partition.client, machine.group, machine.machine_class)
-    detector = NETWORKS[network](config).fit(frames.normal, seed)
+    detector = build_detector(config).fit(frames.normal, seed)
     scores = SpaceScores(
         normal=_scores(detector, frames.calibration or frames.normal), test=_scores(detector, frames.test)
     )

@@ -36,6 +36,7 @@ from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.windows import stacked_windows
 from collab_asd.interfaces import Clip, Encoder, FloatArray
 from collab_asd.privacy import membership, probe, retrieval
+from collab_asd.privacy.attacks import Attack, Case
 from collab_asd.privacy.decoder import Pairs, RidgeDecoder
 from collab_asd.privacy.knowledge import Level
 from collab_asd.privacy.mean_frames import levels, mean_spectrum
@@ -61,8 +62,9 @@ class Picked:
     windows: Sequence[Heard]
 
 
-def attacks(run: AuditedRun, own: Sequence[Heard], scope: Scope, found: Audit) -> None:
-    """Attack the activations of a run; see `baselines.client_training.audit`."""
+def attack_activations(case: Case, found: Audit) -> None:
+    """Attack the activations of a run."""
+    run, scope = case.run, case.scope
     batches = [b for b in first_batches(run.view) if b.purity >= CLEAR]
     if not batches or batches[0].settings.backbone != "light" or batches[0].settings.normalization != "batch":
         found.missing.append(
@@ -71,7 +73,7 @@ def attacks(run: AuditedRun, own: Sequence[Heard], scope: Scope, found: Audit) -
         )
         return
     picked = _pick(run, batches, scope)
-    inversion, unseen = Inversion(run, own, picked), _unseen(run, {p.batch.client for p in picked})
+    inversion, unseen = Inversion(run, case.own, picked), _unseen(run, {p.batch.client for p in picked})
     if len(unseen) < membership.FEWEST:
         found.missing.append(membership.too_few(len(unseen)))
     for level in levels(run, scope, inversion.own, inversion.attacked):
@@ -80,6 +82,9 @@ def attacks(run: AuditedRun, own: Sequence[Heard], scope: Scope, found: Audit) -
     _attack(run, blind, unseen, found)
     if not blind.attacked[0].tags:
         found.missing.append(probe.untagged(run.folder))
+
+
+ACTIVATIONS = Attack(("activations",), attack_activations)
 
 
 def _attack(run: AuditedRun, level: Level, unseen: Sequence[Heard], found: Audit) -> None:

@@ -20,8 +20,8 @@ from torch import Tensor
 from baselines.client_training.settings import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.split_learning.algorithm import STAGE_STATE, Arrays, ServerHalf, averaged, first_stage_state, unpack
-from baselines.split_learning.settings import require_possible
 from collab_asd.config import RunConfig
+from collab_asd.errors import InputError
 from collab_asd.federation.actions import SPLIT
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
@@ -30,7 +30,6 @@ from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.progress import step
 
 logger = logging.getLogger(__name__)
-SPLIT_METHODS = ("split-learning", "splitfed")
 
 
 class SplitLearning(ClientTraining):
@@ -41,12 +40,13 @@ class SplitLearning(ClientTraining):
     Raises
     ------
     InputError
-        The encoder does not give maps, or the head is one for averaging.
+        The head is one for averaging.
     """
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
-        require_possible(config)
+        if config.class_head == "fedaws":
+            raise InputError(f"class-head = 'fedaws' is for averaging; for {config.method} choose naive or anchors")
         self._requests: dict[int, RecordDict] = {}
 
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:

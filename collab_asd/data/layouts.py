@@ -1,20 +1,22 @@
 """A data folder -> its clips, whichever of the known layouts it has.
 
-A dataset is added by one module that follows `Layout` and one line of `LAYOUTS`.
+A layout is added by a module that follows `Layout`, and by its line in `LAYOUTS`, or by an entry point of the group
+``collab_asd.layouts``.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from collab_asd.data import dcase, mimii, table
 from collab_asd.data.recordings import shorten
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip
+from collab_asd.registry import Registry
 
 
+@runtime_checkable
 class Layout(Protocol):
     """A way to lay out recordings, as a module offers it."""
 
@@ -32,7 +34,12 @@ class Layout(Protocol):
         ...
 
 
-LAYOUTS: dict[str, Layout] = {"DCASE": dcase, "MIMII": mimii, "CSV": table}
+LAYOUTS: Registry[Layout] = Registry(
+    "layout",
+    "collab_asd.layouts",
+    Layout,
+    {"DCASE": "collab_asd.data.dcase", "MIMII": "collab_asd.data.mimii", "CSV": "collab_asd.data.table"},
+)
 
 
 def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
@@ -88,14 +95,14 @@ def layout_of(data_dir: Path) -> Layout:
         raise InputError(f"{root}: no such folder; name the folder that holds the recordings")
     if root.is_dir() and not any(root.iterdir()):
         raise InputError(f"{root}: the folder is empty; copy or download the data into it")
-    matching = [name for name, layout in LAYOUTS.items() if layout.matches(root)]
+    matching = {name: layout for name, layout in LAYOUTS.loadable() if layout.matches(root)}
     if len(matching) > 1:
         raise InputError(
             f"{root}: a mixture of the layouts {' and '.join(matching)}; put each into a folder of its own"
         )
     if not matching:
         raise InputError(f"{root}: {_found(root)}of no known layout; known are {_known()}")
-    return LAYOUTS[matching[0]]
+    return next(iter(matching.values()))
 
 
 def _found(root: Path) -> str:
@@ -104,4 +111,5 @@ def _found(root: Path) -> str:
 
 
 def _known() -> str:
-    return "; ".join(f"{name}: {layout.DESCRIPTION}" for name, layout in LAYOUTS.items())
+    known = [f"{name}: {layout.DESCRIPTION}" for name, layout in LAYOUTS.loadable()]
+    return "; ".join([*known, *filter(None, map(LAYOUTS.problem, LAYOUTS))])

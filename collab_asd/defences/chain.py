@@ -14,10 +14,7 @@ from collab_asd.defences.erasure import Erasure
 from collab_asd.defences.noise import Noise, deviation, load_noise_key
 from collab_asd.defences.public import PublicSphere
 from collab_asd.defences.rotation import Rotation, load_rotation, load_rotation_key
-from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, Partition
-
-METHOD = "embedding-sharing"
 
 
 @dataclass(frozen=True)
@@ -79,29 +76,6 @@ def open_defences(config: RunConfig, encoder: Encoder, noise_key: bytes = b"") -
     key = noise_key or load_noise_key(config.noise_key_file)
     noise = Noise(epsilon=config.noise_epsilon, delta=config.noise_delta, sphere=_sphere(config, encoder), key=key)
     return Defences(noise, rotation)
-
-
-def require_possible(config: RunConfig) -> None:
-    """Refuse defences that mean nothing to the configured method; the server's part of the check.
-
-    Raises
-    ------
-    InputError
-        Names the key and the method.
-    """
-    wanted = {
-        "rotation-key-file": bool(config.rotation_key_file),
-        "noise-epsilon": config.noise_epsilon > 0,
-        "erase": bool(config.erase),
-    }
-    for key, is_wanted in wanted.items():
-        if is_wanted and config.method != METHOD:
-            raise InputError(
-                f"{key}: method {config.method} shares no embeddings of f_c that it could protect; leave it out, or "
-                f"set method = {METHOD}"
-            )
-    if config.noise_key_file and not config.noise_epsilon:
-        raise InputError("noise-key-file: there is no noise without a noise-epsilon above 0; set it, or leave both out")
 
 
 def require_keys(config: RunConfig) -> None:

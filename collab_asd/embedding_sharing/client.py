@@ -30,7 +30,7 @@ MEGABYTE = 1_000_000
 FLOAT = 4  # bytes of a number of an embedding
 
 
-def describe(client: ClientData, config: RunConfig) -> RecordDict:
+def describe(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Embed all clips and say what there is to share.
 
     The reply holds what the server must know of f_c, for each part where its pages end, counted in clips, and the
@@ -54,14 +54,14 @@ def describe(client: ClientData, config: RunConfig) -> RecordDict:
             **pages,
         }
     )
-    content = RecordDict({"client": facts})
+    reply = RecordDict({"client": facts})
     if plan.learns:
         rows = shaped_training_rows(client, defences, plan)
-        content["statistics"] = to_record(plan.statistics_of(rows).to_arrays())
-    return content
+        reply["statistics"] = to_record(plan.statistics_of(rows).to_arrays())
+    return reply
 
 
-def embeddings(client: ClientData, config: RunConfig, content: RecordDict) -> RecordDict:
+def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7)."""
     number = PageNumber(**content.config_records["request"])  # type: ignore[arg-type]
     if client.private:

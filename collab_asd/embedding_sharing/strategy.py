@@ -85,7 +85,6 @@ class EmbeddingSharing(ScoreGathering):
         Keep the embeddings after the run, for machines that join later (`joining`).
     """
 
-    shares = True
     tolerates_exclusion = True
 
     def __init__(

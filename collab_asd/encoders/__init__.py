@@ -1,94 +1,103 @@
-"""Frozen encoders f_c, by name. An encoder is added by one file and one line of `ENCODERS`.
+"""Frozen encoders f_c, by name. An `EncoderEntry` is all that the rest of the program knows of one.
 
-Only clients build encoders; the server's side never imports this package.
+An encoder is added by a file that exports its entry, and by its line in `ENCODERS`, or by an entry point of the group
+``collab_asd.encoders`` in a package of its own. Only clients build encoders; the server's side never imports this
+package, and knows an encoder by what the clients say of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.encoders.weights import WeightSource, resolve
 from collab_asd.errors import InputError
-from collab_asd.interfaces import Encoder
+from collab_asd.interfaces import Encoder, EncoderSpec
 from collab_asd.keyed import read_key
 from collab_asd.paths import cache_dir
+from collab_asd.registry import Registry
+
+CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
+OWN_LICENCE = "Apache-2.0"
+PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse; docs/privacy.md measures what it recovers."
 
 
-def _random_conv(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.random_conv import RandomConv, demo_key, load_key
+@dataclass(frozen=True)
+class EncoderEntry:
+    """What there is to know of an encoder before it is built.
 
-    if config.encoder_key_file:
-        return RandomConv(load_key(Path(config.encoder_key_file).expanduser()))
-    return RandomConv(demo_key(config.seed))
+    Parameters
+    ----------
+    build : callable
+        Configuration -> the encoder.
+    spec : EncoderSpec
+        As of the encoder, under the name of the entry; digest and note are those of no particular weights or key.
+    frames : callable
+        Samples of a clip -> frames.
+    about : str
+        What it is, in one sentence.
+    privacy : str
+        What its frames give away, as far as anybody knows.
+    work : float
+        10^9 multiply-accumulates of a matrix product that take as long, on the same core, as to encode a second.
+    weights : callable, optional
+        Configuration -> where its weights come from; None where it needs none.
+    key_bands : int
+        Where its weights are drawn from a key: frequency bands of a frame, one after the other. 0 where it has no key.
+    made_from : str
+        Encoder whose frames, where they are in the cache, these are made from.
+    licence, reference : str
+        Terms, and whom to cite, where there are no weights.
+    """
 
+    build: Callable[[RunConfig], Encoder]
+    spec: EncoderSpec
+    frames: Callable[[int], int]
+    about: str
+    privacy: str
+    work: float
+    weights: Callable[[RunConfig], WeightSource] | None = None
+    key_bands: int = 0
+    made_from: str = ""
+    licence: str = OWN_LICENCE
+    reference: str = ""
 
-def _logmel(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.logmel import LogMel
+    @property
+    def takes_key(self) -> bool:
+        """Whether its weights are drawn from a key that the clients share."""
+        return self.key_bands > 0
 
-    return LogMel()
+    @property
+    def file_key(self) -> str:
+        """The configuration key that names its file, of weights or of a key; empty where it has neither."""
+        if self.takes_key:
+            return "encoder-key-file"
+        return "encoder-weights" if self.weights else ""
 
-
-def _waveform(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.waveform import Waveform
-
-    return Waveform()
-
-
-def _yamnet(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.yamnet import WEIGHTS, YamNet
-
-    return YamNet(_weights(WEIGHTS, config))
-
-
-def _panns(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.panns import WEIGHTS, Panns
-
-    return Panns(_weights(WEIGHTS, config))
-
-
-def _efficientat(config: RunConfig) -> Encoder:
-    from collab_asd.encoders.efficientat import WEIGHTS, EfficientAt
-
-    return EfficientAt(_weights(WEIGHTS, config), pooled=config.encoder == "efficientat-pooled")
-
-
-def _openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Encoder:
-    from collab_asd.encoders.openl3 import WEIGHTS, OpenL3
-
-    model = config.openl3_model
-    if config.openl3_backend == "package":
-        return _packaged_openl3(config, dimension)
-    return OpenL3(_weights(WEIGHTS[model], config), dimension, model, config.frontend)
-
-
-def _packaged_openl3(config: RunConfig, dimension: Literal[512, 6144]) -> Encoder:
-    from collab_asd.encoders.openl3.package import PackagedOpenL3
-
-    if config.frontend != "kapre":
-        raise InputError(f"frontend = {config.frontend}: the package openl3 has kapre alone; use openl3-backend = port")
-    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
-    return PackagedOpenL3(given, dimension, config.openl3_model)
-
-
-ENCODERS: dict[str, Callable[[RunConfig], Encoder]] = {
-    "random-conv": _random_conv,
-    "logmel": _logmel,
-    "waveform": _waveform,
-    "yamnet": _yamnet,
-    "openl3-512": partial(_openl3, dimension=512),
-    "openl3-6144": partial(_openl3, dimension=6144),
-    "panns": _panns,
-    "efficientat": _efficientat,
-    "efficientat-pooled": _efficientat,
-}
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip of 10 s."""
+        return self.frames(CLIP_SECONDS * self.spec.sample_rate)
 
 
-TAKES_WEIGHTS = {"yamnet", "openl3-512", "openl3-6144", "panns", "efficientat", "efficientat-pooled"}
-TAKES_KEY = {"random-conv"}
+ENCODERS: Registry[EncoderEntry] = Registry(
+    "encoder",
+    "collab_asd.encoders",
+    EncoderEntry,
+    {
+        "random-conv": "collab_asd.encoders.random_conv:ENTRY",
+        "logmel": "collab_asd.encoders.logmel:ENTRY",
+        "waveform": "collab_asd.encoders.waveform:ENTRY",
+        "yamnet": "collab_asd.encoders.yamnet:ENTRY",
+        "openl3-512": "collab_asd.encoders.openl3:ENTRY_512",
+        "openl3-6144": "collab_asd.encoders.openl3:ENTRY_6144",
+        "panns": "collab_asd.encoders.panns:ENTRY",
+        "efficientat": "collab_asd.encoders.efficientat:ENTRY",
+        "efficientat-pooled": "collab_asd.encoders.efficientat:POOLED",
+    },
+)
 
 
 def build(config: RunConfig) -> Encoder:
@@ -100,13 +109,16 @@ def build(config: RunConfig) -> Encoder:
         There is none of that name, its weights or key cannot be used, or it takes none and would ignore them.
     """
     require_valid(config)
-    return ENCODERS[config.encoder](config)
+    encoder = ENCODERS.find(config.encoder).build(config)
+    if encoder.spec.name != config.encoder:
+        raise InputError(f"encoder {config.encoder!r}: calls itself {encoder.spec.name!r}; its author must fix that")
+    return encoder
 
 
 def require_valid(config: RunConfig) -> None:
     """Refuse an encoder that does not exist, and files that it has no use for or that are not there.
 
-    This takes no time: neither weights nor keys are read.
+    Without such files this takes no time: no encoder is imported. Neither weights nor keys are used.
 
     Raises
     ------
@@ -114,8 +126,10 @@ def require_valid(config: RunConfig) -> None:
         Names the encoder or the file.
     """
     check_choice("encoder", config.encoder, ENCODERS, see="`collab-asd encoders list` shows all")
-    _require_used("encoder-weights", config.encoder_weights, config.encoder in TAKES_WEIGHTS, config)
-    _require_used("encoder-key-file", config.encoder_key_file, config.encoder in TAKES_KEY, config)
+    given = {"encoder-weights": config.encoder_weights, "encoder-key-file": config.encoder_key_file}
+    for key, value in given.items():
+        if value and key != ENCODERS.find(config.encoder).file_key:
+            raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")
     if config.encoder_weights and not Path(config.encoder_weights).expanduser().exists():
         raise InputError(
             f"encoder-weights = {config.encoder_weights}: no such file; name the weights of {config.encoder}, or a "
@@ -125,12 +139,7 @@ def require_valid(config: RunConfig) -> None:
         read_key(Path(config.encoder_key_file).expanduser(), "encoder key")
 
 
-def _weights(source: WeightSource, config: RunConfig) -> Path:
-    """Return the file of an encoder's weights: the given one, or the official one, downloaded on first use."""
+def weights_file(source: WeightSource, config: RunConfig) -> Path:
+    """Return the file of an encoder's weights: the configured one, or the official one, downloaded on first use."""
     given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
     return resolve(source, given, cache_dir(config.cache_dir))
-
-
-def _require_used(key: str, value: str, used: bool, config: RunConfig) -> None:
-    if value and not used:
-        raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")

@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Self
 
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 
 from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
-from collab_asd.encoders import TAKES_KEY, build
+from collab_asd.encoders import ENCODERS, build
 from collab_asd.errors import InputError
 
 START = b"collab-asd encoder bundle 1\n"  # signed, too, so that a signature is of no use for anything else
@@ -84,9 +84,8 @@ class Card:
 
     def config(self, file: Path) -> RunConfig:
         """Return the configuration of an encoder made of a file."""
-        key = "encoder_key_file" if self.encoder in TAKES_KEY else "encoder_weights"
         chosen = {name.replace("_", "-"): getattr(self, name) for name in DECISIVE}
-        return replace(RunConfig.from_mapping(chosen), **{key: str(file)})  # type: ignore[arg-type]
+        return RunConfig.from_mapping(chosen | {ENCODERS.find(self.encoder).file_key: str(file)})
 
 
 def write_bundle(config: RunConfig, file: Path, signer: Ed25519PrivateKey, folder: Path) -> tuple[Path, Card]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.efficientat_network import BANDS, CHANNELS, expected_shapes, ignored_shapes, mobilenet
 from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.torch_checkpoint import read_tensors, require_tensors, tensors_digest
@@ -131,3 +132,19 @@ class LogMel(nn.Module):
             emphasised, FFT, STFT_HOP, STFT_WINDOW, self.window, pad_mode="reflect", return_complex=True
         )
         return (torch.log(self.matrix @ spectra.abs().square() + LOG_OFFSET) + 4.5) / 5.0
+
+
+def _entry(pooled: bool, kept: str) -> EncoderEntry:
+    return EncoderEntry(
+        build=lambda config: EfficientAt(weights_file(WEIGHTS, config), pooled=pooled),
+        spec=specification(pooled),
+        frames=EfficientAt.frames,
+        about=f"A MobileNetV3 over log-mel spectra, taught by transformers to tag AudioSet; {kept}.",
+        privacy=PUBLIC_WEIGHTS,
+        work=0.2,
+        weights=lambda config: WEIGHTS,
+    )
+
+
+ENTRY = _entry(False, "in four frequency bands")
+POOLED = _entry(True, "averaged over four frequency bands")

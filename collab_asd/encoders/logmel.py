@@ -11,6 +11,7 @@ import hashlib
 
 import torch
 
+from collab_asd.encoders import EncoderEntry
 from collab_asd.interfaces import EncoderSpec, FloatArray
 from collab_asd.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 
@@ -24,22 +25,20 @@ ARCHITECTURE = (
 class LogMel:
     """Waveform at 16 kHz -> 128 log-mel powers in dB every 32 ms; frames lie wholly inside the clip."""
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return EncoderSpec(
-            name="logmel",
-            sample_rate=SAMPLE_RATE,
-            window=FFT,
-            hop=HOP,
-            dimension=MEL_BANDS,
-            stack=STACK,
-            stack_hop=STACK_HOP,
-            digest=hashlib.sha256(ARCHITECTURE.encode()).hexdigest(),
-            note="not private: log-mel frames are nearly the recording",
-        )
+    spec = EncoderSpec(
+        name="logmel",
+        sample_rate=SAMPLE_RATE,
+        window=FFT,
+        hop=HOP,
+        dimension=MEL_BANDS,
+        stack=STACK,
+        stack_hop=STACK_HOP,
+        digest=hashlib.sha256(ARCHITECTURE.encode()).hexdigest(),
+        note="not private: log-mel frames are nearly the recording",
+    )
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Frames of a clip of so many samples; 0 for one shorter than a window."""
         return max(0, 1 + (samples - FFT) // HOP)
 
@@ -48,3 +47,13 @@ class LogMel:
         """Encode one mono clip ``[samples]`` at 16 kHz into frames ``[T, 128]`` in dB."""
         frames: FloatArray = log_mel(torch.tensor(waveform)).numpy()
         return frames
+
+
+ENTRY = EncoderEntry(
+    build=lambda config: LogMel(),
+    spec=LogMel.spec,
+    frames=LogMel.frames,
+    about="Log-mel powers every 32 ms: the reference that gives nothing up for privacy.",
+    privacy="Not private: log-mel frames are nearly the recording (docs/privacy.md).",
+    work=0.02,
+)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.panns_network import DIMENSION, WavegramLogmelCnn14, expected_shapes, ignored_shapes
 from collab_asd.encoders.torch_checkpoint import read_tensors, require_tensors, tensors_digest
@@ -122,3 +123,14 @@ def _with_ends(maps: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Copy maps ``[w, channels, time, frequency]``, with other columns at the start and the end of time."""
     inside = maps[:, :, start.shape[2] : -end.shape[2]]
     return torch.cat((start, inside, end), 2).contiguous(memory_format=torch.channels_last)
+
+
+ENTRY = EncoderEntry(
+    build=lambda config: Panns(weights_file(WEIGHTS, config)),
+    spec=SPEC,
+    frames=Panns.frames,
+    about="A CNN of 14 layers over log-mel and learnt spectra of 1 s, trained to tag the sounds of AudioSet.",
+    privacy=PUBLIC_WEIGHTS,
+    work=18.0,
+    weights=lambda config: WEIGHTS,
+)

@@ -18,6 +18,7 @@ more: Design choices for deep audio embeddings", ICASSP 2019.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from collab_asd import keyed
+from collab_asd.config import RunConfig
+from collab_asd.encoders import EncoderEntry
 from collab_asd.errors import InputError
 from collab_asd.interfaces import EncoderSpec, FloatArray
 from collab_asd.torch_audio import torchaudio
@@ -42,11 +45,14 @@ BLOCKS: tuple[Block, ...] = (
     (((32, (3, 3)), (32, (3, 3))), (2, 2)),
     (((64, (3, 3)), (32, (3, 3))), (2, 1)),
 )
-DIMENSION = 512  # 16 frequency bands of 32 channels
+KEY_BANDS = 16  # of a frame, in frequency
+DIMENSION = KEY_BANDS * 32  # channels
 FRAME_SPECTRA, FRAME_HOP = 32, 4  # spectra that one frame sees: no padding in time; and between two frames
 WINDOW, HOP = FFT + (FRAME_SPECTRA - 1) * FFT_HOP, FRAME_HOP * FFT_HOP  # samples
 STACK, STACK_HOP = 32, 4  # frames
 
+SPEC = EncoderSpec("random-conv", SAMPLE_RATE, WINDOW, HOP, DIMENSION, STACK, STACK_HOP, digest="")
+"""All of it that no key is needed for."""
 ARCHITECTURE = f"random-conv 2: {SAMPLE_RATE} {FFT} {FFT_HOP} {MEL_BANDS} {FLOOR} {CENTRE} {UNIT} {BLOCKS}"
 _DEMO = b"collab-asd public demo key "
 
@@ -89,19 +95,11 @@ class RandomConv:
             SAMPLE_RATE, n_fft=FFT, hop_length=FFT_HOP, n_mels=MEL_BANDS, center=False, power=2.0
         )
         self._network = draw_network(key)
-        self.spec = EncoderSpec(
-            name="random-conv",
-            sample_rate=SAMPLE_RATE,
-            window=WINDOW,
-            hop=HOP,
-            dimension=DIMENSION,
-            stack=STACK,
-            stack_hop=STACK_HOP,
-            digest=hashlib.sha256(ARCHITECTURE.encode() + b"/" + key).hexdigest(),
-            note=_note(key),
-        )
+        digest = hashlib.sha256(ARCHITECTURE.encode() + b"/" + key).hexdigest()
+        self.spec = replace(SPEC, digest=digest, note=_note(key))
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Frames of a clip of so many samples; 0 for one shorter than 0.839 s."""
         return max(0, 1 + (samples - WINDOW) // HOP)
 
@@ -150,3 +148,20 @@ def _note(key: bytes) -> str:
     if key.startswith(_DEMO):
         return f"public demo key {key[len(_DEMO) :].decode()}: hides nothing"
     return "secret key"
+
+
+def _build(config: RunConfig) -> RandomConv:
+    key_file = config.encoder_key_file
+    return RandomConv(load_key(Path(key_file).expanduser()) if key_file else demo_key(config.seed))
+
+
+ENTRY = EncoderEntry(
+    build=_build,
+    spec=SPEC,
+    frames=RandomConv.frames,
+    about="An untrained convolutional network over log-mel spectra, drawn from a key that the clients share.",
+    privacy="No encryption: most of what the key is to hide can be got back without it (docs/privacy.md).",
+    work=0.18,
+    key_bands=KEY_BANDS,
+    reference="Architecture after R. Arandjelović, A. Zisserman, Look, Listen and Learn, ICCV 2017",
+)

@@ -10,6 +10,7 @@ import hashlib
 
 import numpy as np
 
+from collab_asd.encoders import EncoderEntry
 from collab_asd.interfaces import EncoderSpec, FloatArray
 from collab_asd.logmel import HOP, SAMPLE_RATE
 
@@ -21,22 +22,20 @@ ARCHITECTURE = f"waveform 1: {SAMPLE_RATE} Hz, hops of {HOP} samples"
 class Waveform:
     """Waveform at 16 kHz -> its samples, 512 to a frame of 32 ms; those after the last whole frame are left out."""
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return EncoderSpec(
-            name="waveform",
-            sample_rate=SAMPLE_RATE,
-            window=HOP,
-            hop=HOP,
-            dimension=HOP,
-            stack=STACK,
-            stack_hop=STACK_HOP,
-            digest=hashlib.sha256(ARCHITECTURE.encode()).hexdigest(),
-            note="not private: shares the recording itself",
-        )
+    spec = EncoderSpec(
+        name="waveform",
+        sample_rate=SAMPLE_RATE,
+        window=HOP,
+        hop=HOP,
+        dimension=HOP,
+        stack=STACK,
+        stack_hop=STACK_HOP,
+        digest=hashlib.sha256(ARCHITECTURE.encode()).hexdigest(),
+        note="not private: shares the recording itself",
+    )
 
-    def frames(self, samples: int) -> int:
+    @staticmethod
+    def frames(samples: int) -> int:
         """Frames of a clip of so many samples."""
         return samples // HOP
 
@@ -44,3 +43,13 @@ class Waveform:
         """Cut one mono clip ``[samples]`` at 16 kHz into frames ``[T, 512]``."""
         frames = self.frames(len(waveform))
         return np.asarray(waveform[: frames * HOP], np.float32).reshape(frames, HOP)
+
+
+ENTRY = EncoderEntry(
+    build=lambda config: Waveform(),
+    spec=Waveform.spec,
+    frames=Waveform.frames,
+    about="The samples themselves, 512 to a frame, for the method centralized and no other.",
+    privacy="Not private: it is the recording.",
+    work=0.02,
+)

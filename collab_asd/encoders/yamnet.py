@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.keras_h5 import KerasLayer, Shapes, read_layers, require_shapes
 from collab_asd.encoders.weights import WeightSource
@@ -221,3 +222,14 @@ def weights_digest(layers: Sequence[KerasLayer]) -> str:
             digest.update(f"{array.shape}".encode())
             digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
     return digest.hexdigest()
+
+
+ENTRY = EncoderEntry(
+    build=lambda config: YamNet(weights_file(WEIGHTS, config)),
+    spec=SPEC,
+    frames=YamNet.frames,
+    about="A MobileNet over log-mel patches of 0.96 s, trained to tag the sounds of AudioSet.",
+    privacy=PUBLIC_WEIGHTS,
+    work=0.3,
+    weights=lambda config: WEIGHTS,
+)

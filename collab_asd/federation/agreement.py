@@ -14,6 +14,8 @@ from typing import Self
 
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.errors import InputError
+from collab_asd.interfaces import RAW_ENCODERS
+from collab_asd.methods import METHODS
 
 ENCODER_DIGEST = "encoder-digest"
 PROGRAMS = ("collab-asd", "flwr")
@@ -28,9 +30,8 @@ FREE = frozenset(
     )
 )
 """Keys that need no agreement: how the server trains and waits."""
-WITHOUT_AGREEMENT = ("embedding-sharing", "local-knn", "local-mahalanobis", "local-vae", "local-vidnn", "local-glow")
-NEVER = ("waveform",)
-"""Encoders whose frames are the recording."""
+DEPLOYED = ("embeddings", "nothing")
+"""What a method that a deployment runs may share: what else would leave a client, no agreement says."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,12 @@ class Agreement:
         InputError
             Names each key, with what was agreed on.
         """
-        if config.method not in WITHOUT_AGREEMENT:
-            raise InputError(f"method = {config.method}: refused, it is none of {', '.join(WITHOUT_AGREEMENT)}")
-        if config.encoder in NEVER:
+        if (shared := METHODS.find(config.method).shares) not in DEPLOYED:
+            raise InputError(
+                f"method = {config.method}: refused, it shares {shared}; a deployment runs methods that share "
+                f"{' or '.join(DEPLOYED)}"
+            )
+        if config.encoder in RAW_ENCODERS:
             raise InputError(f"encoder = {config.encoder}: refused, it would send the recordings themselves")
         if self.config is None:
             if config.inference != "client":

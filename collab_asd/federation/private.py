@@ -15,7 +15,6 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import partition
 from collab_asd.data.run_data import data_folder, require_trainable
 from collab_asd.errors import InputError
-from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
 from collab_asd.federation.own_paths import require_plain_paths, require_within
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
@@ -58,19 +57,6 @@ def private_config(context: Context) -> RunConfig:
     if own["results-dir"]:
         own["results-dir"] += f"/run-{context.run_id}"
     return RunConfig.from_mapping(context.run_config | UNASKED | own)
-
-
-def require_answered(message_type: str, config: RunConfig) -> None:
-    """Refuse a message that the method has no use for.
-
-    Raises
-    ------
-    InputError
-        Names the message.
-    """
-    answered = {HELLO, SCORE} | ({DESCRIBE, EMBEDDINGS} if config.method == "embedding-sharing" else set())
-    if message_type not in answered:
-        raise InputError(f"message {message_type}: refused, {config.method} has no use for it")
 
 
 def own_partition(config: RunConfig, client: int, key_file: str) -> Partition:

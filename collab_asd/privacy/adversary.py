@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from collab_asd import encoders
 from collab_asd.codecs import Codec
 from collab_asd.config import RunConfig
 from collab_asd.data.synthetic.settings import SyntheticSettings
-from collab_asd.encoders.random_conv import RandomConv, demo_key
 from collab_asd.interfaces import Encoder
 from collab_asd.paths import cache_dir
 from collab_asd.privacy.outcome import Scope
@@ -45,9 +46,9 @@ def hear(run: AuditedRun, data: Path, scope: Scope) -> list[Heard]:
     return own
 
 
-def guessed(number: int) -> Encoder:
-    """Build an encoder of the architecture that keys can hide, with a key of the adversary's own."""
-    return RandomConv(demo_key(OTHER_KEYS + number))
+def guessed(run: AuditedRun, number: int) -> Encoder:
+    """Build an encoder of the run's architecture, which takes a key, with a key of the adversary's own."""
+    return encoders.build(replace(run.config, encoder_key_file="", seed=OTHER_KEYS + number))
 
 
 def own_codec(run: AuditedRun, own: Sequence[Heard], encoder: Encoder) -> Codec:

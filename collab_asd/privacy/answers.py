@@ -29,12 +29,15 @@ import numpy as np
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import fit_detector
+from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.id_classifier.training import train
 from collab_asd.interfaces import NORMAL, FloatArray, MachineFrames, ScoreArray
 from collab_asd.privacy import membership, theft
+from collab_asd.privacy.attacks import Attack, Case
 from collab_asd.privacy.measures import Finding, rate_with_interval
+from collab_asd.privacy.outcome import Audit
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.sounds import Heard
 from collab_asd.progress import step
@@ -47,6 +50,15 @@ AGREEMENT = "agreement with f_s"
 UNASKED = -1
 COMPARED = 30  # test clips of each machine that f_s and its copies are compared on
 TRAINING = replace(PRESETS["fast"], windows_per_class=300)
+
+
+def attack_answers(case: Case, found: Audit) -> None:
+    """Carry out both attacks on a run of Algorithm 2, by the f_s that the server has kept."""
+    if case.run.config.inference == "server":
+        found.findings += attacks(case.run, ServerState.load(case.run.results / KEPT).classifiers, case.own)
+
+
+ANSWERS = Attack(("embeddings", "recordings"), attack_answers)
 
 
 def attacks(run: AuditedRun, classifiers: Mapping[int, IdClassifier], own: Sequence[Heard]) -> Iterator[Finding]:

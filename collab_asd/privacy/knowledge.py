@@ -41,8 +41,6 @@ LENGTHS, AXES = "f_c, not the rotation: lengths", "f_c, not the rotation: axes"
 SHUFFLED = "shuffled (control)"
 LEAKS = (1, 10, 100, 1000)
 LOOKED_AT = 12  # principal axes
-BANDS = {"random-conv": 16}
-"""Frequency bands of a frame, one after the other, in encoders whose weights a key hides."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from collab_asd.codecs import parse
 from collab_asd.interfaces import Encoder, FloatArray
 from collab_asd.privacy.adversary import guessed
-from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, WRONG, Level, by_band, shuffled
+from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, WRONG, Level, by_band, shuffled
 from collab_asd.privacy.outcome import Scope
 from collab_asd.privacy.retrieval import as_spectra
 from collab_asd.privacy.run import AuditedRun
@@ -49,9 +49,9 @@ def levels(run: AuditedRun, scope: Scope, own: Under, attacked: Under) -> Iterat
     """
     known = Level(KNOWS, own(run.encoder), attacked(run.encoder))
     yield known
-    if run.config.encoder in BANDS:
-        bands, guesses = BANDS[run.config.encoder], [own(guessed(key)) for key in range(scope.keys)]
-        believed = attacked(guessed(0))
+    if run.key_bands:
+        bands, guesses = run.key_bands, [own(guessed(run, key)) for key in range(scope.keys)]
+        believed = attacked(guessed(run, 0))
         yield Level(WRONG, guesses[0], believed)
         learnt = [clip for clips in guesses for clip in by_band(clips, PLAIN, bands)]
         yield Level(ARCHITECTURE, learnt, by_band(believed, PLAIN, bands))

@@ -18,6 +18,7 @@ import numpy as np
 from collab_asd.data.audio import load_waveform
 from collab_asd.interfaces import FloatArray
 from collab_asd.privacy import retrieval
+from collab_asd.privacy.attacks import Attack, Case
 from collab_asd.privacy.mean_frames import levels, mean_spectrum, whole_clips
 from collab_asd.privacy.measures import Finding
 from collab_asd.privacy.outcome import Audit, Scope
@@ -45,11 +46,14 @@ def told_means(view: View) -> dict[int, FloatArray]:
     return means
 
 
-def add(run: AuditedRun, own: Sequence[Heard], scope: Scope, found: Audit) -> None:
-    """Attack what clients told of their frames, if they did, and add the findings to an audit."""
-    means = told_means(run.view)
+def attack_told_means(case: Case, found: Audit) -> None:
+    """Attack what clients told of their frames, if they did."""
+    means = told_means(case.run.view)
     if len(means) >= FEWEST:
-        found.findings += attack(run, own, means, scope)
+        found.findings += attack(case.run, case.own, means, case.scope)
+
+
+MEAN_SPECTRUM = Attack(("embeddings", "recordings", "statistics", "weights", "activations"), attack_told_means)
 
 
 def attack(

@@ -17,6 +17,7 @@ from collab_asd.embedding_sharing.codec import codec_of
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, Partition
+from collab_asd.methods import METHODS
 from collab_asd.paths import cache_dir
 from collab_asd.privacy.sounds import Ear, Heard, Tags, pooled, tags_of
 from collab_asd.privacy.spectra import Timing
@@ -25,7 +26,6 @@ from collab_asd.privacy.view import View
 VIEW = "view"
 TRAINED_ON = 0
 ADVERSARYS_KEY = b"what an adversary draws noise from"
-SHARES_EMBEDDINGS = ("embedding-sharing", "centralized")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class AuditedRun:
         }
         config = replace(config, **{key: value for key, value in named.items() if value})  # type: ignore[arg-type]
         view = View.read(results / VIEW)
-        codec = view.codec(codec_of(config)) if config.method in SHARES_EMBEDDINGS else parse("fp32").fit([])
+        shares = METHODS.find(config.method).sends_frames  # else nothing is turned, either
+        codec = view.codec(codec_of(config)) if shares else parse("fp32").fit([])
         manifest = read_manifest(results / "manifest.csv")
         clients = len({row.client for row in manifest})
         folder, partitions = data_folder(config, clients), load_partitions(config, clients)
@@ -95,7 +96,6 @@ class AuditedRun:
             raise InputError(f"{folder}: other recordings than in the run ({clips}); bring the old ones back")
         encoder = encoders.build(config)
         defences = open_defences(config, encoder, noise_key=ADVERSARYS_KEY)
-        shares = config.method in SHARES_EMBEDDINGS  # no other method turns anything
         if view.encoder_digests() - {defences.digest(encoder.spec.digest) if shares else encoder.spec.digest}:
             raise InputError(
                 f"{results}: the run had another encoder f_c, or another rotation; name its --weights, --key-file or "
@@ -118,6 +118,11 @@ class AuditedRun:
         frames = pooled(self.codec)
         cache = EmbeddingCache(cache_dir(self.config.cache_dir) / "embeddings")
         return Ear(cache, Timing.of(self.encoder.spec, frames), frames, self.codec.storing)
+
+    @property
+    def key_bands(self) -> int:
+        """Frequency bands of a frame of f_c, where a key hides its weights; else 0, and an adversary can have f_c."""
+        return encoders.ENCODERS.find(self.config.encoder).key_bands
 
     @property
     def hashes(self) -> set[str]:

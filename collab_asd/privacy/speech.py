@@ -23,9 +23,9 @@ from collab_asd.data.synthetic.speech import speech_like
 from collab_asd.interfaces import Clip, Encoder, FloatArray
 from collab_asd.privacy import probe
 from collab_asd.privacy.adversary import guessed, own_codec
-from collab_asd.privacy.knowledge import ARCHITECTURE, BANDS, KNOWS, WRONG, Level, by_band, shuffled
-from collab_asd.privacy.measures import Finding
-from collab_asd.privacy.outcome import Scope
+from collab_asd.privacy.attacks import Attack, Case
+from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, WRONG, Level, by_band, shuffled
+from collab_asd.privacy.outcome import Audit, Scope
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.sounds import Heard, as_numbers
 from collab_asd.progress import step
@@ -40,25 +40,20 @@ LEAKED = (10, 100)
 Victims = Mapping[float, Sequence[Heard]]
 
 
-def attacks(
-    run: AuditedRun, own: Sequence[Heard], leaks: Sequence[Heard], attacked: Sequence[Heard], scope: Scope
-) -> Iterator[Finding]:
-    """Carry out the attack at all levels of knowledge.
-
-    Parameters
-    ----------
-    own, leaks, attacked : sequence of Heard
-        Sounds of the adversary, of the client whose recordings are leaked, and of the others.
-    """
-    victims = _victims(run, attacked, min(scope.per_client, MOST_ATTACKED))
-    own = own[: min(scope.own, MOST_OWN)]
-    makers = list(_levels(run, own, leaks, scope))
+def find_speech(case: Case, found: Audit) -> None:
+    """Carry out the attack at all levels of knowledge."""
+    run, scope = case.run, case.scope
+    victims = _victims(run, case.sides.attacked, min(scope.per_client, MOST_ATTACKED))
+    makers = list(_levels(run, case.own[: min(scope.own, MOST_OWN)], case.sides.leaks, scope))
     with step("speech, by level of knowledge", len(makers)) as advance:
         for make in makers:
             level, seen = make()
             heard = {f"AUC at {loudness:g} dB": seen(clips) for loudness, clips in victims.items()}
-            yield from probe.detect(level, TAG, "yes", ATTACK, heard)
+            found.findings += probe.detect(level, TAG, "yes", ATTACK, heard)
             advance()
+
+
+SPEECH = Attack(("embeddings", "recordings"), find_speech)
 
 
 Seen = Callable[[Sequence[Heard]], Sequence[Heard]]
@@ -70,11 +65,11 @@ def _levels(run: AuditedRun, own: Sequence[Heard], leaks: Sequence[Heard], scope
     known = Level(KNOWS, talked_over(run, own, run.encoder, _as_sent(run)), [])
 
     def guess(number: int) -> tuple[Sequence[Heard], Codec]:
-        codec = own_codec(run, own, guessed(number))
-        return talked_over(run, own, guessed(number), codec), codec
+        codec = own_codec(run, own, guessed(run, number))
+        return talked_over(run, own, guessed(run, number), codec), codec
 
     def architecture() -> tuple[Level, Seen]:
-        bands, guesses = BANDS[run.config.encoder], map(guess, range(scope.keys))
+        bands, guesses = run.key_bands, map(guess, range(scope.keys))
         learnt = [clip for clips, codec in guesses for clip in by_band(clips, codec, bands)]
         return Level(ARCHITECTURE, learnt, []), lambda clips: by_band(clips, run.codec, bands)
 
@@ -85,7 +80,7 @@ def _levels(run: AuditedRun, own: Sequence[Heard], leaks: Sequence[Heard], scope
         )
 
     yield lambda: (known, _as_shared)
-    if run.config.encoder in BANDS:
+    if run.key_bands:
         yield lambda: (Level(WRONG, guess(0)[0], []), _as_shared)
         yield architecture
     yield from (leaked(count) for count in LEAKED if count <= len(leaks))

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from collab_asd import encoders
-from collab_asd.privacy.run import SHARES_EMBEDDINGS, AuditedRun
+from collab_asd.methods import METHODS
+from collab_asd.privacy.run import AuditedRun
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Party:
 def parties(run: AuditedRun) -> list[Party]:
     """Read who holds what. A public f_c is held by all who have seen its digest, since that names it."""
     named, sent = f_c_is_named(run), bool(run.view.classifiers())
-    shared = run.config.method in SHARES_EMBEDDINGS
+    shared = METHODS.find(run.config.method).sends_frames
     return [
         Party("a client", True, sent, False),
         Party("the server", named, sent or shared, shared),

@@ -19,6 +19,7 @@ import numpy as np
 from collab_asd.codecs import Codec
 from collab_asd.detectors.detector import Detector
 from collab_asd.embedding_sharing.algorithm import fit_detector, fit_local_detector
+from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.evaluation import evaluate
 from collab_asd.id_classifier.model import IdClassifier
 from collab_asd.interfaces import (
@@ -32,7 +33,10 @@ from collab_asd.interfaces import (
     ScoreRow,
     ScoreTable,
 )
+from collab_asd.privacy.adversary import guessed, own_codec
+from collab_asd.privacy.attacks import Attack, Case
 from collab_asd.privacy.measures import Finding
+from collab_asd.privacy.outcome import Audit
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.scorers import DetectorSettings, ScorerSettings
 
@@ -62,6 +66,17 @@ class Held:
 Build = Callable[[Held], Detector]
 
 
+def steal(case: Case, found: Audit) -> None:
+    """Measure what stolen models are worth, where f_c is one that a thief could have of its own."""
+    run = case.run
+    if not can_be_measured(run):
+        found.missing.append(UNTESTED)
+    elif run.key_bands:
+        encoder, classifiers = guessed(run, 0), ServerState.load(run.results / KEPT).classifiers
+        found.findings += worth(run, classifiers, encoder, own_codec(run, case.own, encoder).with_own(()))
+
+
+THEFT = Attack(("embeddings", "recordings"), steal)
 UNTESTED = f"{ATTACK}: no machine has test clips of both kinds, labelled normal and faulty; run with such clips"
 
 

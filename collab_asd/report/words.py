@@ -9,36 +9,13 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from collab_asd.errors import InputError
 from collab_asd.evaluation import FEWEST_TEST_CLIPS, MachineResult
 from collab_asd.interfaces import ANOMALY, NORMAL
+from collab_asd.methods import METHODS
 from collab_asd.report.contents import ClipPortrait, KeptDetector, Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
 
-METHODS = {
-    "embedding-sharing": "Each site turned its recordings into compact numbers (embeddings) and sent those, not the "
-    "recordings, to a server, which trained one model for all sites.",
-    "centralized": "Each site sent its normal recordings as they are to a server, which trained one model for all "
-    "sites.",
-    "local-knn": "Nothing was shared: each site compared its new recordings with its own normal ones alone.",
-    "local-mahalanobis": "Nothing was shared: each site measured how far its new recordings lie from its own normal "
-    "ones, in units of how much these differ among themselves.",
-    "local-vae": "Nothing was shared: each site trained a network to squeeze its own normal recordings into a few "
-    "numbers and restore them (a variational autoencoder); what it restores badly is unusual.",
-    "local-vidnn": "Nothing was shared: each site trained a network on its own normal recordings to guess each moment "
-    "of the sound from those just before and after it; what it guesses badly is unusual.",
-    "local-glow": "Nothing was shared: each site trained a network to say how probable a sound is among its own normal "
-    "recordings (a normalizing flow); what is improbable is unusual.",
-}
-METHODS |= dict.fromkeys(
-    ("fedavg", "fedprox", "fedavgm", "fedmedian", "fedtrimmedavg", "fedadagrad", "fedadam", "fedyogi"),
-    "Each site trained the same model a little on its own recordings and sent the model's weights; a server averaged "
-    "them, and so on for some rounds. Neither recordings nor embeddings were sent.",
-)
-METHODS |= dict.fromkeys(
-    ("split-learning", "splitfed"),
-    "Each site kept the first part of a model, and a server the rest: in every step of training the sites sent what "
-    "their part made of a few recordings, and got back how to change it. The recordings themselves were not sent.",
-)
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
 SINGLE_PLACE = 0.2  # share of an alarm's excess that one patch must explain to be called its place
@@ -246,7 +223,10 @@ def listed(names: Sequence[str]) -> str:
 
 def method_words(method: str) -> str:
     """Say what a method does, to a reader from outside the field."""
-    return METHODS.get(method, f"The method {method} was used.")
+    try:
+        return METHODS.find(method).summary
+    except InputError:  # of a package that is installed where the run was made
+        return f"The method {method} was used."
 
 
 def _recordings(run: Run) -> str:

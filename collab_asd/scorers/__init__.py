@@ -1,7 +1,8 @@
 """Anomaly detection models f_a: points of an embedding space in, anomaly scores out (paper, section IV-A).
 
-A scorer is added by one file and one line of `SCORERS`, which imports it only when it is used: a saved detector is to
-answer within seconds.
+A scorer is added by a file with a class that is built with ``metric=`` and follows `AnomalyScorer`, and by its line in
+`SCORERS`, or by an entry point of the group ``collab_asd.scorers``. It is imported when it is used: a saved detector is
+to answer within seconds.
 """
 
 from collections.abc import Callable
@@ -9,43 +10,22 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from collab_asd.config import Metric, Pooling, RunConfig, check_choice
-from collab_asd.interfaces import AnomalyScorer
+from collab_asd.interfaces import RAW_ENCODERS, AnomalyScorer
+from collab_asd.registry import Registry
 
-
-def _knn(metric: Metric) -> AnomalyScorer:
-    from collab_asd.scorers.knn import KnnScorer
-
-    return KnnScorer(metric=metric)
-
-
-def _lof(metric: Metric) -> AnomalyScorer:
-    from collab_asd.scorers.lof import LofScorer
-
-    return LofScorer(metric=metric)
-
-
-def _mahalanobis(metric: Metric) -> AnomalyScorer:
-    from collab_asd.scorers.mahalanobis import MahalanobisScorer
-
-    return MahalanobisScorer(normalize=metric == "cosine")
-
-
-def _gmm(metric: Metric) -> AnomalyScorer:
-    from collab_asd.scorers.gmm import GaussianMixtureScorer
-
-    return GaussianMixtureScorer(normalize=metric == "cosine")
-
-
-SCORERS: dict[str, Callable[[Metric], AnomalyScorer]] = {
-    "knn": _knn,
-    "lof": _lof,
-    "mahalanobis": _mahalanobis,
-    "gmm": _gmm,
-}
+SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
+    "scorer",
+    "collab_asd.scorers",
+    Callable,
+    {
+        "knn": "collab_asd.scorers.knn:KnnScorer",
+        "lof": "collab_asd.scorers.lof:LofScorer",
+        "mahalanobis": "collab_asd.scorers.mahalanobis:MahalanobisScorer",
+        "gmm": "collab_asd.scorers.gmm:GaussianMixtureScorer",
+    },
+)
 FUSION = "fusion"
 Average = Literal["frames", "log-mel"]
-BARE_SAMPLES = {"waveform"}
-"""Encoders whose frames mean nothing until a spectrum is made of them."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +55,7 @@ class ScorerSettings:
 
     def make(self) -> AnomalyScorer:
         """Build an unfitted scorer."""
-        return SCORERS[self.name](self.metric)
+        return SCORERS.find(self.name)(metric=self.metric)
 
 
 @dataclass(frozen=True)
@@ -105,5 +85,5 @@ class DetectorSettings:
 
 
 def _settings(name: str, config: RunConfig) -> ScorerSettings:
-    average: Average = "log-mel" if config.encoder in BARE_SAMPLES else "frames"
+    average: Average = "log-mel" if config.encoder in RAW_ENCODERS else "frames"
     return ScorerSettings(name, config.metric, config.pooling, average)

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
+from collab_asd.config import Metric
 from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
 from collab_asd.scorers.held_out import by_folds
 from collab_asd.scorers.normalize import unit_length
@@ -24,12 +25,12 @@ class GaussianMixtureScorer:
     ----------
     components : int
         Number of Gaussians; fewer where there are fewer points.
-    normalize : bool
-        Scale points to unit length first.
+    metric : {"euclidean", "cosine"}
+        Cosine: points are scaled to unit length first, so that only their direction counts.
     """
 
     components: int = 2
-    normalize: bool = False
+    metric: Metric = "euclidean"
     _model: GaussianMixture = field(init=False, repr=False)
 
     def fit(self, points: FloatArray) -> Self:
@@ -50,4 +51,4 @@ class GaussianMixtureScorer:
         return by_folds(lambda: replace(self), points, clips)
 
     def _prepare(self, points: FloatArray) -> ScoreArray:
-        return (unit_length(points) if self.normalize else points).astype(np.float64)
+        return (unit_length(points) if self.metric == "cosine" else points).astype(np.float64)

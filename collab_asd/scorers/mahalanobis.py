@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from collab_asd.config import Metric
 from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
 from collab_asd.scorers.held_out import by_folds
 from collab_asd.scorers.normalize import unit_length
@@ -25,8 +26,8 @@ class MahalanobisScorer:
 
     Parameters
     ----------
-    normalize : bool
-        Scale points to unit length first, so that only their direction counts.
+    metric : {"euclidean", "cosine"}
+        Cosine: points are scaled to unit length first, so that only their direction counts.
 
     References
     ----------
@@ -34,7 +35,7 @@ class MahalanobisScorer:
     Multivariate Analysis 88, 2004.
     """
 
-    normalize: bool = False
+    metric: Metric = "euclidean"
     _mean: ScoreArray = field(init=False, repr=False)
     _axes: ScoreArray = field(init=False, repr=False)
     _variances: ScoreArray = field(init=False, repr=False)
@@ -66,7 +67,7 @@ class MahalanobisScorer:
         return by_folds(lambda: replace(self), points, clips)
 
     def _prepare(self, points: FloatArray) -> ScoreArray:
-        return (unit_length(points) if self.normalize else points).astype(np.float64)
+        return (unit_length(points) if self.metric == "cosine" else points).astype(np.float64)
 
 
 def principal_axes(centred: ScoreArray) -> tuple[ScoreArray, ScoreArray]:

@@ -38,6 +38,7 @@ def audit_command(
     _require_valid(folder, data, victims)
     with step("auditing the run"):
         from collab_asd.privacy.adversary import synthetic_sounds
+        from collab_asd.privacy.attacks import audit
         from collab_asd.privacy.outcome import FULL, QUICK
         from collab_asd.privacy.run import AuditedRun
         from collab_asd.report.privacy import AUDIT
@@ -46,7 +47,7 @@ def audit_command(
 
         run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file)
         pin_threads(run.config.threads)
-        found = auditing.audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
+        found = audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
         text = auditing.write(found, run.config, folder / AUDIT)
     if as_json:
         typer.echo(text, nl=False)

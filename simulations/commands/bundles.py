@@ -34,14 +34,14 @@ def bundle_command(
     settings: Settings = None,
 ) -> None:
     """Sign an encoder's weights or key for the clients; whoever has the file has the encoder, so send it safely."""
-    from collab_asd.encoders import TAKES_KEY, TAKES_WEIGHTS
+    from collab_asd.encoders import ENCODERS
     from collab_asd.encoders.bundle import load_signing_key, write_bundle
 
-    if name not in TAKES_KEY | TAKES_WEIGHTS:
+    which = ENCODERS.find(name).file_key
+    if not which:
         raise InputError(f"encoder {name!r} has neither weights nor a key that could be distributed")
     if not file.expanduser().is_file():
         raise InputError(f"{file}: no such file; name the weights or the key of {name}")
-    which = "encoder-key-file" if name in TAKES_KEY else "encoder-weights"
     chosen = dict(map(parse_assignment, settings or []))
     config = RunConfig.from_mapping({"encoder": name, which: str(file.expanduser())} | chosen)
     bundle, card = write_bundle(config, file.expanduser(), load_signing_key(key.expanduser()), to.expanduser())
@@ -57,13 +57,13 @@ def unbundle_command(
     to: Annotated[Path | None, typer.Option(help="Folder for the file; by default one in the user's cache.")] = None,
 ) -> None:
     """Verify a bundle's signature and digest, and put its file where the node's configuration can name it."""
-    from collab_asd.encoders import TAKES_KEY
+    from collab_asd.encoders import ENCODERS
     from collab_asd.encoders.bundle import load_verifying_key, open_bundle
 
     agreed = _agreed(digest, agreement)
     folder = to.expanduser().absolute() if to else cache_dir("") / "encoders" / agreed[:16]
     file, card = open_bundle(bundle.expanduser(), load_verifying_key(signer.expanduser()), agreed, folder)
-    which = "encoder-key-file" if card.encoder in TAKES_KEY else "encoder-weights"
+    which = ENCODERS.find(card.encoder).file_key
     console.print(f"{bundle}: signed by {signer}, digest {agreed}")
     console.print(f"for node.toml: {which} = {json.dumps(str(file), ensure_ascii=False)}")
 

@@ -9,8 +9,8 @@ from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.data.layouts import layout_of
 from collab_asd.errors import InputError
+from collab_asd.methods import require_possible
 from collab_asd.paths import cache_dir, require_writable
-from simulations import methods
 
 ANOTHER_OUT, ANOTHER_CACHE = "name another folder with --out", "name another with --set cache-dir=FOLDER"
 
@@ -23,8 +23,13 @@ def require_valid(config: RunConfig) -> None:
     InputError
         Names the key, its value, and what it may be.
     """
+    from collab_asd.codecs import parse
+    from collab_asd.scorers import DetectorSettings
+
     encoders.require_valid(config)
-    methods.require_valid(config)
+    require_possible(config)
+    DetectorSettings.of(config)
+    parse(config.codec)
     if config.data_dir:
         layout_of(Path(config.data_dir))
     require_folders({"join": config.join} if config.join else {})

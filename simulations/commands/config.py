@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from collab_asd.config import Setting, check_choice, settings
-from simulations import methods
+from collab_asd.methods import METHODS
 from simulations.terminal import PlainConsole
 
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
@@ -82,7 +82,7 @@ def _choices(setting: Setting) -> Collection[str]:
     from collab_asd.scorers import FUSION, SCORERS
 
     registered: dict[str, Collection[str]] = {
-        "method": methods.METHODS,
+        "method": METHODS,
         "encoder": ENCODERS,
         "scorer": [FUSION, *SCORERS],
         "shared-scorer": SCORERS,

@@ -21,10 +21,10 @@ def described(config: RunConfig) -> dict[str, Any]:
     InputError
         There is none of that name.
     """
-    from collab_asd.encoders.catalogue import entry
+    from collab_asd.encoders import ENCODERS
 
-    found = entry(config)
-    spec = found.spec
+    found = ENCODERS.find(config.encoder)
+    spec, source = found.spec, found.weights(config) if found.weights else None
     return {
         "name": config.encoder,
         "about": found.about,
@@ -36,9 +36,9 @@ def described(config: RunConfig) -> dict[str, Any]:
         "stack": spec.stack,
         "stack_hop": spec.stack_hop,
         "privacy": found.privacy,
-        "licence": found.licence,
-        "citation": found.citation,
-        "weights": _weights(found.weights, config) if found.weights else None,
+        "licence": source.licence if source else found.licence,
+        "citation": source.citation if source else found.reference,
+        "weights": _weights(source, config) if source else None,
     }
 
 

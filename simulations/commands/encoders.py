@@ -52,7 +52,9 @@ def encoders() -> None:
 @encoders_app.command("list")
 def list_command(weights: Weights = "", settings: Settings = None, as_json: AsJson = False) -> None:
     """Show all encoders: size of their frames, licence, and whether their weights are here."""
-    found = [described(_config(name, weights, settings)) for name in _all_names()]
+    from collab_asd.encoders import ENCODERS
+
+    found = [described(_config(name, weights, settings)) for name, _ in ENCODERS.loadable()]
     if as_json:
         _print_json(found)
         return
@@ -61,6 +63,8 @@ def list_command(weights: Weights = "", settings: Settings = None, as_json: AsJs
         frames = f"{row['frames_of_10_s']} x {row['dimension']}"
         table.add_row(row["name"], frames, str(row["sample_rate"]), state(row["weights"]), row["licence"])
     PlainConsole().print(table)
+    for problem in filter(None, map(ENCODERS.problem, ENCODERS)):
+        errors.print(problem, style="yellow")
 
 
 @encoders_app.command("info")
@@ -179,13 +183,12 @@ def _config(name: str, weights: str, settings: list[str] | None) -> RunConfig:
 
 def _source(config: RunConfig) -> WeightSource:
     from collab_asd import encoders
-    from collab_asd.encoders.catalogue import entry
 
     encoders.require_valid(replace(config, encoder_weights=""))
-    source = entry(config).weights if config.encoder in encoders.TAKES_WEIGHTS else None
-    if source is None:
+    source_of = encoders.ENCODERS.find(config.encoder).weights
+    if source_of is None:
         raise InputError(f"encoder {config.encoder!r} needs no weights; leave it out")
-    return source
+    return source_of(config)
 
 
 def _file(config: RunConfig) -> Path:
@@ -198,16 +201,10 @@ def _at(mirror: str, source: WeightSource) -> WeightSource:
     return replace(source, url=f"{mirror.rstrip('/')}/{source.filename}") if mirror else source
 
 
-def _all_names() -> list[str]:
-    from collab_asd.encoders.catalogue import CATALOGUE
-
-    return list(CATALOGUE)
-
-
 def _with_weights() -> list[str]:
-    from collab_asd.encoders import TAKES_WEIGHTS
+    from collab_asd.encoders import ENCODERS
 
-    return sorted(TAKES_WEIGHTS)
+    return sorted(name for name, entry in ENCODERS.loadable() if entry.weights)
 
 
 def _print_json(content: object) -> None:

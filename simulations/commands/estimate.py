@@ -88,10 +88,10 @@ class Estimate:
         for heading in ("runs", "MB up", "MB down", "time", "with a GPU"):
             table.add_column(heading, justify="right")
         for run in self.runs:
-            megabytes = (f"{size / 1e6:,.1f}" for size in (run.bytes_up, run.bytes_down))
+            megabytes = ("–" if size is None else f"{size / 1e6:,.1f}" for size in (run.bytes_up, run.bytes_down))
             table.add_row(run.method, run.encoder, str(run.runs), *megabytes, _time(run.hours), _time(run.hours_gpu))
         embedding = sum(encoding.hours for encoding in self.encodings)
-        totals = (embedding + sum(getattr(run, name) for run in self.runs) for name in ("hours", "hours_gpu"))
+        totals = (embedding + sum(getattr(run, name) or 0.0 for run in self.runs) for name in ("hours", "hours_gpu"))
         table.add_row("all, with encoding", "", str(sum(run.runs for run in self.runs)), "", "", *map(_time, totals))
         return table
 
@@ -121,8 +121,10 @@ def _weights(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"weights of {found['name']}{size}, {file}; `collab-asd encoders fetch {found['name']}` brings them"
 
 
-def _time(hours: float) -> str:
+def _time(hours: float | None) -> str:
     """Return a time in the unit that suits it."""
+    if hours is None:
+        return "–"
     if hours >= LONG_HOURS:
         return f"{hours / 24:.1f} days"
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min" if hours >= SHORT_HOURS else "< 1 min"

@@ -15,8 +15,9 @@ from typing import Annotated
 import typer
 
 from collab_asd.config import RunConfig, check_choice, parse_assignment
+from collab_asd.errors import InputError
+from collab_asd.methods import METHODS, build_method, fewest_clients
 from collab_asd.progress import line_written, step
-from simulations import methods
 from simulations.logs import show_progress
 from simulations.terminal import PlainConsole, without_colours
 
@@ -31,7 +32,7 @@ def run_command(
     data: Annotated[
         str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
     ] = "",
-    method: Annotated[str, typer.Option(help=f"Method; one of: {', '.join(methods.METHODS)}.")] = RunConfig.method,
+    method: Annotated[str, typer.Option(help=f"Method; one of: {', '.join(METHODS)}.")] = RunConfig.method,
     encoder: Annotated[str, typer.Option(help="Encoder, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[
         str, typer.Option(help="Weights of the encoder, not the download: a file, or a folder of them.")
@@ -84,6 +85,7 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     from collab_asd import encoders
     from collab_asd.data.run_data import without_bad_clips
     from collab_asd.defences.chain import require_keys
+    from collab_asd.threads import require_device
     from simulations.commands.checks import require_places, require_valid
     from simulations.results import default_name, require_unfinished
 
@@ -91,11 +93,12 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     require_places(results, [config])
-    method = methods.build(config)
+    require_device(config.device)
+    build_method(config)
     encoders.build(config)
     require_keys(config)
     if skip_bad and config.data_dir:
-        listing, left_out = without_bad_clips(config, method.shares)
+        listing, left_out = without_bad_clips(config, METHODS.find(config.method).is_collaborative)
         for line in left_out:
             errors.print(f"left out: {line}", style="yellow")
         config = replace(config, data_dir=str(listing))
@@ -109,11 +112,11 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
 
     if not verbose:
         logging.getLogger("flwr").setLevel(logging.WARNING)
-    method, partitions = methods.build(config), load_partitions(config, supernodes) if config.data_dir else []
+    partitions = load_partitions(config, supernodes) if config.data_dir else []
     if partitions:
-        require_trainable(config, partitions, method.shares)
+        require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
     clients = len(partitions) or supernodes
-    methods.require_clients(config, method, clients)
+    _require_clients(config, clients)
     if config.erase:
         from collab_asd.embedding_sharing.defended import require_tagged
 
@@ -122,6 +125,25 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
         return engines.run_inprocess(config, clients)
     logger.info("starting Flower and Ray")
     return engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
+
+
+def _require_clients(config: RunConfig, clients: int) -> None:
+    """Refuse a run that has too few clients: say how many are needed, and which options change that."""
+    fewest = fewest_clients(config)
+    if clients >= fewest:
+        return
+    if not config.data_dir:
+        given, more = f"--supernodes {clients}", f"--supernodes {fewest}"
+    elif config.clients:
+        given, more = f"clients = {clients}", f"--set clients={fewest}"
+    else:
+        given, more = f"{config.data_dir}: {clients} machine{'s' * (clients > 1)}", "add recordings of another machine"
+    if config.min_clients:
+        raise InputError(f"{given}, but min-clients = {fewest}: {more}, or lower it (--set min-clients={clients})")
+    raise InputError(
+        f"{given}, but method {config.method!r} shares between {fewest} clients or more: {more}, or choose a method "
+        "that shares nothing (--method local-mahalanobis)"
+    )
 
 
 def pass_on(line: str, verbose: bool) -> None:

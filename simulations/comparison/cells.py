@@ -17,14 +17,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from collab_asd import encoders
-from collab_asd.config import RunConfig, check_choice
+from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.encoders.ahead import ensure_embedded
 from collab_asd.errors import InputError, refusal
+from collab_asd.methods import METHODS, build_method
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
-from simulations import methods
 from simulations.alone import alone
 from simulations.comparison import workers
 from simulations.comparison.experiment import Cell
@@ -44,8 +44,8 @@ def require_possible(cells: Sequence[Cell]) -> None:
         Names the first.
     """
     for cell in cells:
-        check_choice("encoder", cell.config.encoder, encoders.ENCODERS)
-        methods.build(cell.config)
+        encoders.ENCODERS.find(cell.config.encoder)
+        build_method(cell.config)
 
 
 def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> None:
@@ -118,7 +118,7 @@ def _prepare(cells: Sequence[Cell], clients: int) -> list[ManifestRow]:
         encoders.build(config)
     for config in {_data_config(cell.config): cell.config for cell in cells}.values():
         partitions = load_partitions(config, clients)
-        require_trainable(config, partitions, methods.build(config).shares)
+        require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
     return manifest_rows(partitions, data_folder(config, clients))
 
 
@@ -130,7 +130,7 @@ def _encoder_config(config: RunConfig) -> tuple[str, ...]:
 def _data_config(config: RunConfig) -> tuple[str | int | float, ...]:
     """Return what decides whether the data are fit, and can be dealt."""
     deal = (config.partition, config.dirichlet_alpha, config.clients, config.seed) if config.mixed else ()
-    return config.data_dir, config.group_by, config.channel, methods.build(config).shares, *deal
+    return config.data_dir, config.group_by, config.channel, METHODS.find(config.method).is_collaborative, *deal
 
 
 def _require_same(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> None:

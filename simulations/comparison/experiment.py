@@ -13,7 +13,7 @@ from typing import Any, Self
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.data.partition_names import partition_settings
 from collab_asd.errors import InputError
-from simulations.methods import scorer_name
+from simulations.results import scorer_name
 
 log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parents[1] / "experiments"

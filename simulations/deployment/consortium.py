@@ -14,7 +14,7 @@ from collab_asd.atomic import filling
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, PROGRAMS, Agreement
-from simulations import methods
+from collab_asd.methods import fewest_clients, require_possible
 from simulations.deployment.certificates import AUTHORITY, SERVER_FOLDER, make_authority, make_server_certificate
 from simulations.deployment.inventory import inventory
 from simulations.deployment.keys import make_key, make_node_key
@@ -80,7 +80,10 @@ class Consortium:
 
     def _common_keys(self) -> list[str]:
         """Return the keys that all clients have, and the server does not."""
-        wanted = {PSEUDONYM_KEY: True, ENCODER_KEY: self.config.encoder == "random-conv", ROTATION_KEY: self.rotated}
+        from collab_asd.encoders import ENCODERS
+
+        keyed = ENCODERS.find(self.config.encoder).takes_key
+        wanted = {PSEUDONYM_KEY: True, ENCODER_KEY: keyed, ROTATION_KEY: self.rotated}
         return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def _require_possible(self, folder: Path) -> None:
@@ -89,7 +92,8 @@ class Consortium:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: is not empty; name a new folder")
         Agreement().require_agreed(RunConfig(method=self.config.method, encoder=self.config.encoder))
-        fewest = methods.fewest_clients(self.config, methods.build(self.config))
+        require_possible(self.config)
+        fewest = fewest_clients(self.config)
         if self.clients < fewest:
             raise InputError(f"--clients {self.clients}: method {self.config.method!r} needs {fewest} or more")
 

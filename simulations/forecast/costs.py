@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from collab_asd.config import RunConfig
-from collab_asd.encoders.catalogue import entry
+from collab_asd.encoders import ENCODERS
+from collab_asd.methods import METHODS
+from collab_asd.methods.costs import Bytes, Holding
+from collab_asd.registry import load
 from simulations.comparison.experiment import Cell
-from simulations.forecast.duration import GPU, SERVER_TRAINS, Speed, encoding_seconds, work_of
-from simulations.forecast.holdings import Holding, Recordings, holdings
-from simulations.forecast.traffic import Traffic, traffic
+from simulations.forecast.duration import GPU, Speed, encoding_seconds, run_seconds
+from simulations.forecast.holdings import Recordings, holdings
 
 HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the runs of one method with one encoder will cost; bytes of one run, on average.
+    """What the runs of one method with one encoder will cost; bytes of one run, on average. None where it cannot say.
 
     Parameters
     ----------
@@ -33,10 +35,10 @@ class Forecast:
     method: str
     encoder: str
     runs: int
-    bytes_up: float
-    bytes_down: float
-    hours: float
-    hours_gpu: float
+    bytes_up: float | None
+    bytes_down: float | None
+    hours: float | None
+    hours_gpu: float | None
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class _Run:
-    cell: Cell
-    traffic: Traffic
+    sent: Bytes
     seconds: float
     seconds_gpu: float
 
@@ -64,14 +65,14 @@ def forecast(cells: Sequence[Cell], found: Recordings, speed: Speed) -> list[For
     InputError
         The clips cannot be dealt as a cell asks for.
     """
-    runs: dict[tuple[str, str], list[_Run]] = {}
+    runs: dict[tuple[str, str], list[_Run | None]] = {}
     deal = lru_cache(None)(lambda config: holdings(config, found))
     trained: set[RunConfig] = set()
     for cell in cells:
         alike = _but_for_the_scorer(cell.config)
         if cell.state != "finished":
             held = deal(_deal_of(cell.config))
-            run = _run(cell, held, speed, trained=cell.config.method in SERVER_TRAINS and alike in trained)
+            run = _run(cell.config, held, speed, trained=alike in trained)
             runs.setdefault((cell.method, cell.config.encoder), []).append(run)
         trained.add(alike)
     return [_summed(method, encoder, some) for (method, encoder), some in runs.items()]
@@ -85,28 +86,34 @@ def encodings(cells: Sequence[Cell], found: Recordings, speed: Speed) -> list[En
     for config in builds.values():
         of_encoder.setdefault(config.encoder, []).append(config)
     return [
-        Encoding(name, len(configs), sum(encoding_seconds(entry(c), lengths, speed) for c in configs) / HOUR)
+        Encoding(name, len(configs), sum(encoding_seconds(ENCODERS.find(name), lengths, speed) for _ in configs) / HOUR)
         for name, configs in of_encoder.items()
-        if not (name == "openl3-512" and "openl3-6144" in of_encoder)  # made from the longer frames
+        if ENCODERS.find(name).made_from not in of_encoder
     ]
 
 
-def _run(cell: Cell, held: Sequence[Holding], speed: Speed, trained: bool) -> _Run:
-    facts = entry(cell.config)
-    work = work_of(cell.config, facts, held)
-    seconds, seconds_gpu = (work.seconds(speed, server, trained) for server in (speed, GPU))
-    return _Run(cell, traffic(cell.config, facts, held), seconds, seconds_gpu)
+def _run(config: RunConfig, held: Sequence[Holding], speed: Speed, trained: bool) -> _Run | None:
+    """Count a run; None where its method cannot say."""
+    describe_costs = METHODS.find(config.method).describe_costs
+    if describe_costs is None:
+        return None
+    costs = load(describe_costs)(config, ENCODERS.find(config.encoder), held)
+    seconds, seconds_gpu = (run_seconds(costs.work, held, speed, server, trained) for server in (speed, GPU))
+    return _Run(costs.sent, seconds, seconds_gpu)
 
 
-def _summed(method: str, encoder: str, runs: Sequence[_Run]) -> Forecast:
+def _summed(method: str, encoder: str, runs: Sequence[_Run | None]) -> Forecast:
+    counted = [run for run in runs if run is not None]
+    if len(counted) < len(runs):
+        return Forecast(method, encoder, len(runs), None, None, None, None)
     return Forecast(
         method,
         encoder,
         len(runs),
-        sum(run.traffic.up for run in runs) / len(runs),
-        sum(run.traffic.down for run in runs) / len(runs),
-        sum(run.seconds for run in runs) / HOUR,
-        sum(run.seconds_gpu for run in runs) / HOUR,
+        sum(run.sent.up for run in counted) / len(runs),
+        sum(run.sent.down for run in counted) / len(runs),
+        sum(run.seconds for run in counted) / HOUR,
+        sum(run.seconds_gpu for run in counted) / HOUR,
     )
 
 
@@ -128,5 +135,5 @@ def _but_for_the_scorer(config: RunConfig) -> RunConfig:
 
 def _frames_of(config: RunConfig) -> tuple[str | int, ...]:
     """Return what decides which frames there are: the demo key of an encoder that draws one hangs on the seed."""
-    drawn = config.seed if config.encoder == "random-conv" and not config.encoder_key_file else 0
+    drawn = config.seed if ENCODERS.find(config.encoder).takes_key and not config.encoder_key_file else 0
     return config.encoder, config.encoder_weights, config.encoder_key_file, config.openl3_model, config.frontend, drawn

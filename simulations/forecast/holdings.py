@@ -18,8 +18,7 @@ from collab_asd.data.run_data import deal
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.federation.client_data import local_machines
 from collab_asd.interfaces import Clip, Partition, Split
-
-Seconds = tuple[float, ...]
+from collab_asd.methods.costs import Holding, Seconds
 
 
 @dataclass(frozen=True)
@@ -29,23 +28,6 @@ class Recordings:
     clips: tuple[Clip, ...]
     seconds: Callable[[Clip], float]
     words: str
-
-
-@dataclass(frozen=True)
-class Holding:
-    """One machine at one client: lengths in s of its clips for training, calibration and test."""
-
-    client: int
-    group: int
-    machine_class: int
-    train: Seconds
-    calibration: Seconds
-    test: Seconds
-
-    @property
-    def all(self) -> Seconds:
-        """Lengths of all clips."""
-        return self.train + self.calibration + self.test
 
 
 def recordings(data_dir: str, channel: int, machines: int) -> Recordings:

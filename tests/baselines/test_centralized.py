@@ -19,10 +19,10 @@ from collab_asd.errors import InputError
 from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.id_classifier.training import train
 from collab_asd.interfaces import MachineFrames
+from collab_asd.methods import METHODS
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.scorers import ScorerSettings
 from collab_asd.seeding import derive
-from simulations import methods
 from simulations.engines import run_inprocess, run_ray
 
 
@@ -59,9 +59,9 @@ def test_an_encoder_that_is_not_the_recording_is_refused_before_any_work(config,
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("method", [name for name in methods.METHODS if name != "centralized"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "centralized"])
 def test_no_other_method_takes_bare_samples(config, method, tmp_path):
-    with pytest.raises(InputError, match="--method centralized"):
+    with pytest.raises(InputError, match="'waveform'"):
         run_inprocess(replace(config, method=method), 3)
     assert not (tmp_path / "run").exists()
 

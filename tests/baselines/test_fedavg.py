@@ -23,8 +23,8 @@ from collab_asd.id_classifier.model import ClassifierSettings, to_arrays
 from collab_asd.id_classifier.sampling import input_statistics
 from collab_asd.id_classifier.training import fit
 from collab_asd.interfaces import Clip, Partition
+from collab_asd.methods import METHODS
 from collab_asd.seeding import derive
-from simulations import methods
 from simulations.engines import run_inprocess, run_ray
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # without it there can be no message
@@ -87,7 +87,7 @@ def aggregated(name, replies, model=None, owners=None):
 @pytest.mark.parametrize("head", ["naive", "anchors", "fedaws"])
 def test_one_client_and_one_round_is_local_training(client, head):
     config = RunConfig(class_head=head, seed=5)
-    replies = [fedavg_client.train(client, config, request(fresh(head)))]
+    replies = [fedavg_client.train(client, config, RecordDict(), request(fresh(head)))]
     federated = aggregated("fedavg", replies, fresh(head))
     alone, indices = fresh(head), client.indices("train")
     order = [client.partition.classes[i] for m in client.machines() for i in m.train]
@@ -107,7 +107,7 @@ def test_a_client_draws_its_share_of_the_windows(client, everywhere, monkeypatch
     monkeypatch.setattr(fedavg_client, "fit", lambda *args: (seen.append(args[3]), args[-1](1, 0.0)))
     content = request(fresh())
     content["config"]["class-clips"] = list(everywhere)
-    fedavg_client.train(client, RunConfig(), content)
+    fedavg_client.train(client, RunConfig(), RecordDict(), content)
     share = (6 / everywhere[0] + 6 / everywhere[1] + 6 / everywhere[2]) / 3
     assert seen[0].windows_per_class == round(100 * share)
 
@@ -145,7 +145,7 @@ def test_two_clients_are_averaged_by_their_number_of_clips():
 
 @pytest.mark.parametrize("name", ["fedadam", "fedyogi", "fedadagrad"])
 def test_adaptive_servers_leave_buffers_to_plain_averaging(client, name):
-    reply = fedavg_client.train(client, RunConfig(), request(fresh()))
+    reply = fedavg_client.train(client, RunConfig(), RecordDict(), request(fresh()))
     expected = from_record(reply.array_records["buffers"])
     weights = from_record(reply.array_records["arrays"])
     model = to_arrays(aggregated(name, [reply]))
@@ -156,7 +156,7 @@ def test_adaptive_servers_leave_buffers_to_plain_averaging(client, name):
 
 @pytest.mark.parametrize("name", STOCK)
 def test_every_stock_strategy_aggregates_our_replies(client, name):
-    replies = [fedavg_client.train(client, RunConfig(seed=s), request(fresh())) for s in range(3)]
+    replies = [fedavg_client.train(client, RunConfig(seed=s), RecordDict(), request(fresh())) for s in range(3)]
     model = aggregated(name, replies)
     assert all(np.isfinite(array).all() for array in to_arrays(model).values())
 
@@ -165,7 +165,7 @@ def test_a_proximal_term_keeps_the_client_near_where_it_started(client):
     def moved(mu):
         content = request(fresh())
         content["config"]["proximal-mu"] = mu
-        after = from_record(fedavg_client.train(client, RunConfig(), content).array_records["arrays"])
+        after = from_record(fedavg_client.train(client, RunConfig(), RecordDict(), content).array_records["arrays"])
         before = take_apart(fresh())[0]
         weights = [name for name in before if name != "directions"]
         return sum(float(((after[name] - before[name]) ** 2).sum()) for name in weights)
@@ -184,7 +184,7 @@ def test_statistics_of_the_parts_are_those_of_the_whole():
 def test_anchors_are_orthogonal_and_stay_where_they_are(client):
     model = fresh("anchors")
     np.testing.assert_allclose(model.directions.T @ model.directions, np.eye(3), atol=1e-6)
-    reply = fedavg_client.train(client, RunConfig(class_head="anchors"), request(model))
+    reply = fedavg_client.train(client, RunConfig(class_head="anchors"), RecordDict(), request(model))
     assert_array_equal(from_record(reply.array_records["arrays"])["directions"], model.directions.numpy())
 
 
@@ -192,7 +192,7 @@ def test_a_client_of_fedaws_moves_its_own_direction_only():
     clips = tuple(Clip(Path(), "fan", "1", "train", None, str(3 * i + 1)) for i in range(6))
     alone = Client(Partition(0, clips, (0,) * 6, (1,) * 6), None, None, Path())
     model = fresh("fedaws")
-    reply = fedavg_client.train(alone, RunConfig(class_head="fedaws"), request(model))
+    reply = fedavg_client.train(alone, RunConfig(class_head="fedaws"), RecordDict(), request(model))
     after = from_record(reply.array_records["arrays"])["directions"].astype(np.float64)
     before = model.directions.numpy() / np.linalg.norm(model.directions.numpy(), axis=0)
     turned = np.linalg.norm(after - before * (after * before).sum(axis=0), axis=0)
@@ -221,7 +221,7 @@ def config(machines, cache, tmp_path):
 
 @pytest.mark.parametrize("name", STOCK)
 def test_names_of_stock_strategies_are_methods(name):
-    assert name in methods.METHODS
+    assert METHODS.find(name).shares == "weights"
 
 
 def test_a_run_gives_a_result_folder(config):

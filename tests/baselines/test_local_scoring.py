@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flwr.app import RecordDict
 
 from baselines.local.scoring import score
 from collab_asd.config import RunConfig
@@ -22,7 +23,7 @@ def client(**splits):
 
 
 def test_score_is_the_mean_distance_to_the_two_nearest_normals():
-    (machine,) = score(client(train=[0, 1, 4], test=[6, -1]), RunConfig(method="local-knn"))
+    (machine,) = score(client(train=[0, 1, 4], test=[6, -1]), RunConfig(method="local-knn"), RecordDict())
     assert machine.test == (3, 4)
     assert machine.scores.test == pytest.approx([(2 + 5) / 2, (1 + 2) / 2])
     assert machine.scores.normal == pytest.approx([(1 + 4) / 2, (1 + 3) / 2, (3 + 4) / 2])
@@ -30,12 +31,12 @@ def test_score_is_the_mean_distance_to_the_two_nearest_normals():
 
 
 def test_machine_without_test_clips_still_gets_a_detector():
-    (machine,) = score(client(train=[0, 1, 4]), RunConfig(method="local-knn"))
+    (machine,) = score(client(train=[0, 1, 4]), RunConfig(method="local-knn"), RecordDict())
     assert machine.scores.test.shape == (0,)
     assert machine.detector.normal_scores.tolist() == machine.scores.normal.tolist()
 
 
 def test_local_mahalanobis_is_the_distance_in_standard_deviations():
     """In one dimension the Ledoit-Wolf covariance is the variance itself: no shrinkage towards its own mean."""
-    (machine,) = score(client(train=[0, 1, 5], test=[6, 2]), RunConfig(method="local-mahalanobis"))
+    (machine,) = score(client(train=[0, 1, 5], test=[6, 2]), RunConfig(method="local-mahalanobis"), RecordDict())
     assert machine.scores.test == pytest.approx([4 / np.var([0, 1, 5]) ** 0.5, 0.0])

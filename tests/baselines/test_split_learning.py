@@ -29,8 +29,8 @@ from collab_asd.id_classifier.model import ClassifierSettings, to_arrays
 from collab_asd.id_classifier.sampling import WindowSampler, input_statistics
 from collab_asd.id_classifier.training import build_optimizer, fit
 from collab_asd.interfaces import Clip, Partition
+from collab_asd.methods import build_method
 from collab_asd.seeding import derive
-from simulations import methods
 from simulations.engines import run_inprocess, run_ray
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # without it there can be no message
@@ -201,10 +201,10 @@ def test_a_step_sends_activations_and_classes_and_nothing_else():
 
 @pytest.mark.parametrize("method", ["split-learning", "splitfed"])
 def test_what_cannot_be_split_is_refused_before_any_work(method):
-    with pytest.raises(InputError, match="encoder 'yamnet' gives vectors: choose encoder 'logmel' or 'random-conv'"):
-        methods.build(RunConfig(method=method, encoder="yamnet"))
+    with pytest.raises(InputError, match="'logmel' or 'random-conv', not of 'yamnet'"):
+        build_method(RunConfig(method=method, encoder="yamnet"))
     with pytest.raises(InputError, match="choose naive or anchors"):
-        methods.build(RunConfig(method=method, encoder="logmel", class_head="fedaws"))
+        build_method(RunConfig(method=method, encoder="logmel", class_head="fedaws"))
 
 
 def test_clients_that_hold_the_same_machines_draw_their_share_of_the_windows():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.detectors import storage
@@ -112,7 +113,7 @@ def test_asked_again_a_client_sends_the_same(config):
     grid = InProcessGrid(client_app.app, 3, config.to_mapping())
     for context in (grid._contexts[1000], grid._contexts[1000], grid._contexts[1001]):
         defences_of.cache_clear()
-        told = sharing.describe(open_client(context), config)
+        told = sharing.describe(open_client(context), config, RecordDict(), RecordDict())
         said.append(({name: array.data for name, array in told.array_records["statistics"].items()}, told["client"]))
     assert said[0] == said[1] != said[2]
 

@@ -13,6 +13,7 @@ from collab_asd.codecs import parse
 from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
 from collab_asd.embedding_sharing import classifier_cache
+from collab_asd.embedding_sharing import client as embedding_sharing
 from collab_asd.embedding_sharing.algorithm import algorithm_1
 from collab_asd.embedding_sharing.kept import KEPT, ServerState
 from collab_asd.embedding_sharing.store import EmbeddingStore
@@ -29,7 +30,7 @@ from collab_asd.id_classifier.model import to_arrays
 from collab_asd.id_classifier.settings import PRESETS
 from collab_asd.privacy.view import View
 from collab_asd.scorers import DetectorSettings
-from simulations import client_app, server_app
+from simulations import server_app
 from simulations.engines import run_inprocess
 from simulations.naming import join
 from simulations.reporting import report
@@ -284,7 +285,7 @@ def test_failing_client_is_named_without_its_secrets(config, monkeypatch, caplog
     def broken(*_):
         raise InputError("/secret/place/normal_id_01.wav is broken")
 
-    monkeypatch.setattr(client_app.embedding_sharing, "describe", broken)
+    monkeypatch.setattr(embedding_sharing, "describe", broken)
     with pytest.raises(InputError) as caught:
         run_inprocess(config, 3)
     assert str(caught.value).splitlines() == [
@@ -294,14 +295,14 @@ def test_failing_client_is_named_without_its_secrets(config, monkeypatch, caplog
 
 
 def test_clients_with_different_encoders_are_named(config, monkeypatch):
-    describe = client_app.embedding_sharing.describe
+    describe = embedding_sharing.describe
 
-    def other_digest(client, run_config):
-        content = describe(client, run_config)
+    def other_digest(client, *request):
+        content = describe(client, *request)
         content.config_records["client"]["digest"] = f"{client.partition.client:064d}"
         return content
 
-    monkeypatch.setattr(client_app.embedding_sharing, "describe", other_digest)
+    monkeypatch.setattr(embedding_sharing, "describe", other_digest)
     with pytest.raises(InputError, match="clients 0 and 1 use different encoders"):
         run_inprocess(config, 3)
 

@@ -16,6 +16,6 @@ Bello, "Look, listen, and learn more: Design choices for deep audio embeddings",
 (code MIT, weights CC-BY-4.0).
 """
 
-from collab_asd.encoders.openl3.encoder import WEIGHTS, OpenL3, specification
+from collab_asd.encoders.openl3.encoder import ENTRY_512, ENTRY_6144, WEIGHTS, OpenL3, specification
 
-__all__ = ["WEIGHTS", "OpenL3", "specification"]
+__all__ = ["ENTRY_512", "ENTRY_6144", "WEIGHTS", "OpenL3", "specification"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from collab_asd.config import RunConfig
+from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.openl3.front_end import SAMPLE_RATE, WINDOW, DecibelMel, FrontEndName
 from collab_asd.encoders.openl3.network import (
@@ -23,7 +26,8 @@ from collab_asd.encoders.openl3.network import (
     weights_digest,
 )
 from collab_asd.encoders.weights import WeightSource
-from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.errors import InputError
+from collab_asd.interfaces import Encoder, EncoderSpec, FloatArray
 
 log = logging.getLogger(__name__)
 
@@ -145,3 +149,32 @@ def specification(dimension: Dimension) -> EncoderSpec:
 def window_count(samples: int, hop: int) -> int:
     """Windows every `hop` samples until the last sample is inside one."""
     return 1 + max(0, -(-(samples - WINDOW) // hop))
+
+
+def _build(config: RunConfig, dimension: Dimension) -> Encoder:
+    model = config.openl3_model
+    if config.openl3_backend == "port":
+        return OpenL3(weights_file(WEIGHTS[model], config), dimension, model, config.frontend)
+    from collab_asd.encoders.openl3.package import PackagedOpenL3
+
+    if config.frontend != "kapre":
+        raise InputError(f"frontend = {config.frontend}: the package openl3 has kapre alone; use openl3-backend = port")
+    given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
+    return PackagedOpenL3(given, dimension, model)
+
+
+def _entry(dimension: Dimension, places: str, made_from: str = "") -> EncoderEntry:
+    return EncoderEntry(
+        build=partial(_build, dimension=dimension),
+        spec=specification(dimension),
+        frames=OpenL3.frames,
+        about=f"A deep convolutional network over log-mel spectra of 1 s, trained on video; maximum {places}.",
+        privacy=PUBLIC_WEIGHTS,
+        work=80.0,
+        weights=lambda config: WEIGHTS[config.openl3_model],
+        made_from=made_from,
+    )
+
+
+ENTRY_512 = _entry(512, "over the whole map", made_from="openl3-6144")
+ENTRY_6144 = _entry(6144, "over 4 x 3 places of it")

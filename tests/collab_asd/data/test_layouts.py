@@ -24,6 +24,29 @@ def test_layouts_are_found_under_three_names():
     assert list(LAYOUTS) == ["DCASE", "MIMII", "CSV"]
 
 
+SHELF = """
+from collab_asd.interfaces import Clip
+DESCRIPTION = "a file shelf.txt"
+def matches(data_dir):
+    return (data_dir / "shelf.txt").exists()
+def read(data_dir, channel):
+    return [Clip(data_dir / "a.wav", "fan", "00", "train", 0, "0" * 64, channel)]
+"""
+
+
+def test_an_installed_package_adds_a_layout_and_a_broken_one_takes_none_away(dcase_folder, tmp_path, install):
+    install("collab_asd.layouts", "shelf_layout", SHELF, {"shelf": "shelf_layout"})
+    install("collab_asd.layouts", "broken_layout", "DESCRIPTION = 1 / 0", {"broken": "broken_layout"})
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "shelf.txt").touch()
+    assert [clip.machine for clip in find_clips(tmp_path / "shelf")] == ["fan/00"]
+    assert find_clips(dcase_folder)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"a file shelf\.txt.*'broken' of package broken_layout"):
+        find_clips(tmp_path / "other")
+
+
 def test_paths_are_absolute_and_names_relative(dcase_folder, monkeypatch):
     monkeypatch.chdir(dcase_folder / "fan")
     clips = find_clips(dcase_folder.parent / "data/../data")

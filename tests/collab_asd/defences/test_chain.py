@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from collab_asd.config import KEY_FILES, RunConfig
-from collab_asd.defences.chain import Defences, clip_label, open_defences, require_keys, require_possible
+from collab_asd.defences.chain import Defences, clip_label, open_defences, require_keys
 from collab_asd.defences.erasure import Erasure
 from collab_asd.defences.public import PublicSphere, public_sounds
 from collab_asd.defences.rotation import Rotation
 from collab_asd.encoders.random_conv import RandomConv
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Partition
+from collab_asd.methods import require_possible
 
 NEVER = "a file that is not there"
 

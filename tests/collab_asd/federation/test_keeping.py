@@ -184,5 +184,5 @@ def test_a_client_on_its_own_keeps_its_own_space(client, config, tmp_path):
 )
 def test_pages_that_f_s_is_trained_on_hold_no_calibration_clip(client, part, clips):
     content = RecordDict({"request": ConfigRecord({"part": part, "start": 0, "stop": 99}), "codec": to_record({})})
-    page = embedding_sharing.embeddings(client, RunConfig(codec="fp32"), content).array_records["page"]
+    page = embedding_sharing.embeddings(client, RunConfig(codec="fp32"), RecordDict(), content).array_records["page"]
     assert from_record(page)["clips"].tolist() == clips

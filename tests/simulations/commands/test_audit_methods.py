@@ -88,9 +88,19 @@ def test_sums_and_batch_statistics_of_fedavg_give_each_clients_mean_spectrum_awa
     assert held["the server"] == (True, False)
 
 
-def test_of_a_method_that_shares_nothing_scores_alone_have_left(recorded, sounds):
+COUNTING = """
+from collab_asd.privacy.attacks import Attack
+ATTACK = Attack(("nothing",), lambda case, found: found.missing.append(f"clients: {len(case.run.partitions)}"))
+"""
+
+
+def test_of_a_method_that_shares_nothing_scores_alone_have_left(recorded, sounds, install):
+    install("collab_asd.attacks", "more_attacks", COUNTING, {"counting": "more_attacks:ATTACK"})
+    install("collab_asd.attacks", "broken_attacks", "1 / 0", {"broken": "broken_attacks:ATTACK"})
     audit = audited(recorded("local-knn"), sounds)
-    (line,) = audit["missing"]
+    line, added, broken = audit["missing"]
+    assert added == "clients: 3"
+    assert "broken_attacks" in broken
     assert "anomaly_score, clips, decision, predicted, threshold have left its client, and nothing else" in line
     assert not audit["findings"]
     assert not any(party["f_s"] for party in audit["parties"])

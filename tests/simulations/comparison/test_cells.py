@@ -102,7 +102,7 @@ def test_a_cell_that_fails_is_kept_and_the_others_finish(experiment, tmp_path, m
 
 
 def test_what_was_said_before_a_failure_is_kept_with_it(experiment, tmp_path, monkeypatch):
-    def broken(client, config):
+    def broken(client, config, content):
         raise InputError("the microphone was off")
 
     monkeypatch.setattr("baselines.local.scoring.score", broken)

@@ -7,16 +7,23 @@ import pytest
 from typer.testing import CliRunner
 
 from collab_asd.config import RunConfig
-from collab_asd.encoders.catalogue import entry
+from collab_asd.encoders import ENCODERS
 from collab_asd.id_classifier.model import ClassifierSettings
+from collab_asd.methods import METHODS
+from collab_asd.methods.costs import model_arrays, model_cost
+from collab_asd.registry import load
 from simulations.cli import app
 from simulations.comparison.experiment import Cell, Experiment
 from simulations.engines import run_inprocess
 from simulations.forecast.costs import encodings, forecast
-from simulations.forecast.duration import Speed, work_of
+from simulations.forecast.duration import Speed
 from simulations.forecast.holdings import holdings, recordings
-from simulations.forecast.network_size import model_arrays, model_cost
-from simulations.forecast.traffic import traffic
+
+
+def costs(config, found):
+    describe_costs = load(METHODS.find(config.method).describe_costs)
+    return describe_costs(config, ENCODERS.find(config.encoder), holdings(config, found))
+
 
 REQUESTS = 500  # bytes of messages of a few numbers, which no forecast counts
 
@@ -66,7 +73,7 @@ def test_bytes_are_those_that_a_run_counts(machines, cache, tmp_path, method, se
         report=False,
     )
     summary = json.loads((run_inprocess(config, 3) / "summary.json").read_text())
-    sent = traffic(config, entry(config), holdings(config, recordings(str(machines), 0, 0)))
+    sent = costs(config, recordings(str(machines), 0, 0)).sent
     assert sent.up == pytest.approx(sum(summary["bytes_up"].values()), rel=0.02)
     assert sent.down == pytest.approx(sum(summary["bytes_down"].values()), rel=0.02, abs=REQUESTS)
 
@@ -97,11 +104,10 @@ def test_every_window_counts_under_the_preset_of_the_paper():
     """13 windows of 8 of YAMNet's 20 frames; two types of three machines with 60 clips each; 20 epochs."""
     config = RunConfig(encoder="yamnet", preset="paper", calibration=0.0)
     found = recordings("", 0, 6)
-    facts, held = entry(config), holdings(config, found)
     window = model_cost(ClassifierSettings("mobilefacenet", 1024, 8, 1, 3)).training + 175 * 8 * 1024
-    work = work_of(config, facts, held)
-    assert work.training == pytest.approx(20 * 6 * 60 * 13 * window)
-    assert work.training_steps == 2 * 20 * (3 * 60 * 13 // 32)
+    work = costs(config, found).work
+    assert work.server_macs == pytest.approx(20 * 6 * 60 * 13 * window)
+    assert work.server_steps == 2 * 20 * (3 * 60 * 13 // 32)
 
 
 def cells_of(scorers, tmp_path, **changes):
@@ -114,9 +120,9 @@ def test_what_one_scorer_has_trained_the_next_one_finds(tmp_path):
     (alone,) = forecast(cells_of(("knn",), tmp_path), found, speed)
     (both,) = forecast(cells_of(("knn", "lof"), tmp_path), found, speed)
     config = cells_of(("knn",), tmp_path)[0].config
-    work = work_of(config, entry(config), holdings(config, found))
+    work = costs(config, found).work
     assert (alone.runs, both.runs) == (1, 2)
-    assert 3600 * (2 * alone.hours - both.hours) == pytest.approx(speed.seconds(work.training, work.training_steps))
+    assert 3600 * (2 * alone.hours - both.hours) == pytest.approx(speed.seconds(work.server_macs, work.server_steps))
 
 
 def test_what_is_finished_costs_nothing(tmp_path):
@@ -139,7 +145,7 @@ def test_each_key_encodes_anew_and_short_frames_come_from_long_ones():
     ]
     hours = {one.encoder: (one.times, one.hours) for one in encodings(cells, found, speed)}
     assert {name: times for name, (times, _) in hours.items()} == {"random-conv": 2, "openl3-6144": 1, "logmel": 1}
-    work = entry(RunConfig(encoder="openl3-6144")).work
+    work = ENCODERS.find("openl3-6144").work
     assert hours["openl3-6144"][1] == pytest.approx(6 * 120 * 10 * work / 80 / 3600)
 
 

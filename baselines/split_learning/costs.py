@@ -1,0 +1,74 @@
+"""What a run of split learning will send and compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+from baselines.client_training.costs import sent_beside_training, trained_groups, work_of
+from baselines.client_training.settings import settings_of
+from collab_asd.config import RunConfig
+from collab_asd.id_classifier.model import ClassifierSettings
+from collab_asd.id_classifier.stages import TwoStages
+from collab_asd.methods.costs import ARRAY_HEADER, WINDOWS, Arrays, Bytes, Costs, Group, Holding, arrays_of, new_model
+
+if TYPE_CHECKING:
+    from collab_asd.encoders import EncoderEntry
+
+WINDOW_LABELS = 8  # bytes: class of a window, and of what it is mixed with
+STEP_ARRAYS = 4  # activations, two kinds of labels, share
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is sent of the first stage of f_s.
+
+    Parameters
+    ----------
+    stage, moments : Arrays
+        The stage, and what its optimiser remembers of it after the first step.
+    activations : int
+        Numbers that a window becomes.
+    """
+
+    stage: Arrays
+    moments: Arrays
+    activations: int
+
+
+def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
+    """Count activations for gradients, and the first stage from turn to turn."""
+    groups = trained_groups(config, entry, holdings)
+    sent = sum((_steps_sent(config, group) for group in groups), sent_beside_training(holdings, groups))
+    return Costs(sent, work_of(groups))
+
+
+def _steps_sent(config: RunConfig, group: Group) -> Bytes:
+    """Activations for gradients; the stage and its optimiser's moments handed on each round, no moments at first."""
+    cut, rounds, clients = model_cut(group.settings), settings_of(config).rounds, len(group.clients)
+    baton, first = (cut.stage + cut.moments).sent, cut.stage.sent
+    beginners = clients if config.method == "splitfed" else 1
+    windows, steps = (sum(getattr(part, name) for part in group.parts) for name in ("windows", "steps"))
+    numbers = 4 * windows * cut.activations
+    labels = windows * WINDOW_LABELS + steps * STEP_ARRAYS * ARRAY_HEADER
+    standardisation = 2 * 4 * group.settings.dimension + 2 * ARRAY_HEADER
+    turns = rounds * clients
+    batons_down = (turns - beginners) * baton + beginners * first
+    down = numbers + steps * ARRAY_HEADER + batons_down + turns * standardisation
+    return Bytes(numbers + labels + turns * baton, down)
+
+
+@lru_cache
+def model_cut(settings: ClassifierSettings) -> Cut:
+    """Return the sizes of the first stage of f_s."""
+    backbone = new_model(settings).backbone
+    if not isinstance(backbone, TwoStages):
+        raise TypeError(f"backbone {settings.backbone!r} cannot be split")
+    sent = backbone.first(torch.empty(WINDOWS, 1, settings.stack, settings.dimension, device="meta"))
+    learnt = list(backbone.first.parameters())
+    moments = Arrays(3 * len(learnt), sum(2 * 4 * p.numel() + 4 for p in learnt))  # of AdamW: two moments and a count
+    return Cut(arrays_of(backbone.first), moments, sent[0].numel())
