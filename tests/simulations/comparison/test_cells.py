@@ -300,7 +300,7 @@ def test_statistics_as_json(call):
     ("lines", "more", "words"),
     [
         ('methods = ["magic"]', [], ["method 'magic'"]),
-        ('methods = ["local-knn"]\nscorers = ["svm"]', ["--dry-run"], []),
+        ('methods = ["local-knn"]\nscorers = ["svm"]', ["--dry-run"], ["scorer 'svm'"]),
         ('methods = ["local-knn"]', ["--weights", "yamnet=/w.h5"], ["--weights", "'yamnet'", "logmel"]),
         ('methods = ["local-knn"]', ["--weights", "logmel=/w.h5"], ["'logmel' takes none"]),
         ('methods = ["local-knn"]', ["--set", "seed=3"], ["'seed'", "seeds"]),
