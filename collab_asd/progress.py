@@ -205,13 +205,14 @@ class Lines(Display):
         new = not inner.mentioned and min(now - inner.began, silence) >= FIRST_SECONDS
         if silence >= self._every or new:
             inner.mentioned = True
-            log.info("%s", "; ".join(step.line(now) for step in worth_showing(steps)))
+            log.info("%s", "; ".join(step.line(now) for step in worth_showing(steps, now)))
             line_written(now)
 
 
-def worth_showing(steps: Sequence[Step]) -> list[Step]:
-    """Of steps that are under way, outermost first: those of which counted parts are left, and the innermost."""
-    return [step for step in steps[:-1] if step.total and step.done < step.total] + list(steps[-1:])
+def worth_showing(steps: Sequence[Step], now: float) -> list[Step]:
+    """Of steps that have been under way for a second: those of which counted parts are left, and the innermost."""
+    lasting = [step for step in steps if now - step.began >= FIRST_SECONDS] or steps[:1]
+    return [step for step in lasting[:-1] if step.total and step.done < step.total] + list(lasting[-1:])
 
 
 _steps: list[Step] = []

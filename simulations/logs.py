@@ -86,7 +86,7 @@ class Bars(progress.Display):
 def bars(steps: Sequence[progress.Step]) -> Table:
     """Draw what, how far, how much, and the remaining time, or else the elapsed one."""
     now, table = time.monotonic(), Table.grid(padding=(0, 1))
-    for step in progress.worth_showing(steps):
+    for step in progress.worth_showing(steps, now):
         bar = ProgressBar(step.total, step.done, BAR_WIDTH)
         amount = step.amount if step.total or step.done else ""
         table.add_row(Text(step.what), bar, amount, step.remaining(now) or progress.duration(now - step.began))

@@ -249,6 +249,16 @@ def test_a_step_within_a_counted_one_is_said_with_it(watch, lines):
     assert lines() == ["cells: 1 of 3 after 1 s; clips: 1 of 2 after 1 s", "summary: 1 s"]
 
 
+def test_a_step_that_has_just_begun_is_left_out(watch, lines):
+    with step("rounds", 9):
+        watch(1)
+        for _ in range(4):
+            with step("training"):
+                watch(0.5)
+            watch(0.5)
+    assert lines() == ["rounds: 0 of 9 after 1 s", "rounds: 0 of 9 after 5 s"]
+
+
 def test_lines_are_below_what_quiet_shows(watch, lines, caplog):
     caplog.set_level(logging.WARNING, "collab_asd.progress")
     with step("x", 2):

@@ -144,7 +144,10 @@ def test_all_rooms_of_the_project_are_heard(capsys):
 
 def test_a_step_within_a_counted_one_has_its_bar_below():
     console = terminal()
-    console.print(bars([progress.Step("comparing"), progress.Step("cells", 2, done=1), progress.Step("clips", 3)]))
+    steps = [progress.Step("comparing"), progress.Step("cells", 2, done=1), progress.Step("clips", 3)]
+    for step in steps:
+        step.began -= 5
+    console.print(bars(steps))
     assert re.fullmatch(r"cells [^\n]* 1 of 2 [^\n]*\nclips [^\n]* 0 of 3 [^\n]*\n", plain(console.file.getvalue()))
 
 
