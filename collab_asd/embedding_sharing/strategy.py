@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -107,7 +106,6 @@ class EmbeddingSharing(ScoreGathering):
         self._schedule: list[list[tuple[int, PageNumber]]] = []
         self._train_rounds = 0
         self._members: set[int] = set()
-        self._open_steps = ExitStack()
         self._classifiers: dict[int, IdClassifier] = {}
         self._score_requests: dict[tuple[int, ...], RecordDict] = {}
         self._shared: dict[int, RecordDict] = {}
@@ -177,7 +175,7 @@ class EmbeddingSharing(ScoreGathering):
         self._train_rounds = len(self._schedule)
         if self.inference == "server":
             self._schedule += self._rounds("calibration") + self._rounds("test")
-        with self._open_steps, step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
+        with step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
             self.conduct(self.grid, len(self._schedule))
 
     def _rounds(self, part: Part) -> list[list[tuple[int, PageNumber]]]:
@@ -225,14 +223,6 @@ class EmbeddingSharing(ScoreGathering):
         if self.inference == "server" and server_round == self.rounds:
             self._shared = {client: self._score_client(client) for client in self.grid.clients}
         return None, MetricRecord({"stored-clips": self._store.clip_count()})
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Ask every client for its scores, in the last round."""
-        if server_round == self.rounds:
-            self._open_steps.enter_context(step(f"waiting until {len(self.grid.clients)} clients have scored"))
-        return super().configure_evaluate(server_round, arrays, config, grid)
 
     def score_request(self, client: int) -> RecordDict:
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""

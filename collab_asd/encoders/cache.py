@@ -89,6 +89,10 @@ class EmbeddingCache:
         source = self.load(encoder.source, clip)
         return None if source is None else encoder.derive(source)
 
+    def holds(self, encoder: Encoder, clip: Clip) -> bool:
+        """Whether a clip is encoded."""
+        return self.path(encoder.spec, clip).exists()
+
     def prepare(self, encoder: Encoder, clip: Clip) -> int:
         """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""
         path = self.path(encoder.spec, clip)

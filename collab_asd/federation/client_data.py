@@ -16,7 +16,7 @@ from collab_asd.data.recordings import file_sizes
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.errors import InputError
 from collab_asd.federation.private import agreement_of, is_private, own_partition, private_config
-from collab_asd.interfaces import Clip, Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 
@@ -70,19 +70,14 @@ class ClientData:
 
     def prepare(self, indices: Sequence[int]) -> list[int]:
         """Make sure that clips are embedded; returns the sizes of their embeddings in bytes."""
-        clips, sizes = [self.partition.clips[i] for i in indices], []
-        what, cost = f"client {self.partition.client}: embedding recordings", self._cost(clips)
-        with step(what, len(clips), cost=cost) as advance:
-            for clip in clips:
-                sizes.append(self.cache.prepare(self.encoder, clip))
-                advance()
-        return sizes
-
-    def _cost(self, clips: Sequence[Clip]) -> list[int]:
-        """Cost of embedding each clip: its size, or nothing if it is in the cache."""
-        sizes = file_sizes(clip.path for clip in clips)
-        paths = [self.cache.path(self.encoder.spec, clip) for clip in clips]
-        return [0 if path.exists() else size for path, size in zip(paths, sizes, strict=True)]
+        clips = [self.partition.clips[i] for i in indices]
+        if missing := [clip for clip in clips if not self.cache.holds(self.encoder, clip)]:
+            what, cost = f"client {self.partition.client}: embedding recordings", file_sizes(c.path for c in missing)
+            with step(what, len(clips), done=len(clips) - len(missing), cost=cost) as advance:
+                for clip in missing:
+                    self.cache.prepare(self.encoder, clip)
+                    advance()
+        return [self.cache.prepare(self.encoder, clip) for clip in clips]
 
     def machine_frames(self, machine: LocalMachine) -> MachineFrames:
         """Embeddings of one machine's clips."""

@@ -7,6 +7,7 @@ here, from the client's own normals.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -159,7 +160,8 @@ class ScoreGathering(Strategy):
     def conduct(self, grid: SupervisedGrid, rounds: int = 1) -> list[ClientScores]:
         """Train for some rounds with the clients of a grid, and return their scores."""
         self.grid, self.rounds, self.scores = grid, rounds, []
-        self.start(grid, ArrayRecord(), num_rounds=rounds, timeout=grid.rules.timeout)
+        with ExitStack() as self._open_steps:
+            self.start(grid, ArrayRecord(), num_rounds=rounds, timeout=grid.rules.timeout)
         return self.scores
 
     def check_reply(self, client: int, request: Message, reply: Message) -> None:
@@ -195,7 +197,9 @@ class ScoreGathering(Strategy):
         """Ask every client for its scores, in the last round."""
         if server_round < self.rounds:
             return []
-        return (Message(self.score_request(client), node, SCORE) for client, node in list(self.grid.clients.items()))
+        clients = list(self.grid.clients.items())
+        self._open_steps.enter_context(step(f"waiting until {len(clients)} clients have scored"))
+        return (Message(self.score_request(client), node, SCORE) for client, node in clients)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Gather the scores, in the order of the clients."""
@@ -221,8 +225,7 @@ class ScoreRound(ScoreGathering):
 
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Ask every client for its scores."""
-        with step(f"waiting until {len(grid.clients)} clients have scored"):
-            return self.conduct(grid)
+        return self.conduct(grid)
 
     def score_request(self, client: int) -> RecordDict:
         """See `ScoreGathering`."""

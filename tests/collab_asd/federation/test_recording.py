@@ -38,10 +38,19 @@ def boom(message, context):
 
 
 @pytest.fixture
-def grid(tmp_path):
-    inner = InProcessGrid(app, 2, {})
-    recorder = ViewRecorder(tmp_path / "view")
-    return SupervisedGrid(inner, meet_clients(inner, 1, 10).clients, Rules(10), recorder=recorder)
+def begin(tmp_path):
+    """Begins a run, or goes on with one that was killed."""
+
+    def start():
+        inner, recorder = InProcessGrid(app, 2, {}), ViewRecorder(tmp_path / "view")
+        return SupervisedGrid(inner, meet_clients(inner, 1, 10).clients, Rules(10), recorder=recorder)
+
+    return start
+
+
+@pytest.fixture
+def grid(begin):
+    return begin()
 
 
 def ask(grid, action):
@@ -63,10 +72,9 @@ def test_both_ways_are_written_down_as_they_passed(grid, tmp_path):
     }
 
 
-def test_numbers_go_on_where_a_killed_run_stopped(grid, tmp_path):
-    ask(grid, "query.answer")
-    grid.record = ViewRecorder(tmp_path / "view")
-    ask(grid, "query.answer")
+def test_numbers_go_on_where_a_killed_run_stopped(begin, tmp_path):
+    for _ in range(2):
+        ask(begin(), "query.answer")
     numbers = [int(f.name[:5]) for f in sorted((tmp_path / "view" / "client-0").glob("*.json"))]
     assert numbers == [0, 1, 2, 3]
 
