@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,10 +66,10 @@ app.add_typer(encoders_app, name="encoders")
 app.add_typer(deploy_app, name="deploy")
 
 
-def main() -> None:
-    """Run the program."""
+def main(*arguments: Any, **options: Any) -> None:
+    """Run the program; arguments and options are those of a click command."""
     read_names_as_utf8()
-    app()
+    app(*arguments, **options)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,6 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     from collab_asd import encoders
     from collab_asd.data.run_data import without_bad_clips
     from collab_asd.defences.chain import require_keys
-    from collab_asd.threads import require_device
     from simulations.commands.checks import require_places, require_valid
     from simulations.results import default_name, require_unfinished
 
@@ -93,6 +92,8 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     require_places(results, [config])
+    from collab_asd.threads import require_device
+
     require_device(config.device)
     build_method(config)
     encoders.build(config)
