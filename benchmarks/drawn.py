@@ -28,7 +28,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
 from collab_asd.encoders import cache as embedding_cache
-from collab_asd.federation import client_data
+from collab_asd.federation import node_policy
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.meeting import meet_clients
@@ -89,7 +89,7 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
 
 def draw(message: Message, context: Context, handle: ClientAppCallable) -> Message:
     """Let what would read recordings draw them instead, in whatever process the client is."""
-    client_data.load_partitions = draw_partitions
+    node_policy.load_partitions = draw_partitions
     embedding_cache.EmbeddingCache = DrawnEmbeddings
     return handle(message, context)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ ScoreArray: TypeAlias = NDArray[np.float64]
 ClipNumbers: TypeAlias = NDArray[np.int64]
 Split: TypeAlias = Literal["train", "test"]
 Part: TypeAlias = Literal["train", "calibration", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)  # in the order of the fields of `MachineFrames`
 """Clips that f_s is trained on; normal clips of the training split that it has not seen; test clips."""
 
 NORMAL, ANOMALY = 0, 1

@@ -1,6 +1,7 @@
 """The one ClientApp: answers the messages of all methods, each by the method that the run is configured for.
 
-Encoders are imported inside the handlers (`open_client`), so that importing this module loads none.
+What a server may ask of a node, and what of its answers leaves, its `NodePolicy` says. Encoders are imported inside the
+handlers (`NodePolicy.open`), so that importing this module loads none.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from collab_asd.errors import InputError, PublicError
 from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE, SPLIT, STATISTICS
-from collab_asd.federation.client_data import client_config, client_number, open_client
 from collab_asd.federation.keeping import save_client_artifacts
-from collab_asd.federation.private import is_private
-from collab_asd.federation.records import content_bytes
+from collab_asd.federation.node_policy import policy_of
 from collab_asd.federation.scoring import decided, kept_reply, score_reply
 from collab_asd.federation.versions import own_versions, require_same_version
 from collab_asd.methods import METHODS
-from collab_asd.paths import results_dir
 from collab_asd.progress import step
 from collab_asd.registry import load
 from simulations.logs import show_progress
@@ -46,8 +44,8 @@ def keep_errors_private(message: Message, context: Context, handle: ClientAppCal
     try:
         with step(f"client {_number(context)}: {DOING.get(message.metadata.message_type, 'answering')}"):
             reply = handle(message, context)
-        if is_private(context) and reply.has_content():
-            logger.info("%s: %d bytes leave", message.metadata.message_type, content_bytes(reply.content))
+        if reply.has_content():
+            policy_of(context).note_reply(message.metadata.message_type, reply.content)
         return reply
     except PublicError as error:
         logger.error("refused: %s", error)
@@ -69,25 +67,26 @@ app = ClientApp(mods=[keep_errors_private])
 def hello(message: Message, context: Context) -> Message:
     """Say which client this is, of how many, whether its folder is its own, and what it runs."""
     require_same_version(message.content.config_records.get("server", ConfigRecord()), "the server")
-    client, clients = client_number(context)
-    said = {"client": client, "clients": clients, "private": is_private(context), **own_versions()}
+    policy = policy_of(context)
+    client, clients = policy.number
+    said = {"client": client, "clients": clients, "private": policy.private, **own_versions()}
     return Message(RecordDict({"hello": ConfigRecord(said)}), reply_to=message)
 
 
 @app.evaluate("score")
 def score(message: Message, context: Context) -> Message:
     """Score this client's own test clips, as its method does, and keep the detectors; in a deployment scores, too."""
-    config = client_config(context)
+    policy = policy_of(context)
+    config = policy.config
     score_machines = load(METHODS.find(config.method).score)
-    client = open_client(context)
+    client = policy.open()
     client.prepare(range(len(client.partition.clips)))
     machines = score_machines(client, config, message.content)
-    folder = results_dir(config.results_dir, context.run_id)
-    save_client_artifacts(client, machines, config, folder)
+    save_client_artifacts(client, machines, config, policy.results)
     scores = decided(client.partition.client, machines, config)
-    if config.report_scores and not client.private:
+    if policy.scores_folder is None:
         return Message(score_reply(scores), reply_to=message)
-    keep_scores(client, scores, config, folder if client.private else folder / f"client-{scores.client}")
+    keep_scores(client, scores, config, policy.scores_folder)
     return Message(kept_reply(), reply_to=message)
 
 
@@ -99,11 +98,12 @@ def answer(message: Message, context: Context) -> Message:
     InputError
         It is one of another method.
     """
-    config, kind = client_config(context), message.metadata.message_type
-    handlers = METHODS.find(config.method).handlers
+    policy, kind = policy_of(context), message.metadata.message_type
+    method = policy.config.method
+    handlers = METHODS.find(method).handlers
     if kind not in handlers:
-        raise InputError(f"message {kind}: refused, {config.method} has no use for it")
-    reply = load(handlers[kind])(open_client(context), config, context.state, message.content)
+        raise InputError(f"message {kind}: refused, {method} has no use for it")
+    reply = load(handlers[kind])(policy.open(), policy.config, context.state, message.content)
     return Message(reply, reply_to=message)
 
 

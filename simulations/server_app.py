@@ -30,6 +30,7 @@ from collab_asd.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.meeting import ClientRoster, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
+from collab_asd.federation.scoring import ClientScores
 from collab_asd.interfaces import Partition
 from collab_asd.methods import METHODS, build_method, fewest_clients
 from collab_asd.paths import results_dir
@@ -108,73 +109,103 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
     with step("waiting for the clients"):
         met = meet_clients(grid, fewest, config.timeout, roster)
     with step("reading the recordings"):
-        holdings = None if met.private else Holdings.read(config, len(met.clients))
-    manifest = None if holdings is None else holdings.manifest
-    folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, manifest)
-    taking_part = met.clients if holdings is None else _taking_part(met.clients, holdings.partitions, config.partition)
-    patience = RETURN_SECONDS if met.private else 0.0
+        setting = Deployment(met.clients) if met.private else Simulation.read(config, met.clients, engine)
+    folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, setting.manifest)
     exclude = config.on_failure == "exclude" and method.tolerates_exclusion
     supervised = SupervisedGrid(
         grid,
-        taking_part,
-        Rules(config.timeout, config.retries, exclude, fewest, patience),
+        setting.clients,
+        Rules(config.timeout, config.retries, exclude, fewest, setting.patience),
         folder.path,
         check=method.check_reply,
         recorder=ViewRecorder(folder.path / VIEW) if config.record_view else None,
         absent=dict.fromkeys(met.absent, "was not connected when the run began"),
-        pseudonymous=met.private,
+        pseudonymous=setting.pseudonymous,
     )
     with alone(folder.path, "run"), PeakMemory() as memory, step(f"running {config.method}"):
         scores = method.run(supervised)
     how: dict[str, Any] = {
-        "engine": "deployment" if met.private else engine,
+        "engine": setting.engine,
         "encoder_note": method.encoder_note,
         "excluded": {str(client): why for client, why in supervised.excluded.items()},
-        "bytes_up": {str(c): supervised.traffic.of(c)[0] for c in taking_part},
-        "bytes_down": {str(c): supervised.traffic.of(c)[1] for c in taking_part},
-        "bytes_by_phase": {str(c): supervised.traffic.by_phase(c) for c in taking_part},
+        "bytes_up": {str(c): supervised.traffic.of(c)[0] for c in setting.clients},
+        "bytes_down": {str(c): supervised.traffic.of(c)[1] for c in setting.clients},
+        "bytes_by_phase": {str(c): supervised.traffic.by_phase(c) for c in setting.clients},
         "seconds": {**method.watch.seconds, "total": time.perf_counter() - started},
         "peak_rss_mb": memory.peak_mb,
     }
-    if holdings is None or not config.report_scores:
-        folder.finish(None, summarize_kept(config) | how)
-    else:
-        table = join(scores, holdings.partitions, holdings.data_dir)
-        found = evaluate(table, machines_in(holdings.manifest, without=how["excluded"]))
-        evaluation = mark_thresholds(found, config, holdings.partitions)
-        folder.finish(table, summarize(config, evaluation, holdings.manifest) | how)
+    setting.finish(folder, scores, how)
     logger.info("results: %s", folder.path)
     return folder.path
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """What the clients of a simulation hold, as its runner reads it.
+class Deployment:
+    """A run of clients that have folders of their own, and keep their scores.
 
     Parameters
     ----------
+    clients : dict
+        Client number -> node ID.
+    """
+
+    clients: dict[int, int]
+    manifest = None
+    engine = "deployment"
+    pseudonymous = True
+    patience = RETURN_SECONDS
+
+    def finish(self, folder: ResultFolder, scores: Sequence[ClientScores], how: dict[str, Any]) -> None:
+        """Write the summary of a run whose clients keep their scores."""
+        folder.finish(None, summarize_kept(folder.config) | how)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A run whose runner reads what the clients hold, to join their scores with names and labels.
+
+    Parameters
+    ----------
+    clients : dict
+        Client number -> node ID, of those that hold clips.
     partitions : sequence of Partition
     data_dir : Path
     manifest : sequence of ManifestRow
+    engine : str
     """
 
+    clients: dict[int, int]
     partitions: Sequence[Partition]
     data_dir: Path
     manifest: Sequence[ManifestRow]
+    engine: str
+    pseudonymous = False
+    patience = 0.0
 
     @classmethod
-    def read(cls, config: RunConfig, clients: int) -> Self:
+    def read(cls, config: RunConfig, nodes: dict[int, int], engine: str) -> Self:
         """Read and check the data folder.
 
         Raises
         ------
         InputError
-            A run on it would come out wrong.
+            A run on it would come out wrong, or it has more clients than there are nodes.
         """
-        partitions = load_partitions(config, clients)
+        partitions, data_dir = load_partitions(config, len(nodes)), data_folder(config, len(nodes))
         require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
-        data_dir = data_folder(config, clients)
-        return cls(partitions, data_dir, manifest_rows(partitions, data_dir))
+        taking_part = _taking_part(nodes, partitions, config.partition)
+        return cls(taking_part, partitions, data_dir, manifest_rows(partitions, data_dir), engine)
+
+    def finish(self, folder: ResultFolder, scores: Sequence[ClientScores], how: dict[str, Any]) -> None:
+        """Write the scores and the summary; the latter alone where the clients were told to keep their scores."""
+        config = folder.config
+        if not config.report_scores:
+            folder.finish(None, summarize_kept(config) | how)
+            return
+        table = join(scores, self.partitions, self.data_dir)
+        found = evaluate(table, machines_in(self.manifest, without=how["excluded"]))
+        evaluation = mark_thresholds(found, config, self.partitions)
+        folder.finish(table, summarize(config, evaluation, self.manifest) | how)
 
 
 def _draw_report(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from functools import lru_cache
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
@@ -15,13 +15,13 @@ from collab_asd.detectors.space import Space
 from collab_asd.embedding_sharing.algorithm import fit_detector
 from collab_asd.embedding_sharing.codec import codec_of
 from collab_asd.embedding_sharing.defended import defences_of, shaped_training_rows
-from collab_asd.embedding_sharing.pages import PARTS, PageNumber, SharedClip, encode_page, plan_pages
+from collab_asd.embedding_sharing.pages import PageNumber, SharedClip, encode_page, plan_pages
 from collab_asd.errors import InputError
 from collab_asd.federation.classifiers import holds_classifier, read_classifier
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.interfaces import Part, SpaceScores
+from collab_asd.interfaces import PARTS, Part, SpaceScores
 from collab_asd.keyed import derived
 from collab_asd.scorers import DetectorSettings
 from collab_asd.scorers.fusion import fuse
@@ -39,22 +39,21 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
     spec, plan, machines = client.encoder.spec, codec_of(config), client.machines()
     defences = defences_of(client, config)
     client.prepare(range(len(client.partition.clips)))
-    ends = {part: _page_ends(client, part, config) for part in PARTS}
-    pages = {f"{part}-pages": ends[part] if part in _parts_shared(client, config) else [] for part in PARTS}
-    facts = ConfigRecord(
+    pages = {f"{part}-pages": _page_ends(client, part, config) for part in PARTS}
+    description = ConfigRecord(
         {
             "stack": spec.stack,
             "stack-hop": spec.stack_hop,
             "dimension": spec.dimension,
             "digest": defences.digest(spec.digest),
-            "note": defences.note(_note(client)),
+            "note": defences.note(client.told_of_encoder or spec.note),
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
             "clips-digest": _clips_digest(client, config),
             **pages,
         }
     )
-    reply = RecordDict({"client": facts})
+    reply = RecordDict({"client": description})
     if plan.learns:
         rows = shaped_training_rows(client, defences, plan)
         reply["statistics"] = to_record(plan.statistics_of(rows).to_arrays())
@@ -62,10 +61,9 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
 
 
 def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
-    """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7)."""
+    """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7); none but those that were announced."""
     number = PageNumber(**content.config_records["request"])  # type: ignore[arg-type]
-    if client.private:
-        _require_announced(client, config, number)
+    _require_announced(client, config, number)
     clips = client.indices(number.part)[number.start : number.stop]
     p, defences = client.partition, defences_of(client, config)
     shared = [
@@ -75,19 +73,8 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
     return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
 
 
-def _note(client: ClientData) -> str:
-    """Say what a reader of the results must know of f_c; of a client's own files no name is told."""
-    spec = client.encoder.spec
-    return f"{spec.name}, digest {spec.digest[:12]}" if client.private else spec.note
-
-
-def _parts_shared(client: ClientData, config: RunConfig) -> Sequence[Part]:
-    """Return the parts that a server may ask for: a folder of the client's own gives no more than the method needs."""
-    return ("train",) if client.private and config.inference == "client" else PARTS
-
-
 def _require_announced(client: ClientData, config: RunConfig, number: PageNumber) -> None:
-    ends = _page_ends(client, number.part, config) if number.part in _parts_shared(client, config) else []
+    ends = _page_ends(client, number.part, config)
     if (number.start, number.stop) not in zip([0, *ends], ends, strict=False):
         raise InputError(f"{number}: refused, it is none of the pages that were announced")
 
@@ -139,9 +126,11 @@ def _clips_digest(client: ClientData, config: RunConfig) -> str:
     return (hashlib.sha256(content).digest() if noise is None else derived(noise.key, "clips", content)).hex()
 
 
+@lru_cache(maxsize=96)  # each page that is asked for is looked up
 def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
-    """Embed the clips of one part that are not embedded yet, and plan their pages."""
-    clips, plan, dimension = client.indices(part), codec_of(config), client.encoder.spec.dimension
+    """Embed the clips of one part that are not embedded yet, and plan their pages: none where it is not shared."""
+    clips = client.indices(part) if part in client.shared_parts else []
+    plan, dimension = codec_of(config), client.encoder.spec.dimension
     if not clips:
         return []
     sizes = [plan.clip_bytes(size // (FLOAT * dimension), dimension) for size in client.prepare(clips)]

@@ -11,9 +11,9 @@ import numpy as np
 from collab_asd.codecs import CodecPlan, FrameStatistics
 from collab_asd.config import RunConfig
 from collab_asd.embedding_sharing.codec import codec_of
-from collab_asd.embedding_sharing.pages import PARTS, plan_pages
+from collab_asd.embedding_sharing.pages import plan_pages
 from collab_asd.id_classifier.settings import PRESETS, TrainingSettings
-from collab_asd.interfaces import Part
+from collab_asd.interfaces import PARTS, Part
 from collab_asd.methods.costs import (
     ARRAY_HEADER,
     Bytes,

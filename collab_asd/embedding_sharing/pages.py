@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collab_asd.codecs import Codec
 from collab_asd.codecs.stages import Stage
-from collab_asd.interfaces import FloatArray, Part
+from collab_asd.interfaces import PARTS, FloatArray, Part
 
-PARTS: tuple[Part, ...] = get_args(Part)  # in the order of the fields of `MachineFrames`
 PER_CLIP = ("lengths", "clips", "groups", "classes")
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -26,9 +26,9 @@ from safetensors.numpy import save as save_arrays
 from collab_asd.atomic import replacing
 from collab_asd.codecs import Codec, CodecPlan
 from collab_asd.embedding_sharing.facts import ClientDescription
-from collab_asd.embedding_sharing.pages import PARTS, PER_CLIP, Arrays, PageNumber
+from collab_asd.embedding_sharing.pages import PER_CLIP, Arrays, PageNumber
 from collab_asd.errors import InputError
-from collab_asd.interfaces import FloatArray, MachineFrames, Part
+from collab_asd.interfaces import PARTS, FloatArray, MachineFrames, Part
 from collab_asd.lazy_clips import LazyClips
 
 log = logging.getLogger(__name__)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flwr.app import Context
-
-from collab_asd.config import RunConfig
 from collab_asd.data.partition import calibration_clips
 from collab_asd.data.recordings import file_sizes
-from collab_asd.data.run_data import data_folder, load_partitions
-from collab_asd.errors import InputError
-from collab_asd.federation.private import agreement_of, is_private, own_partition, private_config
-from collab_asd.interfaces import Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.interfaces import PARTS, Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.progress import step
-from collab_asd.threads import pin_threads
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
@@ -53,8 +45,10 @@ class ClientData:
         What the clips were found in.
     calibration : float
         Share of each machine's training clips, in [0, 1), that f_s is not to be trained on.
-    private : bool
-        Whether the folder is this client's own, as in a deployment.
+    shared_parts : sequence of {"train", "calibration", "test"}
+        Parts of which a server may ask for embeddings, if the method shares them.
+    told_of_encoder : str
+        What the server is told of the encoder for the readers of its results; empty: the encoder's own note.
     """
 
     partition: Partition
@@ -62,7 +56,8 @@ class ClientData:
     cache: EmbeddingCache
     data_dir: Path
     calibration: float = 0.0
-    private: bool = False
+    shared_parts: Sequence[Part] = PARTS
+    told_of_encoder: str = ""
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
@@ -108,82 +103,3 @@ def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int
     test = [i for i in members if partition.clips[i].split == "test"]
     held = calibration_clips(len(normal), calibration)
     return LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
-
-
-def client_number(context: Context) -> tuple[int, int]:
-    """Return which client this SuperNode is, and of how many.
-
-    Raises
-    ------
-    InputError
-        It has a folder of its own, and no number among so many.
-    """
-    node = context.node_config
-    if not is_private(context):
-        return int(node.get("partition-id", 0)), int(node.get("num-partitions", 1))
-    client, clients = node.get("client"), node.get("clients")
-    if not isinstance(client, int) or not isinstance(clients, int) or not 0 <= client < clients:
-        raise InputError(f"node config: client = {client} of clients = {clients}; number the clients from 0")
-    return client, clients
-
-
-def client_config(context: Context) -> RunConfig:
-    """Return the run's configuration as this client sees it.
-
-    In a deployment a SuperNode's ``--node-config`` gives what is its own: where its recordings, weights, key and cache
-    lie. Such paths never stand in the run config, which the server sees.
-
-    Raises
-    ------
-    InputError
-        It cannot be read, or asks a client with a folder of its own for what was not agreed on.
-    """
-    return private_config(context) if is_private(context) else RunConfig.from_mapping(context.run_config)
-
-
-def open_client(context: Context) -> ClientData:
-    """Open the recordings, the encoder and the cache of the client that this SuperNode is.
-
-    Raises
-    ------
-    InputError
-        The data folder, the encoder's weights or its key cannot be used.
-    """
-    config = client_config(context)
-    pin_threads(config.threads)
-    if not is_private(context):
-        return _open(context.run_id, config, *client_number(context))
-    agreement_of(context).require_encoder(_encoder_and_cache(config)[0].spec.digest)
-    key_file = str(context.node_config.get("pseudonym-key-file", ""))
-    return _open_own(context.run_id, config, client_number(context)[0], key_file)
-
-
-@lru_cache(maxsize=32)
-def _open(run_id: int, config: RunConfig, client: int, clients: int) -> ClientData:
-    partitions = _partitions(run_id, config, clients)
-    if client >= len(partitions):
-        raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
-    encoder, cache = _encoder_and_cache(config)
-    return ClientData(partitions[client], encoder, cache, data_folder(config, clients), config.calibration)
-
-
-@lru_cache(maxsize=32)
-def _open_own(run_id: int, config: RunConfig, client: int, key_file: str) -> ClientData:
-    """Open a folder that is this client's alone; a new run looks again."""
-    held, (encoder, cache) = own_partition(config, client, key_file), _encoder_and_cache(config)
-    return ClientData(held, encoder, cache, data_folder(config, 1), config.calibration, private=True)
-
-
-@lru_cache(maxsize=4)
-def _partitions(run_id: int, config: RunConfig, clients: int) -> list[Partition]:
-    """Read the folder once per process and run; a new run looks again."""
-    return load_partitions(config, clients)
-
-
-@lru_cache(maxsize=2)
-def _encoder_and_cache(config: RunConfig) -> tuple[Encoder, EmbeddingCache]:
-    from collab_asd import encoders
-    from collab_asd.encoders.cache import EmbeddingCache
-    from collab_asd.paths import cache_dir
-
-    return encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")

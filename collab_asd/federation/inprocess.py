@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.user_config import UserConfig
@@ -28,26 +28,30 @@ class InProcessGrid(Grid):
     ----------
     client_app : ClientApp
     clients : int
-        Number of SuperNodes to imitate; each gets ``partition-id`` and ``num-partitions``, as in a simulation.
+        Number of SuperNodes to imitate.
     run_config : UserConfig
         What each client sees as its run config.
+    node_configs : sequence of UserConfig, optional
+        What each SuperNode is told, as by ``--node-config`` in a deployment; by default ``partition-id`` and
+        ``num-partitions``, as in a simulation.
     """
 
-    def __init__(self, client_app: ClientApp, clients: int, run_config: UserConfig) -> None:
+    def __init__(
+        self,
+        client_app: ClientApp,
+        clients: int,
+        run_config: UserConfig,
+        node_configs: Sequence[UserConfig] | None = None,
+    ) -> None:
         self._client_app = client_app
         self._run = Run.create_empty(run_id=1)
         self._numbers = itertools.count(1)
         self._replies: dict[str, Message] = {}
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = self._run.run_id, SERVER_NODE_ID, 1
+        told = node_configs or [{"partition-id": k, "num-partitions": clients} for k in range(clients)]
         self._contexts = {
-            FIRST_CLIENT_NODE_ID + k: Context(
-                run_id=self._run.run_id,
-                node_id=FIRST_CLIENT_NODE_ID + k,
-                node_config={"partition-id": k, "num-partitions": clients},
-                state=RecordDict(),
-                run_config=run_config,
-            )
-            for k in range(clients)
+            node: Context(self._run.run_id, node, node_config, RecordDict(), run_config)
+            for node, node_config in enumerate(told, start=FIRST_CLIENT_NODE_ID)
         }
 
     def set_run(self, run: Run) -> None:

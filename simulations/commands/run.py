@@ -72,7 +72,7 @@ def run_command(
             discard_beginning(Path(config.results_dir))
             raise
     _print_summary(folder) if as_json else _print_results(folder, supernodes)
-    if config.report and config.report_scores:
+    if config.report and (folder / "scores.csv").exists():
         with step("drawing the report"):
             from simulations.reporting import report
 

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import RecordDict
+from flwr.app import Message, RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.detectors import storage
-from collab_asd.embedding_sharing import client as sharing
 from collab_asd.embedding_sharing.codec import codec_of
 from collab_asd.embedding_sharing.defended import defences_of, require_tagged
 from collab_asd.errors import InputError
-from collab_asd.federation.client_data import open_client
+from collab_asd.federation.actions import DESCRIBE
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.privacy.run import AuditedRun
@@ -111,9 +110,11 @@ def test_asked_again_a_client_sends_the_same(config):
     """In another process, after a retry, in the next run: noise that is drawn anew would average out."""
     said = []
     grid = InProcessGrid(client_app.app, 3, config.to_mapping())
-    for context in (grid._contexts[1000], grid._contexts[1000], grid._contexts[1001]):
+    first, second, _ = grid.get_node_ids()
+    for node in (first, first, second):
         defences_of.cache_clear()
-        told = sharing.describe(open_client(context), config, RecordDict(), RecordDict())
+        (reply,) = grid.send_and_receive([Message(RecordDict(), node, DESCRIBE)])
+        told = reply.content
         said.append(({name: array.data for name, array in told.array_records["statistics"].items()}, told["client"]))
     assert said[0] == said[1] != said[2]
 

@@ -159,14 +159,15 @@ def test_small_pages_change_nothing(config, tmp_path, monkeypatch):
 
 def test_messages_hold_no_name_label_or_path(config, machines, monkeypatch):
     seen = []
-    answer = InProcessGrid._answer
+    exchange = InProcessGrid.send_and_receive
 
-    def record(self, message):
-        reply = answer(self, message)
-        seen.extend([repr(dict(message.content)), repr(dict(reply.content))])
-        return reply
+    def record(self, messages, *, timeout=None):
+        sent = list(messages)
+        replies = exchange(self, sent, timeout=timeout)
+        seen.extend(repr(dict(message.content)) for message in [*sent, *replies])
+        return replies
 
-    monkeypatch.setattr(InProcessGrid, "_answer", record)
+    monkeypatch.setattr(InProcessGrid, "send_and_receive", record)
     run_inprocess(changed(config, config.results_dir, inference="server"), 3)
     text = "".join(seen)
     assert len(text) > 100_000

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, RecordDict
 
-from collab_asd.federation.client_data import ClientData, LocalMachine, client_config
+from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.federation.node_policy import policy_of
 from collab_asd.interfaces import Clip, Partition
 
 
@@ -26,7 +27,7 @@ def test_node_config_gives_what_is_the_clients_own_and_nothing_else(tmp_path):
     run = {"encoder": "logmel", "seed": 3}
     node = {"client": 1, "clients": 2, "data-dir": str(tmp_path), "encoder-key-file": str(key), "seed": 9}
     context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config=run)
-    config = client_config(context)
+    config = policy_of(context).config
     assert (config.data_dir, config.encoder_key_file) == (str(tmp_path), str(key))
     assert (config.encoder, config.seed) == ("logmel", 3)
 

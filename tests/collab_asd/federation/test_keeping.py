@@ -32,6 +32,12 @@ TRAIN, TEST, DIMENSION = 12, 3, 512
 class Frames:
     """Stands for the cache: random frames of each clip, the same whenever they are asked for."""
 
+    def holds(self, encoder, clip):
+        return True
+
+    def prepare(self, encoder, clip):
+        return 6 * DIMENSION * 4
+
     def encode(self, encoder, clip):
         frames = np.random.default_rng(int(clip.sha256, 16)).normal(size=(6, DIMENSION))
         return (frames + 3 * (clip.label or 0)).astype(np.float32)
@@ -183,6 +189,7 @@ def test_a_client_on_its_own_keeps_its_own_space(client, config, tmp_path):
     ("part", "clips"), [("train", [10, 11, 25, 26]), ("calibration", [*range(10), *range(15, 25)])]
 )
 def test_pages_that_f_s_is_trained_on_hold_no_calibration_clip(client, part, clips):
-    content = RecordDict({"request": ConfigRecord({"part": part, "start": 0, "stop": 99}), "codec": to_record({})})
+    number = ConfigRecord({"part": part, "start": 0, "stop": len(clips)})
+    content = RecordDict({"request": number, "codec": to_record({})})
     page = embedding_sharing.embeddings(client, RunConfig(codec="fp32"), RecordDict(), content).array_records["page"]
     assert from_record(page)["clips"].tolist() == clips

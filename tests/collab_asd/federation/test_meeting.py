@@ -25,10 +25,8 @@ def nodes(monkeypatch):
     monkeypatch.setattr(meeting, "NODES_SECONDS", 0.2)
 
     def make(*said, of=3):
-        grid = InProcessGrid(app, len(said), {})
-        for context, client in zip(grid._contexts.values(), said, strict=True):
-            context.node_config = {"client": client, "clients": of, "private": True}
-        return grid
+        told = [{"client": client, "clients": of, "private": True} for client in said]
+        return InProcessGrid(app, len(said), {}, told)
 
     return make
 

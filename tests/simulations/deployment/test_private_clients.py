@@ -21,16 +21,19 @@ from simulations.deployment.consortium import agreement_text
 from simulations.engines import run_inprocess
 
 
-class PrivateGrid(InProcessGrid):
+def private_grid(config, folders):
     """SuperNodes that are told what is their own, as by ``--node-config``."""
-
-    def __init__(self, config, folders):
-        super().__init__(client_app.app, len(folders), config.to_mapping())
-        for client, (context, folder) in enumerate(zip(self._contexts.values(), folders, strict=True)):
-            own = {name: str(folder / name) for name in ("data-dir", "cache-dir", "results-dir")}
-            own |= {"data-dir": str(folder / "recordings.csv"), "pseudonym-key-file": str(folder.parent / "shared.key")}
-            own["agreement"] = str(folder.parent / "agreement.toml")
-            context.node_config = {"client": client, "clients": len(folders), **own}
+    together = folders[0].parent
+    nodes = [
+        {
+            "client": client, "clients": len(folders),
+            "data-dir": str(folder / "recordings.csv"), "cache-dir": str(folder / "cache-dir"),
+            "results-dir": str(folder / "results-dir"), "agreement": str(together / "agreement.toml"),
+            "pseudonym-key-file": str(together / "shared.key"),
+        }
+        for client, folder in enumerate(folders)
+    ]  # fmt: skip
+    return InProcessGrid(client_app.app, len(folders), config.to_mapping(), nodes)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def scores(folders):
 @pytest.mark.parametrize("inference", ["client", "server"])
 def test_scores_of_a_simulation_stay_with_the_clients(config, folders, two_types, tmp_path, inference):
     config = agree(config, folders, inference=inference)
-    server = server_app.run(PrivateGrid(config, folders), config, "inprocess")
+    server = server_app.run(private_grid(config, folders), config, "inprocess")
     simulated = run_inprocess(
         replace(config, data_dir=str(two_types), results_dir=str(tmp_path / "simulated"), record_view=False), 4
     )
@@ -103,9 +106,9 @@ def test_a_simulation_may_leave_the_scores_with_its_clients(config, two_types):
 def test_a_factory_joins_and_the_others_are_not_asked_again(config, folders, tmp_path):
     """Its number is the next; theirs stay, and so do those of their machines."""
     config = agree(config, folders, group_by="all", retain_embeddings=True)
-    first = server_app.run(PrivateGrid(config, folders[:3]), config, "inprocess")
+    first = server_app.run(private_grid(config, folders[:3]), config, "inprocess")
     later = replace(config, join=str(first), results_dir=str(tmp_path / "later"))
-    server_app.run(PrivateGrid(later, folders), later, "inprocess")
+    server_app.run(private_grid(later, folders), later, "inprocess")
     pages = [m.client for m in View.read(tmp_path / "later" / VIEW).messages if (m.way, m.kind) == ("up", EMBEDDINGS)]
     assert pages == [3]
     assert all((folder / "results-dir" / "run-1" / "scores.csv").exists() for folder in folders)

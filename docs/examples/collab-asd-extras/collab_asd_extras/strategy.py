@@ -5,12 +5,12 @@ from flwr.app import Message, RecordDict
 from collab_asd.config import RunConfig
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.records import from_record, to_record
-from collab_asd.federation.scoring import ClientScores, ScoreRound
+from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.federation.stopwatch import Stopwatch
 from collab_asd.id_classifier.sampling import statistics_from_sums
 
 
-class FederatedZScore:
+class FederatedZScore(ScoreGathering):
     """Pools the clients' sums, and gives all of them the same units."""
 
     def __init__(self, config: RunConfig) -> None:
@@ -23,6 +23,10 @@ class FederatedZScore:
         told = [from_record(reply.content.array_records["sums"]) for reply in replies]
         count, total, squares = (sum(sums[name] for sums in told) for name in ("count", "total", "squares"))
         mean, deviation = statistics_from_sums(float(count), total, squares)
-        units = to_record({"mean": mean, "deviation": deviation})
+        self.units = to_record({"mean": mean, "deviation": deviation})
         with self.watch("score"):
-            return ScoreRound(lambda client: RecordDict({"units": units})).run(grid)
+            return self.conduct(grid)
+
+    def score_request(self, client: int) -> RecordDict:
+        """Send the units."""
+        return RecordDict({"units": self.units})
