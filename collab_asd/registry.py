@@ -36,6 +36,8 @@ def load(reference: Lazy[T]) -> T:
         found: Any = import_module(module)
         for name in filter(None, attribute.split(".")):
             found = getattr(found, name)
+    except InputError:
+        raise  # says in words what to do
     except (Exception, SystemExit) as error:  # an import runs any code
         raise InputError(f"{reference}: cannot be imported ({type(error).__name__}: {error})") from error
     return found  # type: ignore[no-any-return]
