@@ -17,9 +17,19 @@ Embedded = tuple[FloatArray, ...]
 
 @dataclass(frozen=True)
 class Detector:
-    """The spaces that a machine is scored in; the scores of several are fused (`collab_asd.scorers.fusion`)."""
+    """How a machine is scored.
+
+    Parameters
+    ----------
+    spaces : tuple of Space
+        Their scores are fused (`collab_asd.scorers.fusion`) where there are several.
+    levels : FloatArray or None
+        ``[n, 17]``: what the normal clips' recordings sound like to no encoder (`collab_asd.monitoring.origin`); None
+        in detectors of earlier versions. No score depends on it.
+    """
 
     spaces: tuple[Space, ...]
+    levels: FloatArray | None = None
 
     @property
     def normal_scores(self) -> ScoreArray:

@@ -101,7 +101,10 @@ class DetectorCard:
 
 def save(folder: Path, detector: Detector, card: DetectorCard) -> None:
     """Write a detector into a folder, in place of one that may be there."""
-    arrays = save_arrays({f"{i}/{k}": v for i, space in enumerate(detector.spaces) for k, v in _arrays(space).items()})
+    by_name = {f"{i}/{k}": v for i, space in enumerate(detector.spaces) for k, v in _arrays(space).items()}
+    if detector.levels is not None:
+        by_name["levels"] = detector.levels
+    arrays = save_arrays(by_name)
     content = {
         "format": FORMAT,
         "card": asdict(card),
@@ -137,9 +140,11 @@ def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorC
         spaces = [_space(settings, part(by_name, f"{i}/"), turn) for i, settings in enumerate(content["spaces"])]
         if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
             raise ValueError("it has no space, or other normal clips than it names")
+        if (levels := by_name.get("levels")) is not None and (levels.ndim != 2 or len(levels) != len(card.normals)):
+            raise ValueError("it has levels of other clips than it names")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _other_version(folder, error) from error
-    return Detector(tuple(spaces)), card
+    return Detector(tuple(spaces), levels), card
 
 
 def read_cards(folder: Path) -> dict[Path, DetectorCard]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from collab_asd.config import RunConfig
 from collab_asd.data.audio import sample_rate_of
@@ -14,6 +17,8 @@ from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.storage import DetectorCard
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.scoring import MachineScores
+from collab_asd.interfaces import FloatArray
+from collab_asd.monitoring.origin import BandLevels
 from collab_asd.paths import holding_name
 
 
@@ -29,9 +34,16 @@ def save_client_artifacts(
         clip = client.partition.clips[machine.normal[0]]
         name = holding_name(clip.machine_type, clip.machine_id, owner)
         if machine.detector is not None:
-            storage.save(folder / "detectors" / name, machine.detector, _card(client, machine, config))
+            detector = replace(machine.detector, levels=_levels(client, machine))
+            storage.save(folder / "detectors" / name, detector, _card(client, machine, config))
         if machine.points is not None:
             machine.points.save(folder / "embeddings" / f"{name}.safetensors")
+
+
+def _levels(client: ClientData, machine: MachineScores) -> FloatArray:
+    """Measure the recordings of a machine's normal clips, once per clip and cache."""
+    measure, clips = BandLevels(), client.partition.clips
+    return np.concatenate([client.cache.encode(measure, clips[i]) for i in machine.normal])
 
 
 def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> DetectorCard:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from collab_asd import encoders
 from collab_asd.config import RunConfig
-from collab_asd.data.audio import ClipError, at_rate, read_audio, signal_fault
+from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, signal_fault
 from collab_asd.detectors import storage
 from collab_asd.detectors.detector import Detector
 from collab_asd.detectors.storage import DetectorCard
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Encoder, FloatArray
+from collab_asd.monitoring.origin import BandLevels, Evidence, load_neighbours
 from collab_asd.threads import pin_threads
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Monitor:
     detector : Detector
     card : DetectorCard
     encoder : Encoder
+    neighbours : callable
+        Loads the detectors of other machines that lie beside this one.
     odd_rates : set of int
         Sample rates in Hz, other than that of the training recordings, that were warned of.
     """
@@ -62,6 +66,7 @@ class Monitor:
     detector: Detector
     card: DetectorCard
     encoder: Encoder
+    neighbours: Callable[[], Mapping[str, Detector]] = dict
     odd_rates: set[int] = field(default_factory=set)
 
     @classmethod
@@ -99,7 +104,8 @@ class Monitor:
                 f"{folder}: was made with another {card.encoder} (digest {card.encoder_digest[:12]}) than this one "
                 f"({encoder.spec.digest[:12]}); give the weights or the key of that run with --weights or --key-file"
             )
-        return cls(detector, _with_threshold(card, detector, false_alarm_rate), encoder)
+        neighbours = partial(load_neighbours, folder, card, rotation_key_file)
+        return cls(detector, _with_threshold(card, detector, false_alarm_rate), encoder, neighbours)
 
     def judge(self, path: Path, frames: FloatArray | None = None) -> Verdict:
         """Score one recording, or its `frames` ``[T, D]`` where they are known.
@@ -109,9 +115,15 @@ class Monitor:
         ClipError
             It cannot be decoded, is too short, silent or lacks the channel.
         """
-        clip = self.detector.embed(self.encoder(self.waveform(path)) if frames is None else frames)
-        nearest = self.card.normals[self.detector.nearest(clip)]
-        return Verdict(path, self.detector.score(clip), self.card.threshold, nearest)
+        return self._verdict(path, self.encoder(self.waveform(path)) if frames is None else frames)
+
+    def examine(self, path: Path) -> tuple[Verdict, Evidence]:
+        """Score one recording as `judge` does; return also what tells where it comes from."""
+        audio = self._audio(path)
+        frames = self.encoder(self._at_rate(audio, path))
+        verdict = self._verdict(path, frames)
+        (levels,) = BandLevels()(at_rate(audio, BandLevels().spec.sample_rate, path))
+        return verdict, Evidence(frames, levels, verdict.anomaly_score)
 
     def score(self, waveform: FloatArray) -> float:
         """Anomaly score of a waveform ``[samples]`` at the encoder's rate."""
@@ -125,10 +137,21 @@ class Monitor:
         ClipError
             As `judge`.
         """
+        return self._at_rate(self._audio(path), path)
+
+    def _verdict(self, path: Path, frames: FloatArray) -> Verdict:
+        clip = self.detector.embed(frames)
+        nearest = self.card.normals[self.detector.nearest(clip)]
+        return Verdict(path, self.detector.score(clip), self.card.threshold, nearest)
+
+    def _audio(self, path: Path) -> Audio:
         audio = read_audio(path, self.card.channel)
         if fault := signal_fault(path, audio, SHORTEST_SECONDS):
             raise fault
         self._note_rate(path, audio.rate)
+        return audio
+
+    def _at_rate(self, audio: Audio, path: Path) -> FloatArray:
         waveform = at_rate(audio, self.encoder.spec.sample_rate, path)
         if self.encoder.frames(len(waveform)) < 1:
             raise ClipError(path, f"too short for one frame of {self.card.encoder}", "record longer")

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -27,8 +28,9 @@ from simulations.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from collab_asd.monitoring.monitor import Monitor, Verdict
+    from collab_asd.monitoring.origin import Hint
 
-COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal")
+COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint")
 notes, errors = (PlainConsole(stderr=True, soft_wrap=True) for _ in range(2))
 
 
@@ -72,12 +74,12 @@ def score_command(
         choose_all(detectors, incoming, detector)
     from collab_asd.monitoring.monitor import Monitor
 
-    show = _printer(Format.json if as_json else output)
+    show = _printer(Format.json if as_json else output, watch)
 
     @cache
     def session_of(folder: Path) -> Session:
         monitor = Monitor.open(folder, weights, key_file, false_alarm_rate, rotation_key_file)
-        return sessions.setdefault(folder, Session(monitor, show, explain, normals))
+        return sessions.setdefault(folder, Session(monitor, show, explain, normals, watch))
 
     sessions: dict[Path, Session] = {}
     undecided_count = 0
@@ -89,12 +91,13 @@ def score_command(
                 session_of(chosen.folder).judge([path])
             else:
                 undecided_count += 1
-                errors.print(f"refused: {undecided(detectors, [path], detector)}", style="red")
+                errors.print(_stamped(f"refused: {undecided(detectors, [path], detector)}", bool(watch)), style="red")
     except KeyboardInterrupt:
-        notes.print("stopped")
+        notes.print(_stamped("stopped", bool(watch)))
     if not quiet:
         for session in sessions.values():
             session.report_count()
+            session.report_origin()
             session.report_drift()
     if undecided_count or any(session.refused for session in sessions.values()):
         raise typer.Exit(BAD_INPUT)
@@ -113,35 +116,55 @@ class Session:
     """One call of ``score``."""
 
     monitor: Monitor
-    show: Callable[[Verdict], None]
+    show: Callable[[Verdict, Hint | None], None]
     explain: Path | None
     normals: Path | None
+    watch: bool = False
     scores: list[float] = field(default_factory=list)
     alarms: int = 0
     refused: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin to watch where recordings come from."""
+        from collab_asd.monitoring.origin import OriginCheck
+
+        self.origin = OriginCheck(self.monitor.detector, self.monitor.neighbours)
 
     def judge(self, recordings: Iterable[Path]) -> None:
         """Print a verdict on each recording; one that does not fit is refused in words, and the others go on."""
         for path in recordings:
             try:
-                verdict = self.monitor.judge(path)
+                verdict, evidence = self.monitor.examine(path)
             except InputError as error:
                 self.refused += 1
-                errors.print(f"refused: {error}", style="red")
+                errors.print(self.stamped(f"refused: {error}"), style="red")
                 continue
             self.scores.append(verdict.anomaly_score)
             self.alarms += verdict.decision
-            self.show(verdict)
+            before, hint = self.origin.hint, self.origin.add(evidence)
+            self.show(verdict, hint)
+            if self.watch and hint and (before is None or before.source != hint.source):
+                notes.print(self.stamped(str(hint)), style="yellow")
             if self.explain is not None and verdict.decision:
                 self._draw(verdict, self.explain)
 
     def report_count(self) -> None:
         """Say how many recordings raised an alarm, and by whose detector."""
-        card = self.monitor.card
+        card, scored = self.monitor.card, len(self.scores)
+        share = f", {self.alarms / scored:.0%} alarms" if scored else ""
         notes.print(
-            f"{card.machine}: {self.alarms} alarms in {len(self.scores)} recordings, {self.refused} refused "
+            f"{card.machine}: {self.alarms} alarms in {scored} recordings, {self.refused} refused{share} "
             f"(threshold set for {card.false_alarm_rate:.3g} false alarms per normal recording)"
         )
+
+    def report_origin(self) -> None:
+        """Say whether the recordings seem to be of another machine or recorder."""
+        if hint := self.origin.prevailing:
+            notes.print(str(hint), style="yellow")
+
+    def stamped(self, text: str) -> str:
+        """Put the local time before a line of a watched folder."""
+        return _stamped(text, self.watch)
 
     def report_drift(self) -> None:
         """Say whether the recordings still look like the training normals."""
@@ -157,10 +180,15 @@ class Session:
         from collab_asd.monitoring.portrait import draw
 
         try:
-            notes.print(f"explained: {draw(self.monitor, verdict, self.normals, folder)}", style="cyan")
+            picture = draw(self.monitor, verdict, self.normals, folder)
+            notes.print(self.stamped(f"explained: {picture}"), style="cyan")
         except InputError as error:  # the verdict stands, and the recordings to come need theirs
             self.refused += 1
-            errors.print(f"not explained: {error}", style="red")
+            errors.print(self.stamped(f"not explained: {error}"), style="red")
+
+
+def _stamped(text: str, watch: bool) -> str:
+    return f"{_now()}  {text}" if watch else text
 
 
 def _incoming(paths: list[Path], watch: bool) -> Iterable[Path]:
@@ -173,19 +201,26 @@ def _incoming(paths: list[Path], watch: bool) -> Iterable[Path]:
     return watching.watch(paths[0])
 
 
-def _printer(output: Format) -> Callable[[Verdict], None]:
+def _printer(output: Format, watch: bool) -> Callable[[Verdict, Hint | None], None]:
+    columns = (*(["time"] if watch else []), *COLUMNS)
+
+    def row(verdict: Verdict, hint: Hint | None) -> dict[str, Any]:
+        fields = asdict(verdict) | {"clip": str(verdict.path), "decision": verdict.decision}
+        fields |= {"time": _now(), "hint": hint.source if hint else ""}
+        return {column: fields[column] for column in columns}
+
     if output is Format.json:
-        return lambda verdict: _line(json.dumps(_row(verdict)))
+        return lambda verdict, hint: _line(json.dumps(row(verdict, hint)))
     if output is Format.csv:
-        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
-        return lambda verdict: _flushed(writer.writerow(_row(verdict)))
-    return lambda verdict: _line(_text(verdict))
+        return lambda verdict, hint: _flushed(writer.writerow(row(verdict, hint)))
+    return lambda verdict, _: _line(f"{_now()}  {_text(verdict)}" if watch else _text(verdict))
 
 
-def _row(verdict: Verdict) -> dict[str, Any]:
-    fields = asdict(verdict)
-    return {"clip": str(fields.pop("path")), **fields, "decision": verdict.decision}
+def _now() -> str:
+    """Local time to the second, as ISO 8601 writes it."""
+    return datetime.now().isoformat(timespec="seconds")
 
 
 def _text(verdict: Verdict) -> str:

@@ -96,6 +96,25 @@ def test_the_metric_is_kept(make_detector, clips, card, tmp_path, name):
     assert answers(load(tmp_path)[0], clips) == answers(cosine, clips) != answers(euclidean, clips)
 
 
+def test_levels_are_kept_and_no_score_depends_on_them(make_detector, clips, card, tmp_path):
+    """A detector without them, as of an earlier version, is as good."""
+    plain = make_detector()
+    levels = np.arange(17.0 * len(card.normals), dtype=np.float32).reshape(-1, 17)
+    save(tmp_path / "new", replace(plain, levels=levels), card)
+    save(tmp_path / "old", plain, card)
+    new, old = load(tmp_path / "new")[0], load(tmp_path / "old")[0]
+    assert new.levels.tolist() == levels.tolist()
+    assert old.levels is None
+    assert answers(new, clips) == answers(old, clips)
+
+
+@pytest.mark.parametrize("shape", [(3, 17), (17,)])
+def test_levels_of_other_clips_are_refused(make_detector, card, tmp_path, shape):
+    save(tmp_path, replace(make_detector(), levels=np.zeros(shape, np.float32)), card)
+    with pytest.raises(InputError, match="levels of other clips"):
+        load(tmp_path)
+
+
 def test_a_detector_takes_the_place_of_an_older_one(make_detector, clips, card, saved):
     newer = make_detector("gmm", backbone="light", seed=8)
     save(saved, newer, replace(card, threshold=9.5))

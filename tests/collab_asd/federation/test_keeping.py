@@ -22,6 +22,7 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.federation.scoring import score_with
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, to_arrays
 from collab_asd.interfaces import Clip, Partition
+from collab_asd.monitoring.origin import BandLevels
 from collab_asd.scorers import ScorerSettings
 
 KEY = bytes(range(100, 132))
@@ -39,6 +40,8 @@ class Frames:
         return 6 * DIMENSION * 4
 
     def encode(self, encoder, clip):
+        if isinstance(encoder, BandLevels):
+            return np.full((1, encoder.spec.dimension), int(clip.sha256, 16), np.float32)
         frames = np.random.default_rng(int(clip.sha256, 16)).normal(size=(6, DIMENSION))
         return (frames + 3 * (clip.label or 0)).astype(np.float32)
 
@@ -132,6 +135,13 @@ def test_normals_are_named_in_the_detectors_order(client, config, f_s, tmp_path)
     for i, name in zip(order, card.normals, strict=True):
         frames = Frames().encode(None, client.partition.clips[TRAIN + TEST + i])
         assert card.normals[detector.nearest(detector.embed(frames))] == name
+
+
+def test_levels_of_the_normal_clips_are_kept_in_their_order(client, config, f_s, tmp_path):
+    save_client_artifacts(client, embedding_sharing.score(client, config, f_s), config, tmp_path)
+    detector, _ = storage.load(tmp_path / "detectors" / NAMES[1])
+    assert detector.levels.shape == (TRAIN, 17)
+    assert detector.levels[:, 0].tolist() == [64 + i for i in (10, 11, *range(10))]
 
 
 def test_a_detector_holds_no_key_no_label_and_no_test_clip(client, config, f_s, tmp_path):

@@ -20,7 +20,7 @@ from collab_asd.monitoring.monitor import Monitor
 from simulations.cli import app
 from simulations.engines import run_inprocess
 
-COLUMNS = ["clip", "anomaly_score", "threshold", "decision", "nearest_normal"]
+COLUMNS = ["clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint"]
 LINE = re.compile(r"(ANOMALY|normal ) {2}score +(\S+) {2}threshold (\S+) {2}(\S+) {2}\(nearest normal: (\S+)\)")
 
 
@@ -241,11 +241,50 @@ def test_clips_of_other_machines_are_warned_of(detector, machines):
     result = call(detector, *others, *others)
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 24
-    count, drift = result.stderr.splitlines()
+    count, *_, drift = result.stderr.splitlines()
     assert count.startswith("fan/01: 24 alarms in 24 recordings")
     assert drift.startswith("drift: these recordings no longer look like the training normals (24 clips")
     quiet = call(detector, *others, *others, "-q")
     assert (quiet.stdout, quiet.stderr) == (result.stdout, "")
+
+
+@pytest.fixture
+def wrong(machines):
+    """Normal test clips of another machine than the detector's."""
+    return sorted((machines / "fan" / "test").glob("normal_id_02_*"))
+
+
+def test_clips_of_another_machine_are_named_after_five(detector, wrong):
+    result = call(detector, *wrong, "--json")
+    assert [json.loads(line)["hint"] for line in result.stdout.splitlines()] == [""] * 4 + ["another machine"] * 2
+    (note,) = [line for line in result.stderr.splitlines() if "seem to come from another machine" in line]
+    assert "fan/02" in note
+    assert "another machine" not in call(detector, *wrong[:4]).output
+    assert call(detector, *wrong, "-q").stderr == ""
+
+
+def test_in_a_watched_folder_it_is_said_at_once_and_once(detector, wrong, tmp_path, interrupted):
+    for path in wrong:
+        shutil.copy(path, tmp_path / path.name)
+    before, _, after = call(detector, tmp_path, "--watch").stderr.partition("stopped")
+    assert len(re.findall(rf"{STAMP}  these recordings seem to come from another machine", before)) == 1
+    assert "seem to come from another machine" in after
+
+
+def test_faults_of_the_machine_are_not_taken_for_another(detector, clips):
+    result = call(detector, *clips[6:], "--json")
+    assert [json.loads(line)["decision"] for line in result.stdout.splitlines()] == [1] * 6
+    assert {json.loads(line)["hint"] for line in result.stdout.splitlines()} == {""}
+    assert "seem to come from" not in result.stderr
+
+
+def test_another_gain_is_taken_for_another_recorder(detector, clips, tmp_path):
+    for path in clips[:6]:
+        sound, rate = soundfile.read(path)
+        soundfile.write(tmp_path / path.name, 0.3 * sound, rate)
+    result = call(detector, tmp_path, "--format", "csv")
+    assert [row["hint"] for row in verdicts(result)] == [""] * 4 + ["another recorder or machine"] * 2
+    assert "seem to come from another recorder or machine" in result.stderr
 
 
 def test_training_clips_look_too_normal(detector, machines):
@@ -277,14 +316,27 @@ def interrupted(monkeypatch):
     monkeypatch.setattr(watching, "watch", watch)
 
 
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
+
+
 def test_a_watched_folder_is_scored_until_ctrl_c(detector, folder, interrupted):
-    result = call(detector, folder, "--watch", "--json")
+    (folder / "empty.wav").touch()
+    result = call(detector, folder, "--watch")
+    lines = [re.fullmatch(rf"{STAMP}  (.*)", line)[1] for line in result.stdout.splitlines()]
+    assert [LINE.fullmatch(line)[4] for line in lines] == [str(folder / "hum.wav"), str(folder / "whistle.wav")]
+    refused, stopped, count, *_ = result.stderr.splitlines()
+    assert re.match(rf"{STAMP}  refused: ", refused)
+    assert re.fullmatch(rf"{STAMP}  stopped", stopped)
+    assert count.startswith("fan/01: 1 alarms in 2 recordings")
+
+
+@pytest.mark.parametrize("output", ["json", "csv"])
+def test_rows_of_a_watched_folder_tell_the_time(detector, folder, interrupted, output):
+    result = call(detector, folder, "--watch", "--format", output)
     assert result.exit_code == 0
-    assert [json.loads(line)["clip"] for line in result.stdout.splitlines()] == [
-        str(folder / "hum.wav"),
-        str(folder / "whistle.wav"),
-    ]
-    assert result.stderr.startswith("stopped\nfan/01: 1 alarms in 2 recordings")
+    rows = verdicts(result) if output == "csv" else [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["clip"] for row in rows] == [str(folder / "hum.wav"), str(folder / "whistle.wav")]
+    assert all(list(row) == ["time", *COLUMNS] and re.fullmatch(STAMP, row["time"]) for row in rows)
 
 
 def test_drift_is_said_when_the_watch_is_stopped(detector, folder, interrupted):
