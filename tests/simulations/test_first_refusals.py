@@ -37,7 +37,7 @@ REFUSED = [  # arguments, and words of the message; FILE is a file and EMPTY an 
     ("run --set preset=papper", "did you mean 'paper'?"),
     ("run --set device=gpu", "device = 'gpu'"),
     ("run --method local-vae", "add --encoder logmel"),
-    ("run --method split-learning --encoder yamnet", "encoder 'yamnet' gives vectors"),
+    ("run --method split-learning --encoder yamnet", "not of 'yamnet'"),
     ("run --method fedavg --encoder waveform", "add --method centralized"),
     ("run --encoder yamnet --weights /nowhere.h5", "/nowhere.h5: no such file"),
     ("run --set encoder-key-file=/nowhere.key", "/nowhere.key"),
