@@ -30,6 +30,7 @@ PAUC_MAX_FPR = 0.1
 FEWEST_TEST_CLIPS = 10
 """Of either kind: with fewer, one clip can move the AUC by more than 0.1."""
 NORMAL_QUANTILE = 1.959964  # of 97.5 %
+MEANS = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ class Evaluation:
         for machine in self.machines:
             values[machine.machine_type].append(getattr(machine, measure))
         return {machine_type: _mean(parts) for machine_type, parts in values.items()}
+
+    def figures(self) -> dict[str, float]:
+        """Return all means over machines that are known, and each machine's AUC as ``"auc/type/id"``."""
+        means = {measure: self.total(measure) for measure in MEANS}
+        found = means | {f"auc/{machine}": auc for machine, auc in self.by_id("auc").items()}
+        return {name: value for name, value in found.items() if value is not None}
 
     def by_id(self, measure: str) -> dict[str, float | None]:
         """Return a measure of each machine."""

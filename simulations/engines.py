@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,13 +19,14 @@ from collab_asd.config import RunConfig
 from collab_asd.data.run_data import load_partitions
 from collab_asd.errors import InputError
 from collab_asd.paths import cache_dir
+from collab_asd.processes import end_processes_with, interrupted_once, run_streaming
 from collab_asd.progress import step
 from simulations.results import default_name, require_unfinished
 from simulations.terminal import without_colours
 from simulations.variables import ERROR_FILE_VARIABLE
 
 START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 5.0
 COMPONENTS = "simulations.server_app:app", "simulations.client_app:app"
 
 
@@ -67,7 +67,7 @@ def run_ray(
     """
     results = _results_of(config)
     config = replace(config, results_dir=str(results), cache_dir=str(cache_dir(config.cache_dir)))
-    with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
+    with interrupted_once(), tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
         error_file = Path(scratch) / "error.txt"
         app = write_app(Path(scratch) / "app", config, *components)
         with _superlink(Path(scratch), error_file) as environment, step("waiting for Flower and Ray"):
@@ -104,7 +104,11 @@ def write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path
 
 @contextmanager
 def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
-    """Keep a SuperLink running in an empty folder; yields the environment for ``flwr`` commands."""
+    """Keep a SuperLink running in an empty folder; yields the environment for ``flwr`` commands.
+
+    Flower and Ray put what they start into sessions of their own. An interrupted run is killed first of all: left to
+    itself, it might still write a result.
+    """
     empty = scratch / "empty"
     empty.mkdir()
     port, control = _free_ports(2)
@@ -124,18 +128,20 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
         f"flower-superlink --insecure --simulation --isolation subprocess --host 127.0.0.1 --port {port} "
         f"--control-api-address 127.0.0.1:{control}"
     ).split()
-    with (scratch / "superlink.log").open("wb") as log:
-        process = subprocess.Popen(
-            [_program(command[0], environment), *command[1:]],
-            cwd=empty, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        try:
-            with step("starting the SuperLink"):
-                _wait_until_open(port, process, scratch / "superlink.log")
-            yield environment
-        finally:
-            with step("stopping Flower and Ray"):
-                _stop(process)
+    program, grace = _program(command[0], environment), 0.0
+    try:
+        with (scratch / "superlink.log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, *command[1:]],
+                cwd=empty, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        with step("starting the SuperLink"):
+            _wait_until_open(port, process, scratch / "superlink.log")
+        yield environment
+        grace = STOP_SECONDS
+    finally:
+        with step("stopping Flower and Ray"):
+            end_processes_with("FLWR_HOME", environment["FLWR_HOME"], grace)
 
 
 def _flwr_run(
@@ -144,15 +150,7 @@ def _flwr_run(
     """Submit the app, hand on its output, and return its last lines. Its exit code says nothing."""
     command = [_program("flwr", environment), "run", str(app), "--stream"]
     command += ["--federation-config", f"num-supernodes={clients} client-resources-num-cpus={threads}"]
-    tail: list[str] = []
-    with subprocess.Popen(
-        command, cwd=app, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, encoding="utf-8", errors="replace",
-    ) as process:  # fmt: skip
-        for line in process.stdout or ():
-            on_line(line.rstrip())
-            tail = [*tail[-29:], line.rstrip()]
-    return tail
+    return run_streaming(command, app, environment, on_line)
 
 
 def _program(name: str, environment: dict[str, str]) -> str:
@@ -180,16 +178,3 @@ def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> 
                 return
         time.sleep(0.1)
     raise InputError(f"the SuperLink did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop the SuperLink and all that it started."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, how)
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            pass
-        return

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
+from rich.console import Console
 
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
@@ -41,9 +42,11 @@ from simulations.alone import alone
 from simulations.logs import show_progress
 from simulations.memory import PeakMemory
 from simulations.naming import join
+from simulations.printing import print_table
 from simulations.results import ResultFolder, mark_thresholds, summarize, summarize_kept
 from simulations.variables import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 
+LOG_WIDTH = 120  # characters of a line
 RETURN_SECONDS = 180.0
 """Flower refuses a SuperNode that was killed for about 40 s when it comes back."""
 
@@ -63,9 +66,10 @@ def main(grid: Grid, context: Context) -> None:
             message = refusal(error) if isinstance(error, OSError) else str(error)
             Path(error_file).write_text(message, encoding="utf-8")
         raise
-    drawn_here = ERROR_FILE_VARIABLE not in os.environ  # else the command line draws it
-    if config.report and drawn_here and (folder / "scores.csv").exists():
-        _draw_report(folder)
+    if ERROR_FILE_VARIABLE not in os.environ:  # else the command line does this
+        print_table(Console(file=sys.stdout, width=LOG_WIDTH), folder)
+        if config.report and (folder / "scores.csv").exists():
+            _draw_report(folder)
 
 
 def _own_keys() -> dict[str, str]:
@@ -120,6 +124,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         check=method.check_reply,
         recorder=ViewRecorder(folder.path / VIEW) if config.record_view else None,
         absent=dict.fromkeys(met.absent, "was not connected when the run began"),
+        measure=setting.measure if config.report_scores else None,
         pseudonymous=setting.pseudonymous,
     )
     with alone(folder.path, "run"), PeakMemory() as memory, step(f"running {config.method}"):
@@ -151,6 +156,7 @@ class Deployment:
 
     clients: dict[int, int]
     manifest = None
+    measure = None
     engine = "deployment"
     pseudonymous = True
     patience = RETURN_SECONDS
@@ -196,6 +202,10 @@ class Simulation:
         taking_part = _taking_part(nodes, partitions, config.partition)
         return cls(taking_part, partitions, data_dir, manifest_rows(partitions, data_dir), engine)
 
+    def measure(self, scores: Sequence[ClientScores]) -> dict[str, float]:
+        """Return the figures of the run by name, for Flower's metrics."""
+        return evaluate(join(scores, self.partitions, self.data_dir)).figures()
+
     def finish(self, folder: ResultFolder, scores: Sequence[ClientScores], how: dict[str, Any]) -> None:
         """Write the scores and the summary; the latter alone where the clients were told to keep their scores."""
         config = folder.config
@@ -217,6 +227,8 @@ def _draw_report(folder: Path) -> None:
         drawn = subprocess.run(command, check=False, cwd=folder, env=environment)
     if drawn.returncode:
         logger.warning("the report could not be drawn; its reason: collab-asd report %s", folder)
+    else:
+        logger.info("report: %s", folder / "report.html")
 
 
 def _taking_part(clients: dict[int, int], partitions: Sequence[Partition], dealt: str) -> dict[int, int]:

@@ -23,7 +23,7 @@ from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.errors import InputError
 from collab_asd.interfaces import Clip, Encoder, FloatArray
 from collab_asd.paths import cache_dir
-from collab_asd.processes import follow_parent
+from collab_asd.processes import follow_parent, leaving_interrupts_here
 from collab_asd.progress import step
 from collab_asd.threads import pin_threads
 
@@ -110,7 +110,9 @@ def _in_processes(
     context = multiprocessing.get_context("spawn")  # a fork would inherit the threads of PyTorch half
     try:
         with ProcessPoolExecutor(processes, context, initializer=follow_parent) as pool:
-            yield from pool.map(encode, clips)
+            with leaving_interrupts_here():
+                faults = pool.map(encode, clips)
+            yield from faults
     except BrokenProcessPool as error:
         raise InputError(
             "a process that embeds clips was killed, perhaps for want of memory; what it had done is kept: start "

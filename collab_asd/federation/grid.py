@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -25,6 +26,8 @@ MAX_IN_FLIGHT = 64
 GONE = "no answer, and its SuperNode is not connected any more"
 Check = Callable[[int, Message, Message], None]
 """Raises a ValueError where a client's reply to a message cannot be used; called with client, message and reply."""
+Measure = Callable[[Sequence[Any]], Mapping[str, float]]
+"""Called with the clients' scores; returns what they are worth, for Flower's metrics. Only who has labels can say."""
 
 
 @dataclass
@@ -89,6 +92,8 @@ class SupervisedGrid(Grid):
         Writes down all that is exchanged.
     absent : mapping of int to str, optional
         Client number -> why it takes no part from the beginning.
+    measure : callable, optional
+        Called with the clients' scores, once they are gathered; see `Measure`.
     pseudonymous : bool
         Whether the clients number groups of machines by pseudonyms, as in a deployment.
     max_in_flight : int
@@ -113,12 +118,14 @@ class SupervisedGrid(Grid):
         check: Check | None = None,
         recorder: ViewRecorder | None = None,
         absent: Mapping[int, str] | None = None,
+        measure: Measure | None = None,
         pseudonymous: bool = False,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._grid, self.rules, self.folder = grid, rules, folder
         self._check, self._recorder, self._max_in_flight = check, recorder, max_in_flight
         self.clients, self.excluded = dict(clients), dict(absent or {})
+        self.measure = measure
         self.pseudonymous, self.traffic = pseudonymous, ByteCounter()
         self._client_of = {node: client for client, node in clients.items()}
 

@@ -161,7 +161,7 @@ class ScoreGathering(Strategy):
         """Train for some rounds with the clients of a grid, and return their scores."""
         self.grid, self.rounds, self.scores = grid, rounds, []
         with ExitStack() as self._open_steps:
-            self.start(grid, ArrayRecord(), num_rounds=rounds, timeout=grid.rules.timeout)
+            self.start(grid, ArrayRecord(), num_rounds=rounds, timeout=grid.rules.timeout, evaluate_fn=self.measure)
         return self.scores
 
     def check_reply(self, client: int, request: Message, reply: Message) -> None:
@@ -206,6 +206,13 @@ class ScoreGathering(Strategy):
         read = (read_scores(self.grid.client_of(reply), reply) for reply in replies)
         self.scores += [scores for scores in read if scores is not None]
         return MetricRecord({"test-clips": sum(len(s.clips) for s in self.scores)}) if self.scores else None
+
+    def measure(self, server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+        """Say what the scores are worth once they are gathered: ``evaluate_fn`` of ``start``."""
+        if self.grid.measure is None or not self.scores or server_round < self.rounds:
+            return None
+        figures = self.grid.measure(self.scores)
+        return MetricRecord(dict(figures)) if figures else None
 
     def summary(self) -> None:
         """Nothing to say."""

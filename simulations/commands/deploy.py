@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -140,7 +138,6 @@ def local_command(
 ) -> None:
     """Run the whole consortium on this machine, over TLS, with real processes; then stop it."""
     show_progress(logging.INFO, errors)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped on the way out
     chosen = dict(map(parse_assignment, settings or []))
     with step("running the consortium"):
         from simulations.commands.run import pass_on

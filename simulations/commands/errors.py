@@ -1,11 +1,13 @@
-"""How the command line ends on bad input: one message, exit code 2, no traceback."""
+"""How the command line ends: one message and exit code 2 on bad input, 130 on Ctrl-C, and no traceback on either."""
 
 from __future__ import annotations
 
+import atexit
 import errno
 import inspect
 import logging
 import os
+import signal
 from typing import Any, get_type_hints
 
 import click
@@ -14,11 +16,12 @@ from typer.core import TyperArgument, TyperGroup
 
 from collab_asd.config import nearest
 from collab_asd.errors import InputError, refusal
+from collab_asd.processes import Terminated, terminated_as_interrupted
 from collab_asd.tested_releases import untested
 from simulations.terminal import PlainConsole, prepare_streams
 
 log = logging.getLogger(__name__)
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
 NO_HOME = "Could not determine home directory."  # what `Path.expanduser` says of ~ and ~nobody
 
 
@@ -31,7 +34,10 @@ class HomePath(click.Path):
 
 
 class FriendlyGroup(TyperGroup):
-    """A group of commands that ends on an `InputError`, or what the operating system refuses, with one message."""
+    """A group of commands that ends on an `InputError`, or what the operating system refuses, with one message.
+
+    SIGTERM ends a command as Ctrl-C does.
+    """
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program."""
@@ -67,7 +73,13 @@ class FriendlyGroup(TyperGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with terminated_as_interrupted():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            for number in (signal.SIGINT, signal.SIGTERM):  # a second one is not to end in a traceback at exit
+                atexit.register(signal.signal, number, signal.SIG_IGN)
+            PlainConsole(stderr=True).print("interrupted")
+            raise typer.Exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
         except InputError as error:
             message = str(error)
         except ImportError as error:

@@ -10,7 +10,7 @@ from multiprocessing.context import SpawnProcess
 
 import psutil
 
-from collab_asd.processes import follow_parent
+from collab_asd.processes import follow_parent, leaving_interrupts_here
 from simulations.comparison.experiment import Cell
 from simulations.logs import show_progress
 
@@ -56,7 +56,8 @@ def run_units(
             while waiting and len(running) < jobs:
                 unit = waiting.pop(0)
                 process = context.Process(target=_work, args=(unit, run_cell, clients), daemon=True)
-                process.start()
+                with leaving_interrupts_here():
+                    process.start()
                 log.info("begun: %s", ", ".join(cell.name for cell in unit))
                 running[process] = unit
             wait([process.sentinel for process in running])

@@ -6,12 +6,13 @@ import json
 import logging
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from collab_asd.atomic import replacing
 from collab_asd.errors import InputError
+from collab_asd.processes import run_streaming
 from simulations.deployment.processes import STATE, environment
 from simulations.deployment.settings import ServerSettings
 
@@ -83,16 +84,8 @@ def node_states(server: ServerSettings) -> dict[str, str]:
 def submit(server: ServerSettings, app: Path, on_line: Callable[[str], None]) -> list[str]:
     """Submit an app, hand on what it prints, and return its last lines; ends when the run or the SuperLink does."""
     write_connection(server)
-    tail: list[str] = []
-    command: Sequence[str] = ["flwr", "run", str(app), CONNECTION, "--stream"]
-    with subprocess.Popen(
-        command, cwd=app, env=environment(server.folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-    ) as process:  # fmt: skip
-        for line in process.stdout or ():
-            on_line(line.rstrip())
-            tail = [*tail[-29:], line.rstrip()]
-    return tail
+    command = ["flwr", "run", str(app), CONNECTION, "--stream"]
+    return run_streaming(command, app, environment(server.folder), on_line)
 
 
 def write_connection(server: ServerSettings) -> None:

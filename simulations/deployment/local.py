@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.partition import by_machine
 from collab_asd.data.run_data import data_folder, write_listing
 from collab_asd.errors import InputError
+from collab_asd.processes import interrupted_once
 from collab_asd.progress import step
 from simulations.deployment.flower import node_states
 from simulations.deployment.processes import STATE, environment, is_open, start, stop
@@ -72,18 +73,23 @@ def consortium_running(consortium: Path) -> Iterator[ServerSettings]:
         One of them does not start, with the end of what it said.
     """
     server, folders = ServerSettings.load(consortium / "server"), client_folders(consortium)
-    with ExitStack() as stack:
-        process = stack.enter_context(_party("server", server.folder))
-        _wait(lambda: is_open("127.0.0.1", server.port), {server.folder: process}, "the SuperLink")
-        nodes = {folder: stack.enter_context(_party("node", folder)) for folder in folders}
-        _wait(lambda: _all_online(server, folders), nodes, "the SuperNodes")
-        logger.info("%d SuperNodes are connected", len(folders))
+    parties: dict[Path, subprocess.Popen[bytes]] = {}
+    try:
+        parties[server.folder] = _start_party("server", server.folder)
+        _wait(lambda: is_open("127.0.0.1", server.port), parties, "the SuperLink")
+        for folder in folders:
+            parties[folder] = _start_party("node", folder)
+        _wait(lambda: _all_online(server, folders), parties, "the SuperNodes")
+        logger.info("%d SuperNode%s connected", len(folders), "s are" if len(folders) > 1 else " is")
         yield server
+    finally:
+        with step("stopping the consortium"):
+            stop(*parties.values())
 
 
 def run_local(consortium: Path, out: Path | None, settings: Mapping[str, Any], on_line: Callable[[str], None]) -> Path:
     """Start everything, run once, stop everything; returns the server's result folder."""
-    with consortium_running(consortium) as server:
+    with interrupted_once(), consortium_running(consortium) as server:
         return run(server, out, settings, on_line)
 
 
@@ -105,17 +111,11 @@ def client_results(consortium: Path) -> list[Path]:
     return found
 
 
-@contextmanager
-def _party(command: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _start_party(command: str, folder: Path) -> subprocess.Popen[bytes]:
     (folder / STATE).mkdir(parents=True, exist_ok=True)
     with (folder / STATE / "log.txt").open("ab") as log:
         arguments = [sys.executable, "-m", "simulations.cli", "deploy", command, str(folder.absolute())]
-        process = start(arguments, folder, environment(folder), log)
-    try:
-        yield process
-    finally:
-        with step(f"stopping {folder.name}"):
-            stop(process)
+        return start(arguments, folder, environment(folder), log)
 
 
 def _wait(ready: Callable[[], bool], parties: Mapping[Path, subprocess.Popen[bytes]], what: str) -> None:

@@ -13,16 +13,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
 from collab_asd.federation.agreement import Agreement
+from collab_asd.processes import end_processes, with_descendants
 from simulations.deployment.environment import QUIET, program_path
 from simulations.deployment.settings import AGREEMENT, NodeSettings, ServerSettings
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 STATE = "state"
-STOP_SECONDS = 20.0
+STOP_SECONDS = 5.0
 ONLY_OWNER_MASK = 0o077
 REPLY_OF_PAGE, REPLY_MEGABYTES = 1.1, 64
 """A reply holds a page of embeddings and little else; one that is larger is refused."""
@@ -86,16 +89,20 @@ def _end_with_parent() -> None:
         _LIBC.prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGTERM)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop a process, and all that it started."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, how)
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return
+def stop(*processes: subprocess.Popen[bytes]) -> None:
+    """Stop processes, and all that they started; what they have left behind in their sessions, too."""
+    sessions = {process.pid for process in processes}
+    members = [other for other in psutil.process_iter() if _session(other.pid) in sessions]
+    end_processes(with_descendants(members), STOP_SECONDS)
+    for process in processes:
+        process.poll()
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None  # gone, or another user's
 
 
 def is_open(host: str, port: int) -> bool:
