@@ -95,13 +95,13 @@ def hints(monitor: Monitor, run: Run, heard: Heard, groups: int, clips: int) -> 
     for (machine, label), of_machine in paths.items():
         evidence = [heard(monitor, path) for path in of_machine]
         if machine != monitor.card.machine:
-            yield from drawn(evidence, f"{KINDS[label]}, other machine", groups)
+            yield from drawn(evidence, f"{KINDS[label]}, other machine", groups if label == NORMAL else 0)
             continue
         yield from drawn(evidence, f"{KINDS[label]}, own machine", groups)
         if label == NORMAL:
             for name, recorder in RECORDERS.items():
                 changed = [heard(monitor, path) for path in rerecorded(of_machine[:clips], recorder)]
-                yield from drawn(changed, name, groups // 2)
+                yield from drawn(changed, name, groups // 4)
         else:
             levels = np.stack([clip.levels[:-1] for clip in evidence])
             for distances in np.linalg.norm(levels[:, np.newaxis] - levels, axis=2):

@@ -44,7 +44,7 @@ FEWEST, MOST = 5, 10
 BANDS = 16
 
 # Chosen on the tuning clips of ToyCar and on synthetic machines, so that faults of the own machine seldom pass.
-HIGHEST_SURPRISE = 1.6
+HIGHEST_SURPRISE = 1.5
 """Mean surprise, 1 for normal clips, up to which a detector takes recordings for those of its machine."""
 LEAST_LEAD = 1.0
 """By how much more they must surprise the detector in use."""
