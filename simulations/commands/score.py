@@ -154,8 +154,17 @@ class Session:
         share = f", {self.alarms / scored:.0%} alarms" if scored else ""
         notes.print(
             f"{card.machine}: {self.alarms} alarms in {scored} recordings, {self.refused} refused{share} "
-            f"(threshold set for {card.false_alarm_rate:.3g} false alarms per normal recording)"
+            f"(threshold set for {card.false_alarm_rate:.3g} false alarms per normal recording{self._caution()})"
         )
+
+    def _caution(self) -> str:
+        """Say how wrong a threshold may be that was set from few normal recordings."""
+        from collab_asd.scorers.threshold import highest_rate, is_uncertain
+
+        normals, asked = len(self.monitor.detector.normal_scores), self.monitor.card.false_alarm_rate
+        if not is_uncertain(normals, asked):
+            return ""
+        return f", from {normals} normal recordings: too few, {highest_rate(normals, asked):.2g} are possible"
 
     def report_origin(self) -> None:
         """Say whether the recordings seem to be of another machine or recorder."""

@@ -108,6 +108,11 @@ def test_a_line_of_text_for_each_clip_of_files_and_folders(detector, clips, fold
     assert result.stderr.startswith("fan/01: 1 alarms in 3 recordings, 0 refused")
 
 
+def test_a_threshold_from_few_normal_recordings_comes_with_a_caution(detector, folder):
+    assert "from 10 normal recordings: too few" in call(detector, folder).stderr
+    assert "too few" not in call(detector, folder, "--false-alarm-rate", "0.4").stderr
+
+
 def test_csv_has_a_header_and_a_row_for_each_clip(detector, folder):
     result = call(detector, folder, "--format", "csv")
     assert result.stdout.splitlines()[0].split(",") == COLUMNS
