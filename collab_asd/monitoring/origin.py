@@ -48,7 +48,7 @@ HIGHEST_SURPRISE = 1.5
 """Mean surprise, 1 for normal clips, up to which a detector takes recordings for those of its machine."""
 LEAST_LEAD = 1.0
 """By how much more they must surprise the detector in use."""
-LEAST_DB = 4.5
+LEAST_DB = 4.0
 """Root mean square over bands."""
 LEAST_RATIO = 1.5
 """Of that to what five normal clips reach in 1 of 100 cases."""
