@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 LINE_SECONDS = 4.0  # the longest silence
 FIRST_SECONDS = 1.0  # a step that is over sooner is not mentioned
 TICK_SECONDS = 0.5
-SHORTEST_REMAINDER = 5.0  # s; the end comes before the next line
 Advance = Callable[..., None]
 
 
@@ -50,6 +49,7 @@ class Pace:
     UNCERTAINTY = 0.5  # of the prediction, two standard errors
     LAST_PARTS = 3  # per worker: what a few parts take cannot be known from the mean of many
     LONGEST_WAIT = 2.0  # times the longest time between two parts
+    SHORTEST = 10.0  # s: what has been observed for less, or has less to go, is at the mercy of the machine's load
     SAMPLES = 256
 
     def __init__(self, total: float, began: float, workers: int = 1) -> None:
@@ -78,6 +78,8 @@ class Pace:
         left = self._total - done
         if self._parts < self.CHUNKS * self._workers or done < self.EARLIEST * self._total:
             return None
+        if last - samples[0][1] < self.SHORTEST:
+            return None
         if (
             left < self.LAST_PARTS * self._workers * done / self._parts
             or now - last > self.LONGEST_WAIT * self._longest
@@ -87,7 +89,7 @@ class Pace:
         if seconds is None:
             return None
         remaining = seconds * left * self.CHUNKS / done - (now - last)
-        return remaining if remaining >= SHORTEST_REMAINDER else None
+        return remaining if remaining >= self.SHORTEST else None
 
     def _per_chunk(self, ahead: float, chunks: Sequence[float]) -> float | None:
         """Seconds that each of some chunks ahead will take on average."""
