@@ -21,6 +21,7 @@ from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, LENGTHS, MEMBER, S
 from collab_asd.privacy.outcome import TRUTH, Audit
 from collab_asd.privacy.spectra import MEL_BANDS, SAMPLE_RATE
 from collab_asd.privacy.vocoder import sound_of
+from collab_asd.progress import step
 from collab_asd.report.privacy import JSON, PICTURE, SOUNDS, attack_sheets, parties_sheet
 from collab_asd.report.sheet import Sheet
 
@@ -55,7 +56,8 @@ def to_plain(audit: Audit, config: RunConfig) -> dict[str, Any]:
 
 def write(audit: Audit, config: RunConfig, folder: Path) -> str:
     """Write JSON and, where spectrograms were got back, a picture and sounds into a folder; return the JSON."""
-    sounds = [] if not audit.pictures else list(_write_sounds(audit, folder))
+    with step("writing sounds"):
+        sounds = [] if not audit.pictures else list(_write_sounds(audit, folder))
     text = json.dumps(to_plain(audit, config) | {"sounds": sounds}, indent=2) + "\n"
     if audit.pictures:
         with replacing(folder / PICTURE) as file:

@@ -20,6 +20,7 @@ from collab_asd.privacy.outcome import Audit, Scope
 from collab_asd.privacy.run import AuditedRun
 from collab_asd.privacy.sounds import Heard
 from collab_asd.privacy.stealing import parties
+from collab_asd.progress import step
 from collab_asd.registry import Registry
 
 
@@ -109,9 +110,10 @@ def audit(run: AuditedRun, data: Path, scope: Scope) -> Audit:
     """
     case, found = Case(run, data, scope), Audit(parties=parties(run))
     shared = METHODS.find(run.config.method).shares
-    attacks = [attack for _, attack in ATTACKS.loadable() if shared in attack.on]
-    for attack in attacks:
-        attack.carry_out(case, found)
+    for name, attack in ATTACKS.loadable():
+        if shared in attack.on:
+            with step(f"attack {name}"):
+                attack.carry_out(case, found)
     if not (found.findings or found.missing):
         found.missing.append(f"attacks on {run.config.method}: there is none on {shared} such as its clients sent")
     found.missing += [f"attack {name}: {why}" for name in ATTACKS if (why := ATTACKS.problem(name))]

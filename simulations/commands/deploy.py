@@ -138,6 +138,8 @@ def local_command(
 ) -> None:
     """Run the whole consortium on this machine, over TLS, with real processes; then stop it."""
     show_progress(logging.INFO, errors)
+    if not verbose:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
     chosen = dict(map(parse_assignment, settings or []))
     with step("running the consortium"):
         from simulations.commands.run import pass_on
