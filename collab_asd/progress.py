@@ -203,7 +203,7 @@ class Lines(Display):
         """Write a line about some steps if one is due."""
         if not steps:
             return
-        silence, inner = now - _last_line, steps[-1]
+        silence, inner = now - max(_last_line, steps[0].began), steps[-1]
         new = not inner.mentioned and min(now - inner.began, silence) >= FIRST_SECONDS
         if silence >= self._every or new:
             inner.mentioned = True

@@ -60,7 +60,8 @@ def main(grid: Grid, context: Context) -> None:
     show_progress()
     try:
         config = RunConfig.from_mapping(context.run_config | _own_keys())
-        folder = run(grid, config, "ray", _roster())
+        with step(f"running {config.method}"):
+            folder = run(grid, config, "ray", _roster())
     except (InputError, OSError) as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             message = refusal(error) if isinstance(error, OSError) else str(error)
@@ -127,7 +128,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         measure=setting.measure if config.report_scores else None,
         pseudonymous=setting.pseudonymous,
     )
-    with alone(folder.path, "run"), PeakMemory() as memory, step(f"running {config.method}"):
+    with alone(folder.path, "run"), PeakMemory() as memory:
         scores = method.run(supervised)
     how: dict[str, Any] = {
         "engine": setting.engine,
