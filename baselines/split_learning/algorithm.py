@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from collab_asd.id_classifier.batches import Draw, Labels, draw_epoch, gather, labels_of
 from collab_asd.id_classifier.heads import build_head, mixed_loss
-from collab_asd.id_classifier.model import IdClassifier
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.id_classifier.sampling import WindowSampler
 from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.id_classifier.stages import TwoStages
@@ -72,7 +72,7 @@ class ClientHalf:
         self._sent = None
 
     def state(self) -> Arrays:
-        """Copy what was learnt so far; to be asked for before `activations`, which move batch statistics."""
+        """View what was learnt so far: the next step changes it, and `activations` move batch statistics."""
         return stage_arrays(self._stage) | _moments(self._optimizer)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -121,6 +121,22 @@ class ServerHalf:
         return self._model.eval()
 
 
+def first_stage_only(settings: ClassifierSettings, standardisation: Mapping[str, NDArray[Any]]) -> IdClassifier:
+    """Make a model for a `ClientHalf`: its first stage is to be restored, and its rest, which is not used, has no data.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings
+    standardisation : mapping
+        ``mean`` and ``scale`` of the frames, each ``[D]``.
+    """
+    with torch.device("meta"):
+        model = IdClassifier(settings)
+    _stages(model).first.to_empty(device="cpu")
+    model.mean, model.scale = (torch.from_numpy(np.array(standardisation[name])) for name in ("mean", "scale"))
+    return model
+
+
 def pack(activations: Tensor, labels: Labels) -> Arrays:
     """Return what leaves a client in a step: activations ``[B, ...]``, classes, and by which share they were mixed."""
     return {
@@ -157,8 +173,8 @@ def averaged(states: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[flo
 
 
 def stage_arrays(stage: nn.Module) -> Arrays:
-    """Parameters and buffers of a stage, copied."""
-    return {name: tensor.detach().numpy().copy() for name, tensor in stage.state_dict().items()}
+    """Return views of the parameters and buffers of a stage."""
+    return {name: tensor.numpy() for name, tensor in stage.state_dict().items()}
 
 
 def load_stage(stage: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -176,7 +192,7 @@ def _stages(model: IdClassifier) -> TwoStages:
 
 def _moments(optimizer: torch.optim.Optimizer) -> Arrays:
     return {
-        f"{MOMENT}{number}/{name}": value.numpy().copy()
+        f"{MOMENT}{number}/{name}": value.numpy()
         for number, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }

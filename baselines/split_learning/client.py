@@ -17,11 +17,11 @@ from flwr.app import MetricRecord, RecordDict
 
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
-from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, pack
+from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, first_stage_only, pack
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.id_classifier.model import ClassifierSettings
 from collab_asd.id_classifier.sampling import WindowSampler
 
 KEPT = ("settings", "budget", "standardisation", STAGE_STATE)  # what step 0 brings, and another process would need
@@ -76,10 +76,8 @@ def _half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) 
 
 
 def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
-    model = IdClassifier(ClassifierSettings.from_plain(state.config_records["settings"]))
-    standardisation = from_record(state.array_records["standardisation"])
-    model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
-    model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))
+    settings = ClassifierSettings.from_plain(state.config_records["settings"])
+    model = first_stage_only(settings, from_record(state.array_records["standardisation"]))
     own = training_clips(client, turn.group)
     sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
     seed = round_seed(config, client, turn.group, turn.server_round)

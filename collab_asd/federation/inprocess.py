@@ -9,7 +9,7 @@ import copy
 import itertools
 from collections.abc import Iterable, Sequence
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Error, Message, RecordDict
 from flwr.app.user_config import UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
@@ -91,10 +91,21 @@ class InProcessGrid(Grid):
         return self.pull_messages(self.push_messages(messages))
 
     def _answer(self, message: Message) -> Message:
-        """Call the ClientApp on its own copy of a message; payloads are immutable bytes and are not copied."""
+        """Call the ClientApp on its own copy of a message."""
         context = self._contexts[message.metadata.dst_node_id]
         try:
-            reply = self._client_app(copy.deepcopy(message), context)
+            reply = self._client_app(_copied(message), context)
         except Exception as error:  # as Flower's own engines do: a client's failure is a reply, not the server's end
             return Message(Error(CLIENT_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
-        return copy.deepcopy(reply)
+        return _copied(reply)
+
+
+def _copied(message: Message) -> Message:
+    """Copy a message, so that neither side can change what the other has; arrays are immutable bytes, and stay."""
+    copied = copy.copy(message)
+    if message.has_content():
+        records = message.content.items()
+        copied.content = RecordDict(
+            {name: r.copy() if isinstance(r, ArrayRecord) else copy.deepcopy(r) for name, r in records}
+        )
+    return copied
