@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -19,6 +20,8 @@ from collab_asd import progress
 from collab_asd.transfer import fetch, http
 from collab_asd.transfer.http import RemoteFile
 
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 RATE = 16000
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

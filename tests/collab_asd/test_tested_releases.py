@@ -68,6 +68,7 @@ def test_torchaudio_that_cannot_be_imported_names_both_releases_and_the_command(
     replace_torchaudio(tmp_path, statement)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
+    monkeypatch.delitem(sys.modules, "collab_asd.torch_audio", raising=False)
     with pytest.raises(InputError) as refused:
         runpy.run_module("collab_asd.torch_audio")
     for words in (
