@@ -35,7 +35,7 @@ DOING = {
     SPLIT: "training",
     SCORE: "scoring its test recordings",
 }
-LINE_SECONDS = 15.0  # of each client: many may write into one log
+LINE_SECONDS = 10.0  # of each client: many may write into one log
 
 
 def keep_errors_private(message: Message, context: Context, handle: ClientAppCallable) -> Message:
