@@ -15,7 +15,7 @@ export MPLBACKEND := Agg
 # silence, so a line every ten seconds says that it goes on.
 define install
 	@echo "== installing into $(VENV): $(1) =="
-	@( while sleep 10 >/dev/null 2>&1; do echo "   still installing: $$(du -sm $(VENV) | cut -f1) MB in $(VENV)"; done ) & \
+	@( while sleep 10 >/dev/null 2>&1; do echo "   still installing: $$(du -sm $(VENV) 2>/dev/null | cut -f1) MB in $(VENV)"; done ) & \
 		lines=$$!; trap "kill $$lines" EXIT; $(BIN)/python -m pip install $(2)
 endef
 
