@@ -83,9 +83,11 @@ def iid(clips: Sequence[Clip], group_by: str, clients: int, seed: int) -> list[P
     clients = clients or len(held)
     machine, own = min(held.items(), key=lambda entry: len(entry[1]))
     if len(own) < FEWEST * clients:
+        most = len(own) // FEWEST
         raise InputError(
             f"partition = iid: {'/'.join(machine)} has {len(own)} training clips, and {clients} clients need "
-            f"{FEWEST} of them each; ask for at most clients = {len(own) // FEWEST}"
+            f"{FEWEST} of them each; "
+            + (f"ask for at most clients = {most}" if most else "add recordings, or set partition = machine")
         )
     return _with_test_clips(_iid_shares(held, clients), clips, group_by, seed)
 

@@ -152,7 +152,7 @@ def _company(machines: int, group_by: str) -> str:
     others = "leave this one out, " if machines > 1 else ""
     wider = "group by 'all' (--set group-by=all), " if machines > 1 and group_by != "all" else ""
     return (
-        f"add another machine to it, {others}{wider}or choose a method that shares nothing (--method "
+        f"add another machine to it, {others}{wider}or choose a method that shares nothing (collab-asd run --method "
         "local-mahalanobis; for flwr run: method='local-mahalanobis'); in a deployment others have such machines "
         "(collab-asd deploy check)"
     )

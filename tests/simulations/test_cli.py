@@ -145,6 +145,8 @@ def test_what_check_recommends_runs(request, run, machines_of, count):
     data = request.getfixturevalue(machines_of)
     checked = call("data", "check", data, "--quiet")
     assert checked.exit_code == 2
+    report = json.loads(call("data", "check", data, "--quiet", "--json").stdout)
+    assert (report["fit_to_train"], report["fit_without_sharing"]) == (False, True)
     commands = re.findall(r"collab-asd run (--data .*)", checked.output)
     assert len(commands) == count
     for number, command in enumerate(commands):

@@ -157,6 +157,7 @@ def test_largest_remainders_by_hand():
             "dirichlet-alpha = 0.0001: 100 draws left one of 4 clients without",
         ),
         (lambda c: iid([*c, *clips_of(("pump", "01"), 0, 3)], "all", 1, 0), "pump/01 has no training"),
+        (lambda c: iid(clips_of(("fan", "09"), 5, 2), "all", 1, 0), "fan/09 has 5 .* partition = machine"),
         (lambda c: iid(c, "colour", 2, 0), "group-by: 'colour'"),
         (lambda c: iid([clip for clip in c if clip.split == "test"], "all", 2, 0), "no training clips"),
     ],

@@ -101,6 +101,12 @@ def test_a_folder_with_something_in_it_is_left_alone(made, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_one_client_makes_a_consortium_where_nothing_is_shared(tmp_path):
+    Consortium(1, ["localhost"], RunConfig(method="local-knn")).write(tmp_path / "c")
+    assert ServerSettings.load(tmp_path / "c" / "server").run == {"min-clients": 1}
+    assert [path.name for path in tmp_path.glob("c/client-*")] == ["client-0"]
+
+
 @pytest.mark.parametrize(
     ("clients", "port", "config", "why"),
     [
