@@ -121,19 +121,12 @@ class ServerHalf:
         return self._model.eval()
 
 
-def first_stage_only(settings: ClassifierSettings, standardisation: Mapping[str, NDArray[Any]]) -> IdClassifier:
-    """Make a model for a `ClientHalf`: its first stage is to be restored, and its rest, which is not used, has no data.
-
-    Parameters
-    ----------
-    settings : ClassifierSettings
-    standardisation : mapping
-        ``mean`` and ``scale`` of the frames, each ``[D]``.
-    """
+def new_first_stage(settings: ClassifierSettings) -> IdClassifier:
+    """Make a model for a `ClientHalf`: first stage and standardisation are to be set, and its rest takes no memory."""
     with torch.device("meta"):
         model = IdClassifier(settings)
     _stages(model).first.to_empty(device="cpu")
-    model.mean, model.scale = (torch.from_numpy(np.array(standardisation[name])) for name in ("mean", "scale"))
+    model.mean, model.scale = torch.empty(settings.dimension), torch.empty(settings.dimension)
     return model
 
 

@@ -9,22 +9,26 @@ it has in memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from flwr.app import MetricRecord, RecordDict
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
-from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, first_stage_only, pack
+from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, new_first_stage, pack
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.model import ClassifierSettings
+from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.id_classifier.sampling import WindowSampler
 
-KEPT = ("settings", "budget", "standardisation", STAGE_STATE)  # what step 0 brings, and another process would need
+KEPT = ("settings", "budget", "standardisation")  # what step 0 brings, and another process would need
 
 
 @dataclass(frozen=True)
@@ -51,35 +55,44 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
     if turn.step == 0:
         for name in KEPT:
             state[name] = content[name]
-    half = _half(client, config, state, turn)
-    if turn.step > 0:
+        half = _build(client, config, state, turn)
+        half.restore(from_record(content.array_records[STAGE_STATE]))
+    else:
+        half = _last_half(client, config, state, turn)
         gradient = from_record(content.array_records["gradient"])["gradient"]
         half.learn(turn.step - 1, torch.from_numpy(np.array(gradient)))
-    stage = to_record(half.state())
     if turn.step == half.steps:
-        _IN_MEMORY.pop(client, None)
         clips = len(training_clips(client, turn.group).clips)
-        return RecordDict({STAGE_STATE: stage, "metrics": MetricRecord({"num-examples": clips})})
-    state[STAGE_STATE] = stage
+        return RecordDict({STAGE_STATE: to_record(half.state()), "metrics": MetricRecord({"num-examples": clips})})
+    state[STAGE_STATE] = ConfigRecord({"safetensors": save_arrays(half.state())})
     activations, labels = half.activations(turn.step)
     _IN_MEMORY[client] = Turn(turn.group, turn.server_round, turn.step + 1), half
     return RecordDict({"activations": to_record(pack(activations, labels))})
 
 
-def _half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
+def _last_half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
     """Return this client's half as the last message left it, from memory or from the context."""
-    expected, half = _IN_MEMORY.get(client, (None, None))
+    expected, half = _IN_MEMORY.pop(client, (None, None))
     if half is None or expected != turn:
         half = _build(client, config, state, turn)
-        half.restore(from_record(state.array_records[STAGE_STATE]))
+        half.restore(load_arrays(cast("bytes", state.config_records[STAGE_STATE]["safetensors"])))
     return half
 
 
 def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
     settings = ClassifierSettings.from_plain(state.config_records["settings"])
-    model = first_stage_only(settings, from_record(state.array_records["standardisation"]))
+    model = _model(client, settings)
+    standardisation = from_record(state.array_records["standardisation"])
+    model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
+    model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))
     own = training_clips(client, turn.group)
     sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
     seed = round_seed(config, client, turn.group, turn.server_round)
     share = own.share(state.config_records["budget"])
     return ClientHalf(model, sampler, settings_of(config, share=share).training, seed)
+
+
+@lru_cache(maxsize=32)  # a turn takes less time than to build a network
+def _model(client: ClientData, settings: ClassifierSettings) -> IdClassifier:
+    """Return a model whose first stage this client may overwrite in every turn."""
+    return new_first_stage(settings)

@@ -54,6 +54,13 @@ class SplitLearning(ClientTraining):
         settings, clients = settings_of(self.config), list(grid.clients)
         together = [clients] if self.config.method == "splitfed" else [[client] for client in clients]
         self.grid, self._group = grid, group
+        self._constants = RecordDict(
+            {
+                "settings": ConfigRecord(group.start.settings.to_plain()),
+                "budget": ConfigRecord({CLASS_CLIPS: group.class_clips}),
+                "standardisation": to_record({"mean": group.start.mean.numpy(), "scale": group.start.scale.numpy()}),
+            }
+        )
         self._server, self._stage = ServerHalf(group.start, settings.training), first_stage_state(group.start)
         self._turns = deque(
             (training_round, some) for training_round in range(1, settings.rounds + 1) for some in together
@@ -102,19 +109,8 @@ class SplitLearning(ClientTraining):
         self._step, self._finished = 0, list[RecordDict]()
         if self._turns:
             self._training_round, clients = self._turns.popleft()
-            self._requests = {client: self._first_request() for client in clients}
-
-    def _first_request(self) -> RecordDict:
-        start = self._group.start
-        standardisation = {"mean": start.mean.numpy(), "scale": start.scale.numpy()}
-        return RecordDict(
-            {
-                "settings": ConfigRecord(start.settings.to_plain()),
-                "budget": ConfigRecord({CLASS_CLIPS: self._group.class_clips}),
-                "standardisation": to_record(standardisation),
-                STAGE_STATE: to_record(self._stage),
-            }
-        )
+            stage = to_record(self._stage)
+            self._requests = {client: RecordDict({**self._constants, STAGE_STATE: stage}) for client in clients}
 
     def _learn(self, batches: Sequence[tuple[Tensor, Labels]]) -> list[Tensor]:
         """Return the gradients with respect to what the clients sent, in their order."""

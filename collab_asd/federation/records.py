@@ -34,10 +34,11 @@ def content_bytes(content: RecordDict) -> int:
     light, arrays = RecordDict(), 0
     for name, record in content.items():
         if isinstance(record, ArrayRecord):
+            arrays += _empty_bytes(name)
             arrays += sum(len(a.data) + _label_bytes(key, a.dtype, a.shape, a.stype) for key, a in record.items())
-            record = ArrayRecord()
-        light[name] = record
-    return arrays + int(recorddict_to_proto(light).ByteSize())
+        else:
+            light[name] = record
+    return arrays + (int(recorddict_to_proto(light).ByteSize()) if light else 0)
 
 
 def _lay_out(array: NDArray[Any]) -> Array:
@@ -57,6 +58,12 @@ def _describe(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[str, bytes]
 
 
 @lru_cache(maxsize=10_000)  # rounds send the same names over and over
+def _empty_bytes(name: str) -> int:
+    """Size of a record without any arrays."""
+    return int(recorddict_to_proto(RecordDict({name: ArrayRecord()})).ByteSize())
+
+
+@lru_cache(maxsize=10_000)
 def _label_bytes(key: str, dtype: str, shape: tuple[int, ...], stype: str) -> int:
     """Size of what stands around an array's data: its name, type and shape."""
     empty = RecordDict({"": ArrayRecord()})
