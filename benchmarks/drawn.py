@@ -54,11 +54,7 @@ class DrawnEmbeddings:
     def __init__(self, folder: Path) -> None:
         self._noise = np.random.default_rng(0).standard_normal((NOISE_ROWS, DIMENSION), np.float32)
 
-    def holds(self, encoder: Encoder, clip: Clip) -> bool:
-        """Whether there are frames: of every clip."""
-        return True
-
-    def prepare(self, encoder: Encoder, clip: Clip) -> int:
+    def size(self, encoder: Encoder, clip: Clip) -> int:
         """Bytes of the frames."""
         return FRAMES * self._noise[0].nbytes
 

@@ -186,8 +186,8 @@ def _stages(model: IdClassifier) -> TwoStages:
 def _moments(optimizer: torch.optim.Optimizer) -> Arrays:
     return {
         f"{MOMENT}{number}/{name}": value.numpy()
-        for number, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
+        for number, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
+        for name, value in optimizer.state[parameter].items()
     }
 
 

@@ -2,22 +2,21 @@
 
 A client's turn is ``steps + 1`` messages: step 0 brings the first stage, each further one the gradient of the batch
 before, and the last one is answered with the first stage as it is then. Between messages the turn lies in the client's
-Flower context, since another process may answer the next one; the process that answered the last one goes on with what
-it has in memory.
+Flower context, since another process may answer the next one, or the same message may come again: the first stage as it
+was at a checkpoint, and the gradients since. The process that answered the last message goes on with what it has in
+memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from flwr.app import ConfigRecord, MetricRecord, RecordDict
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from torch import Tensor
 
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
@@ -28,7 +27,9 @@ from collab_asd.federation.records import from_record, to_record
 from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.id_classifier.sampling import WindowSampler
 
-KEPT = ("settings", "budget", "standardisation")  # what step 0 brings, and another process would need
+KEPT = ("settings", "budget", "standardisation", STAGE_STATE)  # of what step 0 brings
+CHECKPOINT, GRADIENT = "checkpoint", "gradient"
+STEPS_BETWEEN = 4  # checkpoints: each copies the first stage with the moments of its optimiser
 
 
 @dataclass(frozen=True)
@@ -52,30 +53,52 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
         Of the client's Flower context, where the turn is kept.
     """
     turn = Turn(**{key: int(str(value)) for key, value in content.config_records["turn"].items()})
-    if turn.step == 0:
-        for name in KEPT:
-            state[name] = content[name]
-        half = _build(client, config, state, turn)
-        half.restore(from_record(content.array_records[STAGE_STATE]))
+    _keep(state, turn.step, content)
+    expected, half = _IN_MEMORY.pop(client, (None, None))
+    if half is None or expected != turn:
+        half = _rebuild(client, config, state, turn)
     else:
-        half = _last_half(client, config, state, turn)
-        gradient = from_record(content.array_records["gradient"])["gradient"]
-        half.learn(turn.step - 1, torch.from_numpy(np.array(gradient)))
+        half.learn(turn.step - 1, _gradient(content, GRADIENT))
     if turn.step == half.steps:
         clips = len(training_clips(client, turn.group).clips)
         return RecordDict({STAGE_STATE: to_record(half.state()), "metrics": MetricRecord({"num-examples": clips})})
-    state[STAGE_STATE] = ConfigRecord({"safetensors": save_arrays(half.state())})
+    if turn.step == _checkpoint(state) + STEPS_BETWEEN:
+        _set_checkpoint(state, turn.step, to_record(half.state()))
     activations, labels = half.activations(turn.step)
     _IN_MEMORY[client] = Turn(turn.group, turn.server_round, turn.step + 1), half
     return RecordDict({"activations": to_record(pack(activations, labels))})
 
 
-def _last_half(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
-    """Return this client's half as the last message left it, from memory or from the context."""
-    expected, half = _IN_MEMORY.pop(client, (None, None))
-    if half is None or expected != turn:
-        half = _build(client, config, state, turn)
-        half.restore(load_arrays(cast("bytes", state.config_records[STAGE_STATE]["safetensors"])))
+def _keep(state: RecordDict, step: int, content: RecordDict) -> None:
+    """Keep what a message brings in the client's context."""
+    if step == 0:
+        for name in KEPT:
+            state[name] = content[name]
+        _set_checkpoint(state, 0, content.array_records[STAGE_STATE])
+    elif step > _checkpoint(state):  # else it has come before
+        state[f"{GRADIENT}/{step - 1}"] = content[GRADIENT]
+
+
+def _set_checkpoint(state: RecordDict, step: int, stage: ArrayRecord) -> None:
+    for name in [name for name in state if name.startswith(GRADIENT)]:
+        del state[name]
+    state[STAGE_STATE], state[CHECKPOINT] = stage, ConfigRecord({"step": step})
+
+
+def _checkpoint(state: RecordDict) -> int:
+    return int(str(state.config_records[CHECKPOINT]["step"]))
+
+
+def _gradient(content: RecordDict, name: str) -> Tensor:
+    return torch.from_numpy(np.array(from_record(content.array_records[name])[GRADIENT]))
+
+
+def _rebuild(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
+    """Build this client's half as it is before a step from what the context keeps."""
+    half = _build(client, config, state, turn)
+    half.restore(from_record(state.array_records[STAGE_STATE]))
+    for step in range(_checkpoint(state), turn.step):
+        half.learn(step, _gradient(state, f"{GRADIENT}/{step}"))
     return half
 
 

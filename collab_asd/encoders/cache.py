@@ -89,9 +89,12 @@ class EmbeddingCache:
         source = self.load(encoder.source, clip)
         return None if source is None else encoder.derive(source)
 
-    def holds(self, encoder: Encoder, clip: Clip) -> bool:
-        """Whether a clip is encoded."""
-        return self.path(encoder.spec, clip).exists()
+    def size(self, encoder: Encoder, clip: Clip) -> int | None:
+        """Return the bytes that a clip's frames take on the disk; None where it is not encoded yet."""
+        try:
+            return self.path(encoder.spec, clip).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def prepare(self, encoder: Encoder, clip: Clip) -> int:
         """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,7 @@ class ClientData:
     calibration: float = 0.0
     shared_parts: Sequence[Part] = PARTS
     told_of_encoder: str = ""
+    _sizes: dict[int, int] = field(default_factory=dict, init=False)  # of embeddings in the cache, by clip
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
@@ -65,14 +66,16 @@ class ClientData:
 
     def prepare(self, indices: Sequence[int]) -> list[int]:
         """Make sure that clips are embedded; returns the sizes of their embeddings in bytes."""
-        clips = [self.partition.clips[i] for i in indices]
-        if missing := [clip for clip in clips if not self.cache.holds(self.encoder, clip)]:
-            what, cost = f"client {self.partition.client}: embedding recordings", file_sizes(c.path for c in missing)
-            with step(what, len(clips), done=len(clips) - len(missing), cost=cost) as advance:
-                for clip in missing:
-                    self.cache.prepare(self.encoder, clip)
+        clips, sizes = self.partition.clips, self._sizes
+        found = {i: self.cache.size(self.encoder, clips[i]) for i in indices if i not in sizes}
+        sizes |= {i: size for i, size in found.items() if size is not None}
+        if missing := [i for i, size in found.items() if size is None]:
+            what, done = f"client {self.partition.client}: embedding recordings", len(indices) - len(missing)
+            with step(what, len(indices), done=done, cost=file_sizes(clips[i].path for i in missing)) as advance:
+                for i in missing:
+                    sizes[i] = self.cache.prepare(self.encoder, clips[i])
                     advance()
-        return [self.cache.prepare(self.encoder, clip) for clip in clips]
+        return [sizes[i] for i in indices]
 
     def machine_frames(self, machine: LocalMachine) -> MachineFrames:
         """Embeddings of one machine's clips."""

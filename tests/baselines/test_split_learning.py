@@ -68,8 +68,8 @@ def fresh(backbone="light", head="naive"):
 class Clients:
     """A grid that hands messages to clients in this process and keeps what they answer."""
 
-    def __init__(self, clients, config, forget=False):
-        self.clients, self.config, self.forget = clients, config, forget
+    def __init__(self, clients, config, forget=False, lose=False):
+        self.clients, self.config, self.forget, self.lose = clients, config, forget, lose
         self.states = [RecordDict() for _ in clients]
         self.replies = []
 
@@ -78,17 +78,18 @@ class Clients:
 
     def answer(self, message):
         number = message.metadata.dst_node_id - 1000
-        if self.forget:  # as if another process answered each message
-            split_client._IN_MEMORY.clear()
-        content = split_client.train(self.clients[number], self.config, self.states[number], message.content)
+        for _ in range(1 + self.lose):  # a reply that is lost is asked for again
+            if self.forget:  # as if another process answered each message
+                self.clients[number] = replace(self.clients[number])
+            content = split_client.train(self.clients[number], self.config, self.states[number], message.content)
         self.replies.append(content)
         message.metadata.__dict__["_message_id"] = str(len(self.replies))
         return Message(content, reply_to=message)
 
 
-def trained(config, clients, start=None, forget=False):
+def trained(config, clients, start=None, **faults):
     """The model that split learning ends with, and the grid that it ran on."""
-    clients_grid = Clients(clients, config, forget)
+    clients_grid = Clients(list(clients), config, **faults)
     grid = SupervisedGrid(clients_grid, {k: 1000 + k for k in range(len(clients))}, Rules(60))
     held = {k: Counter(training_clips(c, 0).classes) for k, c in enumerate(clients)}
     group = Group(0, {k: sorted(own) for k, own in held.items()}, class_clips(held, 3), start or fresh())
@@ -151,14 +152,16 @@ def test_client_after_client_is_one_training_over_all_their_batches(forget):
     assert_same(model, unsplit(config, clients, fresh()))
 
 
+@pytest.mark.parametrize("faults", [{"forget": True}, {"lose": True}, {"forget": True, "lose": True}])
 @pytest.mark.parametrize("batches", ["apart", "joined"])
-def test_the_context_holds_all_that_another_process_needs(batches):
+def test_another_process_may_go_on_and_a_message_may_come_again(batches, faults):
+    """The first client has nine batches a turn, so that its context has checkpoints, and gradients since."""
     config = replace(CONFIG, method="splitfed", rounds=2, server_batches=batches)
 
     def clients():
-        return [client(0, range(0, 18, 3)), client(1, [1, 4, 2, 5, 8])]
+        return [client(0, range(18)), client(1, [1, 4, 2, 5, 8])]
 
-    assert_same(trained(config, clients(), forget=True)[0], trained(config, clients())[0])
+    assert_same(trained(config, clients(), **faults)[0], trained(config, clients())[0])
 
 
 def test_joined_batches_are_one_batch():

@@ -33,10 +33,7 @@ TRAIN, TEST, DIMENSION = 12, 3, 512
 class Frames:
     """Stands for the cache: random frames of each clip, the same whenever they are asked for."""
 
-    def holds(self, encoder, clip):
-        return True
-
-    def prepare(self, encoder, clip):
+    def size(self, encoder, clip):
         return 6 * DIMENSION * 4
 
     def encode(self, encoder, clip):
