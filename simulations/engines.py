@@ -128,7 +128,7 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
         f"flower-superlink --insecure --simulation --isolation subprocess --host 127.0.0.1 --port {port} "
         f"--control-api-address 127.0.0.1:{control}"
     ).split()
-    program, grace = _program(command[0], environment), 0.0
+    program, grace, process = _program(command[0], environment), 0.0, None
     try:
         with (scratch / "superlink.log").open("wb") as log:
             process = subprocess.Popen(
@@ -142,6 +142,8 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
     finally:
         with step("stopping Flower and Ray"):
             end_processes_with("FLWR_HOME", environment["FLWR_HOME"], grace)
+            if process is not None:
+                process.wait()
 
 
 def _flwr_run(

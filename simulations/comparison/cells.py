@@ -24,7 +24,7 @@ from collab_asd.encoders.ahead import ensure_embedded
 from collab_asd.errors import InputError, refusal
 from collab_asd.methods import METHODS, build_method
 from collab_asd.progress import step
-from collab_asd.threads import pin_threads
+from collab_asd.threads import pin_threads, require_device
 from simulations.alone import alone
 from simulations.comparison import workers
 from simulations.comparison.experiment import Cell
@@ -44,6 +44,7 @@ def require_possible(cells: Sequence[Cell]) -> None:
         Names the first.
     """
     for cell in cells:
+        require_device(cell.config.device)
         encoders.ENCODERS.find(cell.config.encoder)
         build_method(cell.config)
 

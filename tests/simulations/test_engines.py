@@ -2,19 +2,24 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.errors import InputError
+from collab_asd.processes import end_processes_with
 from simulations.engines import _free_ports, run_inprocess, run_ray, write_app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+IDLES = "import time; time.sleep(600)"
 
 
 @pytest.fixture
@@ -30,14 +35,16 @@ def beside(config, name):
 
 
 def processes_of(folder):
-    """Process IDs whose working directory lies in a folder that is gone or in our scratch."""
-    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if folder in line and "ps -eo" not in line]
+    """Processes that name a folder in their command line."""
+    return [
+        process for process in psutil.process_iter(["cmdline"]) if folder in " ".join(process.info["cmdline"] or [])
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["random-conv", "logmel"])
-def test_ray_and_in_process_give_the_same_file(config, encoder):
+def test_ray_and_in_process_give_the_same_file(config, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     config = replace(config, encoder=encoder)
     lines = []
     ray = run_ray(config, 3, lines.append)
@@ -48,7 +55,7 @@ def test_ray_and_in_process_give_the_same_file(config, encoder):
     assert any("embedding sharing: 3 clients" in line for line in lines)
     for folder in (ray, inprocess):
         assert sorted(d.name for d in (folder / "detectors").iterdir()) == ["fan_id_00", "fan_id_01", "fan_id_02"]
-    assert not processes_of("collab-asd-")
+    assert not processes_of(str(tmp_path))
 
 
 @pytest.mark.slow
@@ -72,13 +79,23 @@ def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
         "FLWR_LOCAL_CONTROL_API_PORT": str(ports[1]),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     }
+    another = subprocess.Popen([sys.executable, "-c", IDLES, "flower-superlink", "/elsewhere/local-superlink/state.db"])
     try:
         done = subprocess.run(
             ["flwr", "run", str(REPOSITORY), "--stream"],
             env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500, stdin=subprocess.DEVNULL,
         )  # fmt: skip
+        started = processes_of(f"--port {ports[0]} ")
+        (stops_it,) = re.findall(r"^pkill .*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+        subprocess.run(stops_it, shell=True, env=environment, check=True)
+        _, left = psutil.wait_procs(started, 20)
+        assert (len(started), left, another.poll()) == (1, [], None)
     finally:
-        subprocess.run(["pkill", "-f", "--", f"--port {ports[0]} "], check=False)
+        end_processes_with("FLWR_HOME", environment["FLWR_HOME"], 0.0)
+        another.kill()
+        another.wait()
+    assert re.search(r"mean +\d\.\d{3} ", done.stdout), done.stdout[-3000:]
+    metrics = done.stdout.split("ServerApp-side Evaluate Metrics:")[1]
     summaries = list((tmp_path / "data" / "collab-asd" / "results").glob("*/summary.json"))
     assert len(summaries) == 1, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads(summaries[0].read_text())
@@ -86,6 +103,8 @@ def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
     assert set(summary["bytes_up"]) == {"0", "1"}
     assert (summaries[0].parent / "report.html").exists()
     assert len(list((summaries[0].parent / "detectors").iterdir())) == 2
+    for figure in ("auc", "pauc", "false_alarm_rate", "recall", *(f"auc/{m}" for m in summary["auc"]["by_id"])):
+        assert re.search(rf"'{figure}': '\d\.\d+e[+-]\d\d'", metrics), metrics
 
 
 def test_the_app_of_a_run_names_any_folder(tmp_path):
