@@ -118,7 +118,7 @@ def build(config: RunConfig) -> Encoder:
 def require_valid(config: RunConfig) -> None:
     """Refuse an encoder that does not exist, and files that it has no use for or that are not there.
 
-    Without such files this takes no time: no encoder is imported. Neither weights nor keys are used.
+    An encoder is imported only to see whether it has a use for a file that is there.
 
     Raises
     ------
@@ -126,10 +126,6 @@ def require_valid(config: RunConfig) -> None:
         Names the encoder or the file.
     """
     check_choice("encoder", config.encoder, ENCODERS, see="`collab-asd encoders list` shows all")
-    given = {"encoder-weights": config.encoder_weights, "encoder-key-file": config.encoder_key_file}
-    for key, value in given.items():
-        if value and key != ENCODERS.find(config.encoder).file_key:
-            raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")
     if config.encoder_weights and not Path(config.encoder_weights).expanduser().exists():
         raise InputError(
             f"encoder-weights = {config.encoder_weights}: no such file; name the weights of {config.encoder}, or a "
@@ -137,6 +133,10 @@ def require_valid(config: RunConfig) -> None:
         )
     if config.encoder_key_file:
         read_key(Path(config.encoder_key_file).expanduser(), "encoder key")
+    given = {"encoder-weights": config.encoder_weights, "encoder-key-file": config.encoder_key_file}
+    for key, value in given.items():
+        if value and key != ENCODERS.find(config.encoder).file_key:
+            raise InputError(f"{key} = {value!r}: encoder {config.encoder!r} takes none; leave it out")
 
 
 def weights_file(source: WeightSource, config: RunConfig) -> Path:

@@ -105,7 +105,10 @@ def test_a_secret_key_must_be_the_one_of_the_run(save_detector, tmp_path):
     ("given", "words"),
     [({"weights": "w.h5"}, "encoder-weights = 'w.h5'"), ({"key_file": "k"}, "encoder-key-file = 'k'")],
 )
-def test_weights_or_a_key_without_effect_are_refused(detectors, given, words):
+def test_weights_or_a_key_without_effect_are_refused(detectors, given, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("w.h5", "k"):
+        (tmp_path / name).write_bytes(bytes(32))
     with pytest.raises(InputError, match=f"{words}: encoder 'logmel' takes none"):
         Monitor.open(detectors["logmel"], **given)
 
