@@ -19,19 +19,19 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from collab_asd import encoders
+from collab_asd.classifier.settings import PRESETS
 from collab_asd.config import RunConfig
+from collab_asd.core.files import cache_dir
+from collab_asd.core.runtime import pin_threads
+from collab_asd.core.types import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable
 from collab_asd.data.run_data import data_folder, load_partitions
-from collab_asd.detectors.detector import Detector
-from collab_asd.embedding_sharing.algorithm import fit_detector, fit_local_detector, train_id_classifiers
+from collab_asd.detection.detector import Detector
+from collab_asd.detection.evaluation import evaluate
+from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
 from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.evaluation import evaluate
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.interfaces import ANOMALY, MachineFrames, Partition, ScoreRow, ScoreTable
-from collab_asd.paths import cache_dir
-from collab_asd.scorers import DetectorSettings, ScorerSettings
-from collab_asd.threads import pin_threads
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector, fit_local_detector, train_id_classifiers
 
 DETECTORS = ("local k-NN", "local Mahalanobis", "shared k-NN", "fusion")
 COLUMNS = (*DETECTORS, "fusion - local k-NN", "fusion - local Mahalanobis", "ID accuracy")

@@ -22,8 +22,8 @@ from rich.table import Table
 from sharing import aucs, fit, through, train
 
 from collab_asd.config import RunConfig
+from collab_asd.core.runtime import pin_threads
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
-from collab_asd.threads import pin_threads
 
 CODECS = (
     "fp32,fp16,int8,pool:4+int8,pool:8+int8,pca:64+int8,pool:4+pca:64+int8,pool:8+pca:64+int8,"

@@ -27,18 +27,16 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
+from collab_asd.core.runtime import PeakMemory, Stopwatch, pin_threads
+from collab_asd.core.types import Clip, Encoder, FloatArray, Partition
 from collab_asd.encoders import cache as embedding_cache
-from collab_asd.federation import node_policy
+from collab_asd.federation import engines
+from collab_asd.federation import policy as node_policy
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import meet_clients
-from collab_asd.federation.stopwatch import Stopwatch
-from collab_asd.interfaces import Clip, Encoder, FloatArray, Partition
+from collab_asd.federation.roster import meet_clients
 from collab_asd.methods import build_method, fewest_clients
-from collab_asd.threads import pin_threads
 from simulations import client_app as clients
-from simulations import engines
-from simulations.memory import PeakMemory
 
 FRAMES, DIMENSION, TEST_CLIPS = 96, 512, 10  # frames: a little more than random-conv gives for 10 s
 NOISE_ROWS = 20_000

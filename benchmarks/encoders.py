@@ -22,8 +22,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from collab_asd.config import RunConfig
+from collab_asd.core.types import Encoder, FloatArray
 from collab_asd.encoders import build
-from collab_asd.interfaces import Encoder, FloatArray
 
 SECONDS = 10
 SIZE = 1024  # of the square matrices

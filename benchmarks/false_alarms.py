@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from collab_asd.config import RunConfig
-from collab_asd.evaluation import Evaluation, evaluate
-from collab_asd.threads import pin_threads
+from collab_asd.core.runtime import pin_threads
+from collab_asd.detection.evaluation import Evaluation, evaluate
 
 RATES = (0.01, 0.05, 0.1)
 

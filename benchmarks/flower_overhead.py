@@ -25,26 +25,26 @@ from baselines.client_training.start import Arrays, frame_sums, pooled_statistic
 from baselines.fedavg.algorithm import put_together, take_apart
 from baselines.split_learning.algorithm import ClientHalf, ServerHalf, first_stage_state
 from collab_asd import encoders
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.classifier.sampling import WindowSampler
+from collab_asd.classifier.settings import PRESETS
+from collab_asd.classifier.training import fit
 from collab_asd.config import RunConfig
+from collab_asd.core.files import cache_dir
+from collab_asd.core.runtime import pin_threads
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import MachineFrames
 from collab_asd.data.run_data import data_folder, load_partitions
-from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
+from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.engines import count_clients
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import meet_clients
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.sampling import WindowSampler
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.id_classifier.training import fit
-from collab_asd.interfaces import MachineFrames
+from collab_asd.federation.roster import meet_clients
 from collab_asd.methods import build_method
-from collab_asd.paths import cache_dir
-from collab_asd.scorers import DetectorSettings
-from collab_asd.seeding import derive
-from collab_asd.threads import pin_threads
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector, train_id_classifiers
 from simulations import client_app
-from simulations.engines import count_clients
 
 
 @dataclass(frozen=True)

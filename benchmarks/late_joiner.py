@@ -21,7 +21,7 @@ from rich.table import Table
 from sharing import MachineAuc, aucs, fit, through, train
 
 from collab_asd.config import RunConfig
-from collab_asd.threads import pin_threads
+from collab_asd.core.runtime import pin_threads
 
 Found = dict[str, tuple[list[MachineAuc], float]]  # of each way: every machine's AUC, and seconds of training
 

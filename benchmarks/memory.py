@@ -12,7 +12,7 @@ import argparse
 
 import drawn
 
-from simulations.memory import anonymous_mb
+from collab_asd.core.runtime import anonymous_mb
 
 
 def main() -> None:

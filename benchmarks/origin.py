@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy import signal
 
-from collab_asd.interfaces import ANOMALY, NORMAL, FloatArray
+from collab_asd.core.types import ANOMALY, NORMAL, FloatArray
+from collab_asd.detection.origin import FEWEST, Evidence, Hint, OriginCheck
 from collab_asd.monitoring.monitor import Monitor
-from collab_asd.monitoring.origin import FEWEST, Evidence, Hint, OriginCheck
 from collab_asd.report.contents import Run
 from collab_asd.report.reading import read_run
 

@@ -22,8 +22,8 @@ from rich.table import Table
 from sharing import MachineAuc, aucs, fit, through, train
 
 from collab_asd.config import RunConfig
-from collab_asd.interfaces import MachineFrames
-from collab_asd.threads import pin_threads
+from collab_asd.core.runtime import pin_threads
+from collab_asd.core.types import MachineFrames
 
 GAIN = 100
 Row = tuple[float, float, float, float]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from auc_table import COLUMNS, load, score
 
 from collab_asd.config import RunConfig
-from collab_asd.threads import pin_threads
+from collab_asd.core.runtime import pin_threads
 
 
 def main() -> None:

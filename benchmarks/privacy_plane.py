@@ -23,17 +23,18 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from collab_asd.audit import inversion as retrieval
+from collab_asd.audit import probes as probe
+from collab_asd.audit import threat_models as knowledge
+from collab_asd.audit.findings import FULL, guessed, hear, own_codec, synthetic_sounds
+from collab_asd.audit.observations import through
+from collab_asd.audit.run import AuditedRun
+from collab_asd.audit.threat_models import ARCHITECTURE, KNOWS, ThreatModel
 from collab_asd.config import RunConfig
-from collab_asd.privacy import knowledge, probe, retrieval
-from collab_asd.privacy.adversary import guessed, hear, own_codec, synthetic_sounds
-from collab_asd.privacy.knowledge import ARCHITECTURE, KNOWS, Level
-from collab_asd.privacy.outcome import FULL
-from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.sounds import through
-from collab_asd.report.privacy_panels import INSIDER, OUTSIDER
+from collab_asd.core.runtime import pin_threads
+from collab_asd.federation.engines import run_inprocess
+from collab_asd.report.privacy import INSIDER, OUTSIDER
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
-from collab_asd.threads import pin_threads
-from simulations.engines import run_inprocess
 
 SCOPE, CLIENTS = replace(FULL, keys=1), 4
 REIDENTIFIED = "re-identified"
@@ -99,14 +100,14 @@ def measure(point: Point, config: RunConfig, own: Path | None, scratch: Path) ->
     return found
 
 
-def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, Level]]:
+def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, ThreatModel]]:
     """Make the adversaries: one with all that a member knows, and those that miss what is secret."""
     own = hear(run, data, SCOPE)
     attacked = [clip for clips in run.trained_on(SCOPE.per_client).values() for clip in clips]
-    yield INSIDER, Level(KNOWS, own, attacked)
+    yield INSIDER, ThreatModel(KNOWS, own, attacked)
     bands, codec = run.key_bands, own_codec(run, own, guessed(run, 0))
     banded = knowledge.by_band(through(own, run.ear, guessed(run, 0), codec), codec, bands)
-    yield OUTSIDER, Level(ARCHITECTURE, banded, knowledge.by_band(attacked, run.codec, bands))
+    yield OUTSIDER, ThreatModel(ARCHITECTURE, banded, knowledge.by_band(attacked, run.codec, bands))
     if run.defences.rotation is not None:
         believed = guessed(run, 0) if run.config.encoder_key_file else run.encoder
         codec = own_codec(run, own, believed)
@@ -115,7 +116,7 @@ def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, Level]]:
         yield OUTSIDER, knowledge.by_axes(unturned, attacked)
 
 
-def probed(level: Level) -> Iterator[Any]:
+def probed(level: ThreatModel) -> Iterator[Any]:
     """Read each tag that is known of the attacked clips."""
     for tag in level.attacked[0].tags:
         if finding := probe.probe(level, tag):

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from simulations.reporting import report
+from collab_asd.report.run_report import report
 
 
 def main() -> None:

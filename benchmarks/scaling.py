@@ -26,11 +26,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from collab_asd.id_classifier.batches import Labels
-from collab_asd.id_classifier.heads import build_head, mixed_loss
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.id_classifier.sizes import EMBEDDING_SIZE
-from collab_asd.id_classifier.training import build_optimizer
+from collab_asd.classifier.backbones import EMBEDDING_SIZE
+from collab_asd.classifier.settings import PRESETS
+from collab_asd.classifier.training import Labels, build_head, build_optimizer, mixed_loss
 from collab_asd.report.theme import MARKERS, SERIES, drawing, panels, save_png
 
 CODECS = "fp32", "pool:8+pca:64+int8"

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     args = parser.parse_args()
     seconds_of_sound = sum(soundfile.info(path).duration for path in recordings([args.folder]))
-    command = [sys.executable, "-m", "simulations.cli", "score", args.detector, str(args.folder), "--quiet"]
+    command = [sys.executable, "-m", "collab_asd.cli.main", "score", args.detector, str(args.folder), "--quiet"]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

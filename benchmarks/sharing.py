@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from auc_table import Loaded
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.codecs import Codec, parse
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.classifier.settings import PRESETS
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.algorithm import fit_detector, train_id_classifiers
-from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.interfaces import MachineFrames
-from collab_asd.scorers import DetectorSettings
+from collab_asd.core.types import MachineFrames
+from collab_asd.detection.scorers import DetectorSettings
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector, train_id_classifiers
+from collab_asd.wire.codecs import Codec, parse
 
 Classifiers = Mapping[int, IdClassifier]
 

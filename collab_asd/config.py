@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 
 Inference = Literal["client", "server"]
 GroupBy = Literal["machine-type", "all"]

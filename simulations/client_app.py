@@ -12,20 +12,17 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from collab_asd.errors import InputError, PublicError
-from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, HELLO, SCORE, SPLIT, STATISTICS
-from collab_asd.federation.keeping import save_client_artifacts
-from collab_asd.federation.node_policy import policy_of
+from collab_asd.core.errors import HANDLER_RAISED, InputError, PublicError
+from collab_asd.core.progress import show_progress, step
+from collab_asd.core.registry import load
+from collab_asd.federation.artifacts import keep_scores, save_client_artifacts
+from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, HELLO, SCORE, SPLIT, STATISTICS
+from collab_asd.federation.policy import policy_of
+from collab_asd.federation.roster import own_versions, require_same_version
 from collab_asd.federation.scoring import decided, kept_reply, score_reply
-from collab_asd.federation.versions import own_versions, require_same_version
 from collab_asd.methods import METHODS
-from collab_asd.progress import step
-from collab_asd.registry import load
-from simulations.logs import show_progress
-from simulations.own_results import keep_scores
 
 logger = logging.getLogger(__name__)
-HANDLER_RAISED = 2
 DOING = {
     HELLO: "introducing itself",
     DESCRIBE: "describing its recordings",

@@ -24,27 +24,23 @@ from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
 from collab_asd.config import RunConfig
+from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
+from collab_asd.core.errors import InputError, refusal
+from collab_asd.core.files import exclusive_lock, results_dir
+from collab_asd.core.progress import show_progress, step
+from collab_asd.core.releases import untested
+from collab_asd.core.runtime import PeakMemory, pin_threads, require_device
+from collab_asd.core.types import Partition
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
-from collab_asd.errors import InputError, refusal
-from collab_asd.evaluation import evaluate
+from collab_asd.detection.evaluation import evaluate
 from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.meeting import ClientRoster, meet_clients
 from collab_asd.federation.recording import VIEW, ViewRecorder
-from collab_asd.federation.scoring import ClientScores
-from collab_asd.interfaces import Partition
+from collab_asd.federation.results import ResultFolder, mark_thresholds, summarize, summarize_kept
+from collab_asd.federation.roster import ClientRoster, meet_clients
+from collab_asd.federation.scoring import ClientScores, join
 from collab_asd.methods import METHODS, build_method, fewest_clients
-from collab_asd.paths import results_dir
-from collab_asd.progress import step
-from collab_asd.tested_releases import untested
-from collab_asd.threads import pin_threads, require_device
-from simulations.alone import alone
-from simulations.logs import show_progress
-from simulations.memory import PeakMemory
-from simulations.naming import join
-from simulations.printing import print_table
-from simulations.results import ResultFolder, mark_thresholds, summarize, summarize_kept
-from simulations.variables import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
+from collab_asd.report.printing import print_table
 
 LOG_WIDTH = 120  # characters of a line
 RETURN_SECONDS = 180.0
@@ -128,7 +124,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         measure=setting.measure if config.report_scores else None,
         pseudonymous=setting.pseudonymous,
     )
-    with alone(folder.path, "run"), PeakMemory() as memory:
+    with exclusive_lock(folder.path, "run"), PeakMemory() as memory:
         scores = method.run(supervised)
     how: dict[str, Any] = {
         "engine": setting.engine,
@@ -221,7 +217,7 @@ class Simulation:
 
 def _draw_report(folder: Path) -> None:
     """Let another process draw the report: it explains clips, for which it needs the encoder that no server has."""
-    command = [sys.executable, "-m", "simulations.cli", "report", str(folder)]
+    command = [sys.executable, "-m", "collab_asd.cli.main", "report", str(folder)]
     # The installed package, not the app that Flower unpacked: the page's templates do not travel with that.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with step("drawing the report"):

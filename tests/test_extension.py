@@ -39,7 +39,7 @@ def call(site, tmp_path_factory):
     folder = tmp_path_factory.mktemp("called")
 
     def called(*arguments):
-        command = [sys.executable, "-m", "simulations.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "collab_asd.cli.main", *map(str, arguments)]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -134,7 +134,7 @@ def test_encoder_and_scorer_are_compared_and_their_detectors_judge_new_clips(cal
 def test_a_broken_package_is_told_of_to_whoever_asks_for_it(install, tmp_path, capsys):
     from typer.testing import CliRunner
 
-    from simulations.cli import app
+    from collab_asd.cli.main import app
 
     install("collab_asd.methods", "broken_extras", "import no_such_module", {"broken": "broken_extras:METHOD"})
     asked = CliRunner().invoke(app, ["run", "--method", "broken", "--out", str(tmp_path / "run")])

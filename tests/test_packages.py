@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import collab_asd
-from collab_asd.tested_releases import TESTED
-from simulations.engines import _free_ports, _wait_until_open
+from collab_asd.core.releases import TESTED
+from collab_asd.federation.engines import _free_ports, _wait_until_open
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]

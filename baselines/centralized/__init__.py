@@ -7,7 +7,7 @@ Y. Liu, J. Guan, Q. Zhu, W. Wang, "Anomalous sound detection using spectral-temp
 
 from dataclasses import replace
 
-from collab_asd import embedding_sharing
+from collab_asd.methods import embedding_sharing
 
 METHOD = replace(
     embedding_sharing.METHOD,

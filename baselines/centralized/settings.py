@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from collab_asd.classifier import settings
+from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.config import Preset, RunConfig
-from collab_asd.embedding_sharing import costs as embedding_sharing_costs
-from collab_asd.embedding_sharing import settings as embedding_sharing
-from collab_asd.embedding_sharing.strategy import EmbeddingSharing
-from collab_asd.id_classifier import settings
-from collab_asd.id_classifier.settings import TrainingSettings
 from collab_asd.methods.costs import Costs, Holding
+from collab_asd.methods.embedding_sharing import costs as embedding_sharing_costs
+from collab_asd.methods.embedding_sharing import settings as embedding_sharing
+from collab_asd.methods.embedding_sharing.strategy import EmbeddingSharing
 
 if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry

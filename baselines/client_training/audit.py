@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from collab_asd.audit.run import AuditedRun
 from collab_asd.federation.client_data import ClientData
-from collab_asd.privacy.run import AuditedRun
 
 
 def clients_of(run: AuditedRun) -> Iterator[ClientData]:

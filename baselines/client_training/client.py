@@ -13,10 +13,10 @@ from flwr.app import ConfigRecord, RecordDict
 from baselines.client_training.settings import CLASS_CLIPS
 from baselines.client_training.start import frame_sums
 from collab_asd.config import RunConfig
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import FloatArray
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.records import to_record
-from collab_asd.interfaces import FloatArray
-from collab_asd.seeding import derive
+from collab_asd.federation.messages import to_record
 
 KEPT_BYTES = 1_000_000_000  # of frames, in one process: clients train on the same ones in every round
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from collab_asd.classifier.settings import PRESETS, Head, TrainingSettings
 from collab_asd.config import ClassHead, RunConfig
-from collab_asd.id_classifier.settings import PRESETS, Head, TrainingSettings
 
 HEADS: dict[ClassHead, Head] = {"naive": "arcface", "anchors": "fixed", "fedaws": "positive"}
 FAST_ROUNDS, FAST_BATCH, FAST_LEARNING_RATE = 21, 32, 1e-3

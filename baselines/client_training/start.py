@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.classifier.sampling import statistics_from_sums
+from collab_asd.classifier.training import new_classifier
 from collab_asd.config import ClassHead
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.sampling import statistics_from_sums
-from collab_asd.id_classifier.training import new_classifier
-from collab_asd.interfaces import FloatArray
+from collab_asd.core.types import FloatArray
 
 Arrays = dict[str, NDArray[Any]]
 

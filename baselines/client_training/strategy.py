@@ -14,17 +14,15 @@ from flwr.app import Message, RecordDict
 
 from baselines.client_training.settings import settings_of
 from baselines.client_training.start import pooled_statistics, start_model
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.config import RunConfig
-from collab_asd.federation.actions import STATISTICS
-from collab_asd.federation.classifiers import put_classifiers
+from collab_asd.core.progress import step
+from collab_asd.core.runtime import Stopwatch
+from collab_asd.core.seeding import derive
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.meeting import require_same_encoder
-from collab_asd.federation.records import from_record
+from collab_asd.federation.messages import STATISTICS, from_record, put_classifiers
+from collab_asd.federation.roster import require_same_encoder
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
-from collab_asd.federation.stopwatch import Stopwatch
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.progress import step
-from collab_asd.seeding import derive
 
 
 @dataclass(frozen=True)

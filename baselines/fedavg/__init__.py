@@ -12,7 +12,7 @@ METHOD = MethodSpec(
     "averaged them, and so on for some rounds. Neither recordings nor embeddings were sent.",
     shares="weights",
     build_strategy="baselines.fedavg.strategy:FederatedAveraging",
-    score="collab_asd.embedding_sharing.client:score",  # f_s comes from the server, as in Algorithm 1
+    score="collab_asd.methods.embedding_sharing.client:score",  # f_s comes from the server, as in Algorithm 1
     handlers={
         "query.statistics": "baselines.client_training.client:statistics",
         "train": "baselines.fedavg.client:train",

@@ -1,6 +1,6 @@
 """What the server of federated averaging computes, on tensors: no messages.
 
-A client trains by `collab_asd.id_classifier.training.fit`; what becomes of the class directions is told in
+A client trains by `collab_asd.classifier.training.fit`; what becomes of the class directions is told in
 `baselines.client_training.start`.
 """
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from baselines.client_training.start import Arrays
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
-from collab_asd.interfaces import FloatArray
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
+from collab_asd.core.types import FloatArray
 
 SPREAD_MARGIN, SPREAD_STEPS, SPREAD_RATE = 1.0, 10, 0.1
 

@@ -5,9 +5,9 @@ Knowledge: the models of all rounds, f_c. Goals, measures, chance levels:
 
 - *membership inference*: whether a recording that the adversary holds was among a client's training clips, from how
   sure the client's own model is of the client's class, and from how much surer the client's training has made it. AUC;
-  chance 0.5. Members and others are those of `collab_asd.privacy.membership`.
+  chance 0.5. Members and others are those of `collab_asd.audit.membership`.
 - *a client's mean spectrum*, from the running means of its first batch normalisation in place of the sums that it tells
-  (`collab_asd.privacy.mean_spectrum`): the mean of a layer without an offset is that of its input, by its weights.
+  (`collab_asd.audit.pooled_sums`): the mean of a layer without an offset is that of its input, by its weights.
 
 Source: R. Shokri et al., "Membership inference attacks against machine learning models", IEEE S&P 2017; M. Nasr,
 R. Shokri and A. Houmansadr, "Comprehensive privacy analysis of deep learning: passive and active white-box inference
@@ -25,16 +25,17 @@ from numpy.typing import NDArray
 
 from baselines.client_training.audit import clients_of
 from baselines.fedavg.algorithm import put_together
+from collab_asd.audit import membership
+from collab_asd.audit import pooled_sums as mean_spectrum
+from collab_asd.audit.attacks import Attack, Case
+from collab_asd.audit.findings import Audit, AuditConfig
+from collab_asd.audit.pooled_sums import ATTACK as MEAN_SPECTRUM
+from collab_asd.audit.run import AuditedRun
+from collab_asd.audit.view import View
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.core.progress import step
+from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.federation.client_data import ClientData, LocalMachine
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.interfaces import FloatArray, ScoreArray
-from collab_asd.privacy import mean_spectrum, membership
-from collab_asd.privacy.attacks import Attack, Case
-from collab_asd.privacy.mean_spectrum import ATTACK as MEAN_SPECTRUM
-from collab_asd.privacy.outcome import Audit, Scope
-from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.view import View
-from collab_asd.progress import step
 
 TRAIN = "train"
 WATCHED = 5  # last rounds whose models are compared
@@ -116,7 +117,7 @@ def _mean_frame(update: Update) -> FloatArray:
     return np.asarray(standardized / update.sent["buffers/scale"] + update.sent["buffers/mean"], np.float32)
 
 
-def _membership(run: AuditedRun, seen: Sequence[Update], scope: Scope, found: Audit) -> None:
+def _membership(run: AuditedRun, seen: Sequence[Update], scope: AuditConfig, found: Audit) -> None:
     """Judge how sure the models are of each machine's clips, relative to their mean over all clips in question."""
     sure: list[_Sureness] = []
     clients = list(clients_of(run))
@@ -142,7 +143,7 @@ class _Sureness:
     others: ScoreArray
 
 
-def _sureness(client: ClientData, machine: LocalMachine, seen: Sequence[Update], scope: Scope) -> _Sureness:
+def _sureness(client: ClientData, machine: LocalMachine, seen: Sequence[Update], scope: AuditConfig) -> _Sureness:
     own = [u for u in seen if (u.client, u.group) == (client.partition.client, machine.group)][-WATCHED:]
     pairs = [update.models() for update in own]
     clips = [*machine.train[: scope.per_client], *machine.calibration[: scope.per_client]]

@@ -7,11 +7,11 @@ from flwr.app import MetricRecord, RecordDict
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
 from baselines.fedavg.algorithm import put_together, take_apart
+from collab_asd.classifier.model import ClassifierSettings
+from collab_asd.classifier.training import fit
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.model import ClassifierSettings
-from collab_asd.id_classifier.training import fit
+from collab_asd.federation.messages import from_record, to_record
 
 
 def train(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:

@@ -24,11 +24,11 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 from baselines.client_training.settings import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.fedavg.algorithm import put_together, spread_out, take_apart
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.core.progress import Advance, step
+from collab_asd.core.types import FloatArray
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.interfaces import FloatArray
-from collab_asd.progress import Advance, step
+from collab_asd.federation.messages import from_record, to_record
 
 logger = logging.getLogger(__name__)
 

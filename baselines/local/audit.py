@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import SCORE
-from collab_asd.privacy.attacks import Attack, Case
-from collab_asd.privacy.outcome import Audit
+from collab_asd.audit.attacks import Attack, Case
+from collab_asd.audit.findings import Audit
+from collab_asd.core.errors import InputError
+from collab_asd.federation.messages import SCORE
 
 SCORES = "scores/"
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.algorithm import fit_local_detector
+from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods import METHODS
-from collab_asd.scorers import ScorerSettings
+from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
 
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collab_asd.config import RunConfig
+from collab_asd.core.runtime import Stopwatch
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
-from collab_asd.federation.stopwatch import Stopwatch
 
 
 class LocalOnly(ScoreGathering):

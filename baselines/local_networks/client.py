@@ -9,12 +9,12 @@ import numpy as np
 from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
-from collab_asd.detectors.points import ClipPoints
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
+from collab_asd.detection.detector import ClipPoints
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores
-from collab_asd.interfaces import FloatArray, ScoreArray, SpaceScores
 from collab_asd.methods import METHODS
-from collab_asd.seeding import derive
 
 if TYPE_CHECKING:
     from baselines.local_networks.detector import LocalDetector

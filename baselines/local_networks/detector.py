@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from baselines.local_networks.training import Budget, WindowNetwork, Windows, train
-from collab_asd.id_classifier.sampling import input_statistics
-from collab_asd.interfaces import FloatArray
+from collab_asd.classifier.sampling import input_statistics
+from collab_asd.core.types import FloatArray
 
 SCORING_BATCH = 256  # windows
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
-from collab_asd.interfaces import FloatArray
-from collab_asd.progress import step
+from collab_asd.core.progress import step
+from collab_asd.core.types import FloatArray
 
 LARGEST_GRADIENT = 100.0  # norm; a flow's likelihood has no upper bound, and one window in a corner must not undo it
 

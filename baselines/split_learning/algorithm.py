@@ -1,6 +1,6 @@
 """The two halves of a training step, on tensors: no messages.
 
-The cut is that of `collab_asd.id_classifier.stages`. Standardisation and mixing stay with the client; the head, its
+The cut is that of `collab_asd.classifier.backbones`. Standardisation and mixing stay with the client; the head, its
 class directions and all labels are at the server. AdamW treats each number apart, so one optimiser per half does what
 one for the whole network would do: with a single client, split training *is* unsplit training.
 """
@@ -15,13 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from collab_asd.id_classifier.batches import Draw, Labels, draw_epoch, gather, labels_of
-from collab_asd.id_classifier.heads import build_head, mixed_loss
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.sampling import WindowSampler
-from collab_asd.id_classifier.settings import TrainingSettings
-from collab_asd.id_classifier.stages import TwoStages
-from collab_asd.id_classifier.training import build_optimizer
+from collab_asd.classifier.backbones import TwoStages
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.classifier.sampling import WindowSampler
+from collab_asd.classifier.settings import TrainingSettings
+from collab_asd.classifier.training import (
+    Draw,
+    Labels,
+    build_head,
+    build_optimizer,
+    draw_epoch,
+    gather,
+    labels_of,
+    mixed_loss,
+)
 
 Arrays = dict[str, NDArray[Any]]
 MOMENT = "moment/"

@@ -30,22 +30,22 @@ from torch import nn
 from baselines.client_training.audit import clients_of
 from baselines.split_learning.algorithm import load_stage, stage_arrays
 from baselines.split_learning.observed import FirstBatch, first_batches, louder_windows
+from collab_asd.audit import inversion as retrieval
+from collab_asd.audit import membership
+from collab_asd.audit import probes as probe
+from collab_asd.audit.attacks import Attack, Case
+from collab_asd.audit.findings import Audit, AuditConfig
+from collab_asd.audit.observations import ObservedClip, Pairs, RidgeDecoder, tags_of
+from collab_asd.audit.pooled_sums import levels, mean_spectrum, told_means
+from collab_asd.audit.run import AuditedRun
+from collab_asd.audit.spectra import SAMPLE_RATE, spectra_of_rows
+from collab_asd.audit.threat_models import ThreatModel
+from collab_asd.classifier.backbones import LightNet
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.classifier.sampling import stacked_windows
+from collab_asd.core.progress import step
+from collab_asd.core.types import Clip, Encoder, FloatArray
 from collab_asd.data.audio import load_waveform
-from collab_asd.id_classifier.light import LightNet
-from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.id_classifier.windows import stacked_windows
-from collab_asd.interfaces import Clip, Encoder, FloatArray
-from collab_asd.privacy import membership, probe, retrieval
-from collab_asd.privacy.attacks import Attack, Case
-from collab_asd.privacy.decoder import Pairs, RidgeDecoder
-from collab_asd.privacy.knowledge import Level
-from collab_asd.privacy.mean_frames import levels, mean_spectrum
-from collab_asd.privacy.mean_spectrum import told_means
-from collab_asd.privacy.outcome import Audit, Scope
-from collab_asd.privacy.run import AuditedRun
-from collab_asd.privacy.sounds import Heard, tags_of
-from collab_asd.privacy.spectra import SAMPLE_RATE, spectra_of_rows
-from collab_asd.progress import step
 
 CLEAR = 0.9  # share of a window in its mixture
 BATCH = 32  # windows of the adversary's own, through the stage at once
@@ -59,7 +59,7 @@ class Picked:
 
     batch: FirstBatch
     rows: Sequence[int]
-    windows: Sequence[Heard]
+    windows: Sequence[ObservedClip]
 
 
 def attack_activations(case: Case, found: Audit) -> None:
@@ -78,7 +78,7 @@ def attack_activations(case: Case, found: Audit) -> None:
         found.missing.append(membership.too_few(len(unseen)))
     for level in levels(run, scope, inversion.own, inversion.attacked):
         _attack(run, level, unseen, found)
-    blind = Level(NO_STAGE, inversion.own(run.encoder), inversion.attacked(run.encoder, known=False))
+    blind = ThreatModel(NO_STAGE, inversion.own(run.encoder), inversion.attacked(run.encoder, known=False))
     _attack(run, blind, unseen, found)
     if not blind.attacked[0].tags:
         found.missing.append(probe.untagged(run.folder))
@@ -87,7 +87,7 @@ def attack_activations(case: Case, found: Audit) -> None:
 ACTIVATIONS = Attack(("activations",), attack_activations)
 
 
-def _attack(run: AuditedRun, level: Level, unseen: Sequence[Heard], found: Audit) -> None:
+def _attack(run: AuditedRun, level: ThreatModel, unseen: Sequence[ObservedClip], found: Audit) -> None:
     estimates = retrieval.reconstruct(level)
     found.findings += retrieval.judge(level, estimates)
     if len(unseen) >= membership.FEWEST:
@@ -96,11 +96,11 @@ def _attack(run: AuditedRun, level: Level, unseen: Sequence[Heard], found: Audit
     probe.add(level, found)
 
 
-def _unseen(run: AuditedRun, clients: set[int]) -> list[Heard]:
+def _unseen(run: AuditedRun, clients: set[int]) -> list[ObservedClip]:
     """Return the clips that some clients kept from f_s, with the mean spectrum of each."""
     nothing = np.empty((1, 0), np.float32)
     return [
-        Heard(client.partition.client, clip, nothing, _mean_of(run, clip), {})
+        ObservedClip(client.partition.client, clip, nothing, _mean_of(run, clip), {})
         for client in clients_of(run)
         if client.partition.client in clients
         for clip in (client.partition.clips[i] for i in client.indices("calibration"))
@@ -112,7 +112,7 @@ def _mean_of(run: AuditedRun, clip: Clip) -> FloatArray:
     return mean_spectrum(spectra_of_rows(load_waveform(clip, SAMPLE_RATE), run.ear.timing, LONGEST))
 
 
-def _pick(run: AuditedRun, batches: Sequence[FirstBatch], scope: Scope) -> list[Picked]:
+def _pick(run: AuditedRun, batches: Sequence[FirstBatch], scope: AuditConfig) -> list[Picked]:
     """Take one window of each clip, so many clips of each client at most."""
     clients = {client.partition.client: client for client in clients_of(run)}
     tags = {clip.sha256: t for p in run.partitions for clip, t in tags_of(run.folder, p.clips).items()}
@@ -128,7 +128,7 @@ def _pick(run: AuditedRun, batches: Sequence[FirstBatch], scope: Scope) -> list[
                 spectra = spectra_of_rows(load_waveform(clip, SAMPLE_RATE), run.ear.timing, LONGEST)
                 part = mean_spectrum(spectra[first : first + batch.settings.stack])
                 rows.append(row)
-                windows.append(Heard(batch.client, clip, np.empty((1, 0), np.float32), part, tags[clip.sha256]))
+                windows.append(ObservedClip(batch.client, clip, np.empty((1, 0), np.float32), part, tags[clip.sha256]))
         if rows:
             picked.append(Picked(batch, rows, windows))
     return picked
@@ -146,18 +146,18 @@ class Inversion:
         What is attacked.
     """
 
-    def __init__(self, run: AuditedRun, own: Sequence[Heard], picked: Sequence[Picked]) -> None:
+    def __init__(self, run: AuditedRun, own: Sequence[ObservedClip], picked: Sequence[Picked]) -> None:
         self._run, self._sounds, self._picked = run, own, picked
         self._means = told_means(run.view)
-        self._own: dict[str, list[Heard]] = {}
+        self._own: dict[str, list[ObservedClip]] = {}
 
-    def own(self, encoder: Encoder) -> list[Heard]:
+    def own(self, encoder: Encoder) -> list[ObservedClip]:
         """Return all windows of the adversary's own sounds under an encoder."""
         if encoder.spec.digest not in self._own:
             self._own[encoder.spec.digest] = [w for clip in self._sounds for w in self._windows(clip, encoder)]
         return self._own[encoder.spec.digest]
 
-    def attacked(self, encoder: Encoder, known: bool = True) -> list[Heard]:
+    def attacked(self, encoder: Encoder, known: bool = True) -> list[ObservedClip]:
         """Return the mean frames that an adversary finds who believes in an encoder.
 
         Parameters
@@ -165,7 +165,7 @@ class Inversion:
         known : bool
             Whether it has the first stage; if not, it takes one of random weights.
         """
-        found: list[Heard] = []
+        found: list[ObservedClip] = []
         with step("activations inverted, batch by batch", len(self._picked)) as advance:
             for picked in self._picked:
                 stage = first_stage(picked.batch, known)
@@ -175,7 +175,7 @@ class Inversion:
                 advance()
         return found
 
-    def _windows(self, clip: Heard, encoder: Encoder) -> list[Heard]:
+    def _windows(self, clip: ObservedClip, encoder: Encoder) -> list[ObservedClip]:
         spec, frames = encoder.spec, self._run.ear.cache.encode(encoder, clip.clip)
         means = stacked_windows(frames[: len(clip.spectra)], spec.stack, spec.stack_hop).mean(axis=1, keepdims=True)
         starts = range(0, spec.stack_hop * len(means), spec.stack_hop)
@@ -195,7 +195,7 @@ def first_stage(batch: FirstBatch, known: bool = True) -> nn.Module:
     return backbone.first.train()
 
 
-def invert(batch: FirstBatch, stage: nn.Module, own: Sequence[Heard]) -> FloatArray:
+def invert(batch: FirstBatch, stage: nn.Module, own: Sequence[ObservedClip]) -> FloatArray:
     """Estimate the windows' mean frames ``[B, D]``, relative to their mean over the client.
 
     Parameters

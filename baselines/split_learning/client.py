@@ -21,11 +21,11 @@ from torch import Tensor
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
 from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, new_first_stage, pack
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.classifier.sampling import WindowSampler
 from collab_asd.config import RunConfig
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.sampling import WindowSampler
+from collab_asd.federation.messages import from_record, to_record
 
 KEPT = ("settings", "budget", "standardisation", STAGE_STATE)  # of what step 0 brings
 CHECKPOINT, GRADIENT = "checkpoint", "gradient"

@@ -11,9 +11,9 @@ import torch
 
 from baselines.client_training.costs import sent_beside_training, trained_groups, work_of
 from baselines.client_training.settings import settings_of
+from collab_asd.classifier.backbones import TwoStages
+from collab_asd.classifier.model import ClassifierSettings
 from collab_asd.config import RunConfig
-from collab_asd.id_classifier.model import ClassifierSettings
-from collab_asd.id_classifier.stages import TwoStages
 from collab_asd.methods.costs import ARRAY_HEADER, WINDOWS, Arrays, Bytes, Costs, Group, Holding, arrays_of, new_model
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from baselines.client_training.client import round_seed, training_clips
 from baselines.client_training.settings import settings_of
 from baselines.split_learning.algorithm import STAGE_STATE
+from collab_asd.audit.view import Recorded, View
+from collab_asd.classifier.model import ClassifierSettings
+from collab_asd.classifier.sampling import WindowSampler
+from collab_asd.classifier.training import draw_epoch
 from collab_asd.config import RunConfig
-from collab_asd.federation.actions import SPLIT
+from collab_asd.core.types import FloatArray
 from collab_asd.federation.client_data import ClientData
-from collab_asd.id_classifier.batches import draw_epoch
-from collab_asd.id_classifier.model import ClassifierSettings
-from collab_asd.id_classifier.sampling import WindowSampler
-from collab_asd.interfaces import FloatArray
-from collab_asd.privacy.view import Recorded, View
+from collab_asd.federation.messages import SPLIT
 
 
 @dataclass(frozen=True)

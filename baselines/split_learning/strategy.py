@@ -20,14 +20,13 @@ from torch import Tensor
 from baselines.client_training.settings import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.split_learning.algorithm import STAGE_STATE, Arrays, ServerHalf, averaged, first_stage_state, unpack
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.classifier.training import Labels
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import SPLIT
+from collab_asd.core.errors import InputError
+from collab_asd.core.progress import step
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.batches import Labels
-from collab_asd.id_classifier.model import IdClassifier
-from collab_asd.progress import step
+from collab_asd.federation.messages import SPLIT, from_record, to_record
 
 logger = logging.getLogger(__name__)
 

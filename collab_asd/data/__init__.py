@@ -1,0 +1,1 @@
+"""Recordings: audio, layouts, checks, partitions, downloads, synthetic machines."""

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.terminal import printable
+from collab_asd.core.types import Clip, FloatArray
 from collab_asd.data.truncation import is_truncated
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip, FloatArray
-from collab_asd.printable import printable
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 COPY_AGAIN = "copy or download it again"

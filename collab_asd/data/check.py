@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import ANOMALY, NORMAL, Clip
 from collab_asd.data.audio import ClipError, load_audio, signal_fault
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.problems import ONLY_OF_GROUP, Problem, Severity, describe, machine_problems, mislabelled, repeated
 from collab_asd.data.recordings import file_sizes, in_threads
-from collab_asd.errors import InputError
-from collab_asd.interfaces import ANOMALY, NORMAL, Clip
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Partition
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.recordings import shorten
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Partition
 
 
 class ManifestRow(NamedTuple):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from collab_asd.data.partition import places
+from collab_asd.core.types import ANOMALY, NORMAL, Clip
+from collab_asd.data.partitions import places
 from collab_asd.data.recordings import shorten
-from collab_asd.interfaces import ANOMALY, NORMAL, Clip
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

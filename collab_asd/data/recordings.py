@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.progress import step
+from collab_asd.core.terminal import is_text, printable
+from collab_asd.core.types import Clip, Split
 from collab_asd.data.audio import SUFFIXES, is_recording, sha256_of
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip, Split
-from collab_asd.printable import is_text, printable
-from collab_asd.progress import step
 
 NAMES_SHOWN = 5
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from collab_asd.interfaces import FloatArray
+from collab_asd.core.types import FloatArray
 
 CROSSINGS, STEPS = 64, 512  # zero crossings on either side, table values per crossing
 ROLLOFF = 0.9475937167399596  # pass band, as a share of the lower rate's

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collab_asd.config import RunConfig
+from collab_asd.core.files import cache_dir
+from collab_asd.core.types import Clip, Partition
 from collab_asd.data.check import check, require_good
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.manifest import manifest_rows, manifest_sha256
-from collab_asd.data.mixtures import dirichlet, iid
-from collab_asd.data.partition import by_machine
+from collab_asd.data.partitions import by_machine, dirichlet, iid
 from collab_asd.data.synthetic.settings import SyntheticSettings
-from collab_asd.interfaces import Clip, Partition
-from collab_asd.paths import cache_dir
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ def data_folder(config: RunConfig, clients: int) -> Path:
     """Folder that the run reads: ``data-dir``, or as many synthetic machines as there are clients."""
     if config.data_dir:
         return Path(config.data_dir).expanduser().absolute()
-    from collab_asd.data.synthetic.dataset import ensure_dataset  # here, because it takes a second to import
+    from collab_asd.data.synthetic.dataset import ensure_dataset
 
     return ensure_dataset(SyntheticSettings(machines=clients), cache_dir(config.cache_dir))
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
 from collab_asd.data.layouts import absolute, clip_name
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip
 
 CONDITIONS = "metadata.csv"
 HIGH_LOAD = 0.5

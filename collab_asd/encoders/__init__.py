@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collab_asd.config import RunConfig, check_choice
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import cache_dir
+from collab_asd.core.keys import read_key
+from collab_asd.core.registry import Registry
+from collab_asd.core.types import Encoder, EncoderSpec
 from collab_asd.encoders.weights import WeightSource, resolve
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Encoder, EncoderSpec
-from collab_asd.keyed import read_key
-from collab_asd.paths import cache_dir
-from collab_asd.registry import Registry
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
 OWN_LICENCE = "Apache-2.0"

@@ -25,10 +25,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
 
-from collab_asd.atomic import replacing
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
 from collab_asd.encoders import ENCODERS, build
-from collab_asd.errors import InputError
 
 START = b"collab-asd encoder bundle 1\n"  # signed, too, so that a signature is of no use for anything else
 LENGTH, SIGNATURE = 4, 64  # bytes of the card's length (little-endian), of a signature

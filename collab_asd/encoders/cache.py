@@ -18,10 +18,10 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from collab_asd.atomic import replacing
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
+from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray
 from collab_asd.data.audio import load_waveform
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip, Encoder, EncoderSpec, FloatArray
 
 log = logging.getLogger(__name__)
 Reader: TypeAlias = Callable[[Clip, int], FloatArray]

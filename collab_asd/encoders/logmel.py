@@ -11,9 +11,9 @@ import hashlib
 
 import torch
 
+from collab_asd.core.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
+from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import EncoderEntry
-from collab_asd.interfaces import EncoderSpec, FloatArray
-from collab_asd.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 
 STACK, STACK_HOP = 64, 8  # frames
 

@@ -26,12 +26,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from collab_asd import keyed
 from collab_asd.config import RunConfig
+from collab_asd.core import keys as keyed
+from collab_asd.core.errors import InputError
+from collab_asd.core.torch_audio import torchaudio
+from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import EncoderEntry
-from collab_asd.errors import InputError
-from collab_asd.interfaces import EncoderSpec, FloatArray
-from collab_asd.torch_audio import torchaudio
 
 SAMPLE_RATE = 16_000  # Hz
 FFT, FFT_HOP, MEL_BANDS = 1024, 400, 128  # samples, samples, bands

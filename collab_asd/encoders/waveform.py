@@ -10,9 +10,9 @@ import hashlib
 
 import numpy as np
 
+from collab_asd.core.logmel import HOP, SAMPLE_RATE
+from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import EncoderEntry
-from collab_asd.interfaces import EncoderSpec, FloatArray
-from collab_asd.logmel import HOP, SAMPLE_RATE
 
 STACK, STACK_HOP = 65, 8  # frames; 65 hops of samples hold the 64 spectra of a window of log-mel frames
 

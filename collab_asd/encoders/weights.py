@@ -2,27 +2,117 @@
 
 The authors of a network do not always publish a hash. Then the first download is recorded beside the file, and the file
 must stay the same ever after: two results with one encoder's name were made with one set of weights.
+
+What is known of a file of weights: a hash that is pinned in the source, or the one that its first download had.
+
+The first download is recorded in ``<name>.json`` beside the file, which goes with it onto a stick. What nobody can
+vouch for is said in every result that was made with it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from collab_asd.encoders import fingerprint
-from collab_asd.errors import InputError
-from collab_asd.paths import cache_dir as default_cache_dir
-from collab_asd.transfer.checksums import Checksums
-from collab_asd.transfer.http import RemoteFile
-from collab_asd.transfer.kinds import misfit, signatures
+from collab_asd.core.checksums import Checksums
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import cache_dir as default_cache_dir
+from collab_asd.core.files import replacing
+from collab_asd.core.transfer import RemoteFile, misfit, signatures
+
+if TYPE_CHECKING:
+    pass
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Size in bytes and SHA-256 (hex) that a file must have, None where unknown, and in words who says so."""
+
+    size: int | None
+    sha256: str | None
+    origin: str
+
+
+def known_fingerprint(source: WeightSource, file: Path) -> Known:
+    """Return what a file must be: what is pinned, or else what was recorded beside it.
+
+    Raises
+    ------
+    InputError
+        When the record is not ours.
+    """
+    if source.sha256 is not None:
+        return Known(source.size, source.sha256, "pinned")
+    record = record_of(file)
+    if not record.is_file():
+        origin = "published MD5" if source.md5 else "no hash of it is known"
+        return Known(source.size, None, origin)
+    try:
+        seen = json.loads(record.read_bytes())
+        return Known(int(seen["size"]), str(seen["sha256"]), f"recorded on {seen['date']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{record}: expected a record of a download, found something else; delete it") from error
+
+
+def provenance(source: WeightSource, file: Path, digest: str) -> str:
+    """Say whose weights an encoder has, for whoever reads its results.
+
+    Parameters
+    ----------
+    source : WeightSource
+        Where the published file is.
+    file : Path
+        The file that was read, of any name.
+    digest : str
+        Of the encoder.
+
+    Returns
+    -------
+    str
+        Name and digest, and unless the file is known to be the published one, that it is not, or not known to be.
+    """
+    return f"weights from {file.name}, digest {digest[:12]}{_doubt(source, file)}"
+
+
+def _doubt(source: WeightSource, file: Path) -> str:
+    checksums = Checksums(None)
+    for algorithm, published in (("sha256", source.sha256), ("md5", source.md5)):
+        if published is not None:
+            return "" if checksums.hexdigest(file, algorithm) == published else ": not the published file"
+    if record_of(file).is_file() and checksums.hexdigest(file, "sha256") == known_fingerprint(source, file).sha256:
+        return ": as downloaded; no hash of the published file is known"
+    return ": not verified, since no hash of the published file is known"
+
+
+def record(source: WeightSource, file: Path) -> None:
+    """Write down what a file is whose hash nobody has pinned, unless that was done before."""
+    path = record_of(file)
+    if source.sha256 is not None or path.is_file():
+        return
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    log.info("No hash of %s is pinned; recording SHA-256 %s in %s", source.filename, sha256, path)
+    date, size = datetime.now(UTC).isoformat(timespec="seconds"), file.stat().st_size
+    with replacing(path) as out:
+        out.write(json.dumps({"url": source.url, "sha256": sha256, "size": size, "date": date}, indent=2).encode())
+
+
+def record_of(file: Path) -> Path:
+    """Where the first download of a file is recorded."""
+    return file.with_name(f"{file.name}.json")
+
 
 FOLDER_VARIABLE = "COLLAB_ASD_WEIGHTS"  # environment: a folder of weights, such as a stick, that is looked into first
 START = 64  # bytes that tell of what kind a file is
@@ -86,7 +176,7 @@ def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | No
     elif file.is_file():
         check(source, file)
         with _alone(file):
-            fingerprint.record(source, file)
+            record(source, file)
     else:
         log.info("Downloading %s weights (%s) from %s to %s", source.name, source.licence, source.url, file)
         fetch(source, file.parent)
@@ -118,8 +208,8 @@ def fetch(source: WeightSource, folder: Path) -> Path:
     InputError
         When the download fails, or gives something else than the file that is known or was recorded.
     """
-    from collab_asd.transfer import fetch as transfer  # imports requests, which most runs need not wait for
-    from collab_asd.transfer.http import open_session
+    from collab_asd.core import transfer
+    from collab_asd.core.transfer import open_session
 
     file = folder / source.filename
     with _alone(file), open_session() as session:
@@ -127,7 +217,7 @@ def fetch(source: WeightSource, folder: Path) -> Path:
             transfer.fetch(_remote(source, file), folder, session, Checksums(None))
         except transfer.TransferError as error:
             raise InputError(f"{error}, or {_by_hand(source)}{_renewal(source, file)}") from error
-        fingerprint.record(source, file)
+        record(source, file)
     return file
 
 
@@ -139,7 +229,7 @@ def check(source: WeightSource, file: Path) -> str:
     InputError
         When it is of another kind, truncated, or another file.
     """
-    from collab_asd.transfer.fetch import difference
+    from collab_asd.core.transfer import difference
 
     with _disk_errors_explained(file):
         with file.open("rb") as opened:
@@ -147,11 +237,11 @@ def check(source: WeightSource, file: Path) -> str:
         expected = _remote(source, file)
         wrong = misfit(expected.begins, start) or difference(expected, file, Checksums(None))
     if wrong:
-        origin = fingerprint.known(source, file).origin
+        origin = known_fingerprint(source, file).origin
         raise InputError(
             f"{file}: {wrong} ({origin}); delete it and fetch it again, or {_by_hand(source)}{_renewal(source, file)}"
         )
-    return fingerprint.known(source, file).origin
+    return known_fingerprint(source, file).origin
 
 
 def _require_in_folder(source: WeightSource, file: Path) -> None:
@@ -165,7 +255,7 @@ def _require_in_folder(source: WeightSource, file: Path) -> None:
 
 
 def _remote(source: WeightSource, file: Path) -> RemoteFile:
-    known = fingerprint.known(source, file)
+    known = known_fingerprint(source, file)
     return RemoteFile(source.filename, source.url, known.size, source.md5, known.sha256, signatures(source.filename))
 
 
@@ -175,7 +265,7 @@ def _by_hand(source: WeightSource) -> str:
 
 def _renewal(source: WeightSource, file: Path) -> str:
     """Say how to accept another file, where only a record of ours stands against it."""
-    record = fingerprint.record_of(file)
+    record = record_of(file)
     return f"; to accept another file, delete {record}" if source.sha256 is None and record.is_file() else ""
 
 

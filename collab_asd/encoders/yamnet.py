@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
-from collab_asd.encoders.fingerprint import provenance
-from collab_asd.encoders.keras_h5 import KerasLayer, Shapes, read_layers, require_shapes
-from collab_asd.encoders.weights import WeightSource
-from collab_asd.interfaces import EncoderSpec, FloatArray
+from collab_asd.encoders.checkpoints import KerasLayer, LayerShapes, read_layers, require_shapes
+from collab_asd.encoders.weights import WeightSource, provenance
 
 WEIGHTS = WeightSource(
     name="YAMNet",
@@ -199,12 +198,12 @@ def read_yamnet(path: Path) -> list[KerasLayer]:
     layers = read_layers(path)
     expected = list(expected_shapes())
     has_classifier = len(layers) == len(expected) + 1
-    classifier: Shapes = ((DIMENSION, CLASSES), (CLASSES,))
+    classifier: LayerShapes = ((DIMENSION, CLASSES), (CLASSES,))
     require_shapes(path, WEIGHTS.name, layers, [*expected, classifier] if has_classifier else expected)
     return layers[: len(expected)]
 
 
-def expected_shapes() -> Iterator[Shapes]:
+def expected_shapes() -> Iterator[LayerShapes]:
     """Shapes of the arrays of each layer: a kernel, then beta, moving mean and variance (there is no gamma)."""
     channels = LAYERS[0][0]
     yield from (((3, 3, 1, channels),), ((channels,),) * 3)

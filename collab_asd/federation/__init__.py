@@ -1,0 +1,1 @@
+"""What all methods share of Flower: roster, grid, client data, scores, results, engines."""

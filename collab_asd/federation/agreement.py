@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from collab_asd.config import KEY_FILES, RunConfig
-from collab_asd.errors import InputError
-from collab_asd.interfaces import RAW_ENCODERS
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import RAW_ENCODERS
 from collab_asd.methods import METHODS
 
 ENCODER_DIGEST = "encoder-digest"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collab_asd.data.partition import calibration_clips
+from collab_asd.core.progress import step
+from collab_asd.core.types import PARTS, Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
-from collab_asd.interfaces import PARTS, Encoder, FloatArray, MachineFrames, Part, Partition
-from collab_asd.progress import step
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache

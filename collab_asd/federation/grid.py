@@ -16,9 +16,9 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.recording import ViewRecorder, Way
-from collab_asd.federation.records import content_bytes
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0

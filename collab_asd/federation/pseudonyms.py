@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from collab_asd.config import GroupBy
-from collab_asd.data.partition import Machine, Place, machine_of
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
+from collab_asd.data.partitions import Machine, Place, machine_of
 
 MOST_MACHINES = 2**12
 """Machines that one client may hold: its numbers follow on those of the client before."""

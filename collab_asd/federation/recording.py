@@ -16,8 +16,8 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays
 
-from collab_asd.atomic import replacing
-from collab_asd.federation.records import from_record
+from collab_asd.core.files import replacing
+from collab_asd.federation.messages import from_record
 
 VIEW = "view"
 Way = Literal["down", "up"]

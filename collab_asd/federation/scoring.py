@@ -2,13 +2,16 @@
 
 A method supplies scores of its machines' test clips and of their held-out normals. Thresholds and decisions are made
 here, from the client's own normals.
+
+Clip numbers get their names and labels back: at the runner of a simulation, and at each client of a deployment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +21,13 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from collab_asd.config import RunConfig
-from collab_asd.detectors.detector import Detector
-from collab_asd.detectors.points import ClipPoints
-from collab_asd.federation.actions import SCORE
+from collab_asd.core.progress import step
+from collab_asd.core.types import MachineFrames, Partition, ScoreArray, ScoreRow, ScoreTable, SpaceScores
+from collab_asd.data.layouts import clip_name
+from collab_asd.detection.detector import ClipPoints, Detector
+from collab_asd.detection.thresholds import threshold
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.records import from_record, to_record
-from collab_asd.interfaces import MachineFrames, ScoreArray, SpaceScores
-from collab_asd.progress import step
-from collab_asd.scorers.threshold import threshold
+from collab_asd.federation.messages import SCORE, from_record, to_record
 
 NO_CLASS = -1
 
@@ -237,3 +239,22 @@ class ScoreRound(ScoreGathering):
     def score_request(self, client: int) -> RecordDict:
         """See `ScoreGathering`."""
         return self._request(client)
+
+
+def join(
+    scores: Sequence[ClientScores], partitions: Sequence[Partition] | Mapping[int, Partition], data_dir: Path
+) -> ScoreTable:
+    """Name the scores of clients; `partitions` are found by the number of the client."""
+    rows = []
+    for client in scores:
+        partition = partitions[client.client]
+        entries = zip(
+            client.clips, client.anomaly_score, client.threshold, client.decision, client.predicted, strict=True
+        )
+        for index, score, limit, decision, predicted in entries:
+            clip = partition.clips[index]
+            correct = None if predicted == NO_CLASS else bool(predicted == partition.classes[index])
+            name = clip_name(clip, data_dir)
+            machine = (client.client, clip.machine_type, clip.machine_id)
+            rows.append(ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct))
+    return ScoreTable(tuple(sorted(rows, key=lambda r: (r.client, r.clip))))

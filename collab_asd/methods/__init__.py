@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-from collab_asd.interfaces import RAW_ENCODERS
-from collab_asd.registry import Lazy, Registry, load
+from collab_asd.core.errors import InputError
+from collab_asd.core.registry import Lazy, Registry, load
+from collab_asd.core.types import RAW_ENCODERS
 
 if TYPE_CHECKING:
     from flwr.app import Message, RecordDict
 
+    from collab_asd.core.runtime import Stopwatch
     from collab_asd.encoders import EncoderEntry
     from collab_asd.federation.client_data import ClientData
     from collab_asd.federation.grid import SupervisedGrid
     from collab_asd.federation.scoring import ClientScores, MachineScores
-    from collab_asd.federation.stopwatch import Stopwatch
     from collab_asd.methods.costs import Costs, Holding
 
 Shared: TypeAlias = Literal["nothing", "embeddings", "recordings", "statistics", "weights", "activations"]
@@ -122,7 +122,7 @@ METHODS: Registry[MethodSpec] = Registry(
     "collab_asd.methods",
     MethodSpec,
     {
-        "embedding-sharing": "collab_asd.embedding_sharing:METHOD",
+        "embedding-sharing": "collab_asd.methods.embedding_sharing:METHOD",
         "centralized": "baselines.centralized:METHOD",
         "local-knn": "baselines.local:KNN",
         "local-mahalanobis": "baselines.local:MAHALANOBIS",

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier
+from collab_asd.classifier.sampling import window_count
+from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.config import RunConfig
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier
-from collab_asd.id_classifier.settings import TrainingSettings
-from collab_asd.id_classifier.windows import window_count
 
 if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collab_asd.interfaces import ScoreArray
+from collab_asd.core.types import ScoreArray
 
 FEWEST_CLIPS = 20
 SIGNIFICANCE = 0.01

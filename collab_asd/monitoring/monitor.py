@@ -10,14 +10,14 @@ from pathlib import Path
 
 from collab_asd import encoders
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.runtime import pin_threads
+from collab_asd.core.types import Encoder, FloatArray
 from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, signal_fault
-from collab_asd.detectors import storage
-from collab_asd.detectors.detector import Detector
-from collab_asd.detectors.storage import DetectorCard
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Encoder, FloatArray
-from collab_asd.monitoring.origin import BandLevels, Evidence, load_neighbours
-from collab_asd.threads import pin_threads
+from collab_asd.detection import storage
+from collab_asd.detection.detector import Detector
+from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
+from collab_asd.detection.storage import DetectorCard
 
 log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 1.0  # as in training
@@ -190,7 +190,7 @@ def _with_threshold(card: DetectorCard, detector: Detector, false_alarm_rate: fl
         return card
     if not 0 < false_alarm_rate < 1:
         raise InputError(f"--false-alarm-rate {false_alarm_rate}: must lie between 0 and 1")
-    from collab_asd.scorers.threshold import threshold  # here, because it takes a second to import
+    from collab_asd.detection.thresholds import threshold
 
     limit = threshold(detector.normal_scores, false_alarm_rate, card.thresholding)
     return replace(card, threshold=limit, false_alarm_rate=false_alarm_rate)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from collab_asd.core.errors import InputError
 from collab_asd.data.audio import is_recording
-from collab_asd.errors import InputError
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0

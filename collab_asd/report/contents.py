@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from collab_asd.core.types import FloatArray, ScoreArray, ScoreTable
 from collab_asd.data.manifest import ManifestRow
-from collab_asd.evaluation import Evaluation
-from collab_asd.interfaces import FloatArray, ScoreArray, ScoreTable
+from collab_asd.detection.evaluation import Evaluation
 
 ClipKind: TypeAlias = Literal["normal", "test normal", "test anomaly", "test"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import ANOMALY, NORMAL, Clip, ScoreRow
 from collab_asd.data.audio import load_audio
 from collab_asd.data.run_data import data_folder
-from collab_asd.errors import InputError
-from collab_asd.interfaces import ANOMALY, NORMAL, Clip, ScoreRow
 from collab_asd.report.contents import ClipPortrait, Run, Sound
 
 

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from collab_asd.core.types import ScoreArray
 from collab_asd.data.manifest import ManifestRow
-from collab_asd.data.partition_names import evenness, partition_words
-from collab_asd.interfaces import ScoreArray
-from collab_asd.report.comparison import Line
-from collab_asd.report.estimate import Estimate
+from collab_asd.data.partitions import evenness, partition_words
+from collab_asd.report.comparison import Estimate, Line
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels
 
 Measure = Literal["auc", "id_accuracy"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from collab_asd.evaluation import MachineResult
-from collab_asd.interfaces import ANOMALY, NORMAL, ScoreArray, ScoreRow
+from collab_asd.core.types import ANOMALY, NORMAL, ScoreArray, ScoreRow
+from collab_asd.detection.evaluation import MachineResult
 from collab_asd.report.contents import Run
 
 

@@ -11,17 +11,17 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from collab_asd.atomic import replacing
-from collab_asd.errors import InputError
-from collab_asd.progress import step
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
+from collab_asd.core.progress import step
 from collab_asd.report import figures, tables, words
 from collab_asd.report.contents import ClipPortrait, Embeddings, KeptDetector, Run
-from collab_asd.report.glossary import GLOSSARY
 from collab_asd.report.privacy import Player, attack_sheets, embedded, parties_sheet, players_of, read_audit
 from collab_asd.report.reading import require_same_clips
 from collab_asd.report.repeat import command
-from collab_asd.report.sheet import Sheet
+from collab_asd.report.tables import Sheet
 from collab_asd.report.theme import PALETTE, Gallery, Picture, drawing
+from collab_asd.report.words import GLOSSARY
 
 PACKAGES = ("collab-asd", "flwr", "torch", "scikit-learn", "numpy", "matplotlib")
 

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import ANOMALY, KEPT_BY_CLIENTS, NORMAL, SUMMARY_VERSION, ScoreRow, ScoreTable
 from collab_asd.data.manifest import difference, machines_in, manifest_sha256, read_manifest
-from collab_asd.errors import InputError
-from collab_asd.evaluation import Evaluation, evaluate
-from collab_asd.interfaces import ANOMALY, NORMAL, ScoreRow, ScoreTable
+from collab_asd.detection.evaluation import Evaluation, evaluate
 from collab_asd.report.contents import Run
 
-SUMMARY_VERSION = 1
-KEPT_BY_CLIENTS = "kept by the clients"
 SCORE_COLUMNS = (
     *("method", "encoder", "scorer", "seed", "client", "machine_type", "machine_id", "clip", "label"),
     *("anomaly_score", "threshold", "decision"),

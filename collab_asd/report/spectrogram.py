@@ -11,11 +11,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from collab_asd.interfaces import ScoreArray
+from collab_asd.core.torch_audio import torchaudio
+from collab_asd.core.types import ScoreArray
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
 from collab_asd.report.theme import chart, drawing
 from collab_asd.report.words import heat_words, portrait_words
-from collab_asd.torch_audio import torchaudio
 
 BANDS, MOST_FRAMES = 64, 200
 WINDOW_S = 0.064

@@ -7,23 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from collab_asd.classifier.settings import PRESETS
+from collab_asd.classifier.training import train
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import MachineFrames
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
-from collab_asd.detectors.detector import Detector
-from collab_asd.detectors.space import Space
-from collab_asd.detectors.storage import load
+from collab_asd.detection.detector import Detector, Space
+from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.detection.storage import load
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.encoders.waveform import Waveform
-from collab_asd.errors import InputError
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.id_classifier.training import train
-from collab_asd.interfaces import MachineFrames
+from collab_asd.federation.engines import run_inprocess, run_ray
 from collab_asd.methods import METHODS
 from collab_asd.monitoring.monitor import Monitor
-from collab_asd.scorers import ScorerSettings
-from collab_asd.seeding import derive
-from simulations.engines import run_inprocess, run_ray
 
 
 def configured(machines, cache, out):

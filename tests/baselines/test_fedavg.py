@@ -16,16 +16,16 @@ from baselines.client_training.strategy import Group, class_clips
 from baselines.fedavg import client as fedavg_client
 from baselines.fedavg.algorithm import spread_out, take_apart
 from baselines.fedavg.strategy import STOCK, build_strategy
+from collab_asd.classifier.model import ClassifierSettings, to_arrays
+from collab_asd.classifier.sampling import input_statistics
+from collab_asd.classifier.training import fit
 from collab_asd.config import RunConfig
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.records import from_record, to_record
-from collab_asd.id_classifier.model import ClassifierSettings, to_arrays
-from collab_asd.id_classifier.sampling import input_statistics
-from collab_asd.id_classifier.training import fit
-from collab_asd.interfaces import Clip, Partition
+from collab_asd.federation.engines import run_inprocess, run_ray
+from collab_asd.federation.messages import from_record, to_record
 from collab_asd.methods import METHODS
-from collab_asd.seeding import derive
-from simulations.engines import run_inprocess, run_ray
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # without it there can be no message
 SETTINGS = ClassifierSettings("light", dimension=6, stack=4, stack_hop=2, classes=3)

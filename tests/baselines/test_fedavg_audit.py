@@ -3,7 +3,7 @@
 import numpy as np
 
 from baselines.fedavg.audit import BATCHES, RUNNING, WEIGHT, Update, batch_means
-from collab_asd.id_classifier.model import ClassifierSettings
+from collab_asd.classifier.model import ClassifierSettings
 
 
 def test_running_means_are_undone_to_the_mean_frame():

@@ -6,8 +6,8 @@ from flwr.app import RecordDict
 
 from baselines.local.scoring import score
 from collab_asd.config import RunConfig
+from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
-from collab_asd.interfaces import Clip, Partition
 
 
 class Frames(ClientData):

@@ -19,19 +19,26 @@ from baselines.client_training.strategy import Group, class_clips
 from baselines.split_learning import client as split_client
 from baselines.split_learning.algorithm import STAGE_STATE, ServerHalf, averaged
 from baselines.split_learning.strategy import SplitLearning
+from collab_asd.classifier.model import ClassifierSettings, to_arrays
+from collab_asd.classifier.sampling import WindowSampler, input_statistics
+from collab_asd.classifier.training import (
+    Labels,
+    build_head,
+    build_optimizer,
+    draw_epoch,
+    fit,
+    gather,
+    labels_of,
+    mixed_loss,
+)
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.engines import run_inprocess, run_ray
 from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.id_classifier.batches import Labels, draw_epoch, gather, labels_of
-from collab_asd.id_classifier.heads import build_head, mixed_loss
-from collab_asd.id_classifier.model import ClassifierSettings, to_arrays
-from collab_asd.id_classifier.sampling import WindowSampler, input_statistics
-from collab_asd.id_classifier.training import build_optimizer, fit
-from collab_asd.interfaces import Clip, Partition
 from collab_asd.methods import build_method
-from collab_asd.seeding import derive
-from simulations.engines import run_inprocess, run_ray
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # without it there can be no message
 SIZES = {"light": (6, 4, 2), "mobilefacenet": (16, 16, 4)}  # D, stack, hop

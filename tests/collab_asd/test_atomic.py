@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from collab_asd.atomic import filling, replacing
+from collab_asd.core.files import filling, replacing
 
 
 def test_file_appears_when_the_block_ends(tmp_path):

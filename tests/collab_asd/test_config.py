@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collab_asd.config import RunConfig, check_choice, parse_assignment, settings
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.evaluation import evaluate
-from collab_asd.interfaces import ScoreRow, ScoreTable
+from collab_asd.core.types import ScoreRow, ScoreTable
+from collab_asd.detection.evaluation import evaluate
 
 
 def table(scores, labels, machine="01", decisions=None, correct=None):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from collab_asd.lazy_clips import LazyClips, joined, lengths_of
+from collab_asd.classifier.sampling import LazyClips, joined, lengths_of
 
 LENGTHS = [3, 1, 2]
 

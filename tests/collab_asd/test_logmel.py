@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
+from collab_asd.core.logmel import log_mel
 from collab_asd.encoders.logmel import LogMel
-from collab_asd.logmel import log_mel
 
 
 def test_a_batch_gives_what_each_waveform_gives():

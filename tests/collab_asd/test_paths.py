@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_asd import paths
-from collab_asd.errors import InputError
-from collab_asd.paths import cache_dir, holding_name, machine_folder_name, require_writable, results_dir
+from collab_asd.core import files as paths
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import cache_dir, holding_name, machine_folder_name, require_writable, results_dir
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text("_id", max_size=8)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from collab_asd.printable import is_text, printable
+from collab_asd.core.terminal import is_text, printable
 
 
 @pytest.mark.parametrize("name", ["fan [old]", "[/red]", "Lüfter 機械 🎛", ":fire:", "a b", "$x^2", "\u3000", "é"])

@@ -6,8 +6,8 @@ import logging
 import numpy as np
 import pytest
 
-from collab_asd import progress
-from collab_asd.progress import Lines, Pace, Step, duration, step
+from collab_asd.core import progress
+from collab_asd.core.progress import Lines, Pace, Step, duration, step
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clock(monkeypatch):
 def lines(caplog, monkeypatch):
     """Lines that were logged; other tests may have sent the project's lines elsewhere."""
     monkeypatch.setattr(logging.getLogger("collab_asd"), "propagate", True)
-    caplog.set_level(logging.INFO, "collab_asd.progress")
+    caplog.set_level(logging.INFO, "collab_asd.core.progress")
     return lambda: [record.getMessage() for record in caplog.records]
 
 
@@ -266,7 +266,7 @@ def test_a_step_that_has_just_begun_is_left_out(watch, lines):
 
 
 def test_lines_are_below_what_quiet_shows(watch, lines, caplog):
-    caplog.set_level(logging.WARNING, "collab_asd.progress")
+    caplog.set_level(logging.WARNING, "collab_asd.core.progress")
     with step("x", 2):
         watch(20)
     assert lines() == []

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from collab_asd.errors import InputError
-from collab_asd.registry import Registry, load
+from collab_asd.core.errors import InputError
+from collab_asd.core.registry import Registry, load
 
 
 @pytest.fixture

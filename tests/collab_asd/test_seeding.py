@@ -1,6 +1,6 @@
 import hashlib
 
-from collab_asd.seeding import derive
+from collab_asd.core.seeding import derive
 
 
 def test_seed_is_the_hash_of_its_purpose():

@@ -11,10 +11,10 @@ import pytest
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from collab_asd import tested_releases
-from collab_asd.errors import InputError
-from collab_asd.tested_releases import TESTED, untested
-from simulations.cli import app
+from collab_asd.cli.main import app
+from collab_asd.core import releases as tested_releases
+from collab_asd.core.errors import InputError
+from collab_asd.core.releases import TESTED, untested
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROKEN = {
@@ -68,9 +68,9 @@ def test_torchaudio_that_cannot_be_imported_names_both_releases_and_the_command(
     replace_torchaudio(tmp_path, statement)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
-    monkeypatch.delitem(sys.modules, "collab_asd.torch_audio", raising=False)
+    monkeypatch.delitem(sys.modules, "collab_asd.core.torch_audio", raising=False)
     with pytest.raises(InputError) as refused:
-        runpy.run_module("collab_asd.torch_audio")
+        runpy.run_module("collab_asd.core.torch_audio")
     for words in (
         f"torch {version('torch')} ",
         f"torchaudio {version('torchaudio')} ",
@@ -84,7 +84,7 @@ def test_torchaudio_that_cannot_be_imported_names_both_releases_and_the_command(
 def test_command_ends_with_that_sentence(tmp_path, machines):
     replace_torchaudio(tmp_path, BROKEN["built for another CUDA"])
     out = tmp_path / "out"
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from simulations.cli import app; app()"
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from collab_asd.cli.main import app; app()"
     command = [sys.executable, "-c", program, "run", "--data", str(machines), "--encoder", "logmel", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == 2, done.stderr

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from collab_asd.errors import InputError
-from collab_asd.threads import require_device
+from collab_asd.core.errors import InputError
+from collab_asd.core.runtime import require_device
 
 
 @pytest.fixture

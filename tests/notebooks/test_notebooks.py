@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 from typer.testing import CliRunner
 
-from simulations.cli import app
+from collab_asd.cli.main import app
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 

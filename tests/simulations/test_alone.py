@@ -1,10 +1,10 @@
 import pytest
 
-from simulations.alone import alone
+from collab_asd.core.files import exclusive_lock
 
 
 def refuse(folder, *, leaves=()):
-    with alone(folder, "run"):
+    with exclusive_lock(folder, "run"):
         for name in leaves:
             (folder / name).touch()
         raise ValueError

@@ -9,8 +9,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from simulations.cli import app
-from simulations.commands.run import OUR_LINES
+from collab_asd.cli.main import app
+from collab_asd.cli.run import OUR_LINES
 
 
 def call(*arguments):

@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from collab_asd.evaluation import evaluate
-from collab_asd.interfaces import ScoreRow, ScoreTable
-from simulations.dcase_files import write_dcase
+from collab_asd.core.types import ScoreRow, ScoreTable
+from collab_asd.detection.evaluation import evaluate
+from collab_asd.federation.results import write_dcase
 
 
 def table():

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
 
+from collab_asd.audit.run import AuditedRun
 from collab_asd.config import RunConfig
-from collab_asd.detectors import storage
-from collab_asd.embedding_sharing.codec import codec_of
-from collab_asd.embedding_sharing.defended import defences_of, require_tagged
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import DESCRIBE
+from collab_asd.core.errors import InputError
+from collab_asd.detection import storage
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.messages import DESCRIBE
+from collab_asd.methods.embedding_sharing.client import defences_of, require_tagged
+from collab_asd.methods.embedding_sharing.pages import codec_of
 from collab_asd.monitoring.monitor import Monitor
-from collab_asd.privacy.run import AuditedRun
 from simulations import client_app
-from simulations.engines import run_inprocess
 
 ROTATION, NOISE = bytes(range(100, 132)), bytes(range(200, 232))
 

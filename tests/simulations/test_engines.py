@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-from collab_asd.processes import end_processes_with
-from simulations.engines import _free_ports, run_inprocess, run_ray, write_app
+from collab_asd.core.errors import InputError
+from collab_asd.core.processes import end_processes_with
+from collab_asd.federation.engines import _free_ports, run_inprocess, run_ray, write_app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IDLES = "import time; time.sleep(600)"

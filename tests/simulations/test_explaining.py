@@ -3,11 +3,11 @@
 import pytest
 
 from collab_asd.monitoring.explain import COARSE, FINE
-from simulations.explaining import BUDGET, Explanations
+from collab_asd.report.run_report import BUDGET, ExplanationBudget
 
 
 def grids(work, clips=10, seconds=10.0):
-    explanations = Explanations(clips, work)
+    explanations = ExplanationBudget(clips, work)
     return [explanations.grid(seconds) for _ in range(clips)]
 
 

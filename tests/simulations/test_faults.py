@@ -9,12 +9,11 @@ import pytest
 from flwr.app import Error, Message, RecordDict
 
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
+from collab_asd.core.errors import InputError
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCORE, from_record, to_record
 from simulations import client_app, server_app
-from simulations.engines import run_inprocess
 
 SICK = 1  # client, and machine
 NODE = 1000 + SICK

@@ -10,15 +10,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from collab_asd.cli.main import app
 from collab_asd.config import settings
-from simulations.cli import app
-from simulations.comparison.experiment import shipped_experiments
+from collab_asd.experiments.experiment import shipped_experiments
 
 HEAVY = ("torch", "flwr", "ray", "sklearn", "matplotlib", "pandas")
 PROGRAM = """
 import json, sys
 from typer.testing import CliRunner
-from simulations.cli import app
+from collab_asd.cli.main import app
 for arguments in json.loads(sys.argv[1]):
     result = CliRunner().invoke(app, arguments)
     heavy = [name for name in json.loads(sys.argv[2]) if name in sys.modules]

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from simulations.engines import _free_ports
+from collab_asd.federation.engines import _free_ports
 
 pytestmark = pytest.mark.slow
 MARK = "COLLAB_ASD_TEST_MARK"
@@ -38,7 +38,7 @@ def interrupt(tmp_path):
         mark, output = str(tmp_path), tmp_path / "output.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "simulations.cli", *map(str, arguments)],
+                [sys.executable, "-m", "collab_asd.cli.main", *map(str, arguments)],
                 env=os.environ | {MARK: mark}, stdout=file, stderr=file, stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
@@ -103,7 +103,9 @@ def test_nothing_of_a_comparison_is_left(interrupt, machines, cache, tmp_path):
 def test_nothing_of_a_local_consortium_is_left(interrupt, machines, listing, tmp_path):
     consortium, (port, *own) = tmp_path / "consortium", _free_ports(3)
     made = ["deploy", "init", consortium, "--clients", "2", "--host", "127.0.0.1", "--port", port]
-    subprocess.run([sys.executable, "-m", "simulations.cli", *map(str, made)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "collab_asd.cli.main", *map(str, made)], check=True, stdout=subprocess.DEVNULL
+    )
     for client, own_port in enumerate(own):
         settings = consortium / f"client-{client}" / "node.toml"
         settings.write_text(re.sub(r"(?m)^port = .*$", f"port = {own_port}", settings.read_text()))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.detectors import storage
-from collab_asd.embedding_sharing.kept import ARRAYS, CARD, KEPT, ServerState
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
+from collab_asd.core.errors import InputError
+from collab_asd.detection import storage
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCORE
+from collab_asd.methods.embedding_sharing.state import ARRAYS, CARD, KEPT, ServerState
 from simulations import client_app, server_app
-from simulations.engines import run_inprocess
 
 NEWCOMER = 3
 

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-from simulations.engines import run_inprocess
+from collab_asd.core.errors import InputError
+from collab_asd.federation.engines import run_inprocess
 
 
 @pytest.fixture

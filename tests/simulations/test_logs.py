@@ -8,8 +8,8 @@ import time
 import pytest
 from rich.console import Console
 
-from collab_asd import progress
-from simulations.logs import bars, collected_warnings, show_progress
+from collab_asd.core import progress
+from collab_asd.core.progress import bars, collected_warnings, show_progress
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -137,7 +137,7 @@ def test_lines_of_others_are_left_to_them(capsys):
 
 def test_all_rooms_of_the_project_are_heard(capsys):
     show_progress()
-    for room in ("collab_asd.data.audio", "baselines.local.knn", "simulations.engines"):
+    for room in ("collab_asd.data.audio", "baselines.local.knn", "collab_asd.federation.engines"):
         logging.getLogger(room).info("from %s", room)
     assert capsys.readouterr().err.count("from ") == 3
 

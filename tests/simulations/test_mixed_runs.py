@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
-from collab_asd.evaluation import evaluate
+from collab_asd.core.errors import InputError
+from collab_asd.detection.evaluation import evaluate
+from collab_asd.federation.engines import count_clients, run_inprocess, run_ray
 from collab_asd.report.reading import read_run
-from simulations.engines import count_clients, run_inprocess, run_ray
-from simulations.reporting import report
+from collab_asd.report.run_report import report
 
 MACHINES = {"fan_id_00", "fan_id_01", "fan_id_02"}
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from collab_asd.config import RunConfig
-from simulations.engines import _free_ports, run_inprocess, run_ray
+from collab_asd.federation.engines import _free_ports, run_inprocess, run_ray
 
 RAY = Path(sys.executable).parent / "ray"
 START_SECONDS, STOP_SECONDS = 60, 20

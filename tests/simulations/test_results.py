@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.evaluation import Evaluation, MachineResult
-from collab_asd.interfaces import Clip, Partition
-from simulations.results import mark_thresholds, summarize
+from collab_asd.core.types import Clip, Partition
+from collab_asd.detection.evaluation import Evaluation, MachineResult
+from collab_asd.federation.results import mark_thresholds, summarize
 
 
 def holding(client, machine_id, normals):

@@ -12,13 +12,13 @@ import psutil
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing import strategy
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import DESCRIBE, EMBEDDINGS, SCORE
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import exclusive_lock
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCORE
+from collab_asd.methods.embedding_sharing import strategy
 from simulations import client_app, server_app
-from simulations.alone import alone
-from simulations.engines import run_inprocess
 
 PAGES = 4 * 3  # each client's 12 clips, 50 kB each, four to a page
 
@@ -88,7 +88,8 @@ def test_a_server_that_dies_in_training_has_all_it_needs(config, tmp_path, monke
 
 
 def test_two_processes_cannot_write_one_result(config, tmp_path):
-    with alone(tmp_path / "run", "run"), pytest.raises(InputError, match="another process is at work on this run"):
+    at_work = pytest.raises(InputError, match="another process is at work on this run")
+    with exclusive_lock(tmp_path / "run", "run"), at_work:
         run_inprocess(config, 4)
 
 
@@ -143,7 +144,7 @@ def command(config, cache):
         for key in chosen
         for word in ("--set", f"{key}={str(values[key]).lower() if key == 'report' else values[key]}")
     ]
-    return [sys.executable, "-m", "simulations.cli", "run", "--engine", "ray", "--data", config.data_dir,
+    return [sys.executable, "-m", "collab_asd.cli.main", "run", "--engine", "ray", "--data", config.data_dir,
             "--out", config.results_dir, *words]  # fmt: skip
 
 

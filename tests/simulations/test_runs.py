@@ -9,31 +9,30 @@ from functools import partial
 import numpy as np
 import pytest
 
-from collab_asd.codecs import parse
+from collab_asd.audit.view import View
+from collab_asd.classifier.model import to_arrays
+from collab_asd.classifier.settings import PRESETS
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.runtime import TRAINED_BEFORE
 from collab_asd.data.run_data import load_partitions
-from collab_asd.embedding_sharing import classifier_cache
-from collab_asd.embedding_sharing import client as embedding_sharing
-from collab_asd.embedding_sharing.algorithm import algorithm_1
-from collab_asd.embedding_sharing.kept import KEPT, ServerState
-from collab_asd.embedding_sharing.store import EmbeddingStore
+from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import EMBEDDINGS
 from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.messages import EMBEDDINGS
 from collab_asd.federation.recording import VIEW
-from collab_asd.federation.scoring import ClientScores
-from collab_asd.federation.stopwatch import TRAINED_BEFORE
-from collab_asd.id_classifier.model import to_arrays
-from collab_asd.id_classifier.settings import PRESETS
-from collab_asd.privacy.view import View
-from collab_asd.scorers import DetectorSettings
+from collab_asd.federation.scoring import ClientScores, join
+from collab_asd.methods.embedding_sharing import classifier_cache
+from collab_asd.methods.embedding_sharing import client as embedding_sharing
+from collab_asd.methods.embedding_sharing.algorithm import algorithm_1
+from collab_asd.methods.embedding_sharing.state import KEPT, ServerState
+from collab_asd.methods.embedding_sharing.store import EmbeddingStore
+from collab_asd.report.run_report import report
+from collab_asd.wire.codecs import parse
 from simulations import server_app
-from simulations.engines import run_inprocess
-from simulations.naming import join
-from simulations.reporting import report
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_second_scorer_trains_nothing_and_scores_as_without_a_cache(config, tmp_
 
 
 def test_small_pages_change_nothing(config, tmp_path, monkeypatch):
-    from collab_asd.embedding_sharing import client
+    from collab_asd.methods.embedding_sharing import client
 
     whole = run_inprocess(changed(config, tmp_path / "whole"), 3)
     monkeypatch.setattr(client, "MEGABYTE", 3000)  # pages of 96 kB: a clip of log-mel frames has 64 kB

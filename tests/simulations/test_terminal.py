@@ -11,7 +11,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from simulations.terminal import PlainConsole, prepare_streams
+from collab_asd.core.terminal import PlainConsole, prepare_streams
 
 ODD = ("fan [old]", "[/red]", ":fire: $x^", "機械 🎛", "a\x1b[31mb", "a\nb")
 LOCALES = {
@@ -87,7 +87,7 @@ def odd_machines(machines, tmp_path_factory):
 
 
 def collab_asd(*arguments, **environment):
-    command = [sys.executable, "-m", "simulations.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "collab_asd.cli.main", *map(str, arguments)]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, check=False)
 
 

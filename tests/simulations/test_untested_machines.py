@@ -8,7 +8,7 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from simulations.cli import app
+from collab_asd.cli.main import app
 
 MACHINES = ["fan/00", "fan/01", "fan/02"]
 

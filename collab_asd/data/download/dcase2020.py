@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 
 TYPES = ("ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve")
 LICENCE = "CC BY-NC-SA 4.0: not for commercial use; share alike; (c) NTT Corporation and Hitachi, Ltd."

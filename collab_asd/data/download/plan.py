@@ -1,20 +1,152 @@
-"""Before the first byte: what is missing, where each zip comes from, and the space it will take."""
+"""Before the first byte: what is missing, where each zip comes from, and the space it will take.
+
+What a Zenodo record holds: names, sizes and checksums of its files, from its API.
+
+Zenodo answers ``GET /api/records/<id>`` in one of two shapes: its own, where ``files`` is a list, and that of its
+software InvenioRDM, where ``files`` has ``entries`` (a dictionary by name, or a list). A file's bytes are behind
+``links.content`` or, where there is none, ``links.self``.
+
+What of a benchmark is complete in a data folder, by the hidden file ``.downloaded.json`` in it.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
-from collab_asd.data.download import done, record
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
+from collab_asd.core.transfer import TIMEOUT, RemoteFile, reason
 from collab_asd.data.download.dcase2020 import Archive
-from collab_asd.data.download.extract import DAMAGE
-from collab_asd.data.download.record import RecordError
-from collab_asd.errors import InputError
-from collab_asd.transfer.http import RemoteFile
+from collab_asd.data.download.unpack import DAMAGE
+
+FILE = ".downloaded.json"
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A zip whose recordings lie in the data folder.
+
+    Parameters
+    ----------
+    md5 : str or None
+        Of the zip, as published and verified; None where nobody could be asked, and the zip's own CRCs had to do.
+    recordings : dict of str to int
+        Number of recordings in each folder.
+    """
+
+    md5: str | None
+    recordings: dict[str, int]
+
+
+def read(folder: Path) -> dict[str, Unpacked]:
+    """Return the complete zips of a data folder, by name; none where nothing was downloaded yet.
+
+    A zip whose recordings were deleted afterwards is not complete.
+
+    Raises
+    ------
+    InputError
+        If the file is not ours.
+    """
+    path = folder / FILE
+    try:
+        found = {name: Unpacked(**entry) for name, entry in json.loads(path.read_bytes())["zips"].items()}
+        return {name: entry for name, entry in found.items() if _still_there(folder, entry)}
+    except FileNotFoundError:
+        return {}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected a list of what was downloaded, found something else; delete it to download again"
+        ) from error
+
+
+def add(folder: Path, name: str, entry: Unpacked) -> None:
+    """Write down that a zip is complete."""
+    complete = read(folder) | {name: entry}
+    with replacing(folder / FILE) as file:
+        file.write(json.dumps({"zips": {key: asdict(value) for key, value in complete.items()}}, indent=2).encode())
+
+
+def _still_there(folder: Path, entry: Unpacked) -> bool:
+    return all(
+        (folder / place).is_dir() and len(os.listdir(folder / place)) >= count
+        for place, count in entry.recordings.items()
+    )
+
+
+API = "https://zenodo.org/api"
+
+MD5 = re.compile(r"(?:md5:)?([0-9a-f]{32})")
+
+
+class RecordError(InputError):
+    """A record's API cannot be asked, or its answer makes no sense."""
+
+
+def list_files(session: requests.Session, record: int, api: str = API) -> dict[str, RemoteFile]:
+    """Ask a record's API for its files.
+
+    Parameters
+    ----------
+    session : requests.Session
+    record : int
+        Number of the record.
+    api : str
+        Base URL of the API.
+
+    Returns
+    -------
+    dict of str to RemoteFile
+        By name; with size and MD5.
+
+    Raises
+    ------
+    RecordError
+        If nobody answers, or not with a list of files.
+    """
+    url = f"{api}/records/{record}"
+    try:
+        with session.get(url, timeout=TIMEOUT) as response:
+            response.raise_for_status()
+            answer = response.json()
+        found = [_file(entry) for entry in _entries(answer)]
+    except requests.JSONDecodeError as error:
+        raise _unusable(url, "it answers with something else than JSON, perhaps a web page") from error
+    except requests.RequestException as error:
+        raise _unusable(url, reason(error)) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unusable(url, f"its answer has an unknown form: {error!r}") from error
+    return {file.name: file for file in found}
+
+
+def _entries(answer: Any) -> list[Mapping[str, Any]]:
+    files = answer["files"]
+    if isinstance(files, dict):
+        files = files["entries"]
+    return list(files.values() if isinstance(files, dict) else files)
+
+
+def _file(entry: Mapping[str, Any]) -> RemoteFile:
+    links = entry["links"]
+    checksum = MD5.fullmatch(entry["checksum"])
+    if checksum is None:
+        raise ValueError(f"{entry['checksum']} is no MD5")
+    return RemoteFile(str(entry["key"]), str(links.get("content") or links["self"]), int(entry["size"]), checksum[1])
+
+
+def _unusable(url: str, why: str) -> RecordError:
+    return RecordError(f"{url}: the list of files cannot be had ({why})")
+
 
 WORK = ".download"  # folder in the data folder for what is unfinished; readers of data folders overlook hidden ones
 EXPANSION = 1.5  # recordings per byte of zip, reckoned generously; the real zips expand about 1.25 times
@@ -104,7 +236,7 @@ def make(folder: Path, archives: list[Archive], source: Source, session: request
     InputError
         If a record or the folder of zips lacks a zip, or a record cannot be asked and there is no other source.
     """
-    there = done.read(folder)
+    there = read(folder)
     missing = [archive for archive in archives if archive.name not in there]
     for archive in missing:
         _require_local(archive, source)
@@ -112,7 +244,7 @@ def make(folder: Path, archives: list[Archive], source: Source, session: request
     notes = []
     for number in dict.fromkeys(archive.record for archive in missing):
         try:
-            listings[number] = record.list_files(session, number, api)
+            listings[number] = list_files(session, number, api)
         except RecordError as error:
             if not (source.mirror or source.folder):
                 raise InputError(f"{error}; {OTHERWISE}") from error

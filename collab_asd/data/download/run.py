@@ -15,16 +15,13 @@ from pathlib import Path
 import requests
 from filelock import FileLock, Timeout
 
-from collab_asd.data.download import done
+from collab_asd.core.checksums import Checksums
+from collab_asd.core.errors import InputError
+from collab_asd.core.transfer import RESUME, RemoteFile, TransferError, difference, fetch, open_session
+from collab_asd.data.download import plan as done
 from collab_asd.data.download.dcase2020 import Archive
-from collab_asd.data.download.extract import ArchiveError, extract
-from collab_asd.data.download.plan import WORK, Plan, Source, Step, make
-from collab_asd.data.download.record import API
-from collab_asd.data.download.space import disk_errors_explained, require_space
-from collab_asd.errors import InputError
-from collab_asd.transfer.checksums import Checksums
-from collab_asd.transfer.fetch import RESUME, TransferError, difference, fetch
-from collab_asd.transfer.http import RemoteFile, open_session
+from collab_asd.data.download.plan import API, WORK, Plan, Source, Step, make
+from collab_asd.data.download.unpack import ArchiveError, disk_errors_explained, extract, require_space
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +69,7 @@ def download(
     Parameters
     ----------
     folder : Path
-        Data folder; made if it does not exist. Afterwards it has the layout of `collab_asd.data.dcase`.
+        Data folder; made if it does not exist. Afterwards it has the layout of `collab_asd.data.layouts.dcase`.
     archives : list of Archive
     source : Source
     keep_zips : bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 
 MOST_MACHINES = 600
 """Machine IDs have two digits, and there are six types."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from collab_asd.interfaces import FloatArray
+from collab_asd.core.types import FloatArray
 
 PHASE_STEPS = 4096
 TURN = 2 * np.pi * np.arange(PHASE_STEPS) / PHASE_STEPS

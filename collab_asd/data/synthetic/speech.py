@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
+from collab_asd.core.types import FloatArray
 from collab_asd.data.synthetic.signals import coloured_noise, harmonic_waveform, periodic, resonance, rms, slow_noise
-from collab_asd.interfaces import FloatArray
 
 SYLLABLE_S = (0.12, 0.32)
 PHRASE_S, PAUSE_S = (0.8, 2.5), (0.2, 0.7)

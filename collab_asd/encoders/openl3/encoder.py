@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Encoder, EncoderSpec, FloatArray
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
-from collab_asd.encoders.fingerprint import provenance
 from collab_asd.encoders.openl3.front_end import SAMPLE_RATE, WINDOW, DecibelMel, FrontEndName
 from collab_asd.encoders.openl3.network import (
     SHORT,
@@ -25,9 +26,7 @@ from collab_asd.encoders.openl3.network import (
     short_embedding,
     weights_digest,
 )
-from collab_asd.encoders.weights import WeightSource
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Encoder, EncoderSpec, FloatArray
+from collab_asd.encoders.weights import WeightSource, provenance
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders.openl3.encoder import Dimension, ModelName, OpenL3, specification
 from collab_asd.encoders.openl3.front_end import SAMPLE_RATE
-from collab_asd.errors import InputError
-from collab_asd.interfaces import EncoderSpec, FloatArray
 
 HOP_SECONDS = 0.1
 

@@ -9,11 +9,11 @@ from flwr.app import RecordDict
 from baselines.local_networks.client import NETWORKS, score
 from baselines.local_networks.vidnn import PRESETS, Vidnn
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
-from collab_asd.interfaces import Clip, Partition
 from collab_asd.methods import require_possible
-from collab_asd.seeding import derive
 
 CONFIG = RunConfig(method="local-vidnn", encoder="logmel", epochs=1, seed=3)
 

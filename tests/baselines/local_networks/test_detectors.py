@@ -12,7 +12,7 @@ from baselines.local_networks.vae import PRESETS as VAE
 from baselines.local_networks.vae import Vae
 from baselines.local_networks.vidnn import PRESETS as VIDNN
 from baselines.local_networks.vidnn import Vidnn
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 
 DETECTORS = {"vae": (Vae, VAE), "vidnn": (Vidnn, VIDNN), "glow": (Glow, GLOW)}
 

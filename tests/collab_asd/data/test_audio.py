@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from collab_asd.core.types import Clip
 from collab_asd.data.audio import ClipError, load_waveform, sha256_of
-from collab_asd.interfaces import Clip
 
 RATE = 16000
 

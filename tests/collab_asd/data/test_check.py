@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from collab_asd.core.errors import InputError
 from collab_asd.data.check import check, require_good
 from collab_asd.data.layouts import find_clips
-from collab_asd.errors import InputError
 
 RATE = 8000
 FAN_00 = "fan/train/normal_id_00_00000000.wav"

@@ -1,7 +1,7 @@
 import pytest
 
-from collab_asd.data.dcase import matches, read
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.data.layouts.dcase import matches, read
 
 
 def test_names_tell_machine_split_and_label(tmp_path, record):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from collab_asd.core.errors import InputError
 from collab_asd.data.layouts import LAYOUTS, clip_name, find_clips
-from collab_asd.errors import InputError
 
 HEADER = "path,machine_type,machine_id,split,label\n"
 
@@ -25,7 +25,7 @@ def test_layouts_are_found_under_three_names():
 
 
 SHELF = """
-from collab_asd.interfaces import Clip
+from collab_asd.core.types import Clip
 DESCRIPTION = "a file shelf.txt"
 def matches(data_dir):
     return (data_dir / "shelf.txt").exists()

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip, Partition
 from collab_asd.data.manifest import (
     ManifestRow,
     difference,
@@ -13,8 +15,6 @@ from collab_asd.data.manifest import (
     read_manifest,
     write_manifest,
 )
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip, Partition
 
 
 def row(number, client="0", split="train", label="0", sha256=None):

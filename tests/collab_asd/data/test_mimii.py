@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_asd.data.mimii import matches, read, split_by_hash
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
+from collab_asd.data.layouts.mimii import matches, read, split_by_hash
 
 
 def clips(machine, label, count, hashes):

@@ -11,10 +11,9 @@ from flwr_datasets.partitioner import NaturalIdPartitioner
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from collab_asd.data.mixtures import FEWEST, apportion, dirichlet, iid
-from collab_asd.data.partition import by_machine
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
+from collab_asd.data.partitions import FEWEST, apportion, by_machine, dirichlet, iid
 
 slowly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_asd.data.partition import by_machine, partition, places
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
+from collab_asd.data.partitions import by_machine, partition, places
 
 
 def clip(machine_type, machine_id, number):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from collab_asd.core.types import Clip
 from collab_asd.data.problems import Problem, describe, machine_problems, mislabelled, repeated
-from collab_asd.interfaces import Clip
 
 
 def clip(name, split="train", label=0, machine="00", machine_type="fan"):

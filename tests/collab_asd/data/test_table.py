@@ -1,7 +1,7 @@
 import pytest
 
-from collab_asd.data.table import matches, read
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.data.layouts.table import matches, read
 
 HEADER = "path,machine_type,machine_id,split,label"
 

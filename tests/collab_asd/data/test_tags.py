@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
 from collab_asd.data.tags import attribute_of, tags_of
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip
 
 HEAD = "path,factory,load,shift"
 

@@ -5,9 +5,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.encoders.bundle import START, open_bundle, write_bundle
 from collab_asd.encoders.random_conv import ARCHITECTURE
-from collab_asd.errors import InputError
 
 SECRET = bytes(range(32))
 DIGEST = hashlib.sha256(ARCHITECTURE.encode() + b"/" + SECRET).hexdigest()

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip, EncoderSpec, FloatArray
 from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.errors import InputError
-from collab_asd.interfaces import Clip, EncoderSpec, FloatArray
 
 RATE = 8_000
 

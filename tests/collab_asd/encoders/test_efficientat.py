@@ -9,12 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.data.audio import at_rate, read_audio
 from collab_asd.encoders import build
-from collab_asd.encoders.efficientat import EfficientAt, LogMel
-from collab_asd.encoders.efficientat_network import expected_shapes
-from collab_asd.encoders.torch_checkpoint import read_tensors
-from collab_asd.errors import InputError
+from collab_asd.encoders.checkpoints import read_tensors
+from collab_asd.encoders.efficientat import EfficientAt, LogMel, expected_shapes
 
 # Numbers of AudioSet classes.
 VEHICLES = {300, 307, 339, 343}  # vehicle, car, helicopter, engine

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.encoders import ENCODERS, build
-from collab_asd.errors import InputError
 
 entry = ENCODERS.find
 NEED_NO_WEIGHTS = [name for name in ENCODERS if not entry(name).weights]

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from collab_asd.encoders.keras_h5 import KerasLayer, read_layers, require_shapes
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.encoders.checkpoints import KerasLayer, read_layers, require_shapes
 
 
 def write(path: Path, group: str = "/", names: type = bytes) -> Path:

@@ -17,13 +17,13 @@ import pytest
 import soundfile
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.data.resampling import resample
 from collab_asd.encoders import build
 from collab_asd.encoders.openl3 import WEIGHTS, OpenL3, package
 from collab_asd.encoders.openl3.package import PackagedOpenL3
 from collab_asd.encoders.yamnet import WEIGHTS as YAMNET
 from collab_asd.encoders.yamnet import YamNet
-from collab_asd.errors import InputError
 
 WANTED = {
     "COLLAB_ASD_OPENL3_WEIGHTS": f"{WEIGHTS['mel256-music'].filename} from {WEIGHTS['mel256-music'].url}",

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from collab_asd.data.resampling import resample
-from collab_asd.encoders.keras_h5 import read_layers
+from collab_asd.encoders.checkpoints import read_layers
 from collab_asd.encoders.openl3 import OpenL3, encoder, front_end, network
 from collab_asd.encoders.openl3.encoder import HOP, window_count
 from collab_asd.encoders.openl3.front_end import DecibelMel, mel_matrix

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.encoders import build
-from collab_asd.encoders.keras_h5 import Shapes, read_layers
+from collab_asd.encoders.checkpoints import LayerShapes, read_layers
 from collab_asd.encoders.openl3 import WEIGHTS, OpenL3
 from collab_asd.encoders.openl3.network import read_openl3
-from collab_asd.errors import InputError
 
 MODEL = "mel256-music"
 
@@ -27,7 +27,7 @@ def checkpoint(write_h5, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rewrite(checkpoint: Path, tmp_path: Path) -> Callable[..., Path]:
     """Write the same layers in another generation's layout."""
 
-    def write(root: str = "/", text: bool = False, prefix: str = "", front_end: Shapes = ()) -> Path:
+    def write(root: str = "/", text: bool = False, prefix: str = "", front_end: LayerShapes = ()) -> Path:
         layers = {prefix + layer.name: layer.weights for layer in read_layers(checkpoint)}
         layers = {"input": (), "melspectrogram_1": [np.ones(shape, np.float32) for shape in front_end]} | layers
         with h5py.File(tmp_path / "other.h5", "w") as file:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from collab_asd.encoders.openl3 import winograd
-from collab_asd.encoders.openl3.winograd import Winograd
+from collab_asd.encoders.openl3 import network as winograd
+from collab_asd.encoders.openl3.network import Winograd
 
 
 @pytest.mark.parametrize("strip", [1, 10, 1000])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from collab_asd.core.errors import InputError
+from collab_asd.encoders.checkpoints import read_tensors
 from collab_asd.encoders.panns import Panns
-from collab_asd.encoders.torch_checkpoint import read_tensors
-from collab_asd.errors import InputError
 
 TOLERANCE = 1e-5  # of a reference output's maximum
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from collab_asd.encoders.panns import Panns
-from collab_asd.encoders.panns_network import as_maps, expected_shapes, ignored_shapes
-from collab_asd.encoders.torch_checkpoint import Tensors, read_tensors
+from collab_asd.encoders.checkpoints import Tensors, read_tensors
+from collab_asd.encoders.panns import Panns, as_maps, expected_shapes, ignored_shapes
 
 TOLERANCE = 1e-5  # of a reference output's maximum
 LOG_MEL_TOLERANCE = 2e-2  # dB; in nearly silent bands the reference differs from itself by 0.013 between FFTs

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
+from collab_asd.core.errors import InputError
 from collab_asd.encoders.random_conv import RandomConv, demo_key, draw_network, gaussian, load_key
-from collab_asd.errors import InputError
 
 
 def noise(samples: int = 32_000) -> np.ndarray:

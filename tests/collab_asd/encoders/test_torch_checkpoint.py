@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from collab_asd.encoders.torch_checkpoint import fold, read_tensors, require_tensors, tensors_digest
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.encoders.checkpoints import fold, read_tensors, require_tensors, tensors_digest
 
 STATE = OrderedDict(weight=torch.arange(6.0).reshape(2, 3), bias=torch.tensor([1.0, -1.0]))
 SAMPLER = {"indexes_per_class": [np.arange(3), np.arange(2.0)], "queue": [1], "done": np.zeros(2, bool)}

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from collab_asd.classifier.sampling import window_count
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.encoders.waveform import Waveform
-from collab_asd.id_classifier.windows import window_count
 
 RAMP = np.arange(2000, dtype=np.float32) / 2000
 

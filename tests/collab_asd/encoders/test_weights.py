@@ -5,10 +5,9 @@ import json
 
 import pytest
 
+from collab_asd.core.errors import InputError
 from collab_asd.encoders import weights
-from collab_asd.encoders.fingerprint import provenance
-from collab_asd.encoders.weights import WeightSource, check, fetch, locate, resolve
-from collab_asd.errors import InputError
+from collab_asd.encoders.weights import WeightSource, check, fetch, locate, provenance, resolve
 
 CONTENT = b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 8
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

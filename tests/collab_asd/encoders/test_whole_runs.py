@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from collab_asd.config import RunConfig
-from simulations.engines import run_inprocess
-from simulations.reporting import report
+from collab_asd.federation.engines import run_inprocess
+from collab_asd.report.run_report import report
 
 RATE, SECONDS = 16_000, 1.2
 

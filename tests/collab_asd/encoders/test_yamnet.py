@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from collab_asd.encoders.keras_h5 import read_layers
+from collab_asd.core.errors import InputError
+from collab_asd.encoders.checkpoints import read_layers
 from collab_asd.encoders.yamnet import YamNet, mel_matrix
-from collab_asd.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, RecordDict
 
+from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData, LocalMachine
-from collab_asd.federation.node_policy import policy_of
-from collab_asd.interfaces import Clip, Partition
+from collab_asd.federation.policy import policy_of
 
 
 def clip(machine_id, split):

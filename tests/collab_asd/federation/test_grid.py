@@ -5,13 +5,11 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from collab_asd.errors import InputError
-from collab_asd.federation.actions import HELLO
+from collab_asd.core.errors import InputError
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import meet_clients
-from collab_asd.federation.records import content_bytes
-from collab_asd.federation.versions import own_versions
+from collab_asd.federation.messages import HELLO, content_bytes
+from collab_asd.federation.roster import meet_clients, own_versions
 
 app = ClientApp()
 
@@ -290,12 +288,12 @@ def test_a_supernode_that_cannot_be_who_it_says_is_refused(said, why):
 
 
 def test_a_deployment_goes_on_without_clients_that_are_not_connected(monkeypatch):
-    monkeypatch.setattr("collab_asd.federation.meeting.NODES_SECONDS", 0.0)
+    monkeypatch.setattr("collab_asd.federation.roster.NODES_SECONDS", 0.0)
     met = meet_clients(InProcessGrid(hello_of(), 2, {}), 2, 10)
     assert (list(met.clients), met.private, met.absent) == ([0, 1], True, (2,))
 
 
 def test_a_deployment_with_too_few_clients_is_no_run(monkeypatch):
-    monkeypatch.setattr("collab_asd.federation.meeting.NODES_SECONDS", 0.0)
+    monkeypatch.setattr("collab_asd.federation.roster.NODES_SECONDS", 0.0)
     with pytest.raises(InputError, match="2 of 3 SuperNodes are connected"):
         meet_clients(InProcessGrid(hello_of(), 2, {}), 3, 10)

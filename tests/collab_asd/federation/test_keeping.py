@@ -9,21 +9,21 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, RecordDict
 
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier, to_arrays
 from collab_asd.config import RunConfig
-from collab_asd.detectors import storage
-from collab_asd.detectors.points import ClipPoints
-from collab_asd.embedding_sharing import client as embedding_sharing
-from collab_asd.embedding_sharing.algorithm import fit_local_detector
+from collab_asd.core.types import Clip, Partition
+from collab_asd.detection import storage
+from collab_asd.detection.detector import ClipPoints
+from collab_asd.detection.origin import BandLevels
+from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.encoders.random_conv import RandomConv
-from collab_asd.federation import keeping
+from collab_asd.federation import artifacts as keeping
+from collab_asd.federation.artifacts import save_client_artifacts
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.keeping import save_client_artifacts
-from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.messages import from_record, to_record
 from collab_asd.federation.scoring import score_with
-from collab_asd.id_classifier.model import ClassifierSettings, IdClassifier, to_arrays
-from collab_asd.interfaces import Clip, Partition
-from collab_asd.monitoring.origin import BandLevels
-from collab_asd.scorers import ScorerSettings
+from collab_asd.methods.embedding_sharing import client as embedding_sharing
+from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
 
 KEY = bytes(range(100, 132))
 NAMES = ("fan_id_00", "L%C3%BCfter_id_A%2F7")

@@ -4,12 +4,11 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from collab_asd.errors import InputError
-from collab_asd.federation import meeting
+from collab_asd.core.errors import InputError
+from collab_asd.federation import roster as meeting
 from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID as FIRST
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import ConnectedClients, meet_clients
-from collab_asd.federation.versions import own_versions
+from collab_asd.federation.roster import ConnectedClients, meet_clients, own_versions
 
 app = ClientApp()
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.core.types import Clip
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
-from collab_asd.interfaces import Clip
 
 KEY = b"sixteen bytes ok"
 

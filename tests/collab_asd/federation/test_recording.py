@@ -6,13 +6,12 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 from safetensors.numpy import load_file
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.meeting import meet_clients
+from collab_asd.federation.messages import to_record
 from collab_asd.federation.recording import ViewRecorder
-from collab_asd.federation.records import to_record
-from collab_asd.federation.versions import own_versions
+from collab_asd.federation.roster import meet_clients, own_versions
 
 app = ClientApp()
 ARRAYS = {"half": np.array([[1.5, -2]], np.float16), "count": np.array(7, np.int64), "byte": np.array([-3], np.int8)}

@@ -5,7 +5,7 @@ from flwr.common.serde import recorddict_to_proto
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from collab_asd.federation.records import content_bytes, from_record, to_record
+from collab_asd.federation.messages import content_bytes, from_record, to_record
 
 
 @given(hnp.arrays(hnp.scalar_dtypes().filter(lambda d: d.kind in "biuf"), hnp.array_shapes(min_dims=0)))

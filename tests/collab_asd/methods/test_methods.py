@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from collab_asd.config import RunConfig
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.core.registry import load
 from collab_asd.methods import METHODS, MethodSpec, build_method, require_possible
-from collab_asd.registry import load
 
 HEAVY = ("torch", "flwr", "scipy", "sklearn", "collab_asd.encoders", "collab_asd.federation")
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from collab_asd.detectors import storage
-from collab_asd.detectors.detector import Detector
-from collab_asd.detectors.space import Space
-from collab_asd.detectors.storage import DetectorCard
+from collab_asd.core.types import MachineFrames
+from collab_asd.detection import storage
+from collab_asd.detection.detector import Detector, Space
+from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.detection.storage import DetectorCard
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.encoders.random_conv import RandomConv, demo_key
-from collab_asd.interfaces import MachineFrames
-from collab_asd.scorers import ScorerSettings
 
 RATE, SECONDS = 16_000, 1.5  # Hz, s
 

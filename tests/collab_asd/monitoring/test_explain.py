@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from collab_asd.detectors.detector import Detector
-from collab_asd.detectors.space import Space
+from collab_asd.core.types import MachineFrames
+from collab_asd.detection.detector import Detector, Space
+from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.encoders.logmel import LogMel
-from collab_asd.interfaces import MachineFrames
 from collab_asd.monitoring.explain import BANDS, COARSE, TIMES, explain
-from collab_asd.scorers import ScorerSettings
 
 RATE, SAMPLES = 16_000, 32_000
 BURSTS = [(3000, 4), (6800, 0), (1200, 5), (300, 2)]  # Hz, which sixth of the clip

@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from scipy import signal
 
+from collab_asd.core.errors import InputError
 from collab_asd.data.audio import ClipError
-from collab_asd.detectors import storage
+from collab_asd.detection import storage
+from collab_asd.detection.thresholds import threshold
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.encoders.random_conv import RandomConv, demo_key
-from collab_asd.errors import InputError
 from collab_asd.monitoring.monitor import Monitor, Verdict
-from collab_asd.scorers.threshold import threshold
 
 SECRET = b"a secret key that only clients know"
 ENCODERS = {"logmel": LogMel, "random-conv": lambda: RandomConv(demo_key(3))}

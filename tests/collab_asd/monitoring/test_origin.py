@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from collab_asd.detectors import storage
-from collab_asd.detectors.detector import Detector
-from collab_asd.detectors.space import Space
+from collab_asd.detection import storage
+from collab_asd.detection.detector import Detector, Space
+from collab_asd.detection.origin import BandLevels, Evidence, OriginCheck, band_edges, load_neighbours, mean_surprise
+from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.monitoring.monitor import Monitor
-from collab_asd.monitoring.origin import BandLevels, Evidence, OriginCheck, band_edges, load_neighbours, mean_surprise
-from collab_asd.scorers import ScorerSettings
 
 RATE, BANDS = 16_000, 16
 NORMALS = 40

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 from collab_asd.monitoring import watch as watching
 
 

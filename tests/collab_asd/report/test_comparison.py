@@ -1,6 +1,6 @@
 import pytest
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 from collab_asd.report.comparison import Line, read_comparison
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collab_asd.report.estimate import estimate
+from collab_asd.report.comparison import estimate
 
 T2 = 4.302653  # Student's t, 2 degrees of freedom, two-sided 95 %; from the tables
 

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.data.audio import sha256_of
 from collab_asd.data.manifest import manifest_sha256, read_manifest, write_manifest
-from collab_asd.errors import InputError
 from collab_asd.report.hard_clip import hardest_fault
 from collab_asd.report.reading import read_run
 

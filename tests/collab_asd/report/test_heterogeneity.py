@@ -3,8 +3,7 @@ from dataclasses import dataclass
 from matplotlib.colors import to_hex
 
 from collab_asd.data.manifest import ManifestRow
-from collab_asd.report.comparison import Line
-from collab_asd.report.estimate import Estimate
+from collab_asd.report.comparison import Estimate, Line
 from collab_asd.report.heterogeneity import against_heterogeneity, holding_panels, holdings
 from collab_asd.report.theme import SERIES
 

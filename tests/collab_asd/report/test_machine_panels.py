@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from collab_asd.report.comparison import read_comparison
-from collab_asd.report.machine_panels import FALSE_ALARMS, auc_panels, mean_roc, roc_panels, score_panels
+from collab_asd.report.plots import FALSE_ALARMS, auc_panels, mean_roc, roc_panels, score_panels
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 from collab_asd.report.contents import ClipPortrait, Embeddings, Heat, Sound
 from collab_asd.report.page import run_names, write_report
 from collab_asd.report.reading import read_run

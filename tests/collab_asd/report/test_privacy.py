@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
 from collab_asd.report.page import write_report
-from collab_asd.report.privacy import AuditResult, attack_sheets, parties_sheet, read_audit
-from collab_asd.report.privacy_panels import INSIDER, OUTSIDER, distillation_panel, plane, read_audits
+from collab_asd.report.privacy import (
+    INSIDER,
+    OUTSIDER,
+    AuditResult,
+    attack_sheets,
+    distillation_panel,
+    parties_sheet,
+    plane,
+    read_audit,
+    read_audits,
+)
 from collab_asd.report.reading import read_run
 
 FINDINGS = [

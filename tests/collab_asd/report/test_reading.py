@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.federation.results import CLIP_COLUMNS, RUN_COLUMNS
 from collab_asd.report.reading import SCORE_COLUMNS, read_run, require_same_clips
-from simulations.results import CLIP_COLUMNS, RUN_COLUMNS
 
 
 def test_columns_are_those_that_a_run_writes():

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
-from collab_asd.report.players import players
+from collab_asd.report.figures import players
 from collab_asd.report.spectrogram import BANDS, apart, heat_on_pixels, log_mel, side_by_side
 
 RATE = 16000

@@ -5,11 +5,19 @@ from types import SimpleNamespace
 from rich.console import Console
 
 from collab_asd.config import RunConfig
-from collab_asd.evaluation import Evaluation, MachineResult
+from collab_asd.detection.evaluation import Evaluation, MachineResult
 from collab_asd.report.plots import plot_auc_bars
 from collab_asd.report.reading import read_run
-from collab_asd.report.sheet import Sheet
-from collab_asd.report.tables import configuration, decisions, machine_table, phases, quality, traffic, with_marks
+from collab_asd.report.tables import (
+    Sheet,
+    configuration,
+    decisions,
+    machine_table,
+    phases,
+    quality,
+    traffic,
+    with_marks,
+)
 
 GOOD = MachineResult("ToyConveyor", "00", 0.9, 0.8, (0.85, 0.95), 0.1, 0.7, 0.75, 1.0)
 UNLABELLED = MachineResult("ToyConveyor", "01", None, None, None, 0.2, None, None, None)

@@ -6,12 +6,12 @@ import numpy as np
 from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
-from collab_asd.embedding_sharing.algorithm import fit_local_detector
+from collab_asd.core.types import FloatArray, MachineFrames
+from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.federation.client_data import ClientData, LocalMachine
-from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.messages import from_record, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.interfaces import FloatArray, MachineFrames
-from collab_asd.scorers import ScorerSettings
+from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
 
 
 def tell_sums(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:

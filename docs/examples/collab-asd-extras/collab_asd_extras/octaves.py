@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
+from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import EncoderEntry
-from collab_asd.interfaces import EncoderSpec, FloatArray
 
 RATE, WINDOW, HOP, OCTAVES = 16_000, 4_096, 1_600, 7  # Hz, samples, samples, bands
 EDGES = RATE / 2 / 2.0 ** np.arange(OCTAVES, -1, -1)  # Hz

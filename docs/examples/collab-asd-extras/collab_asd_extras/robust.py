@@ -6,9 +6,8 @@ from typing import Self
 import numpy as np
 
 from collab_asd.config import Metric
-from collab_asd.interfaces import ClipNumbers, FloatArray, ScoreArray
-from collab_asd.scorers.held_out import by_folds
-from collab_asd.scorers.normalize import unit_length
+from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
+from collab_asd.detection.scorers.clip_scorer import by_folds, unit_length
 
 
 @dataclass

@@ -2,12 +2,12 @@
 
 from flwr.app import Message, RecordDict
 
+from collab_asd.classifier.sampling import statistics_from_sums
 from collab_asd.config import RunConfig
+from collab_asd.core.runtime import Stopwatch
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.records import from_record, to_record
+from collab_asd.federation.messages import from_record, to_record
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
-from collab_asd.federation.stopwatch import Stopwatch
-from collab_asd.id_classifier.sampling import statistics_from_sums
 
 
 class FederatedZScore(ScoreGathering):

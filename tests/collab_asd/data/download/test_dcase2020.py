@@ -1,7 +1,7 @@
 import pytest
 
+from collab_asd.core.errors import InputError
 from collab_asd.data.download.dcase2020 import Archive, archives
-from collab_asd.errors import InputError
 
 
 def test_all_zips_of_the_benchmark():

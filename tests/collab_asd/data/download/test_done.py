@@ -1,7 +1,7 @@
 import pytest
 
-from collab_asd.data.download import done
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.data.download import plan as done
 
 FAN = done.Unpacked("4dec75ca8d9f666aa9e4c1894a740501", {"fan/train": 2})
 

@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
-from collab_asd.data.download import extract as module
-from collab_asd.data.download.extract import ArchiveError, extract
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.data.download import unpack as module
+from collab_asd.data.download.unpack import ArchiveError, extract
 
 A, B = "fan/train/normal_id_00_00000000.wav", "fan/test/anomaly_id_00_00000000.wav"
 

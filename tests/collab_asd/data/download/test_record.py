@@ -3,8 +3,8 @@ import json
 import pytest
 import requests
 
-from collab_asd.data.download.record import RecordError, list_files
-from collab_asd.transfer.http import RemoteFile, open_session
+from collab_asd.core.transfer import RemoteFile, open_session
+from collab_asd.data.download.plan import RecordError, list_files
 
 MD5 = "4dec75ca8d9f666aa9e4c1894a740501"
 

@@ -15,14 +15,14 @@ import pytest
 import soundfile
 from filelock import FileLock
 
+from collab_asd.core import checksums
+from collab_asd.core.errors import InputError
 from collab_asd.data.check import check
-from collab_asd.data.download import space
+from collab_asd.data.download import unpack as space
 from collab_asd.data.download.dcase2020 import archives
 from collab_asd.data.download.plan import Source
 from collab_asd.data.download.run import download, prepare
 from collab_asd.data.layouts import find_clips
-from collab_asd.errors import InputError
-from collab_asd.transfer import checksums
 
 DEV, ADDITIONAL, EVAL = "dev_data_fan.zip", "eval_data_train_fan.zip", "eval_data_test_fan.zip"
 FAN = archives("fan", "dev")

@@ -3,8 +3,8 @@ from collections import namedtuple
 
 import pytest
 
-from collab_asd.data.download import space
-from collab_asd.errors import InputError
+from collab_asd.core.errors import InputError
+from collab_asd.data.download import unpack as space
 
 Usage = namedtuple("Usage", "total used free")
 

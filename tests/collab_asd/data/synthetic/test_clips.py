@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import signal
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.data.synthetic.clips import clips, machines
-from collab_asd.data.synthetic.recipes import MACHINE_TYPES
+from collab_asd.core.errors import InputError
+from collab_asd.data.synthetic.dataset import clips, machines
+from collab_asd.data.synthetic.machines import MACHINE_TYPES
 from collab_asd.data.synthetic.settings import SyntheticSettings
-from collab_asd.errors import InputError
 
 RATE = 16000
 SMALL = SyntheticSettings(machines=2, seed=5, train=5, test_normal=4, test_anomaly=4, seconds=0.5)

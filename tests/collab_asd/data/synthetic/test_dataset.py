@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import soundfile
 
+from collab_asd.core.errors import InputError
 from collab_asd.data.synthetic import dataset
 from collab_asd.data.synthetic.dataset import ensure_dataset, write_dataset
-from collab_asd.data.synthetic.factories import FACTORIES
 from collab_asd.data.synthetic.faults import FAULTS
 from collab_asd.data.synthetic.settings import SyntheticSettings
-from collab_asd.errors import InputError
+from collab_asd.data.synthetic.sound import FACTORIES
 
 RATE = 16000
 SMALL = SyntheticSettings(machines=2, seed=5, train=5, test_normal=4, test_anomaly=4, seconds=0.5)

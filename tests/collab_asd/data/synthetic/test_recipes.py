@@ -1,6 +1,6 @@
 """How machines of one type differ."""
 
-from collab_asd.data.synthetic.recipes import make_machine
+from collab_asd.data.synthetic.machines import make_machine
 
 
 def test_machines_of_one_type_differ_in_speed_and_resonances():

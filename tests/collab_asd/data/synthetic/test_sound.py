@@ -7,8 +7,7 @@ import pytest
 from scipy import signal, stats
 
 from collab_asd.data.synthetic.faults import FAULTS, Fault
-from collab_asd.data.synthetic.machines import Impacts, Machine, Mode
-from collab_asd.data.synthetic.recipes import MACHINE_TYPES, make_machine
+from collab_asd.data.synthetic.machines import MACHINE_TYPES, Impacts, Machine, Mode, make_machine
 from collab_asd.data.synthetic.signals import rms
 from collab_asd.data.synthetic.sound import Conditions, components, impact_train, render, ring, shaft_phase
 

@@ -1,0 +1,1 @@
+"""The ID classifier f_s: backbones, sampling of windows, training."""

@@ -1,0 +1,294 @@
+"""Training f_s to tell machines apart by their embeddings: outlier exposure (paper, Algorithm 1, line 5).
+
+Batches to train f_s on: which windows, and which of them are mixed.
+
+What an embedding is compared with in training: directions of the classes on the sphere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from pytorch_metric_learning.losses import ArcFaceLoss
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LRScheduler
+
+from collab_asd.classifier.backbones import EMBEDDING_SIZE
+from collab_asd.classifier.model import HEAR_WAVEFORMS, ClassifierSettings, IdClassifier
+from collab_asd.classifier.sampling import Indices, WindowSampler, input_statistics, one_gain
+from collab_asd.classifier.settings import TrainingSettings
+from collab_asd.core.errors import InputError
+from collab_asd.core.progress import step
+from collab_asd.core.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One batch, as drawn: each window is mixed with a partner of the same batch (H. Zhang et al., arXiv:1710.09412).
+
+    Parameters
+    ----------
+    windows : Indices
+        ``[B]``: numbers of the sampler's windows.
+    partners : Indices
+        ``[B]``: positions in the batch.
+    share : float
+        Of the window itself in the mixture; 1 where nothing is mixed.
+    """
+
+    windows: Indices
+    partners: Indices
+    share: float
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes ``[B]`` of the windows of a batch and of what they were mixed with."""
+
+    own: Tensor
+    partners: Tensor
+    share: float
+
+
+def steps_per_epoch(sampler: WindowSampler, settings: TrainingSettings) -> int:
+    """Batches of one epoch, as `draw_epoch` returns them."""
+    return max(1, sampler.epoch_size(settings.windows_per_class) // settings.batch)
+
+
+def draw_epoch(sampler: WindowSampler, settings: TrainingSettings, random: np.random.Generator) -> list[Draw]:
+    """Draw the batches of one epoch; of nearly the same size, since one window alone has no batch statistics."""
+    windows = sampler.epoch(random, settings.windows_per_class)
+    return [
+        _mixed(batch, settings.mixup, random) for batch in np.array_split(windows, steps_per_epoch(sampler, settings))
+    ]
+
+
+def gather(sampler: WindowSampler, draw: Draw, model: IdClassifier) -> Tensor:
+    """Copy the windows of a batch, standardise and mix them -> ``[B, stack, D]``, on the model's device."""
+    x = model.standardize(torch.from_numpy(sampler.gather(draw.windows)).to(model.mean.device))
+    return x if draw.share == 1 else draw.share * x + (1 - draw.share) * x[torch.from_numpy(draw.partners)]
+
+
+def labels_of(sampler: WindowSampler, draw: Draw) -> Labels:
+    """Return the classes of a batch."""
+    own = torch.from_numpy(sampler.classes[draw.windows])
+    return Labels(own, own[torch.from_numpy(draw.partners)], draw.share)
+
+
+def _mixed(windows: Indices, mixup: float, random: np.random.Generator) -> Draw:
+    if mixup == 0:
+        return Draw(windows, np.arange(len(windows)), 1.0)
+    return Draw(windows, random.permutation(len(windows)), float(random.beta(mixup, mixup)))
+
+
+ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
+
+
+class PositiveLoss(nn.Module):
+    """Pulls embeddings to the direction of their class, and pushes nothing away (F. X. Yu et al., ICML 2020)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(EMBEDDING_SIZE, classes))
+
+    def forward(self, embeddings: Tensor, classes: Tensor) -> Tensor:
+        """Mean of ``max(0, 0.9 - cosine)^2`` over ``[B, 128]``."""
+        own = F.normalize(self.W, dim=0).T[classes]
+        return F.relu(ENOUGH - (F.normalize(embeddings) * own).sum(dim=1)).square().mean()
+
+
+Loss: TypeAlias = "ArcFaceLoss | PositiveLoss"
+
+
+def build_head(directions: Tensor, settings: TrainingSettings) -> Loss:
+    """Build the loss of ``settings.head`` around class directions ``[128, C]``, which are copied."""
+    head = _head(directions.shape[1], settings).to(directions.device)
+    with torch.no_grad():
+        head.W.copy_(directions)
+    return head
+
+
+def mixed_loss(head: Loss, embeddings: Tensor, labels: Labels) -> Tensor:
+    """Loss of a batch ``[B, 128]``: that of both classes of each window, by their shares in it."""
+    own: Tensor = head(embeddings, labels.own.to(embeddings.device))
+    if labels.share == 1:
+        return own
+    return labels.share * own + (1 - labels.share) * head(embeddings, labels.partners.to(embeddings.device))  # type: ignore[no-any-return]
+
+
+def _head(classes: int, settings: TrainingSettings) -> Loss:
+    if settings.head == "positive":
+        return PositiveLoss(classes)
+    return ArcFaceLoss(classes, EMBEDDING_SIZE, settings.margin, settings.scale).requires_grad_(
+        settings.head == "arcface"
+    )
+
+
+Progress = Callable[[int, float], None]
+
+
+def train(
+    clips: Sequence[FloatArray],
+    classes: Sequence[int],
+    settings: TrainingSettings,
+    seed: int,
+    *,
+    stack: int,
+    stack_hop: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    start: IdClassifier | None = None,
+) -> IdClassifier:
+    """Train f_s on the normal clips of one group of machines.
+
+    The same input, seed, thread count and settings give the same weights, whatever ran before; the caller's random
+    state is left as it was. Every class gives the same number of windows to an epoch, however many clips it has.
+
+    Parameters
+    ----------
+    clips : sequence of FloatArray
+        Frames ``[T_i, D]`` of each clip; read by windows and never copied whole.
+    classes : sequence of int
+        Of each clip, its machine's number in the group.
+    stack, stack_hop : int
+        Frames in one window, and between the starts of two.
+    device : str
+        A PyTorch device.
+    progress : callable, optional
+        Called with the epoch, from 1, and its mean loss.
+    start : IdClassifier, optional
+        What to go on from, in place of random weights; classes that it does not know begin with random directions.
+
+    Raises
+    ------
+    InputError
+        Fewer than two classes, no clips, or frames that are not finite.
+    """
+    _require_two(classes)
+    mean, deviation = input_statistics(clips, classes)
+    labels = tuple(sorted(set(classes)))
+    gaps = labels != tuple(range(len(labels)))
+    network = ClassifierSettings(
+        settings.backbone, len(mean), stack, stack_hop, len(labels), settings.normalization, labels if gaps else ()
+    )
+    model = new_classifier(network, mean, deviation, seed)
+    if start is not None:
+        _take_over(model, start, labels)
+    fit(model.to(device), clips, np.searchsorted(labels, classes).tolist(), settings, seed, progress)
+    return model
+
+
+def _take_over(model: IdClassifier, start: IdClassifier, labels: Sequence[int]) -> None:
+    """Copy weights, statistics of the input, and directions of the classes that `start` knows."""
+    known = start.settings.labels or tuple(range(start.settings.classes))
+    state = start.state_dict() | {"directions": model.directions}
+    model.load_state_dict(state)
+    for place, label in enumerate(labels):
+        if label in known:
+            model.directions[:, place] = start.directions[:, known.index(label)]
+
+
+def new_classifier(settings: ClassifierSettings, mean: FloatArray, deviation: FloatArray, seed: int) -> IdClassifier:
+    """Make an untrained f_s, class directions and all; the caller's random state is left as it was.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings
+    mean, deviation : FloatArray
+        ``[D]``: of the frames that it will be trained on, see `input_statistics`.
+    seed : int
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = IdClassifier(settings)
+        torch.nn.init.normal_(model.directions)
+    if settings.backbone in HEAR_WAVEFORMS:
+        mean, deviation = one_gain(mean, deviation)
+    model.mean.copy_(torch.from_numpy(mean))
+    model.scale.copy_(torch.from_numpy(1 / deviation))
+    return model
+
+
+def fit(
+    model: IdClassifier,
+    clips: Sequence[FloatArray],
+    classes: Sequence[int],
+    settings: TrainingSettings,
+    seed: int,
+    progress: Progress | None = None,
+) -> None:
+    """Train f_s from where it stands, on the device that it is on; parameters as of `train`.
+
+    One class is enough here: a client of a federation may hold no other.
+    """
+    sampler = WindowSampler(clips, classes, model.settings.stack, model.settings.stack_hop)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _Trainer(model, sampler, settings, seed).run(progress)
+    model.eval()
+
+
+def _require_two(classes: Sequence[int]) -> None:
+    found = len(set(classes))
+    if found < 2:
+        raise InputError(
+            f"the ID classifier learns by telling machines apart and got the normal clips of {found}: "
+            "add another machine of the same type, or set group-by='all'"
+        )
+
+
+class _Trainer:
+    """One training run: model, head, optimiser, schedule and random numbers."""
+
+    def __init__(self, model: IdClassifier, sampler: WindowSampler, settings: TrainingSettings, seed: int) -> None:
+        self._model, self._sampler, self._settings = model, sampler, settings
+        self._random = np.random.default_rng(seed)
+        self._head = build_head(model.directions, settings)
+        self._start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
+        self._optimizer = build_optimizer([*model.parameters(), *self._head.parameters()], settings)
+        self._schedule = self._learning_rates()
+
+    def run(self, progress: Progress | None) -> None:
+        self._model.train()
+        batches = self._settings.epochs * steps_per_epoch(self._sampler, self._settings)
+        with step("training batches of the ID classifier", batches, even=True) as advance:
+            for epoch in range(1, self._settings.epochs + 1):
+                losses = []
+                for draw in draw_epoch(self._sampler, self._settings, self._random):
+                    losses.append(self._step(draw))
+                    advance()
+                if progress:
+                    progress(epoch, float(np.mean(losses)))
+        with torch.no_grad():
+            self._model.directions.copy_(self._head.W)
+
+    def _learning_rates(self) -> LRScheduler:
+        settings = self._settings
+        if not settings.one_cycle:
+            return torch.optim.lr_scheduler.ConstantLR(self._optimizer, factor=1.0, total_iters=0)
+        steps = settings.epochs * steps_per_epoch(self._sampler, settings)
+        return torch.optim.lr_scheduler.OneCycleLR(self._optimizer, settings.learning_rate, total_steps=steps)
+
+    def _step(self, draw: Draw) -> float:
+        self._optimizer.zero_grad()
+        embeddings = self._model.embed_standardized(gather(self._sampler, draw, self._model))
+        loss = mixed_loss(self._head, embeddings, labels_of(self._sampler, draw)) + self._distance_penalty()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._schedule.step()
+        return float(loss.detach())
+
+    def _distance_penalty(self) -> Tensor | float:
+        pairs = zip(self._model.parameters(), self._start, strict=False)
+        return self._settings.proximal / 2 * sum(((now - start) ** 2).sum() for now, start in pairs)
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW on those of some parameters that are to be learnt."""
+    learnt = [p for p in parameters if p.requires_grad]
+    return torch.optim.AdamW(learnt, lr=settings.learning_rate, weight_decay=settings.weight_decay)

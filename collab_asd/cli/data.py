@@ -1,0 +1,239 @@
+"""``collab-asd data``: get recordings, and look at them before training on them.
+
+``collab-asd data download``: a published benchmark into a data folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
+from collab_asd.config import GroupBy, RunConfig, check_choice
+from collab_asd.core import progress
+from collab_asd.core.files import require_writable
+from collab_asd.core.progress import show_progress, step
+from collab_asd.core.terminal import PlainConsole, printable
+from collab_asd.data.download.dcase2020 import CITATION, LICENCE, PARTS, TYPES, archives
+from collab_asd.data.download.unpack import free_space, gigabytes
+from collab_asd.data.synthetic.settings import SyntheticSettings
+
+if TYPE_CHECKING:
+    from collab_asd.data.check import DataReport, MachineRow
+    from collab_asd.data.download.plan import Plan
+    from collab_asd.data.download.run import Outcome
+    from collab_asd.data.problems import Severity
+
+console = PlainConsole(soft_wrap=True)
+PART_NAMES = "; ".join(f"{name} ({part.what})" for name, part in PARTS.items())
+
+download_app = typer.Typer(cls=FriendlyGroup, help="Download a published benchmark.", no_args_is_help=True)
+
+
+@download_app.callback()
+def download() -> None:
+    """Download a published benchmark: resumable, verified, safely unpacked."""
+
+
+@download_app.command("dcase2020")
+def dcase2020_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Data folder to download into.")] = Path(
+        "data/dcase2020"
+    ),
+    types: Annotated[str, typer.Option(help=f"Machine types, with commas: {', '.join(TYPES)}. Default: all.")] = "",
+    parts: Annotated[str, typer.Option(help=f"Parts, with commas: {PART_NAMES}.")] = "dev",
+    mirror: Annotated[str, typer.Option(metavar="URL", help="Where the zips lie instead: URL/NAME.zip.")] = "",
+    zips: Annotated[Path | None, typer.Option("--from", help="Folder of zips that you have; they are kept.")] = None,
+    keep_zips: Annotated[bool, typer.Option("--keep-zips", help="Keep downloaded zips in DIR/.download.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and its size.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no licence.")] = False,
+) -> None:
+    """Download DCASE 2020 Task 2 from Zenodo; what breaks off goes on when the same command is given again."""
+    from collab_asd.data.download import plan, run
+
+    chosen, source = archives(types, parts), plan.Source(mirror, zips)
+    if dry_run:
+        _tell_plan(run.prepare(folder, chosen, source), keep_zips, as_json)
+        return
+    errors = PlainConsole(stderr=True)
+    show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    if not quiet:
+        errors.print(Text(f"licence: {LICENCE}\ncite: {CITATION}"), soft_wrap=True)
+    with progress.step("downloading"):
+        outcome = run.download(folder, chosen, source, keep_zips)
+    _tell_outcome(outcome, as_json)
+
+
+def _tell_plan(plan: Plan, keep_zips: bool, as_json: bool) -> None:
+    needed, free = plan.needed(keep_zips), free_space(plan.folder)
+    if as_json:
+        _print_json(_plan_as_json(plan) | {"needed_bytes": needed, "free_bytes": free})
+        return
+    for archive in plan.complete:
+        console.print(f"{archive.name}: complete")
+    for planned in plan.steps:
+        size = "size unknown" if planned.remote.size is None else gigabytes(planned.remote.size)
+        console.print(f"{planned.archive.name}: {size} from {planned.local or planned.remote.url}")
+    for note in plan.notes:
+        console.print(note)
+    console.print(f"{plan.folder}: needs {gigabytes(needed)}, has {gigabytes(free)} free; licence: {LICENCE}")
+
+
+def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
+    plan, next_command = outcome.plan, f"collab-asd data check {shlex.quote(str(outcome.plan.folder))}"
+    if as_json:
+        _print_json(
+            _plan_as_json(plan)
+            | {"recordings": outcome.recordings, "not_verified": outcome.not_verified, "next": next_command}
+        )
+        return
+    done = f"zips unpacked now: {len(plan.steps)}, before: {len(plan.complete)}"
+    unverified = f"; not verified by MD5: {', '.join(outcome.not_verified)}" if outcome.not_verified else ""
+    console.print(f"{plan.folder}: {outcome.recordings} recordings; {done}{unverified}; next: {next_command}")
+
+
+def _plan_as_json(plan: Plan) -> dict[str, Any]:
+    steps = [
+        {
+            "name": step.archive.name,
+            "part": step.archive.part,
+            "machine_type": step.archive.machine_type,
+            "source": str(step.local or step.remote.url),
+            "bytes": step.remote.size,
+            "md5": step.remote.md5,
+        }
+        for step in plan.steps
+    ]
+    return {
+        "folder": str(plan.folder),
+        "zips": steps,
+        "complete_before": [archive.name for archive in plan.complete],
+        "notes": plan.notes,
+        "licence": LICENCE,
+        "citation": CITATION,
+    }
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, indent=2))
+
+
+DEFAULTS = SyntheticSettings()
+GROUP_BY: tuple[str, ...] = get_args(GroupBy)
+STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+data_app = typer.Typer(cls=FriendlyGroup, help="Make, download and inspect recordings.", no_args_is_help=True)
+data_app.add_typer(download_app, name="download")
+
+
+@data_app.callback()
+def data() -> None:
+    """Make, download and inspect recordings."""
+
+
+@data_app.command("check")
+def check_command(
+    data_dir: Annotated[Path, typer.Argument(help="Folder of recordings, or a CSV file that lists them.")],
+    channel: Annotated[int, typer.Option(help="Channel to use, counted from 0.")] = 0,
+    seconds: Annotated[float, typer.Option(help="Shortest usable clip: one embedding window, s.")] = 1.0,
+    group_by: Annotated[str, typer.Option(help=f"Machines that share a classifier: {' or '.join(GROUP_BY)}.")] = (
+        RunConfig.group_by
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Show the machines of a data folder and all problems; exit code 2 when training would be wrong."""
+    check_choice("--group-by", group_by, GROUP_BY)
+    show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
+    with step("checking the recordings"):
+        from collab_asd.data.check import check
+        from collab_asd.data.layouts import find_clips
+
+        report = check(data_dir, find_clips(data_dir, channel), seconds, group_by)
+    if as_json:
+        typer.echo(json.dumps(_as_json(report), indent=2))
+    else:
+        _show(report, PlainConsole())
+        _recommend(report, data_dir, channel)
+    if report.count("error"):
+        raise typer.Exit(BAD_INPUT)
+
+
+@data_app.command("synth")
+def synth_command(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder to write the recordings to.")],
+    machines: Annotated[int, typer.Option(help="Number of machines, spread over up to six types.")] = DEFAULTS.machines,
+    train: Annotated[int, typer.Option(help="Normal training clips of each machine.")] = DEFAULTS.train,
+    test_normal: Annotated[int, typer.Option(help="Normal test clips of each machine.")] = DEFAULTS.test_normal,
+    test_anomaly: Annotated[int, typer.Option(help="Faulty test clips of each machine.")] = DEFAULTS.test_anomaly,
+    seconds: Annotated[float, typer.Option(help="Length of a clip, s.")] = DEFAULTS.seconds,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = DEFAULTS.seed,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Make machines that one can hear, with faults; metadata.csv tells what each clip is."""
+    require_writable(folder, "name another folder")
+    from collab_asd.data.synthetic.dataset import write_dataset
+
+    settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
+    show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
+    write_dataset(folder, settings)
+    PlainConsole(soft_wrap=True).print(f"{folder}: {machines} machines")
+
+
+def _as_json(report: DataReport) -> dict[str, Any]:
+    problems = [{**dataclasses.asdict(problem), "path": str(problem.path or "")} for problem in report.problems]
+    return {
+        "fit_to_train": report.count("error") == 0,
+        "fit_without_sharing": report.fits_without_sharing,
+        "machines": [dataclasses.asdict(row) for row in report.machines],
+        "problems": problems,
+    }
+
+
+def _show(report: DataReport, console: PlainConsole) -> None:
+    from collab_asd.data.problems import describe
+
+    console.print(_table(report.machines))
+    for severity, line in describe(report.problems):
+        console.print(Text.assemble((severity, STYLES[severity]), " ", line), soft_wrap=True)
+    verdict = "training would be wrong" if report.count("error") else "fit to train on"
+    counts = ", ".join(f"{report.count(severity)} {severity}s" for severity in STYLES)
+    console.print(f"{verdict}: {counts}", soft_wrap=True)
+
+
+def _recommend(report: DataReport, data_dir: Path, channel: int) -> None:
+    """Print what runs on machines that are fit, but have no other beside them to share with."""
+    if not report.count("error") or not report.fits_without_sharing:
+        return
+    command = ["collab-asd", "run", "--data", str(data_dir), *(["--set", f"channel={channel}"] if channel else [])]
+    ways = {"with nothing shared": ["--method", "local-mahalanobis"]}
+    if len(report.machines) > 1 and report.group_by != "all":
+        ways["with all machines in one group"] = ["--set", "group-by=all"]
+    for way, options in ways.items():
+        typer.echo(f"{way}, they are fit: {shlex.join([*command, *options])}")
+
+
+def _table(machines: tuple[MachineRow, ...]) -> Table:
+    table = Table(caption="clips: normal / anomaly / unlabelled")
+    for column in ("machine", "train", "test", "total s", "clip s", "Hz", "channels"):
+        table.add_column(column, justify="left" if column == "machine" else "right", overflow="fold")
+    for row in machines:
+        table.add_row(
+            printable(f"{row.machine_type}/{row.machine_id}"),
+            f"{row.train_normal} / {row.train_anomaly} / {row.train_unlabelled}",
+            f"{row.test_normal} / {row.test_anomaly} / {row.test_unlabelled}",
+            f"{row.seconds:.1f}",
+            f"{row.shortest:.1f}" if row.shortest == row.longest else f"{row.shortest:.1f}-{row.longest:.1f}",
+            " ".join(map(str, row.rates)),
+            " ".join(map(str, row.channels)),
+        )
+    return table

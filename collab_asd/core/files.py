@@ -1,0 +1,204 @@
+"""Write a file, or a folder, so that nobody ever sees half of it.
+
+Where things lie on a user's machine.
+
+Arrays by name, as safetensors keep them: a prefix says whose they are.
+
+One process at a time on one folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from platformdirs import user_cache_path, user_data_path
+
+from collab_asd.core.errors import InputError
+from collab_asd.core.terminal import is_text
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` that takes its place when the block ends well, and vanishes otherwise.
+
+    Several processes may write one path at once: each writes a file of its own, the last to end stays.
+
+    Parameters
+    ----------
+    path : Path
+    mode : int
+        Its permissions from the first byte on, less the user's mask: 0o600 for a secret.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with open(beside, "xb", opener=partial(os.open, mode=mode)) as file:
+            yield file
+        os.replace(beside, path)
+    except BaseException as error:
+        beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(beside)):
+            _name(error, path)
+        raise
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Fill a folder that is new or empty; what was written in it vanishes when the block fails.
+
+    A folder that holds something already is left as it is then.
+
+    Raises
+    ------
+    OSError
+        As the block does; a full disk's error names the folder.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    is_new = not folder.is_dir() or not any(folder.iterdir())
+    try:
+        yield
+    except BaseException as error:
+        if is_new and folder.is_dir():
+            for inside in folder.iterdir():
+                shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
+        for path in missing:
+            with suppress(OSError):  # it was never made, or somebody else uses it by now
+                path.rmdir()
+        if isinstance(error, OSError) and error.filename is None and error.errno in FULL:
+            _name(error, folder)
+        raise
+
+
+FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _name(error: OSError, path: Path) -> None:
+    """Say where it happened: a full disk does not tell, and NumPy does not even tell that the disk is full."""
+    error.filename = str(path)
+    error.errno = error.errno or errno.ENOSPC
+    error.strerror = error.strerror or os.strerror(errno.ENOSPC)
+
+
+APP = "collab-asd"
+PROBE_BYTES = 4096  # enough to meet a full disk
+
+
+def cache_dir(configured: str) -> Path:
+    """Folder for weights, embeddings and synthetic machines: the configured one, or the user's cache folder."""
+    return Path(configured).expanduser().absolute() if configured else _own(user_cache_path(APP), "cache-dir")
+
+
+def results_dir(configured: str, run_id: int) -> Path:
+    """Folder of one run's results: the configured one, or one named by Flower's run ID in the user's data folder.
+
+    Server and clients find it without telling each other a path.
+    """
+    if configured:
+        return Path(configured).expanduser().absolute()
+    return _own(user_data_path(APP), "results-dir") / "results" / f"run-{run_id}"
+
+
+def _own(folder: Path, key: str) -> Path:
+    """Refuse ``~/…``, which a user without a home folder gets in its place."""
+    if not folder.is_absolute():
+        raise InputError(f"{folder}: this user has no home folder; name a folder with {key}")
+    return folder
+
+
+def machine_folder_name(machine_type: str, machine_id: str) -> str:
+    """Name of a file or folder of one machine: ``"ToyCar_id_01"``, with what a path cannot hold as ``%XX``.
+
+    An underscore of the ID is escaped as well: the last one then ends the type, and no two machines share a name.
+    """
+    return f"{quote(machine_type, safe=' ')}_id_{quote(machine_id, safe=' ').replace('_', '%5F')}"
+
+
+def holding_name(machine_type: str, machine_id: str, client: int | None = None) -> str:
+    """Where, among what clients keep, lies what one keeps of a machine: ``"ToyCar_id_01"``.
+
+    `client` is named where several may hold that machine: ``"client-2/ToyCar_id_01"``.
+    """
+    name = machine_folder_name(machine_type, machine_id)
+    return name if client is None else f"client-{client}/{name}"
+
+
+def require_writable(folder: Path, remedy: str) -> None:
+    """Refuse a folder that cannot be made or written in, before any work is done; leaves nothing behind.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not exist.
+    remedy : str
+        What to do: how to name another folder.
+
+    Raises
+    ------
+    InputError
+        A part of the path is a file, it is read-only, its permissions forbid it, or the disk is full.
+    """
+    if not is_text(folder):
+        raise InputError(f"{folder}: the path is not in UTF-8; {remedy}")
+    try:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except NotADirectoryError:
+        what = "is a file, not a folder" if nearest == folder else f"cannot be made, {nearest} is a file"
+        raise InputError(f"{folder}: {what}; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{folder}: nothing can be written there ({error.strerror}); {remedy}") from error
+
+
+def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with a prefix, under what is left of their names.
+
+    Examples
+    --------
+    >>> part({"codec/mean": 1, "f_s/mean": 2}, "codec/")
+    {'mean': 1}
+    """
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
+    """Keep other processes from working on a folder; the lock of one that was killed is gone with it.
+
+    Work that fails before it leaves anything in a new folder leaves no folder.
+
+    Raises
+    ------
+    InputError
+        Another process is at work there.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(f"{folder}: another process is at work on this {work}; wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        if is_new and all(path.name == ".lock" for path in folder.iterdir()):
+            shutil.rmtree(folder)

@@ -1,0 +1,65 @@
+"""Secrets in files, and numbers that are drawn from them: the same on every machine and in every version."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collab_asd.core.errors import InputError
+
+KEY_BYTES = 16  # at least
+
+
+def read_key(path: Path, what: str) -> bytes:
+    """Read a secret key: all bytes of a file, 16 at least.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        Name of the key in messages.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cannot be read or is too short.
+    """
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{what} {path}: {error.strerror}; get the one that the clients share, or make one with "
+            "`head -c 32 /dev/urandom`"
+        ) from error
+    if len(key) < KEY_BYTES:
+        raise InputError(
+            f"{what} {path} has {len(key)} bytes and needs {KEY_BYTES}: make one with `head -c 32 /dev/urandom`"
+        )
+    return key
+
+
+def derived(key: bytes, purpose: str, *parts: bytes) -> bytes:
+    """Return 32 bytes that follow from a key, a purpose and some parts, and from which the key does not follow.
+
+    HMAC-SHA-256 of the hashes of purpose and parts (H. Krawczyk et al., RFC 2104).
+    """
+    hashes = (hashlib.sha256(part).digest() for part in (purpose.encode(), *parts))
+    return hmac.digest(key, b"".join(hashes), "sha256")
+
+
+def gaussian(seed: bytes, count: int) -> NDArray[np.float64]:
+    """Draw `count` standard normal numbers from a seed.
+
+    SHAKE-256 of the seed gives little-endian 32-bit words w, u = (w + 1/2) / 2**32 lies inside (0, 1), and the
+    Box-Muller transform makes two normal numbers of two u: the first half of the words are the radii, the second half
+    the angles, and all cosines come before all sines.
+    """
+    pairs = -(-count // 2)
+    stream = hashlib.shake_256(seed).digest(8 * pairs)
+    uniform = (np.frombuffer(stream, dtype="<u4").astype(np.float64) + 0.5) / 2.0**32
+    radius, angle = np.sqrt(-2.0 * np.log(uniform[:pairs])), 2.0 * np.pi * uniform[pairs:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]

@@ -1,0 +1,61 @@
+"""The layout of DCASE 2020 Task 2: ``<type>/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.wav``.
+
+Files without ``normal_`` or ``anomaly_``, as in the challenge's evaluation set, have no label.
+
+References
+----------
+Koizumi et al., "Description and discussion on DCASE2020 challenge task 2: unsupervised anomalous sound detection for
+machine condition monitoring", DCASE Workshop 2020.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
+from collab_asd.data.recordings import (
+    Recording,
+    hashed,
+    machine_folders,
+    recordings_in,
+    refuse,
+    refuse_strays,
+)
+
+DESCRIPTION = "<type>/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.{wav,flac,ogg}"
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<id>[0-9A-Za-z]+)_[0-9]+")
+LABELS = {"normal": NORMAL, "anomaly": ANOMALY, None: None}
+
+
+def matches(data_dir: Path) -> bool:
+    """Whether a folder, or any inside it, has ``train`` or ``test``."""
+    return data_dir.is_dir() and bool(machine_folders(data_dir, _is_machine_type))
+
+
+def read(data_dir: Path, channel: int) -> list[Clip]:
+    """List the clips of one machine type's folder, or of a folder of several.
+
+    Raises
+    ------
+    InputError
+        If a file's name tells no machine ID or a recording lies outside ``train`` and ``test``.
+    """
+    types = machine_folders(data_dir, _is_machine_type)
+    refuse_strays(data_dir, types, DESCRIPTION)
+    return hashed([recording for folder in types for recording in _recordings(folder)], channel)
+
+
+def _is_machine_type(folder: Path) -> bool:
+    return any((folder / split).is_dir() for split in SPLITS)
+
+
+def _recordings(folder: Path) -> list[Recording]:
+    found = [(split, path, NAME.fullmatch(path.stem)) for split in SPLITS for path in recordings_in(folder / split)]
+    refuse([path for _, path, name in found if not name], f"the name is not as in {DESCRIPTION}; rename it")
+    return [
+        Recording(path, folder.name, name["id"], split, LABELS[name["label"]]) for split, path, name in found if name
+    ]

@@ -1,0 +1,1 @@
+"""A consortium of real SuperNodes: keys, certificates, checks, processes."""

@@ -1,0 +1,181 @@
+"""Runs the ClientApp that is installed here, whatever code a run brings with it.
+
+Flower runs the ClientApp of the bundle that whoever starts a run submits: the operator's code, on the machine of the
+factory. A SuperNode in process isolation starts nothing itself. It offers tasks on a loopback port to whoever knows a
+secret. This process takes them and gives their messages to the installed ClientApp; of a bundle it reads the
+configuration only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+import tomllib
+import traceback
+import zipfile
+from io import BytesIO
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collab_asd.core.errors import HANDLER_RAISED, PublicError
+from collab_asd.core.registry import load
+from collab_asd.deployment.processes import settle
+
+if TYPE_CHECKING:
+    from flwr.app import Context, Message
+    from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+    from flwr.supercore.runtime import RuntimeHttpClient
+
+CLIENT_APP = "simulations.client_app:app"
+LARGEST_SETTINGS = 2**20  # bytes of a bundle's pyproject.toml
+Processes = ForkServerContext | SpawnContext
+PAUSE = 0.2  # seconds between two questions for a task
+ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+
+
+def main() -> None:
+    """Take tasks of the SuperNode that started this process, until it ends: ``executor ADDRESS SECRET-FILE``."""
+    settle()
+    from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor
+
+    address, secret = sys.argv[1], Path(sys.argv[2])
+    supernode = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        known = SuperExecAuthHttpInterceptor(master_secret=secret.read_bytes(), protected_methods={ACQUIRE})
+        client = _client(address, known, "SuperExec")
+        processes = _processes()
+        while os.getppid() == supernode:
+            if (token := _next_task(client)) is not None:
+                shutil.rmtree(secret.parent, ignore_errors=True)  # the SuperNode answers, so it has read it
+            if token:
+                _carry_out(processes, address, token, supernode)
+            time.sleep(PAUSE)
+    finally:
+        shutil.rmtree(secret.parent, ignore_errors=True)
+
+
+def run_task(address: str, token: str) -> None:
+    """Carry out one task, as ``flwr-clientapp`` does, but with the ClientApp of this installation.
+
+    Parameters
+    ----------
+    address : str
+        ``HOST:PORT`` of the SuperNode on this machine.
+    token : str
+        What the task is asked for by.
+    """
+    settle()
+    from flwr.common.constant import SubStatus
+    from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+    from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor
+    from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+    client = _client(address, RuntimeTokenHttpInterceptor(token), "flwr-clientapp", persistent=True)
+    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    heartbeat.start()
+    try:
+        message, context, _, bundle = pull_task_input(client)
+        push_message(client, answer(message, context, bundle.content), context)
+        push_task_output(client=client, context=context, sub_status=SubStatus.COMPLETED, details="")
+    finally:
+        if heartbeat.is_running:
+            heartbeat.stop()
+        client.close()
+
+
+def answer(message: Message, context: Context, bundle: bytes) -> Message:
+    """Let the installed ClientApp answer a message; of the bundle that came with it nothing is run."""
+    from flwr.app import Error, Message
+
+    try:
+        require_settings_only(bundle)
+        answered: Message = load(CLIENT_APP)(message=message, context=context)
+        return answered
+    except PublicError as error:
+        reason = str(error)
+        print(f"refused: {error}", file=sys.stderr, flush=True)
+    except Exception as error:
+        reason = f"{type(error).__name__}: the client's log says more"
+        traceback.print_exc()
+    return Message(Error(HANDLER_RAISED, reason), reply_to=message)
+
+
+def require_settings_only(bundle: bytes) -> None:
+    """Refuse a bundle with code, or for another ClientApp.
+
+    Raises
+    ------
+    PublicError
+        It says what this client runs, and nothing of the client.
+    """
+    with zipfile.ZipFile(BytesIO(bundle)) as archive:
+        names = [info.filename for info in archive.infolist()]
+        if any(name.endswith((".py", ".pyc", ".so", ".pth")) for name in names):
+            raise PublicError("the bundle holds code: this client runs its installed collab-asd alone, submit no other")
+        settings = _settings(archive)
+    component = settings["tool"]["flwr"]["app"]["components"].get("clientapp")
+    if component != CLIENT_APP:
+        raise PublicError(f"the bundle asks for another ClientApp than {CLIENT_APP}, which is all that runs here")
+
+
+def _settings(archive: zipfile.ZipFile) -> dict[str, Any]:
+    info = archive.getinfo("pyproject.toml")
+    if info.file_size > LARGEST_SETTINGS:
+        raise PublicError(f"the bundle's pyproject.toml has {info.file_size} bytes: at most {LARGEST_SETTINGS}")
+    return tomllib.loads(archive.read(info).decode("utf-8"))
+
+
+def _client(
+    address: str, identity: ProtobufClientInterceptor, component: str, persistent: bool = False
+) -> RuntimeHttpClient:
+    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+    from flwr.supercore.retry import make_simple_http_retry_invoker
+    from flwr.supercore.runtime import RuntimeHttpClient
+
+    retries = make_simple_http_retry_invoker() if persistent else None
+    interceptors = [RuntimeVersionHttpInterceptor(component_name=component), identity]
+    return RuntimeHttpClient.from_server_address(address, True, None, interceptors, retry_invoker=retries)
+
+
+def _processes() -> Processes:
+    """Return how tasks get a process: copies of one that has imported all of the ClientApp, where there are such."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["simulations.client_app", "flwr.supernode.runtime.run_clientapp"])
+    forkserver.ensure_running()
+    return context
+
+
+def _next_task(client: RuntimeHttpClient) -> str | None:
+    """Ask for a task; its token, an empty one if there is no task, None if the SuperNode does not answer yet."""
+    import httpx
+    from flwr.proto.runtime_pb2 import AcquireTaskRequest
+    from flwr.supercore.constant import TaskType
+
+    try:
+        answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+    except httpx.TransportError:
+        return None
+    return str(answer.token) if answer.HasField("task") else ""
+
+
+def _carry_out(processes: Processes, address: str, token: str, supernode: int) -> None:
+    """Wait for one task in a process of its own; it does not outlive the SuperNode."""
+    task = processes.Process(target=run_task, args=(address, token), daemon=True)
+    task.start()
+    while task.is_alive():
+        if os.getppid() != supernode:
+            task.kill()
+        task.join(PAUSE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Flower's command line, as the server's operator uses it: which SuperNodes may connect, and one run.
+
+``collab-asd deploy status``: what runs, who is connected, and how the runs went, in words.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
+from collab_asd.core.processes import run_streaming
+from collab_asd.deployment.processes import STATE, environment, is_open
+from collab_asd.deployment.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+CONNECTION = "consortium"
+COMMAND_SECONDS = 120
+
+
+def flwr(server: ServerSettings, *arguments: str) -> dict[str, Any]:
+    """Run one command of ``flwr`` on this consortium's SuperLink; returns its JSON.
+
+    Raises
+    ------
+    InputError
+        It failed: what it said.
+    """
+    write_connection(server)
+    command = ["flwr", *arguments, CONNECTION, "--format", "json"]
+    done = subprocess.run(
+        command, env=environment(server.folder), cwd=server.folder / STATE, capture_output=True, text=True, check=False,
+        timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    found = re.search(r"^\{.*^\}", done.stdout, re.DOTALL | re.MULTILINE)
+    answer: dict[str, Any] = json.loads(found.group()) if found else {}
+    if done.returncode or not answer.get("success", False):
+        said = answer.get("error-message") or (done.stdout + done.stderr).strip()[-500:]
+        raise InputError(f"flwr {' '.join(arguments[:2])}: {said}")
+    return answer
+
+
+def register_nodes(server: ServerSettings) -> None:
+    """Let the SuperNodes in whose keys lie in ``nodes/``, and those no more whose keys were taken away.
+
+    Raises
+    ------
+    InputError
+        Flower refuses a key.
+    """
+    wanted = {
+        path.read_text(encoding="utf-8").strip(): path for path in sorted((server.folder / "nodes").glob("*.pub"))
+    }
+    known = registered(server)
+    for key in known.keys() - wanted.keys():
+        flwr(server, "supernode", "unregister", str(known[key]["node-id"]))
+        logger.info("%s may not connect any more: its key was taken from nodes/", known[key]["name"])
+    kept = {key: node for key, node in known.items() if key in wanted}
+    for key in wanted.keys() - known.keys():
+        answer = flwr(server, "supernode", "register", str(wanted[key]))
+        kept[key] = {"name": wanted[key].stem, "node-id": str(answer["node-id"])}
+        logger.info("%s may connect", wanted[key].stem)
+    if kept != known:
+        with replacing(nodes_file(server)) as file:
+            file.write(json.dumps(kept, indent=2).encode())
+
+
+def registered(server: ServerSettings) -> dict[str, dict[str, str]]:
+    """Return the SuperNodes that may connect: public key -> name and node ID."""
+    path = nodes_file(server)
+    return dict(json.loads(path.read_bytes())) if path.exists() else {}
+
+
+def node_states(server: ServerSettings) -> dict[str, str]:
+    """Return the name of each registered SuperNode -> ``"online"``, ``"offline"`` or ``"registered"`` (never came)."""
+    nodes = flwr(server, "supernode", "list")["nodes"]
+    status = {str(node["node-id"]): str(node["status"]) for node in nodes}
+    return {node["name"]: status.get(node["node-id"], "unknown") for node in registered(server).values()}
+
+
+def submit(server: ServerSettings, app: Path, on_line: Callable[[str], None]) -> list[str]:
+    """Submit an app, hand on what it prints, and return its last lines; ends when the run or the SuperLink does."""
+    write_connection(server)
+    command = ["flwr", "run", str(app), CONNECTION, "--stream"]
+    return run_streaming(command, app, environment(server.folder), on_line)
+
+
+def write_connection(server: ServerSettings) -> None:
+    """Tell ``flwr`` where this consortium's SuperLink is: on this machine, which the certificate names, too."""
+    home = server.folder / STATE / "flwr"
+    home.mkdir(parents=True, exist_ok=True)
+    certificates = json.dumps(str(server.folder / "ca.crt"))
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\naddress = "127.0.0.1:{server.port}"\n'
+        f"root-certificates = {certificates}\n",
+        encoding="utf-8",
+    )
+
+
+def nodes_file(server: ServerSettings) -> Path:
+    """Where this server writes down whose key each SuperNode has."""
+    return server.folder / STATE / "nodes.json"
+
+
+STATES = {
+    "online": "connected",
+    "offline": "not connected now",
+    "registered": "may connect, and has never been seen",
+    "unregistered": "may not connect",
+}
+RUNS_SHOWN = 5
+
+
+def status(server: ServerSettings) -> Iterator[str]:
+    """Describe a server's SuperLink, its SuperNodes, its last runs and its results.
+
+    Raises
+    ------
+    InputError
+        The SuperLink gives no answer.
+    """
+    if not is_open("127.0.0.1", server.port):
+        yield f"SuperLink: not running (nothing listens on port {server.port}); start it with start.sh"
+    else:
+        yield f"SuperLink: listens on port {server.port}"
+        states = node_states(server)
+        for node in sorted(registered(server).values(), key=lambda node: node["name"]):
+            state = states[node["name"]]
+            yield f"{node['name']}: {STATES.get(state, state)} (SuperNode {node['node-id']})"
+        for run in flwr(server, "list", "--limit", str(RUNS_SHOWN)).get("runs", []):
+            yield f"run {run['run-id']}: {run['status']}, begun {run.get('pending-at', 'at an unknown time')}"
+    for folder in sorted((server.folder / "results").glob("*/config.json")):
+        yield _result(folder.parent)
+
+
+def _result(folder: Path) -> str:
+    summary = folder / "summary.json"
+    if not summary.exists():
+        return f"{folder}: unfinished; `{folder.parents[1] / 'run.sh'} --out {folder}` takes it up again"
+    excluded = json.loads(summary.read_text(encoding="utf-8"))["excluded"]
+    out = "; ".join(f"client {client} was left out: {why}" for client, why in excluded.items())
+    return f"{folder}: finished" + (f" ({out})" if out else "")

@@ -1,0 +1,108 @@
+"""What can be told of a server from outside: its port, certificate and clock."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from collab_asd.core.errors import InputError
+
+SECONDS = 10.0
+MOST_AHEAD, MOST_BEHIND = 5.0, 300.0
+"""Seconds that a client's clock may differ: Flower refuses a signature outside of them."""
+SOON_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said over TLS.
+
+    Parameters
+    ----------
+    expires : datetime
+        Of its certificate.
+    ahead : float
+        Seconds by which this machine's clock is ahead of the server's; good to a second.
+    """
+
+    expires: datetime
+    ahead: float
+
+
+def ask(superlink: str, authority: Path) -> Answer:
+    """Connect to ``HOST:PORT`` and check that it is the server that the authority vouches for.
+
+    Raises
+    ------
+    InputError
+        It cannot be reached, or is not.
+    """
+    host, _, port = superlink.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdigit():
+        raise InputError(f"superlink = {superlink}: write HOST:PORT")
+    try:
+        context = ssl.create_default_context(cafile=str(authority))
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(f"{authority}: not a certificate ({error}); INVENTORY.md says who gives it to you") from error
+    try:
+        with (
+            socket.create_connection((host, int(port)), SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secure,
+        ):
+            return _answer(secure, host)
+    except ssl.SSLCertVerificationError as error:
+        raise InputError(
+            f"{superlink}: its certificate is refused ({error.verify_message}); compare ca.crt with the consortium's, "
+            "and the host name with the one that it was set up with"
+        ) from error
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"{superlink}: cannot be reached ({error}); is it running, and does the firewall let this out?"
+        ) from error
+
+
+def reachable(answer: Answer) -> str:
+    """Say that the server is there, and for how long its certificate is good."""
+    days = (answer.expires - datetime.now(UTC)).days
+    soon = "; renew it soon with `collab-asd deploy certificate`" if days < SOON_DAYS else ""
+    return f"reached over TLS, and it is the right one; its certificate is good for {days} days{soon}"
+
+
+def clock(answer: Answer) -> str:
+    """Compare the clocks.
+
+    Raises
+    ------
+    InputError
+        They are too far apart for Flower.
+    """
+    said = f"{abs(answer.ahead):.0f} s {'ahead of' if answer.ahead > 0 else 'behind'} the server's"
+    if not -MOST_BEHIND < answer.ahead < MOST_AHEAD:
+        raise InputError(f"{said}: Flower refuses this; set it, for example by `timedatectl set-ntp true`")
+    return said
+
+
+def _answer(secure: ssl.SSLSocket, host: str) -> Answer:
+    certificate = secure.getpeercert()
+    assert certificate is not None
+    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+    secure.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    head = _read(lambda: secure.recv(4096)).decode("latin-1")
+    dates = [line.partition(":")[2].strip() for line in head.splitlines() if line.lower().startswith("date:")]
+    if not dates:
+        raise InputError(f"{host}: answers, but is no SuperLink; check host and port in node.toml")
+    return Answer(expires, (datetime.now(UTC) - parsedate_to_datetime(dates[0])).total_seconds())
+
+
+def _read(receive: Callable[[], bytes]) -> bytes:
+    """Read the head of an HTTP answer."""
+    head = b""
+    while b"\r\n\r\n" not in head and (part := receive()) and len(head) < 2**16:
+        head += part
+    return head

@@ -1,0 +1,190 @@
+"""One run of a consortium, from the server: begun again if the SuperLink dies, until its result is there.
+
+What each party keeps running: the server its SuperLink, each client its SuperNode.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from collab_asd.config import RunConfig
+from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
+from collab_asd.core.progress import step
+from collab_asd.deployment.flower import nodes_file, register_nodes, submit
+from collab_asd.deployment.processes import (
+    STATE,
+    environment,
+    is_open,
+    require_free,
+    start,
+    stop,
+    superlink_command,
+    supernode_command,
+    supervise,
+    wait_until_open,
+)
+from collab_asd.deployment.settings import AGREEMENT, NodeSettings, ServerSettings
+from collab_asd.federation.agreement import Agreement
+from collab_asd.federation.engines import COMPONENTS, write_app
+from collab_asd.federation.results import default_name, require_unfinished
+
+logger = logging.getLogger(__name__)
+START_SECONDS = 60.0
+
+
+def keep_server(folder: Path) -> None:
+    """Keep the SuperLink of a server folder running, and its list of SuperNodes as ``nodes/`` has it.
+
+    Raises
+    ------
+    InputError
+        A file is missing, or the port is in use.
+    """
+    server = ServerSettings.load(folder)
+    _require_files(server.folder, "ca.crt", "server.crt", "server.key", "agreement.toml")
+    require_free(server.port, "server.toml")
+    supervise("SuperLink", lambda: _start_superlink(server), lambda: _register(server))
+
+
+def keep_node(folder: Path) -> None:
+    """Keep the SuperNode of a client's folder running.
+
+    Raises
+    ------
+    InputError
+        A file is missing, or the port is in use.
+    """
+    node = NodeSettings.load(folder)
+    _require_files(node.folder, "ca.crt", "node.key", node.agreement)
+    require_free(node.port, "node.toml")
+    command = supernode_command(node)
+    logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
+    hint = f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in: ask its operator"
+    supervise("SuperNode", lambda: start(command, node.folder, environment(node.folder)), hint=hint)
+
+
+def error_file(server: ServerSettings) -> Path:
+    """Where a run on this server leaves in words what it refused."""
+    return server.folder / STATE / "error.txt"
+
+
+def own_keys_file(server: ServerSettings) -> Path:
+    """Where this server tells its ServerApp what the run config, which the clients get, must not name."""
+    return server.folder / STATE / "server_keys.json"
+
+
+def _start_superlink(server: ServerSettings) -> subprocess.Popen[bytes]:
+    files = {
+        ERROR_FILE_VARIABLE: error_file(server),
+        OWN_KEYS_VARIABLE: own_keys_file(server),
+        NODES_VARIABLE: nodes_file(server),
+    }
+    variables = environment(server.folder) | {name: str(file) for name, file in files.items()}
+    process = start(superlink_command(server), server.folder, variables)
+    try:
+        if wait_until_open("127.0.0.1", server.port, process, START_SECONDS):
+            logger.info("SuperLink: listening on port %d", server.port)
+            _register(server)
+    except BaseException:
+        stop(process)
+        raise
+    return process
+
+
+def _register(server: ServerSettings) -> None:
+    try:
+        register_nodes(server)
+    except (InputError, subprocess.TimeoutExpired) as error:
+        logger.warning("nodes/: %s", error)
+
+
+def _require_files(folder: Path, *names: str) -> None:
+    for name in names:
+        try:
+            (folder / name).read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{folder / name}: {error.strerror}; INVENTORY.md of the consortium says who gives it to you"
+            ) from error
+
+
+RETURN_SECONDS = 600.0
+"""How long a SuperLink that died is waited for."""
+POLL_SECONDS = 2.0
+TRIES = 5
+
+
+def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], on_line: Callable[[str], None]) -> Path:
+    """Run what was agreed on with all clients that are connected; returns the result folder.
+
+    Parameters
+    ----------
+    out : Path, optional
+        Result folder; one that a run left unfinished is taken up again.
+    settings : mapping
+        Keys of the run configuration that need no agreement.
+    on_line : callable
+        Called with each line that the run prints.
+
+    Raises
+    ------
+    InputError
+        The SuperLink is not running, or the run was refused.
+    """
+    config = run_config(server, settings)
+    results = (out or server.folder / "results" / default_name(config)).expanduser().absolute()
+    require_unfinished(results)
+    with replacing(own_keys_file(server)) as file:
+        file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
+    refusal = error_file(server)
+    for _ in range(TRIES):
+        _wait_for_superlink(server)
+        refusal.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
+            app = write_app(Path(scratch) / "app", config, *COMPONENTS)
+            with step("waiting for the run"):
+                tail = submit(server, app, on_line)
+        if (results / "summary.json").exists():
+            return results
+        if refusal.exists():
+            raise InputError(refusal.read_text(encoding="utf-8"))
+        logger.warning("the run broke off; it is taken up again. It last printed:\n%s", "\n".join(tail[-3:]))
+    raise InputError(f"{results}: the run broke off {TRIES} times; its SuperLink's log says why")
+
+
+def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig:
+    """Return what was agreed on, with what the server may set.
+
+    Raises
+    ------
+    InputError
+        The agreement cannot be read, or a key does not exist.
+    """
+    agreement = Agreement.load(str(server.folder / AGREEMENT))
+    assert agreement.config is not None
+    config = RunConfig.from_mapping({**agreement.config.to_mapping(), **server.run, **settings})
+    agreement.require_agreed(config)
+    return config
+
+
+def _wait_for_superlink(server: ServerSettings) -> None:
+    deadline = time.monotonic() + RETURN_SECONDS
+    if is_open("127.0.0.1", server.port):
+        return
+    logger.info("waiting for the SuperLink on port %d: start it with start.sh", server.port)
+    with step("waiting for the SuperLink"):
+        while not is_open("127.0.0.1", server.port):
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"no SuperLink on port {server.port} within {RETURN_SECONDS:.0f} s: start it with start.sh"
+                )
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,1 @@
+"""Anomaly scorers f_a, detectors, thresholds, saved detectors, evaluation."""

@@ -1,0 +1,235 @@
+"""A machine's anomaly detector: frames of one clip in, one anomaly score out.
+
+One embedding space in which a detector scores a machine's clips.
+
+Where one machine's clips lie before and after f_s: what the report's map of embeddings is drawn from.
+
+These points stay with the client, as its detector does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
+from collab_asd.core.logmel import log_mel
+from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
+from collab_asd.detection.fusion import fuse
+from collab_asd.detection.scorers import Average, ScorerSettings
+from collab_asd.detection.scorers.clip_scorer import ClipScorer
+from collab_asd.wire.codecs import Codec
+
+
+class Space:
+    """How a clip gets into an embedding space, where the machine's normal clips lie there, and how they score.
+
+    Parameters
+    ----------
+    classifier : IdClassifier or None
+        f_s; None for the client's own space of f_c, where a clip is the `mean_frame`.
+    settings : ScorerSettings
+    normals : sequence of FloatArray
+        Embeddings ``[w, d]`` of the machine's normal clips.
+    held_out : ScoreArray
+        ``[n]``: scores of normal clips by models that had not seen them.
+    codec : Codec, optional
+        What frames went through on their way to f_s: it was trained on what is left of them, and sees no more here.
+    """
+
+    def __init__(
+        self,
+        classifier: IdClassifier | None,
+        settings: ScorerSettings,
+        normals: Sequence[FloatArray],
+        held_out: ScoreArray,
+        codec: Codec | None = None,
+    ) -> None:
+        self.classifier, self.settings, self.held_out, self.codec = classifier, settings, held_out, codec
+        self._scorer = ClipScorer(settings).fit(normals)
+        self.normals = [self._scorer.points(clip) for clip in normals]
+
+    @classmethod
+    def fit(
+        cls,
+        machine: MachineFrames,
+        settings: ScorerSettings,
+        classifier: IdClassifier | None = None,
+        codec: Codec | None = None,
+    ) -> Space:
+        """Build the space of f_s, or of f_c without a classifier, from one machine's normal clips.
+
+        Its held-out scores are those of the calibration clips, which f_s has not seen; of all normal clips where none
+        were kept for calibration.
+        """
+        clips = chain(machine.normal, machine.calibration)
+        normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
+        held_out = ClipScorer(settings).held_out_scores(normals)
+        unseen = held_out[len(machine.normal) if machine.calibration else 0 :]
+        return cls(classifier, settings, normals, unseen, codec)
+
+    @property
+    def name(self) -> str:
+        """``"f_s"``, the shared space, or ``"f_c"``, the client's own."""
+        return "f_c" if self.classifier is None else "f_s"
+
+    def embed(self, frames: FloatArray) -> FloatArray:
+        """Bring one clip, frames ``[T, D]`` of f_c, into this space -> ``[w, d]``."""
+        return _embed(self.classifier, self.codec, self.settings.average, frames)
+
+    def score(self, embedding: FloatArray) -> float:
+        """Anomaly score of one clip, given as `embed` returns it."""
+        return self._scorer.score(embedding)
+
+    def scores(self, embeddings: Sequence[FloatArray]) -> SpaceScores:
+        """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
+        return SpaceScores(normal=self.held_out, test=np.array([self.score(e) for e in embeddings], np.float64))
+
+    def predicted_class(self, embedding: FloatArray) -> int | None:
+        """Return the class that f_s gives to a clip, as `embed` returns it; None in the space of f_c."""
+        return None if self.classifier is None else self.classifier.predict(embedding)
+
+    def distances(self, embedding: FloatArray) -> ScoreArray:
+        """Distance of one clip to each normal clip -> ``[n]``, both as means of their windows."""
+        normals = np.stack([clip.mean(axis=0) for clip in self.normals])
+        return np.asarray(np.linalg.norm(normals - embedding.mean(axis=0), axis=1), np.float64)
+
+
+def mean_frame(frames: FloatArray, average: Average) -> FloatArray:
+    """Mean of a clip's frames ``[T, D]`` of f_c -> ``[D]``, or of the log-mel spectrum of the samples in them."""
+    if average == "log-mel":
+        frames = log_mel(torch.tensor(frames.reshape(-1))).numpy()
+    return np.asarray(frames.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
+def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Average, frames: FloatArray) -> FloatArray:
+    if classifier is not None:
+        return classifier.embed(frames if codec is None else codec.round_trip(frames))
+    return mean_frame(frames, average)[np.newaxis]
+
+
+Embedded = tuple[FloatArray, ...]
+"""One clip in each space of a detector."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """How a machine is scored.
+
+    Parameters
+    ----------
+    spaces : tuple of Space
+        Their scores are fused (`collab_asd.detection.fusion`) where there are several.
+    levels : FloatArray or None
+        ``[n, 17]``: what the normal clips' recordings sound like to no encoder (`collab_asd.detection.origin`); None
+        in detectors of earlier versions. No score depends on it.
+    """
+
+    spaces: tuple[Space, ...]
+    levels: FloatArray | None = None
+
+    @property
+    def normal_scores(self) -> ScoreArray:
+        """Scores ``[n]`` of normal clips that the detector had not seen: what new normal clips will get."""
+        return self.scores([]).normal
+
+    def embed(self, frames: FloatArray) -> Embedded:
+        """Bring one clip, frames ``[T, D]`` of f_c, into each space."""
+        return tuple(space.embed(frames) for space in self.spaces)
+
+    def scores(self, clips: Sequence[Embedded]) -> SpaceScores:
+        """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
+        by_space = [[clip[i] for clip in clips] for i in range(len(self.spaces))]
+        return fuse([space.scores(points) for space, points in zip(self.spaces, by_space, strict=True)])
+
+    def score(self, clip: Embedded) -> float:
+        """Anomaly score of one clip; higher is more anomalous."""
+        return float(self.scores([clip]).test[0])
+
+    def nearest(self, clip: Embedded) -> int:
+        """Index of the normal clip that is nearest: by the sum over spaces of relative distances."""
+        distances = [space.distances(points) for space, points in zip(self.spaces, clip, strict=True)]
+        relative = [d / d.mean() for d in distances if d.any()]
+        return int(np.argmin(np.sum(relative, axis=0))) if relative else 0
+
+    def predicted_class(self, clip: Embedded) -> int | None:
+        """Return the class that f_s, in the first space, gives to a clip; None without f_s."""
+        return self.spaces[0].predicted_class(clip[0])
+
+
+MOST_NORMALS = 200  # more dots than that only hide one another
+
+
+@dataclass(frozen=True)
+class ClipPoints:
+    """One point per clip, the mean of its frames or windows.
+
+    Parameters
+    ----------
+    normal_before, test_before : FloatArray
+        ``[n, D]`` of up to 200 normal clips and of all test clips, in the space of f_c.
+    normal_after, test_after : FloatArray or None
+        ``[n, 128]`` of the same clips in the space of f_s; None where the client has no f_s.
+    """
+
+    normal_before: FloatArray
+    test_before: FloatArray
+    normal_after: FloatArray | None = None
+    test_after: FloatArray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        machine: MachineFrames,
+        shared: Space | None = None,
+        test: Sequence[Embedded] = (),
+        average: Average = "frames",
+    ) -> ClipPoints:
+        """Collect the points of a machine's clips; `test` are its test clips in the spaces of a detector.
+
+        Parameters
+        ----------
+        machine : MachineFrames
+        shared : Space, optional
+            The detector's first space, if that is the one of f_s.
+        test : sequence of Embedded
+        average : {"frames", "log-mel"}
+            See `mean_frame`.
+        """
+        normal = [*machine.normal, *machine.calibration][:MOST_NORMALS]
+        before = _means(normal, average), _means(machine.test, average)
+        if shared is None or shared.classifier is None:
+            return cls(*before)
+        return cls(*before, _means(shared.normals[:MOST_NORMALS]), _means([clip[0] for clip in test]))
+
+    def save(self, path: Path) -> None:
+        """Write the points to a safetensors file."""
+        with replacing(path) as file:
+            file.write(save({name: array for name, array in vars(self).items() if array is not None}))
+
+    @classmethod
+    def load(cls, path: Path) -> ClipPoints:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read or holds something else.
+        """
+        try:
+            return cls(**load_file(path))
+        except (OSError, SafetensorError, TypeError) as error:
+            raise InputError(f"{path}: not a file of embeddings ({error}); repeat the run that made it") from error
+
+
+def _means(clips: Sequence[FloatArray], average: Average = "frames") -> FloatArray:
+    return np.array([mean_frame(clip, average) for clip in clips], np.float32)

@@ -1,0 +1,89 @@
+"""Anomaly detection models f_a: points of an embedding space in, anomaly scores out (paper, section IV-A).
+
+A scorer is added by a file with a class that is built with ``metric=`` and follows `AnomalyScorer`, and by its line in
+`SCORERS`, or by an entry point of the group ``collab_asd.scorers``. It is imported when it is used: a saved detector is
+to answer within seconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from collab_asd.config import Metric, Pooling, RunConfig, check_choice
+from collab_asd.core.registry import Registry
+from collab_asd.core.types import RAW_ENCODERS, AnomalyScorer
+
+SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
+    "scorer",
+    "collab_asd.scorers",
+    Callable,
+    {
+        "knn": "collab_asd.detection.scorers.knn:KnnScorer",
+        "lof": "collab_asd.detection.scorers.lof:LofScorer",
+        "mahalanobis": "collab_asd.detection.scorers.mahalanobis:MahalanobisScorer",
+        "gmm": "collab_asd.detection.scorers.gmm:GaussianMixtureScorer",
+    },
+)
+FUSION = "fusion"
+Average = Literal["frames", "log-mel"]
+
+
+@dataclass(frozen=True)
+class ScorerSettings:
+    """How the clips of one machine are scored in one embedding space.
+
+    Parameters
+    ----------
+    name : str
+        A name of `SCORERS`.
+    metric : {"euclidean", "cosine"}
+    pooling : {"mean-embedding", "mean", "max", "top-k"}
+        How the windows of a clip become its score.
+    average : {"frames", "log-mel"}
+        What a clip's point in the space of f_c is the mean of: its frames, or the log-mel spectrum of the samples that
+        these are.
+    """
+
+    name: str = "knn"
+    metric: Metric = "euclidean"
+    pooling: Pooling = "mean-embedding"
+    average: Average = "frames"
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        check_choice("scorer", self.name, SCORERS)
+
+    def make(self) -> AnomalyScorer:
+        """Build an unfitted scorer."""
+        return SCORERS.find(self.name)(metric=self.metric)
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """How the clips of one machine are scored.
+
+    Parameters
+    ----------
+    shared : ScorerSettings
+        In the space of f_s, which all clients share.
+    local : ScorerSettings or None
+        In the client's own space of f_c; None to leave that out.
+    """
+
+    shared: ScorerSettings
+    local: ScorerSettings | None
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Self:
+        """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both spaces, all else f_s alone."""
+        check_choice("scorer", config.scorer, [FUSION, *SCORERS])
+        check_choice("shared-scorer", config.shared_scorer, SCORERS)
+        check_choice("local-scorer", config.local_scorer, SCORERS)
+        if config.scorer != FUSION:
+            return cls(_settings(config.scorer, config), None)
+        return cls(_settings(config.shared_scorer, config), _settings(config.local_scorer, config))
+
+
+def _settings(name: str, config: RunConfig) -> ScorerSettings:
+    average: Average = "log-mel" if config.encoder in RAW_ENCODERS else "frames"
+    return ScorerSettings(name, config.metric, config.pooling, average)

@@ -1,0 +1,266 @@
+"""A detector in a folder: ``detector.json`` for what a person may read, ``detector.safetensors`` for the arrays.
+
+No pickle: loading a detector runs no code of whoever made it. The JSON holds the hash of the arrays and its own, so
+that a flipped byte in either is found. It is written last: a folder with a ``detector.json`` is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arrays
+from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, Thresholding
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import part, replacing
+from collab_asd.core.types import FloatArray
+from collab_asd.detection.choice import CARD_FILE, WHERE
+from collab_asd.detection.detector import Detector, Space
+from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.wire.codecs import Codec, parse
+from collab_asd.wire.codecs.stages import Stage
+from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.noise import Clipping
+from collab_asd.wire.defences.rotation import Rotation, load_rotation
+
+FORMAT = 1
+KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}
+ARRAYS_FILE = "detector.safetensors"
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """What must be known of a detector, beside its arrays. Holds no secret.
+
+    Parameters
+    ----------
+    machine_type, machine_id : str
+    encoder, encoder_digest : str
+        f_c by name, and the SHA-256 of its architecture, weights and key.
+    encoder_weights : str
+        Where its weights file lay; empty for the encoder's own.
+    seed : int
+        Of the run; for ``random-conv`` without a secret key also the number of the public key.
+    channel : int
+        Of a recording, from 0.
+    sample_rate : int
+        Of the recordings that it learnt from, Hz.
+    threshold : float
+        Score above which a clip is called anomalous.
+    false_alarm_rate : float
+        What the threshold was set for.
+    thresholding : str
+        How: see `collab_asd.detection.thresholds`.
+    data_dir : str
+        Folder of the recordings that it learnt from, where they lay at the client.
+    normals : tuple of str
+        Names of the normal clips in it, in the order of the detector's.
+    openl3_model, frontend, openl3_backend : str
+        Which of OpenL3's networks and front ends; of no meaning to other encoders.
+    rotation : str
+        Fingerprint of the secret rotation of the space of f_s, whose key its user must name; empty for none.
+    """
+
+    machine_type: str
+    machine_id: str
+    encoder: str
+    encoder_digest: str
+    encoder_weights: str
+    seed: int
+    channel: int
+    sample_rate: int
+    threshold: float
+    false_alarm_rate: float
+    thresholding: Thresholding
+    data_dir: str
+    normals: tuple[str, ...]
+    openl3_model: OpenL3Model = RunConfig.openl3_model
+    frontend: FrontEnd = RunConfig.frontend
+    openl3_backend: OpenL3Backend = RunConfig.openl3_backend
+    rotation: str = ""
+
+    @property
+    def machine(self) -> str:
+        """``"type/id"``."""
+        return f"{self.machine_type}/{self.machine_id}"
+
+
+def save(folder: Path, detector: Detector, card: DetectorCard) -> None:
+    """Write a detector into a folder, in place of one that may be there."""
+    by_name = {f"{i}/{k}": v for i, space in enumerate(detector.spaces) for k, v in _arrays(space).items()}
+    if detector.levels is not None:
+        by_name["levels"] = detector.levels
+    arrays = save_arrays(by_name)
+    content = {
+        "format": FORMAT,
+        "card": asdict(card),
+        "spaces": [_settings(space) for space in detector.spaces],
+        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+    }
+    for name, data in ((ARRAYS_FILE, arrays), (CARD_FILE, _sealed(content).encode())):
+        with replacing(folder / name) as file:
+            file.write(data)
+
+
+def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorCard]:
+    """Read a detector.
+
+    Parameters
+    ----------
+    folder : Path
+    rotation_key_file : str
+        The key of its rotation, where it has one. That is no part of a detector.
+
+    Raises
+    ------
+    InputError
+        It is not there, was made by another version, is damaged, or has another rotation.
+    """
+    content, arrays = _read_card(folder), _read_arrays(folder)
+    if hashlib.sha256(arrays).hexdigest() != content.get("arrays_sha256"):
+        raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
+    card = _card(folder, content)
+    try:
+        by_name = load_arrays(arrays)
+        turn = partial(_rotation, folder, card, rotation_key_file)
+        spaces = [_space(settings, part(by_name, f"{i}/"), turn) for i, settings in enumerate(content["spaces"])]
+        if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
+            raise ValueError("it has no space, or other normal clips than it names")
+        if (levels := by_name.get("levels")) is not None and (levels.ndim != 2 or len(levels) != len(card.normals)):
+            raise ValueError("it has levels of other clips than it names")
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _other_version(folder, error) from error
+    return Detector(tuple(spaces), levels), card
+
+
+def read_cards(folder: Path) -> dict[Path, DetectorCard]:
+    """Read what is known of all detectors below a folder, in the order of their paths; none if there is no such folder.
+
+    Raises
+    ------
+    InputError
+        One is damaged or of another version.
+    """
+    return {path.parent: _card(path.parent, _read_card(path.parent)) for path in sorted(folder.rglob(CARD_FILE))}
+
+
+def _card(folder: Path, content: Mapping[str, Any]) -> DetectorCard:
+    try:
+        return DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
+    except (KeyError, TypeError) as error:
+        raise _other_version(folder, error) from error
+
+
+def _other_version(folder: Path, error: Exception) -> InputError:
+    return InputError(f"{folder}: not a detector of this version ({error}); repeat the run that made it")
+
+
+def _arrays(space: Space) -> Arrays:
+    """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points."""
+    f_s = {} if space.classifier is None else to_arrays(space.classifier)
+    codec = {} if space.codec is None else space.codec.to_arrays()
+    own = {f"{name}/": stage.learnt for stage in _own(space) for name, kind in KEPT.items() if isinstance(stage, kind)}
+    return {
+        "points": np.concatenate(space.normals),
+        "lengths": np.array([len(clip) for clip in space.normals], np.int64),
+        "held_out": space.held_out,
+        **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
+        **{f"codec/{name}": np.asarray(array, order="C") for name, array in codec.items()},
+        **{p + name: np.asarray(array, order="C") for p, learnt in own.items() for name, array in learnt.items()},
+    }
+
+
+def _settings(space: Space) -> dict[str, Any]:
+    classifier = None if space.classifier is None else space.classifier.settings.to_plain()
+    codec = None if space.codec is None else space.codec.text
+    turned = [len(stage.learnt["scales"]) for stage in _own(space) if isinstance(stage, Rotation)]
+    return {"scorer": asdict(space.settings), "classifier": classifier, "codec": codec, "turned": sum(turned)}
+
+
+def _own(space: Space) -> tuple[Stage, ...]:
+    return () if space.codec is None else space.codec.own
+
+
+def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Rotation]) -> Space:
+    classifier = None
+    if settings["classifier"] is not None:
+        classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), part(arrays, "f_s/"))
+    scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
+    if codec is not None:
+        codec = codec.with_own(_defences(int(settings.get("turned", 0)), arrays, turn))
+    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec)
+
+
+def _codec(text: str | None, arrays: Arrays) -> Codec | None:
+    """Return the codec of a space; detectors that are older than codecs have none."""
+    return None if text is None else parse(text).with_arrays(part(arrays, "codec/"))
+
+
+def _defences(turned: int, arrays: Arrays, turn: Callable[[int], Rotation]) -> Iterator[Stage]:
+    """Return what frames go through beside the codec: clipping, rotation of so many dimensions, erasure; if any."""
+    if clipped := part(arrays, "clipping/"):
+        yield Clipping().with_learnt(clipped)
+    if turned:
+        yield turn(turned)
+    if erased := part(arrays, "erasure/"):
+        yield Erasure().with_learnt(erased)
+
+
+def _rotation(folder: Path, card: DetectorCard, key_file: str, dimension: int) -> Rotation:
+    if not key_file:
+        raise InputError(f"{folder}: its space is turned by a secret rotation; name its key with --rotation-key-file")
+    rotation = load_rotation(key_file, dimension)
+    if rotation.fingerprint != card.rotation:
+        raise InputError(f"{key_file}: not the key of the rotation that {folder} was made with; name that one")
+    return rotation
+
+
+def _clips(arrays: Arrays) -> list[FloatArray]:
+    return np.split(arrays["points"], np.cumsum(arrays["lengths"])[:-1])
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD_FILE
+    try:
+        content = json.loads(path.read_bytes())
+        seal = content.pop("sha256")
+        version = content["format"]
+    except OSError as error:
+        raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {WHERE}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not a detector's description, or damaged; copy it again") from error
+    if version != FORMAT:
+        raise InputError(
+            f"{path}: a detector of format {version}, this version of collab-asd reads format {FORMAT}; "
+            "use the version that made it, or repeat the run"
+        )
+    if _hash(content) != seal:
+        raise InputError(f"{path}: damaged or edited (its SHA-256 is another); copy it again")
+    return dict(content)
+
+
+def _read_arrays(folder: Path) -> bytes:
+    try:
+        return (folder / ARRAYS_FILE).read_bytes()
+    except OSError as error:
+        raise InputError(f"{folder / ARRAYS_FILE}: cannot be read ({error.strerror}); copy it again") from error
+
+
+def _sealed(content: Mapping[str, Any]) -> str:
+    return json.dumps({**content, "sha256": _hash(content)}, indent=2) + "\n"
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

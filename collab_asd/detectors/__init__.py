@@ -1,1 +1,0 @@
-"""Detectors: what a client keeps to score its sounds, today and tomorrow."""

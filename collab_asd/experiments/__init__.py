@@ -1,0 +1,1 @@
+"""Comparisons of methods: the experiment file, its runs, its costs, its tables and page."""

@@ -1,0 +1,299 @@
+"""The tables of a comparison: in full for a program, rounded for a page, a paper and a terminal.
+
+The statistics of a comparison, on numbers alone: means over seeds, and paired differences.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from collab_asd.core.files import replacing
+from collab_asd.experiments.experiment import Cell
+from collab_asd.report.comparison import REFERENCE, Estimate, Line, estimate
+from collab_asd.report.tables import FEW_TEST_CLIPS, UNKNOWN, Sheet, with_marks
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one finished cell found; fractions, or None where it has none.
+
+    Parameters
+    ----------
+    method, encoder, scorer : str
+    seed : int
+    auc, pauc, id_accuracy, false_alarm_rate : float or None
+        Means over machines.
+    bytes_sent : float
+        Of all messages, both ways.
+    seconds : float
+        Of the run on embeddings that were there; with the training of an f_s that another cell did for it.
+    auc_by_machine : mapping
+        AUC by ``"type/id"``.
+    partition : str
+        Who held which clips; empty where only one partition is compared.
+    marks : tuple of str
+        Keys of `collab_asd.report.tables.MARKS` that hold for any machine: it has too few clips.
+    """
+
+    method: str
+    encoder: str
+    scorer: str
+    seed: int
+    auc: float | None
+    pauc: float | None
+    id_accuracy: float | None
+    false_alarm_rate: float | None
+    bytes_sent: float
+    seconds: float
+    auc_by_machine: Mapping[str, float | None] = field(default_factory=dict)
+    partition: str = ""
+    marks: tuple[str, ...] = ()
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """What the cells of one row of the table share."""
+        return self.method, self.encoder, self.scorer, self.partition
+
+
+@dataclass(frozen=True)
+class Row(Line):
+    """One method with one encoder and one scorer on one partition, over its seeds.
+
+    Parameters
+    ----------
+    gain : Estimate or None
+        AUC minus that of embedding sharing with the same encoder, partition and seed and the reference scorer; where it
+        was not run with that encoder, with the first that it was run with. None for that row itself, and where there is
+        no such run.
+    is_reference, is_best : bool
+        Whether it is that row; whether no row has a higher mean AUC.
+    marks : tuple of str
+        Those of its cells.
+    """
+
+    seeds: tuple[int, ...]
+    auc: Estimate | None
+    pauc: Estimate | None
+    id_accuracy: Estimate | None
+    false_alarm_rate: Estimate | None
+    bytes_sent: Estimate | None
+    seconds: Estimate | None
+    gain: Estimate | None
+    auc_by_machine: Mapping[str, Estimate | None]
+    is_reference: bool = False
+    is_best: bool = False
+    marks: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """What it has in common with the embedding sharing that it is measured against."""
+        return f"{self.encoder}, {self.partition}" if self.partition else self.encoder
+
+    @property
+    def beats_reference(self) -> bool:
+        """Whether its mean AUC lies above that of embedding sharing, by chance or not."""
+        return self.gain is not None and self.gain.mean > 0
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether it is to be set in bold."""
+        return self.is_best or self.beats_reference
+
+
+MEASURES = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "bytes_sent", "seconds")
+
+
+def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list[Row]:
+    """Return a row per method, encoder, scorer and partition, in the order in which they first appear."""
+    by_row: dict[tuple[str, str, str, str], list[CellResult]] = {}
+    for result in results:
+        by_row.setdefault(result.row, []).append(result)
+    references = {
+        (partition, encoder): cells
+        for (method, encoder, scorer, partition), cells in by_row.items()
+        if (method, scorer) == (REFERENCE, reference_scorer)
+    }
+    rows = [
+        _summarize(cells, references.get((partition, encoder)) or _first(references, partition))
+        for (_, encoder, _, partition), cells in by_row.items()
+    ]
+    best = max((row.auc.mean for row in rows if row.auc), default=None)
+    return [replace(row, is_best=row.auc is not None and row.auc.mean == best) for row in rows]
+
+
+def _first(references: Mapping[tuple[str, str], Sequence[CellResult]], partition: str) -> Sequence[CellResult]:
+    return next((cells for (of, _), cells in references.items() if of == partition), [])
+
+
+def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> Row:
+    first = cells[0]
+    is_reference = bool(reference) and first.row == reference[0].row
+    machines = dict.fromkeys(machine for cell in cells for machine in cell.auc_by_machine)
+    return Row(
+        *first.row,
+        seeds=tuple(cell.seed for cell in cells),
+        auc=estimate(cell.auc for cell in cells),
+        pauc=estimate(cell.pauc for cell in cells),
+        id_accuracy=estimate(cell.id_accuracy for cell in cells),
+        false_alarm_rate=estimate(cell.false_alarm_rate for cell in cells),
+        bytes_sent=estimate(cell.bytes_sent for cell in cells),
+        seconds=estimate(cell.seconds for cell in cells),
+        gain=None if is_reference else estimate(_differences(cells, reference)),
+        auc_by_machine={m: estimate(cell.auc_by_machine.get(m) for cell in cells) for m in machines},
+        is_reference=is_reference,
+        marks=tuple(sorted({mark for cell in cells for mark in cell.marks})),
+    )
+
+
+def _differences(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> list[float]:
+    """AUC minus the reference's, of the seeds that both have."""
+    of_seed = {cell.seed: cell.auc for cell in reference}
+    pairs = [(cell.auc, of_seed.get(cell.seed)) for cell in cells]
+    return [auc - other for auc, other in pairs if auc is not None and other is not None]
+
+
+COLUMNS = ("AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
+DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s")  # on a narrow terminal, in this order
+LAST = ("folder", "error")
+WIDEST = 1000  # characters
+SUMMARY_KEYS = ("id_accuracy", "false_alarm_rate", "recall", "f1", "peak_rss_mb", "manifest_sha256")
+
+
+def cell_values(cell: Cell, summary: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One line of ``table.csv``; without a summary, what is known of a cell that is not finished."""
+    config = cell.config
+    values: dict[str, Any] = {"method": cell.method, "encoder": config.encoder, "scorer": cell.scorer}
+    values |= {"partition": cell.partition} if cell.partition else {}
+    values |= {"seed": config.seed, "state": cell.state}
+    if summary is not None:
+        values |= {"auc": summary["auc"]["total"], "pauc": summary["pauc"]["total"]}
+        values |= {key: summary[key] for key in SUMMARY_KEYS}
+        values |= {way: sum(summary[way].values()) for way in ("bytes_up", "bytes_down")}
+        values |= {f"seconds: {phase}": spent for phase, spent in summary["seconds"].items()}
+    return values | {"folder": str(cell.folder), "error": cell.error}
+
+
+def row_values(row: Row) -> dict[str, Any]:
+    """One line of ``comparison.csv``, all digits; an interval is given by its ends."""
+    values: dict[str, Any] = {"method": row.method, "encoder": row.encoder, "scorer": row.scorer}
+    values |= {"partition": row.partition} if row.partition else {}
+    values["seeds"] = " ".join(map(str, row.seeds))
+    for name in MEASURES:
+        values |= _estimate_values(name, getattr(row, name))
+    values |= _estimate_values("auc_minus_embedding_sharing", row.gain)
+    return values | {"is_best": row.is_best, "beats_embedding_sharing": row.beats_reference}
+
+
+def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write lines with all columns that any of them has, in the order of their first appearance but for `LAST`."""
+    columns = sorted(dict.fromkeys(column for line in lines for column in line), key=LAST.__contains__)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def comparison_sheet(rows: Sequence[Row]) -> Sheet:
+    """One row per method, encoder, scorer and partition; bold where it is the best or above embedding sharing."""
+    sheet = _sheet("comparison", "Means over machines and seeds", COLUMNS, rows, [_cells(row) for row in rows])
+    return with_marks(sheet, [row.marks for row in rows])
+
+
+def machine_sheet(rows: Sequence[Row]) -> Sheet:
+    """AUC of each machine, mean over seeds."""
+    machines = list(dict.fromkeys(machine for row in rows for machine in row.auc_by_machine))
+    lines = [[number(row.auc_by_machine.get(machine)) for machine in machines] for row in rows]
+    sheet = _sheet("auc_by_machine", "AUC of each machine, mean over seeds", machines, rows, lines)
+    return with_marks(sheet, [[mark for mark in row.marks if mark == FEW_TEST_CLIPS] for row in rows])
+
+
+def _sheet(name: str, title: str, columns: Sequence[str], rows: Sequence[Row], lines: Sequence[Sequence[str]]) -> Sheet:
+    """Put before some columns what each row is; the partition where several are compared."""
+    words = {"method": "label", "encoder": "encoder"}
+    words |= {"partition": "partition"} if any(row.partition for row in rows) else {}
+    whole = tuple(
+        (*(getattr(row, word) for word in words.values()), *line) for row, line in zip(rows, lines, strict=True)
+    )
+    bold = frozenset(i for i, row in enumerate(rows) if row.stands_out)
+    return Sheet(name, title, (*words, *columns), whole, words=len(words), bold=bold)
+
+
+def failure_sheet(cells: Iterable[Cell]) -> Sheet:
+    """Return the cells that are not finished, and why."""
+    lines = [(cell.name, cell.error or cell.state) for cell in cells if cell.state != "finished"]
+    return Sheet("not_finished", "Cells that are not finished", ("cell", "reason"), tuple(lines), words=2)
+
+
+def terminal_table(sheet: Sheet, title: str, console: Console) -> Table:
+    """Return a sheet as a table for the terminal, without the columns that it has no room for."""
+    left_out: tuple[str, ...] = ()
+    for column in ("", *DISPENSABLE):
+        left_out += (column,)
+        table = _table(sheet, title, left_out)
+        if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum <= console.width:
+            break
+    return table
+
+
+def _table(sheet: Sheet, title: str, left_out: Sequence[str]) -> Table:
+    shown = [i for i, heading in enumerate(sheet.headings) if heading not in left_out]
+    caption = sheet.footnote or None
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=caption,
+        caption_justify="left",
+    )
+    for i in shown:
+        table.add_column(sheet.headings[i], justify="left" if i < sheet.words else "right")
+    for i, row in enumerate(sheet.rows):
+        table.add_row(*(row[k] for k in shown), style="bold" if i in sheet.bold else None)
+    return table
+
+
+def number(value: Estimate | None, digits: int = 3, scale: float = 1.0) -> str:
+    """Return a mean without its interval."""
+    return UNKNOWN if value is None else f"{value.mean * scale:.{digits}f}"
+
+
+def with_interval(value: Estimate | None, sign: str = "") -> str:
+    """``"0.935 ± 0.004"``, the 95 % interval; the mean alone where one seed gives no interval."""
+    if value is None:
+        return UNKNOWN
+    mean = f"{value.mean:{sign}.3f}".replace("-", "−")
+    return mean if value.half_width is None else f"{mean} ± {value.half_width:.3f}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    deviation = row.auc.deviation if row.auc else None
+    return (
+        with_interval(row.auc),
+        with_interval(row.gain, "+"),
+        UNKNOWN if deviation is None else f"{deviation:.3f}",
+        with_interval(row.pauc),
+        number(row.id_accuracy),
+        number(row.false_alarm_rate),
+        number(row.bytes_sent, 2, 1e-6),
+        number(row.seconds, 1),
+        str(len(row.seeds)),
+    )
+
+
+def _estimate_values(name: str, value: Estimate | None) -> dict[str, float | None]:
+    low, high = (value.low, value.high) if value else (None, None)
+    mean, deviation = (value.mean, value.deviation) if value else (None, None)
+    return {f"{name}_mean": mean, f"{name}_std": deviation, f"{name}_low": low, f"{name}_high": high}

@@ -1,0 +1,130 @@
+"""Arrays in and out of messages.
+
+What a server may ask of a client: the message types of the one ClientApp.
+
+ID classifiers in messages: from the server to its clients, one per group of machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.common.serde import recorddict_to_proto
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
+
+NUMPY = "numpy.ndarray"  # what Flower calls NumPy's format
+
+
+def to_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
+    """Put named arrays into a record; each is copied into immutable bytes, once."""
+    return ArrayRecord({name: _lay_out(np.asarray(array, order="C")) for name, array in arrays.items()})
+
+
+def from_record(record: ArrayRecord) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a record as read-only views of the message's bytes, without copying them."""
+    return {name: _view(array) for name, array in record.items()}
+
+
+def content_bytes(content: RecordDict) -> int:
+    """Size of a message's content on the wire, but for a few bytes of length prefixes.
+
+    Arrays are counted apart from the rest: serializing gigabytes to learn their size would cost more than the run.
+    """
+    light, arrays = RecordDict(), 0
+    for name, record in content.items():
+        if isinstance(record, ArrayRecord):
+            arrays += _empty_bytes(name)
+            arrays += sum(len(a.data) + _label_bytes(key, a.dtype, a.shape, a.stype) for key, a in record.items())
+        else:
+            light[name] = record
+    return arrays + (int(recorddict_to_proto(light).ByteSize()) if light else 0)
+
+
+def _lay_out(array: NDArray[Any]) -> Array:
+    """Return ``Array(array)``: the same bytes, in a tenth of the time for the small arrays of rounds."""
+    dtype, header = _describe(array.dtype, array.shape)
+    return Array(dtype, array.shape, NUMPY, b"".join((header, array.data)))
+
+
+@lru_cache(maxsize=10_000)
+def _describe(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[str, bytes]:
+    """Return the name of a type, and what stands before the numbers of an array in C order in NumPy's format."""
+    if dtype.hasobject:
+        raise ValueError("a message cannot hold an array of Python objects")
+    stream = BytesIO()
+    npy.write_array_header_1_0(stream, {"shape": shape, "fortran_order": False, "descr": npy.dtype_to_descr(dtype)})
+    return str(dtype), stream.getvalue()
+
+
+@lru_cache(maxsize=10_000)  # rounds send the same names over and over
+def _empty_bytes(name: str) -> int:
+    """Size of a record without any arrays."""
+    return int(recorddict_to_proto(RecordDict({name: ArrayRecord()})).ByteSize())
+
+
+@lru_cache(maxsize=10_000)
+def _label_bytes(key: str, dtype: str, shape: tuple[int, ...], stype: str) -> int:
+    """Size of what stands around an array's data: its name, type and shape."""
+    empty = RecordDict({"": ArrayRecord()})
+    labelled = RecordDict({"": ArrayRecord({key: Array(dtype, shape, stype, b"")})})
+    return int(recorddict_to_proto(labelled).ByteSize() - recorddict_to_proto(empty).ByteSize())
+
+
+def _view(array: Array) -> NDArray[Any]:
+    """Parse the ``.npy`` bytes of an array. `Array.numpy` would copy them, which counts at gigabytes."""
+    shape, fortran, dtype, size = _read_header(array.data[: _header_size(array.data)])
+    flat = np.frombuffer(array.data, dtype, offset=size)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _header_size(data: bytes) -> int:
+    """Bytes before an array's numbers: magic string, version, length of the description, description."""
+    width = 2 if data[6:7] == b"\x01" else 4
+    return 8 + width + int.from_bytes(data[8 : 8 + width], "little")
+
+
+@lru_cache(maxsize=10_000)  # parsing takes longer than all else, and rounds bring the same headers
+def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = BytesIO(header)
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("a message holds an array of Python objects: refused")
+    return shape, fortran, dtype, stream.tell()
+
+
+HELLO = "query.hello"
+DESCRIBE = "query.describe"
+STATISTICS = "query.statistics"
+SPLIT = "train.split"
+EMBEDDINGS = "train.embeddings"
+SCORE = "evaluate.score"
+
+
+def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[int]) -> RecordDict:
+    """Lay out the f_s of some groups."""
+    content = RecordDict()
+    for group in groups:
+        content[f"f_s/{group}"] = to_record(to_arrays(classifiers[group]))
+        content[f"settings/{group}"] = ConfigRecord(classifiers[group].settings.to_plain())
+    return content
+
+
+def holds_classifier(content: RecordDict, group: int) -> bool:
+    """Whether a message brings the f_s of a group."""
+    return f"f_s/{group}" in content.array_records
+
+
+def read_classifier(content: RecordDict, group: int) -> IdClassifier:
+    """Rebuild the f_s of a group."""
+    settings = ClassifierSettings.from_plain(content.config_records[f"settings/{group}"])
+    return from_arrays(settings, from_record(content.array_records[f"f_s/{group}"]))

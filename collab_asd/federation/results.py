@@ -1,0 +1,214 @@
+"""A run's result folder: begun with its configuration and manifest, complete with ``summary.json``.
+
+A run's scores as the files that the DCASE challenge takes.
+
+One ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per test clip, no
+header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.files import filling, machine_folder_name, replacing
+from collab_asd.core.types import KEPT_BY_CLIENTS, SUMMARY_VERSION, Partition, ScoreRow, ScoreTable
+from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
+from collab_asd.data.partitions import calibration_clips
+from collab_asd.detection.evaluation import Evaluation
+from collab_asd.detection.scorers import SCORERS
+from collab_asd.methods import METHODS
+
+
+def write_dcase(folder: Path, table: ScoreTable) -> None:
+    """Write both files of every machine, lines in the order of file names; scores with all their digits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    machines: dict[str, list[ScoreRow]] = defaultdict(list)
+    for row in table.rows:
+        machines[machine_folder_name(row.machine_type, row.machine_id)].append(row)
+    for machine, rows in machines.items():
+        named = sorted(((PurePosixPath(row.clip).name, row) for row in rows), key=lambda pair: pair[0])
+        _write(folder / f"anomaly_score_{machine}.csv", ((name, row.anomaly_score) for name, row in named))
+        _write(folder / f"decision_result_{machine}.csv", ((name, row.decision) for name, row in named))
+
+
+def _write(path: Path, lines: Iterable[tuple[str, float]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+
+
+HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
+
+
+def default_name(config: RunConfig) -> str:
+    """Name a result folder that was not named by the user: time, method, encoder and seed."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{config.method}-{config.encoder}-{config.seed}"
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """Where one run writes.
+
+    Parameters
+    ----------
+    path : Path
+    manifest : sequence of ManifestRow or None
+        Clips of the run; None at the server of a deployment, which knows of none.
+    """
+
+    path: Path
+    config: RunConfig
+    manifest: Sequence[ManifestRow] | None
+
+    @classmethod
+    def open(cls, path: Path, config: RunConfig, manifest: Sequence[ManifestRow] | None) -> ResultFolder:
+        """Begin a result folder, or go on with one that the same run began and did not finish.
+
+        Raises
+        ------
+        InputError
+            The folder is complete, belongs to a run with another configuration or other clips, or holds other files.
+        """
+        folder = cls(path, config, manifest)
+        require_unfinished(path)
+        if (path / "config.json").exists():
+            folder.require_same_run()
+        elif path.exists() and not all(map(_is_beginning, path.iterdir())):
+            raise InputError(f"{path}: holds other files; name a new or an empty folder for the results")
+        with filling(path):
+            folder.begin()
+        return folder
+
+    def begin(self) -> None:
+        """Write what a run is begun with."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.manifest is not None:
+            write_manifest(self.path / "manifest.csv", self.manifest)
+        _write_json(self.path / "config.json", self.config.to_mapping())
+
+    def require_same_run(self) -> None:
+        """Refuse to go on with a folder that was begun with another configuration or on other clips."""
+        written = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        began = RunConfig().to_mapping() | written  # a key that is newer than the folder had its default
+        now = self.config.to_mapping()
+        other = sorted(k for k in began.keys() | now.keys() if k not in HOW_ONLY and began.get(k) != now.get(k))
+        if other:
+            raise InputError(f"{self.path}: was begun with another {', '.join(other)}; name a new folder")
+        if self.manifest is None:
+            return
+        if clips := difference(read_manifest(self.path / "manifest.csv"), self.manifest):
+            raise InputError(f"{self.path}: was begun on other clips ({clips}); restore them or name a new folder")
+
+    def finish(self, table: ScoreTable | None, summary: Mapping[str, Any]) -> None:
+        """Write the scores, ours and DCASE's, and last the summary, which says that the folder is complete.
+
+        There is no table where the clients keep their scores.
+        """
+        if table is not None:
+            self._write_scores(table)
+            write_dcase(self.path / "dcase", table)
+        _write_json(self.path / "summary.json", summary)
+
+    def _write_scores(self, table: ScoreTable) -> None:
+        """One row per test clip; numbers in full, so that equal runs give equal files."""
+        run = (self.config.method, self.config.encoder, scorer_name(self.config), self.config.seed)
+        with (self.path / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(RUN_COLUMNS + CLIP_COLUMNS)
+            for row in table.rows:  # csv writes None as an empty field, and floats with all their digits
+                writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
+
+
+RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
+CLIP_COLUMNS = (
+    *("client", "machine_type", "machine_id", "clip", "label"),
+    *("anomaly_score", "threshold", "decision"),
+)
+
+
+def require_unfinished(path: Path) -> None:
+    """Refuse a folder that holds a complete result."""
+    if (path / "summary.json").exists():
+        raise InputError(f"{path}: holds a finished run (summary.json); name another folder, nothing was overwritten")
+
+
+def discard_beginning(path: Path) -> None:
+    """Remove the folder of a run that failed before it had anything to go on from."""
+    if path.is_dir() and all(file.name == "config.json" or _is_beginning(file) for file in path.iterdir()):
+        shutil.rmtree(path)
+
+
+def _is_beginning(file: Path) -> bool:
+    """Whether a file is what a run leaves that was killed before it could write its configuration."""
+    return file.name in ("manifest.csv", ".lock") or file.name.startswith(".config.json.")
+
+
+def scorer_name(config: RunConfig) -> str:
+    """Return the scorer that a method really uses: local ones have no shared space to fuse with."""
+    return METHODS.find(config.method).scorer or config.scorer
+
+
+def summarize_kept(config: RunConfig) -> dict[str, Any]:
+    """Build that part of ``summary.json`` for a run whose clients keep their scores."""
+    return {
+        "version": SUMMARY_VERSION,
+        "method": config.method,
+        "encoder": config.encoder,
+        "scorer": scorer_name(config),
+        "seed": config.seed,
+        "scores": KEPT_BY_CLIENTS,
+        "config": replace(config, report_scores=False).without_secrets(),
+    }
+
+
+def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Sequence[Partition]) -> Evaluation:
+    """Mark the machines whose threshold was set from too few normal clips that the method's model had not seen."""
+    from collab_asd.detection.thresholds import is_uncertain
+
+    uncertain = set()
+    for partition in partitions:
+        normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
+        for machine, count in normals.items():
+            held_out = METHODS.find(config.method).scorer in SCORERS  # each clip in turn
+            unseen = count if held_out else calibration_clips(count, config.calibration)
+            if is_uncertain(unseen, config.false_alarm_rate):
+                uncertain.add(machine)
+    marked = (replace(m, few_threshold_clips=m.machine in uncertain) for m in evaluation.machines)
+    return Evaluation(tuple(marked))
+
+
+def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:
+    """Build the part of ``summary.json`` that does not depend on how the run went."""
+    measures = {
+        name: {"total": evaluation.total(name), "by_type": evaluation.by_type(name), "by_id": evaluation.by_id(name)}
+        for name in ("auc", "pauc")
+    }
+    return {
+        "version": SUMMARY_VERSION,
+        "method": config.method,
+        "encoder": config.encoder,
+        "scorer": scorer_name(config),
+        "seed": config.seed,
+        **measures,
+        "machines": [asdict(machine) for machine in evaluation.machines],
+        "id_accuracy": evaluation.total("id_accuracy"),
+        "false_alarm_rate": evaluation.total("false_alarm_rate"),
+        "recall": evaluation.total("recall"),
+        "f1": evaluation.total("f1"),
+        "manifest_sha256": manifest_sha256(manifest),
+        "config": config.without_secrets(),
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,144 @@
+"""Algorithms 1 and 2 of the paper, on arrays: no messages, no files.
+
+==============  =====================================================================
+Paper           Here
+==============  =====================================================================
+E_k             `MachineFrames.normal`: frames ``[T, D]`` of f_c of each normal clip
+E'_k            `MachineFrames.test`
+S_k             `MachineFrames.machine_class`: the machine's number in its group
+f_s             `IdClassifier`, one per group (per machine type, section V-B)
+f_a             `ClipScorer`, in a `Space`
+E~_k            ``Space.embed(frames)``: ``[w, 128]``, one row per window
+A_k             `SpaceScores.test`
+==============  =====================================================================
+
+The paper does not say how a client finds a threshold. Here some of its normal clips, `MachineFrames.calibration`, take
+no part in line 5: f_s has seen the others and puts them closer together than it will put new ones.
+
+References
+----------
+K. Dohi and Y. Kawaguchi, "Distributed collaborative anomalous sound detection by embedding sharing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.classifier.sampling import joined
+from collab_asd.classifier.settings import TrainingSettings
+from collab_asd.classifier.training import train
+from collab_asd.core.seeding import derive
+from collab_asd.core.types import MachineFrames, SpaceScores
+from collab_asd.detection.detector import Detector, Space
+from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
+from collab_asd.wire.codecs import Codec
+
+
+def algorithm_1(
+    machines: Sequence[MachineFrames],
+    training: TrainingSettings,
+    stacking: tuple[int, int],
+    scorer: DetectorSettings,
+    seed: int,
+) -> list[SpaceScores]:
+    """Run Algorithm 1 as one plain loop; Algorithm 2 differs only in who does lines 7 to 14.
+
+    Returns
+    -------
+    list of SpaceScores
+        Anomaly scores of each machine, in the order given.
+    """
+    classifiers = train_id_classifiers(machines, training, stacking, seed)  # server, lines 4-6
+    detectors = [fit_detector(classifiers[machine.group], machine, scorer) for machine in machines]  # clients, 7-10
+    return [
+        detector.scores([detector.embed(frames) for frames in machine.test])  # 11-14
+        for detector, machine in zip(detectors, machines, strict=True)
+    ]
+
+
+def train_id_classifiers(
+    machines: Sequence[MachineFrames],
+    training: TrainingSettings,
+    stacking: tuple[int, int],
+    seed: int,
+    device: str = "cpu",
+    progress: Callable[[int, int, float], None] | None = None,
+    start: Mapping[int, IdClassifier] | None = None,
+) -> dict[int, IdClassifier]:
+    """Train one f_s per group to tell its machines apart (line 5).
+
+    Parameters
+    ----------
+    stacking : (int, int)
+        Frames in one window of f_s, and frames between windows: a property of f_c (section V-B).
+    device : str
+        A PyTorch device.
+    progress : callable, optional
+        Called with (group, epoch, loss) after each epoch.
+    start : mapping, optional
+        f_s of some groups to go on from: a machine has joined since.
+    """
+    return {
+        group: train_on_group(members, training, stacking, seed, device, progress, (start or {}).get(group))
+        for group, members in by_group(machines).items()
+    }
+
+
+def by_group(machines: Sequence[MachineFrames]) -> dict[int, list[MachineFrames]]:
+    """Put the machines together that have an f_s in common."""
+    groups: dict[int, list[MachineFrames]] = {group: [] for group in sorted({m.group for m in machines})}
+    for machine in machines:
+        groups[machine.group].append(machine)
+    return groups
+
+
+def group_ranks(machines: Sequence[MachineFrames]) -> dict[int, int]:
+    """Count groups from 0 in the order of their first machines' classes.
+
+    Seeds follow from this rank: pseudonyms then give the f_s that plain numbers give, of machines in the same order.
+    """
+    first = {group: min(m.machine_class for m in members) for group, members in by_group(machines).items()}
+    return {group: rank for rank, group in enumerate(sorted(first, key=lambda group: first[group]))}
+
+
+def train_on_group(
+    members: Sequence[MachineFrames],
+    training: TrainingSettings,
+    stacking: tuple[int, int],
+    seed: int,
+    device: str = "cpu",
+    progress: Callable[[int, int, float], None] | None = None,
+    start: IdClassifier | None = None,
+) -> IdClassifier:
+    """Train the f_s of one group; parameters as of `train_id_classifiers`."""
+    group = members[0].group
+    return train(
+        joined([m.normal for m in members]),
+        [m.machine_class for m in members for _ in m.normal],
+        training,
+        derive(seed, "id-classifier", group),
+        stack=stacking[0],
+        stack_hop=stacking[1],
+        device=device,
+        progress=None if progress is None else partial(progress, group),
+        start=start,
+    )
+
+
+def fit_detector(
+    classifier: IdClassifier, machine: MachineFrames, scorer: DetectorSettings, codec: Codec | None = None
+) -> Detector:
+    """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own space of f_c.
+
+    `codec` is what f_s was trained through; the client's own space needs none.
+    """
+    shared = Space.fit(machine, scorer.shared, classifier, codec)
+    return Detector((shared,) if scorer.local is None else (shared, Space.fit(machine, scorer.local)))
+
+
+def fit_local_detector(machine: MachineFrames, scorer: ScorerSettings) -> Detector:
+    """Build f_a in the client's own space of f_c. Nothing is shared, so there is no f_s to have seen any clip."""
+    alone = MachineFrames(machine.group, machine.machine_class, [*machine.normal, *machine.calibration])
+    return Detector((Space.fit(alone, scorer),))

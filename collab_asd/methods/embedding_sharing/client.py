@@ -1,0 +1,192 @@
+"""The client's half of embedding sharing: embed, send, and score with what comes back.
+
+A client's defences, its erasure fitted to its own training clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+
+from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.core.keys import derived
+from collab_asd.core.types import PARTS, FloatArray, Part, SpaceScores
+from collab_asd.data.run_data import data_folder, load_partitions
+from collab_asd.data.tags import attribute_of
+from collab_asd.detection.detector import ClipPoints, Space
+from collab_asd.detection.fusion import fuse
+from collab_asd.detection.scorers import DetectorSettings
+from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
+from collab_asd.federation.scoring import MachineScores, score_with
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector
+from collab_asd.methods.embedding_sharing.pages import PageNumber, SharedClip, codec_of, encode_page, plan_pages
+from collab_asd.wire.codecs import Codec, CodecPlan
+from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
+from collab_asd.wire.defences.erasure import Erasure
+
+logger = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=32)
+def defences_of(client: ClientData, config: RunConfig) -> Defences:
+    """Build what protects this client's embeddings; the same in every message of a run.
+
+    Raises
+    ------
+    InputError
+        A key cannot be used, or its training clips are not tagged with the attribute that is to be erased.
+    """
+    defences = open_defences(config, client.encoder)
+    if config.erase:
+        clips = [client.partition.clips[i] for i in client.indices("train")]
+        values = attribute_of(client.data_dir, clips, config.erase)
+        rows = shaped_training_rows(client, defences, codec_of(config))
+        defences = replace(defences, erasure=Erasure.fitted(rows, values))
+    if defences != Defences():
+        logger.info("client %d: defences: %s", client.partition.client, defences.note(""))
+    return defences
+
+
+def shaped_training_rows(client: ClientData, defences: Defences, plan: CodecPlan) -> Iterator[FloatArray]:
+    """Rows ``[n, D]`` of each clip that f_s is to be trained on, as all that learns from them sees them."""
+    for i in client.indices("train"):
+        own = defences.leaving(clip_label(client.partition, i))
+        yield plan.with_own(own).shaped(client.frames([i])[0])
+
+
+def require_tagged(config: RunConfig, clients: int) -> None:
+    """Refuse to erase an attribute that the recordings of one of so many clients are not tagged with.
+
+    Raises
+    ------
+    InputError
+        Names the client, and what its table lacks.
+    """
+    folder = data_folder(config, clients)
+    for partition in load_partitions(config, clients):
+        clips = [partition.clips[i] for i in partition.indices("train")]
+        try:
+            attribute_of(folder, clips, config.erase)
+        except InputError as error:
+            raise InputError(f"client {partition.client}: {error}") from error
+
+
+MEGABYTE = 1_000_000
+FLOAT = 4  # bytes of a number of an embedding
+
+
+def describe(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
+    """Embed all clips and say what there is to share.
+
+    The reply holds what the server must know of f_c, for each part where its pages end, counted in clips, and the
+    statistics that the codec is fitted to, if it learns.
+    """
+    spec, plan, machines = client.encoder.spec, codec_of(config), client.machines()
+    defences = defences_of(client, config)
+    client.prepare(range(len(client.partition.clips)))
+    pages = {f"{part}-pages": _page_ends(client, part, config) for part in PARTS}
+    description = ConfigRecord(
+        {
+            "stack": spec.stack,
+            "stack-hop": spec.stack_hop,
+            "dimension": spec.dimension,
+            "digest": defences.digest(spec.digest),
+            "note": defences.note(client.told_of_encoder or spec.note),
+            "groups": [machine.group for machine in machines],
+            "classes": [machine.machine_class for machine in machines],
+            "clips-digest": _clips_digest(client, config),
+            **pages,
+        }
+    )
+    reply = RecordDict({"client": description})
+    if plan.learns:
+        rows = shaped_training_rows(client, defences, plan)
+        reply["statistics"] = to_record(plan.statistics_of(rows).to_arrays())
+    return reply
+
+
+def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
+    """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7); none but those that were announced."""
+    number = PageNumber(**content.config_records["request"])  # type: ignore[arg-type]
+    _require_announced(client, config, number)
+    clips = client.indices(number.part)[number.start : number.stop]
+    p, defences = client.partition, defences_of(client, config)
+    shared = [
+        SharedClip(i, p.groups[i], p.classes[i], frames, defences.leaving(clip_label(p, i)))
+        for i, frames in zip(clips, client.frames(clips), strict=True)
+    ]
+    return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
+
+
+def _require_announced(client: ClientData, config: RunConfig, number: PageNumber) -> None:
+    ends = _page_ends(client, number.part, config)
+    if (number.start, number.stop) not in zip([0, *ends], ends, strict=False):
+        raise InputError(f"{number}: refused, it is none of the pages that were announced")
+
+
+def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
+    """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
+    scorer = DetectorSettings.of(config)
+    codec = None
+    if "codec" in content:
+        codec = _codec(config, content).with_own(defences_of(client, config).lasting)
+    return [_score_machine(client, machine, scorer, codec, content) for machine in client.machines()]
+
+
+def _score_machine(
+    client: ClientData, machine: LocalMachine, scorer: DetectorSettings, codec: Codec | None, content: RecordDict
+) -> MachineScores:
+    frames = client.machine_frames(machine)
+    if holds_classifier(content, machine.group):
+        detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
+        return score_with(detector, frames, normal=machine.normal, test=machine.test)
+    scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
+    if scorer.local is not None:
+        local = Space.fit(frames, scorer.local)
+        scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
+    points = ClipPoints.of(frames, average=scorer.shared.average)
+    return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
+
+
+def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScores, tuple[int, ...]]:
+    """Read the server's scores; their clips must be this machine's own, in order."""
+    arrays = from_record(record)
+    for name, mine in {"normal-clips": machine.normal, "test-clips": machine.test}.items():
+        if tuple(arrays[name].tolist()) != mine:
+            raise ValueError(f"the server scored other clips ({name}) than this machine has")
+    scores = SpaceScores(normal=arrays["normal"], test=arrays["test"])
+    return scores, tuple(arrays["predicted"].tolist())
+
+
+def _codec(config: RunConfig, content: RecordDict) -> Codec:
+    """Return the codec, with what the server fitted it to."""
+    return codec_of(config).with_arrays(from_record(content.array_records["codec"]))
+
+
+def _clips_digest(client: ClientData, config: RunConfig) -> str:
+    """Hash the content of all clips that are shared, in their order; by a secret where no clip is to be confirmed."""
+    shared = client.indices("train") if config.inference == "client" else range(len(client.partition.clips))
+    content = "".join(client.partition.clips[i].sha256 for i in shared).encode()
+    noise = defences_of(client, config).noise
+    return (hashlib.sha256(content).digest() if noise is None else derived(noise.key, "clips", content)).hex()
+
+
+@lru_cache(maxsize=96)  # each page that is asked for is looked up
+def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
+    """Embed the clips of one part that are not embedded yet, and plan their pages: none where it is not shared."""
+    clips = client.indices(part) if part in client.shared_parts else []
+    plan, dimension = codec_of(config), client.encoder.spec.dimension
+    if not clips:
+        return []
+    sizes = [plan.clip_bytes(size // (FLOAT * dimension), dimension) for size in client.prepare(clips)]
+    try:
+        return plan_pages(sizes, int(config.page_megabytes * MEGABYTE))
+    except ValueError as error:
+        raise InputError(f"page-megabytes = {config.page_megabytes:g}: {error}; raise it, or choose a codec") from error

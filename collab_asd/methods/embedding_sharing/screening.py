@@ -1,0 +1,75 @@
+"""Clients that f_s must not learn from: embeddings of another size than everybody's, machines with none to tell from.
+
+A client that imitates another's embeddings is not found here: nothing tells it from the owner of an identical machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median, mode
+
+import numpy as np
+
+from collab_asd.methods.embedding_sharing.description import ClientDescription
+from collab_asd.methods.embedding_sharing.store import SharedMachine
+from collab_asd.wire.codecs import FrameStatistics
+
+SAMPLE = 50  # clips of each machine: enough for a median
+FEWEST = 3  # clients, for a median that one of them cannot move
+
+
+def find_norm_outliers(sizes: Mapping[int, float], limit: float) -> dict[int, str]:
+    """Find clients whose embeddings are more than `limit` times as large, or small, as the median client's.
+
+    Examples
+    --------
+    >>> find_norm_outliers({0: 1.0, 1: 1.2, 2: 50.0}, limit=10)
+    {2: "its embeddings are 41.7 times as large as the median client's"}
+    """
+    if len(sizes) < FEWEST:
+        return {}
+    usual = median(sizes.values())
+    return {
+        client: f"its embeddings are {size / usual if usual else np.inf:.3g} times as large as the median client's"
+        for client, size in sizes.items()
+        if not usual / limit <= size <= usual * limit
+    }
+
+
+def find_mismatched(descriptions: Mapping[int, ClientDescription]) -> dict[int, str]:
+    """Find clients that say something else of one and the same encoder than most do."""
+    sizes = {client: (said.dimension, said.stack, said.stack_hop) for client, said in descriptions.items()}
+    usual = mode(sizes.values())
+    return {
+        client: f"says that its encoder has (dimension, stack, stack-hop) = {own}, and most say {usual}"
+        for client, own in sizes.items()
+        if own != usual
+    }
+
+
+def described_size(statistics: FrameStatistics) -> float:
+    """Root mean square of a client's embeddings, by what it says of them."""
+    return float(np.sqrt(np.mean(np.square(statistics.mean) + np.square(statistics.deviation), dtype=np.float64)))
+
+
+def received_size(machines: Sequence[SharedMachine]) -> float:
+    """Root mean square of a client's embeddings: of the median clip among those that it sent."""
+    clips = [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
+    return float(median(float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) for clip in clips))
+
+
+def find_singletons(places: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, str]:
+    """Find clients with a machine, as group and class, whose group holds no other: it cannot be told from any.
+
+    Examples
+    --------
+    >>> find_singletons({0: [(0, 0)], 1: [(1, 0)], 2: [(1, 1)]})
+    {0: "of a machine's group no other is left to tell it from"}
+    """
+    members = Counter(group for group, _ in {place for held in places.values() for place in held})
+    return {
+        client: "of a machine's group no other is left to tell it from"
+        for client, held in places.items()
+        if any(members[group] < 2 for group, _ in held)
+    }

@@ -1,0 +1,341 @@
+"""The server's half of embedding sharing, as a Flower strategy.
+
+The clients describe what they have to share. Each round then brings a few pages of their embeddings, which go to the
+store. After the last training page the server trains f_s; under Algorithm 2 the pages of the calibration and test clips
+follow. After the last round the clients score. The server never computes f_c and never imports an encoder: that it
+cannot is the paper's privacy argument (section IV-C).
+
+A client that fails is excluded (`collab_asd.federation.grid.Rules`). What f_s learns is then what it would have learnt
+without that client: where the codec was fitted to its frames, too, all others are asked again.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+
+from collab_asd.classifier.model import IdClassifier
+from collab_asd.classifier.settings import TrainingSettings
+from collab_asd.config import Inference
+from collab_asd.core.progress import step
+from collab_asd.core.runtime import TRAINED_BEFORE, Stopwatch
+from collab_asd.core.types import MachineFrames, Part
+from collab_asd.detection.detector import Space
+from collab_asd.detection.scorers import DetectorSettings
+from collab_asd.federation.grid import SupervisedGrid
+from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, from_record, put_classifiers, to_record
+from collab_asd.federation.roster import require_same_encoder
+from collab_asd.federation.scoring import ClientScores, ScoreGathering
+from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
+from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache
+from collab_asd.methods.embedding_sharing.description import ClientDescription, require_valid_page
+from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber
+from collab_asd.methods.embedding_sharing.screening import (
+    described_size,
+    find_mismatched,
+    find_norm_outliers,
+    find_singletons,
+    received_size,
+)
+from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
+from collab_asd.methods.embedding_sharing.store import EmbeddingStore, SharedMachine
+from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
+
+logger = logging.getLogger(__name__)
+Record = TypeVar("Record", ArrayRecord, ConfigRecord)
+PAGES_PER_ROUND = 8  # so many are in memory at once
+
+
+class CodecInvalidatedError(Exception):
+    """The codec was fitted to the frames of a client that was lost before f_s was trained."""
+
+
+class EmbeddingSharing(ScoreGathering):
+    """Embedding sharing with inference at the clients (Algorithm 1) or at the server (Algorithm 2).
+
+    Parameters
+    ----------
+    training : TrainingSettings
+        How f_s is trained; how frames are stacked comes from the clients.
+    scorer : DetectorSettings
+        f_a, which the server needs under Algorithm 2 only.
+    codec : CodecPlan
+        What the clients send in place of their embeddings.
+    inference : {"client", "server"}
+    seed : int
+    device : str
+        A PyTorch device to train f_s on.
+    cache : ClassifierCache, optional
+        Where classifiers that were trained before are found; without it each run trains its own.
+    loudest : float
+        A client whose embeddings are so many times as large, or small, as the median client's is excluded.
+    retain : bool
+        Keep the embeddings after the run, for machines that join later (`joining`).
+    """
+
+    tolerates_exclusion = True
+
+    def __init__(
+        self,
+        training: TrainingSettings,
+        scorer: DetectorSettings,
+        codec: CodecPlan,
+        inference: Inference = "client",
+        seed: int = 0,
+        device: str = "cpu",
+        cache: ClassifierCache | None = None,
+        loudest: float = 10.0,
+        retain: bool = False,
+    ) -> None:
+        self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
+        self.plan, self.cache, self.loudest, self.retain = codec, cache, loudest, retain
+        self.watch = Stopwatch()
+        self.descriptions: dict[int, ClientDescription] = {}
+        self._statistics: dict[int, FrameStatistics] = {}
+        self._schedule: list[list[tuple[int, PageNumber]]] = []
+        self._train_rounds = 0
+        self._members: set[int] = set()
+        self._classifiers: dict[int, IdClassifier] = {}
+        self._score_requests: dict[tuple[int, ...], RecordDict] = {}
+        self._shared: dict[int, RecordDict] = {}
+
+    @property
+    def encoder_note(self) -> str:
+        """What the clients say of their encoder."""
+        return next(iter(self.descriptions.values())).note
+
+    def run(self, grid: SupervisedGrid) -> list[ClientScores]:
+        """Carry out the whole algorithm and return the clients' scores."""
+        self.grid = grid
+        with self.watch("embed"):
+            self._describe()
+        with tempfile.TemporaryDirectory(prefix="collab-asd-store-") as scratch, self.watch("share, train and score"):
+            folder = (grid.folder or Path(scratch)) / KEPT
+            self._store = EmbeddingStore(folder / STORE, self.plan)
+            return self.share(grid, folder)
+
+    def _describe(self) -> None:
+        """Ask the clients what they have to share, and exclude those whose answers do not fit the others'."""
+        grid, asked = self.grid, list(self.grid.clients.values())
+        with step(f"waiting until {len(asked)} clients have embedded their recordings"):
+            for reply in grid.send_and_receive(Message(RecordDict(), node, DESCRIBE) for node in asked):
+                client = grid.client_of(reply)
+                self.descriptions[client], statistics = _read_description(reply, self.plan)
+                if statistics is not None:
+                    self._statistics[client] = statistics
+        require_same_encoder({client: self.descriptions[client].digest for client in grid.clients})
+        grid.exclude(find_mismatched({client: self.descriptions[client] for client in grid.clients}))
+        sizes = {c: described_size(self._statistics[c]) for c in grid.clients if self.plan.learns}
+        grid.exclude(find_norm_outliers(sizes, self.loudest))
+
+    def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
+        """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
+        while True:
+            try:
+                self._attempt()
+                break
+            except CodecInvalidatedError:
+                self._store.clear()
+        ServerState(self._classifiers, self.codec, {c: self.descriptions[c] for c in grid.clients}).save(folder)
+        if not self.retain:
+            self._store.clear()
+        return self.scores
+
+    @property
+    def codec(self) -> Codec:
+        """What embeddings go through, once it is fitted."""
+        assert self._store.codec is not None
+        return self._store.codec
+
+    def _attempt(self) -> None:
+        """Share, train and score with the clients that are left.
+
+        Raises
+        ------
+        CodecInvalidatedError
+            It must be done again with fewer.
+        """
+        self._members = set(self.grid.clients)
+        self._store.open({client: self.descriptions[client] for client in self.grid.clients})
+        if self._store.codec is None:
+            self._store.keep_codec(self.plan.fit([self._statistics[c] for c in self.grid.clients if self.plan.learns]))
+        self._codec_record = to_record(self.codec.to_arrays())
+        self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
+        self._train_rounds = len(self._schedule)
+        if self.inference == "server":
+            self._schedule += self._rounds("calibration") + self._rounds("test")
+        with step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
+            self.conduct(self.grid, len(self._schedule))
+
+    def _rounds(self, part: Part) -> list[list[tuple[int, PageNumber]]]:
+        """Deal the pages that are not in the store out to rounds: a few in each, of as many clients."""
+        missing = [
+            [(client, page) for page in self.descriptions[client].pages(part) if not self._store.holds(client, page)]
+            for client in self.grid.clients
+        ]
+        rows = [[page for page in row if page] for row in zip_longest(*missing)]
+        return [row[i : i + PAGES_PER_ROUND] for row in rows for i in range(0, len(row), PAGES_PER_ROUND)]
+
+    def summary(self) -> None:
+        """Log what this strategy will do."""
+        who = "clients (Algorithm 1)" if self.inference == "client" else "server (Algorithm 2)"
+        logger.info("embedding sharing: %d clients, scored by the %s", len(self.grid.clients), who)
+
+    def check_reply(self, client: int, request: Message, reply: Message) -> None:
+        """See `ScoreGathering`."""
+        if request.metadata.message_type == DESCRIBE:
+            _read_description(reply, self.plan)
+        elif request.metadata.message_type == EMBEDDINGS:
+            number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
+            require_valid_page(number, _read_page(reply), self.descriptions[client], self.plan)
+        else:
+            super().check_reply(client, request, reply)
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask for this round's pages."""
+        for client, page in self._schedule[server_round - 1]:
+            if client in self.grid.clients:
+                yield Message(self._page_request(page), self.grid.clients[client], EMBEDDINGS)
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
+        """Store the pages; train f_s after the last training page, score after the last of all (Algorithm 2)."""
+        for reply in replies:
+            page = _read_page(reply)
+            self._store.add(self.grid.client_of(reply), PageNumber.from_array(page["page"]), page)
+            self._advance()
+        self._drop_lost_clients()
+        if server_round == self._train_rounds:
+            self._screen()
+            self._train()
+        if self.inference == "server" and server_round == self.rounds:
+            self._shared = {client: self._score_client(client) for client in self.grid.clients}
+        return None, MetricRecord({"stored-clips": self._store.clip_count()})
+
+    def score_request(self, client: int) -> RecordDict:
+        """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
+        if self.inference == "server":
+            return self._shared[client]
+        groups = tuple(sorted(set(self.descriptions[client].groups)))
+        if groups not in self._score_requests:  # laid out once: clients of the same groups share the bytes
+            self._score_requests[groups] = put_classifiers(self._classifiers, groups)
+            self._score_requests[groups]["codec"] = to_record(self.codec.to_arrays())
+        return RecordDict(dict(self._score_requests[groups]))
+
+    def _page_request(self, page: PageNumber) -> RecordDict:
+        number = ConfigRecord({"part": page.part, "start": page.start, "stop": page.stop})
+        return RecordDict({"request": number, "codec": self._codec_record})
+
+    @property
+    def _codec_invalidated(self) -> bool:
+        """Whether the codec was fitted to a client that is lost before f_s was trained."""
+        return self.plan.learns and not self._classifiers and set(self.grid.clients) < self._members
+
+    def _drop_lost_clients(self) -> None:
+        """Delete what lost clients have sent.
+
+        Raises
+        ------
+        CodecInvalidatedError
+            All others must be asked again.
+        """
+        for client in self._members - set(self.grid.clients):
+            self._store.drop(client)
+        if self._codec_invalidated:
+            raise CodecInvalidatedError
+
+    def _screen(self) -> None:
+        """Exclude clients whose embeddings cannot be, and those that no other machine is left for."""
+        sizes = {client: received_size(self._store.machines(client)) for client in self.grid.clients}
+        self.grid.exclude(find_norm_outliers(sizes, self.loudest))
+        self.grid.exclude(find_singletons({c: self.descriptions[c].places for c in self.grid.clients}))
+        self._drop_lost_clients()
+
+    def _train(self) -> None:
+        """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
+        first = self.descriptions[next(iter(self.grid.clients))]
+        machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
+        with self.watch("train"), step("training the ID classifiers"):
+            self._classifiers = self._trained(machines, (first.stack, first.stack_hop))
+        if self.cache is not None and self.cache.seconds_saved:
+            self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved
+
+    def _trained(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
+        """Train f_s of each group; numbers of groups that are pseudonyms are put in order for that."""
+        ranks = self.ranks(machines)
+        trained = self.classifiers_of([replace(m, group=ranks[m.group]) for m in machines], stacking)
+        return {group: trained[rank] for group, rank in ranks.items()}
+
+    def ranks(self, machines: Sequence[MachineFrames]) -> dict[int, int]:
+        """Return by which number each group is trained."""
+        return group_ranks(machines) if self.grid.pseudonymous else {m.group: m.group for m in machines}
+
+    def classifiers_of(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
+        """Train f_s of each group, or find those that were trained on the same before."""
+        train = train_id_classifiers if self.cache is None else self.cache.train
+        return train(machines, self.training, stacking, self.seed, self.device, log_epoch)
+
+    def _score_client(self, client: int) -> RecordDict:
+        """Build f_a per machine and score in the space of f_s (Algorithm 2, lines 2-4 and 9-11)."""
+        content = RecordDict()
+        for machine in self._store.machines(client):
+            group = machine.frames.group
+            shared = Space.fit(machine.frames, self.scorer.shared, self._classifiers[group])
+            content[f"shared/{group}/{machine.frames.machine_class}"] = _shared_record(machine, shared)
+        return content
+
+
+def _shared_record(machine: SharedMachine, shared: Space) -> ArrayRecord:
+    embedded = [shared.embed(frames) for frames in machine.frames.test]
+    scores = shared.scores(embedded)
+    return to_record(
+        {
+            "normal-clips": np.array(machine.normal_clips, np.int32),
+            "test-clips": np.array(machine.test_clips, np.int32),
+            "normal": scores.normal,
+            "test": scores.test,
+            "predicted": np.array([shared.predicted_class(clip) for clip in embedded], np.int32),
+        }
+    )
+
+
+def _read_description(reply: Message, plan: CodecPlan) -> tuple[ClientDescription, FrameStatistics | None]:
+    """Read what a client says of itself, and the statistics of its frames where the codec learns from them.
+
+    Raises
+    ------
+    ValueError
+        Something is missing, or cannot be.
+    """
+    description = ClientDescription.of(_record(reply.content.config_records, "client"))
+    if not plan.learns:
+        return description, None
+    statistics = FrameStatistics.from_arrays(from_record(_record(reply.content.array_records, "statistics")))
+    if len(statistics.mean) != description.dimension:
+        raise ValueError("its statistics are of another dimension than its embeddings")
+    return description, statistics
+
+
+def _read_page(reply: Message) -> Arrays:
+    return from_record(_record(reply.content.array_records, "page"))
+
+
+def _record(records: Mapping[str, Record], name: str) -> Record:
+    if name not in records:
+        raise ValueError(f"its answer holds no {name}")
+    return records[name]
+
+
+def log_epoch(group: int, epoch: int, loss: float) -> None:
+    """Tell how far training is."""
+    logger.info("group %d: epoch %d, loss %.4f", group, epoch, loss)

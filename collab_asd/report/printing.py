@@ -1,0 +1,63 @@
+"""What a run found, as a terminal or a log shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from collab_asd.data.manifest import ManifestRow, read_manifest, untested
+from collab_asd.detection.evaluation import Evaluation, MachineResult
+from collab_asd.detection.storage import read_cards
+from collab_asd.report.contents import KeptDetector
+from collab_asd.report.reading import read_run
+from collab_asd.report.tables import detector_table, machine_table
+from collab_asd.report.words import NextSteps, facts, next_steps
+
+
+def print_table(console: Console, folder: Path) -> None:
+    """Print the figures of each machine, or where the clients keep their scores; and what to do next.
+
+    Parameters
+    ----------
+    console : Console
+    folder : Path
+        A finished result folder.
+    """
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if "machines" not in summary:
+        console.print(f"each client keeps its scores: {folder / 'client-0'} and so on", soft_wrap=True)
+        return
+    title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
+    evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
+    manifest, detectors = read_manifest(folder / "manifest.csv"), kept_detectors(folder)
+    if detectors and all(row.split == "train" for row in manifest):
+        console.print(detector_table(detectors, title))
+    else:
+        console.print(machine_table(evaluation, title))
+    if evaluation.total("auc") is None:
+        for fact in facts(read_run(folder)):
+            console.print(f"{fact.figure} {fact.words}", soft_wrap=True, highlight=False)
+    if steps := steps_after(manifest, summary, detectors):
+        for line in filter(None, (steps.now, steps.command, steps.later)):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def steps_after(
+    manifest: Sequence[ManifestRow], summary: Mapping[str, Any], detectors: Sequence[KeptDetector]
+) -> NextSteps | None:
+    """Return what to do about machines without test clips; None where all have some."""
+    machines = untested(manifest, without=summary["excluded"])
+    return next_steps(machines, detectors, summary["config"]) if machines else None
+
+
+def kept_detectors(folder: Path) -> list[KeptDetector]:
+    """Return the detectors that a run has left in its result folder, in the order of their paths."""
+    kept = folder / "detectors"
+    return [
+        KeptDetector(card.machine, len(card.normals), card.threshold, kept, path.relative_to(kept).as_posix())
+        for path, card in read_cards(kept).items()
+    ]

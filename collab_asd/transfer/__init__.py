@@ -1,1 +1,0 @@
-"""Files from servers: resumed where they broke off, right to the last bit or an error."""

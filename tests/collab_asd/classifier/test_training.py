@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning.losses import ArcFaceLoss
+
+from collab_asd.classifier.model import to_arrays
+from collab_asd.classifier.settings import PRESETS
+from collab_asd.classifier.training import train
+from collab_asd.core.errors import InputError
+
+STACKING = {"stack": 4, "stack_hop": 2}
+QUICK = replace(PRESETS["fast"], epochs=3, batch=8, windows_per_class=40)
+
+
+def clips(machine: int, count: int, seed: int) -> list[np.ndarray]:
+    """Noise in 6 dimensions; machine 1 is two standard deviations higher in the first three."""
+    shift = 2.0 * machine * np.array([1, 1, 1, 0, 0, 0])
+    noise = np.random.default_rng([seed, machine]).standard_normal((count, 12, 6))
+    return list((noise + shift).astype(np.float32))
+
+
+def two_machines(seed: int, count: int = 10) -> tuple[list[np.ndarray], list[int]]:
+    return clips(0, count, seed) + clips(1, count, seed), [0] * count + [1] * count
+
+
+def test_learns_machines_that_can_be_told_apart():
+    model = train(*two_machines(seed=0), QUICK, seed=0, **STACKING)
+    held_out, classes = two_machines(seed=1, count=30)
+    assert [model.predict(model.embed(clip)) for clip in held_out] == classes
+
+
+def test_the_papers_preset_trains_mobilefacenet():
+    settings = replace(PRESETS["paper"], epochs=1)
+    losses = {}
+    model = train(*two_machines(seed=0), settings, seed=0, **STACKING, progress=losses.__setitem__)
+    assert model.settings.backbone == "mobilefacenet"
+    assert list(losses) == [1]
+    assert (settings.learning_rate, settings.batch, PRESETS["paper"].epochs) == (1e-4, 32, 20)
+
+
+def test_same_seed_same_weights_whatever_ran_before():
+    first = to_arrays(train(*two_machines(seed=0), QUICK, seed=5, **STACKING))
+    torch.rand(7)
+    np.random.default_rng().standard_normal(3)
+    second = to_arrays(train(*two_machines(seed=0), QUICK, seed=5, **STACKING))
+    other = to_arrays(train(*two_machines(seed=0), QUICK, seed=6, **STACKING))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    assert not np.array_equal(first["directions"], other["directions"])
+
+
+def test_leaves_the_callers_random_state_alone():
+    before = torch.random.get_rng_state()
+    train(*two_machines(seed=0, count=2), replace(QUICK, epochs=1), seed=0, **STACKING)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_rare_machine_is_learned_too():
+    many, few = clips(0, 40, seed=0), clips(1, 2, seed=0)
+    model = train(many + few, [0] * 40 + [1] * 2, QUICK, seed=0, **STACKING)
+    assert [model.predict(model.embed(clip)) for clip in clips(1, 20, seed=3)] == [1] * 20
+
+
+def test_clips_are_read_and_not_changed():
+    frames, classes = two_machines(seed=0, count=2)
+    before = [clip.copy() for clip in frames]
+    for clip in frames:
+        clip.flags.writeable = False  # as views of a message are
+    train(frames, classes, replace(QUICK, epochs=1), seed=0, **STACKING)
+    assert all(np.array_equal(clip, kept) for clip, kept in zip(frames, before, strict=True))
+
+
+def test_one_machine_is_not_enough():
+    with pytest.raises(InputError, match="telling machines apart and got the normal clips of 1"):
+        train(clips(0, 3, seed=0), [0, 0, 0], QUICK, seed=0, **STACKING)
+
+
+def test_refuses_frames_that_are_not_finite():
+    frames, classes = two_machines(seed=0, count=2)
+    frames[1][0, 0] = np.nan
+    with pytest.raises(InputError, match="NaN or infinite"):
+        train(frames, classes, QUICK, seed=0, **STACKING)
+
+
+def test_the_head_is_arcface():
+    """Loss of an embedding at 60 degrees from its class and 90 from the other: -log softmax of s cos(theta + m)."""
+    head = ArcFaceLoss(2, 2, margin=28.6, scale=16.0)
+    head.W.data = torch.eye(2)
+    embedding = torch.tensor([[0.0, 1.0], [0.5, np.sqrt(0.75)]], dtype=torch.float32)
+    loss = head(embedding, torch.tensor([1, 0]))
+    margin = np.radians(28.6)
+    own = 16 * np.cos(np.array([0.0, np.pi / 3]) + margin)
+    other = 16 * np.array([0.0, np.cos(np.pi / 6)])
+    assert loss.item() == pytest.approx(np.mean(np.log1p(np.exp(other - own))), rel=1e-5)

@@ -1,0 +1,166 @@
+"""What a check of a party's folder says: each fault in words."""
+
+import re
+import shutil
+import ssl
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from collab_asd.config import RunConfig
+from collab_asd.deployment.certificates import make_authority, make_server_certificate
+from collab_asd.deployment.check import check_folder
+from collab_asd.deployment.consortium import Consortium
+from collab_asd.federation.engines import _free_ports
+
+
+class Dated(BaseHTTPRequestHandler):
+    """Says what time it is, as an HTTP server does, on a clock that is off by some seconds."""
+
+    off = 0.0
+
+    def do_GET(self):
+        self.send_response_only(404)
+        self.send_header("Date", format_datetime(datetime.now(UTC) - timedelta(seconds=self.off), usegmt=True))
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Keep the test's output clean."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, machines):
+    folder = tmp_path_factory.mktemp("checked") / "consortium"
+    port, own = _free_ports(2)
+    Consortium(2, ["127.0.0.1"], RunConfig(encoder="logmel"), port).write(folder)
+    settings = folder / "client-0" / "node.toml"
+    text = (
+        settings.read_text()
+        .replace('data-dir = ""', f'data-dir = "{machines}"')
+        .replace("port = 9451", f"port = {own}")
+    )
+    settings.write_text(text)
+    return folder, port
+
+
+@pytest.fixture
+def node(made, tmp_path):
+    return shutil.copytree(made[0] / "client-0", tmp_path / "client-0")
+
+
+@pytest.fixture
+def serve(made):
+    """Answers on the server's port with a certificate, and a clock that is so many seconds behind."""
+    servers = []
+
+    def start(certificate=made[0] / "server", off=0.0):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate / "server.crt", certificate / "server.key")
+        server = HTTPServer(("127.0.0.1", made[1]), type("Off", (Dated,), {"off": off}))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def wrong(folder):
+    return {finding.subject: finding.says for finding in check_folder(folder) if not finding.well}
+
+
+def test_nothing_is_wrong_with_a_node_that_can_join(node, serve):
+    serve()
+    assert wrong(node) == {}
+
+
+def test_server_folder_as_it_was_made_is_well(made):
+    assert wrong(made[0] / "server") == {}
+
+
+def test_server_that_cannot_be_reached(node):
+    assert "firewall" in wrong(node)["server"]
+
+
+def test_server_of_another_authority(node, serve, tmp_path):
+    make_authority(tmp_path, "another")
+    make_server_certificate(tmp_path, tmp_path, ["127.0.0.1"])
+    serve(tmp_path)
+    assert "its certificate is refused" in wrong(node)["server"]
+
+
+def test_server_whose_certificate_has_expired(made, node, serve, tmp_path):
+    make_server_certificate(made[0] / "authority", tmp_path, ["127.0.0.1"], days=0)
+    for name in ("server.crt", "server.key"):
+        assert (tmp_path / name).exists()
+    serve(tmp_path)
+    assert "certificate has expired" in wrong(node)["server"]
+
+
+@pytest.mark.parametrize(("off", "says"), [(20, "2. s ahead of"), (-600, "(599|600) s behind")])
+def test_clocks_that_are_too_far_apart(node, serve, off, says):
+    serve(off=off)
+    (said,) = wrong(node).values()
+    assert re.match(says, said)
+    assert "set-ntp" in said
+
+
+def test_clock_that_is_a_little_behind_will_do(node, serve):
+    serve(off=-60)
+    assert wrong(node) == {}
+
+
+FAULTS = {
+    "key is missing": ("node.key", lambda path: path.unlink(), "node.key", "INVENTORY.md"),
+    "key is empty": ("pseudonym.key", lambda path: path.write_bytes(b""), "pseudonym.key", "is empty"),
+    "key is open to others": ("pseudonym.key", lambda path: path.chmod(0o644), "pseudonym.key", "chmod 600"),
+    "key is no key": ("node.key", lambda path: path.write_bytes(b"x"), "node.pub", "no private key"),
+    "another public key": (
+        "node.pub", lambda path: shutil.copyfile(path.parents[1] / "other.pub", path), "node.pub", "deploy key"
+    ),
+    "no agreement": ("agreement.toml", lambda path: path.unlink(), "agreement", "ask whoever set up"),
+    "agreement names what does not exist": (
+        "agreement.toml", lambda path: path.write_text("colour = 1"), "agreement", "'colour' does not exist"
+    ),
+    "another version": (
+        "agreement.toml", lambda path: path.write_text('collab-asd = "9.9"'), "versions", "agreed on was 9.9"
+    ),
+    "another encoder": (
+        "agreement.toml",
+        lambda path: path.write_text('encoder = "logmel"\nencoder-digest = "00"\n'), "encoder", "agreed on was 00"
+    ),
+    "no authority": ("ca.crt", lambda path: path.unlink(), "server", "not a certificate"),
+    "no recordings": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "nowhere"\n#')),
+        "recordings", "no such folder",
+    ),
+    "results cannot be written": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace('"results"', '"/proc/results"')),
+        "results-dir", "cannot be written",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_a_folder(node, made, serve, fault):
+    serve()
+    name, spoil, subject, says = FAULTS[fault]
+    shutil.copyfile(made[0] / "client-1" / "node.pub", node.parent / "other.pub")
+    spoil(node / name)
+    assert says in wrong(node)[subject]
+
+
+def test_port_that_is_in_use_is_said(node, serve, made):
+    text = (node / "node.toml").read_text()
+    serve()
+    (node / "node.toml").write_text(text.replace("\nport = ", f"\nport = {made[1]}\n#"))
+    findings = {finding.subject: finding.says for finding in check_folder(node)}
+    assert findings["port"].startswith(f"{made[1]} is in use")

@@ -1,0 +1,138 @@
+import errno
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+
+from collab_asd.core.errors import InputError
+from collab_asd.methods.embedding_sharing import store as module
+from collab_asd.methods.embedding_sharing.description import ClientDescription
+from collab_asd.methods.embedding_sharing.pages import PageNumber, SharedClip, encode_page
+from collab_asd.methods.embedding_sharing.store import EmbeddingStore, StoredPage
+from collab_asd.wire.codecs import parse
+
+PLAN = parse("pool:2+fp16")
+FACTS = ClientDescription([2, 3], [], [1], [0, 1], [1, 0], 3, 2, 1, "d", "", "c")
+FIRST, SECOND = FACTS.pages("train")
+TEST = FACTS.pages("test")[0]
+
+
+def clip(number, place, length):
+    rng = np.random.default_rng(number)
+    return SharedClip(number, *place, rng.normal(size=(length, 3)).astype(np.float32))
+
+
+CLIPS = {
+    FIRST: [clip(0, (0, 1), 4), clip(5, (1, 0), 5)],
+    SECOND: [clip(9, (0, 1), 2)],
+    TEST: [clip(7, (0, 1), 3)],
+}
+
+
+def page(number):
+    return encode_page(number, CLIPS[number], PLAN.fit([]))
+
+
+def opened(folder, facts=FACTS):
+    store = EmbeddingStore(folder / "store", PLAN)
+    store.open({3: facts})
+    if store.codec is None:
+        store.keep_codec(PLAN.fit([]))
+    return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = opened(tmp_path)
+    for number in CLIPS:
+        store.add(3, number, page(number))
+    return store
+
+
+def test_clips_come_back_by_machine_as_the_codec_left_them(store):
+    first, second = store.machines(3)
+    assert (first.frames.group, first.frames.machine_class, first.normal_clips, first.test_clips) == (
+        0,
+        1,
+        (0, 9),
+        (7,),
+    )
+    assert (second.frames.group, second.normal_clips, second.test_clips) == (1, (5,), ())
+    assert store.clip_count() == 4
+    codec = PLAN.fit([])
+    for frames, sent in zip(first.frames.normal, [CLIPS[FIRST][0], CLIPS[SECOND][0]], strict=True):
+        np.testing.assert_array_equal(frames, codec.round_trip(sent.frames))
+    assert len(first.frames.normal[:1]) == 1
+
+
+def test_a_clip_is_read_once_unless_memory_is_short(store, monkeypatch):
+    clips, read = store.machines(3)[0].frames.normal, []
+    monkeypatch.setattr(StoredPage, "read", lambda page, a, b: read.append((a, b)) or np.ones((b - a, 3)))
+    for index in (0, 1, 0):
+        clips[index]
+    assert len(read) == 2
+    store._recent.clear()
+    monkeypatch.setattr("collab_asd.methods.embedding_sharing.store.RECENT_BYTES", 0)
+    for index in (0, 0):
+        clips[index]
+    assert len(read) == 4
+
+
+def test_no_file_stays_open_however_many_pages_there_are(store):
+    held = [clip for machine in store.machines(3) for clip in machine.frames.normal]
+    process = psutil.Process()
+    in_use = [file.path for file in (*process.open_files(), *process.memory_maps())]
+    assert len(held) == 3
+    assert not [path for path in in_use if str(store.folder) in path]
+
+
+def test_a_run_that_broke_off_finds_whole_pages_alone(store, tmp_path):
+    _, about = store._paths(3, SECOND)
+    about.unlink()  # as if killed between the two
+    again = opened(tmp_path)
+    assert [again.holds(3, number) for number in CLIPS] == [True, False, True]
+    assert again.machines(3)[0].normal_clips == (0,)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY nonsense"])
+def test_a_damaged_page_is_asked_for_again(store, tmp_path, damage, caplog):
+    store._paths(3, SECOND)[0].write_bytes(damage)
+    assert not opened(tmp_path).holds(3, SECOND)
+    assert "is damaged" in caplog.text
+
+
+def test_other_clips_of_a_client_begin_anew(store, tmp_path, caplog):
+    again = opened(tmp_path, replace(FACTS, clips_digest="other"))
+    assert not any(again.holds(3, number) for number in CLIPS)
+    assert "or other clips of theirs" in caplog.text
+
+
+def test_what_another_codec_left_is_refused(store, tmp_path):
+    with pytest.raises(InputError, match=r"store: was left by version 1 with codec = pool:2\+fp16; this run has"):
+        EmbeddingStore(tmp_path / "store", parse("fp32")).open({3: FACTS})
+
+
+def test_a_full_disk_drops_the_page_and_says_so(store, tmp_path, monkeypatch):
+    def full(file, array):
+        file.write(b"half a page")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store.drop(3)
+    monkeypatch.setattr(module.np, "save", full)
+    with pytest.raises(InputError, match=r"a page of 0\.0 MB cannot be kept \(No space left on device\)"):
+        store.add(3, FIRST, page(FIRST))
+    assert not store.holds(3, FIRST)
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["codec.safetensors", "store.json"]
+
+
+def test_dropped_clients_leave_nothing(store, tmp_path):
+    store.drop(3)
+    assert (store.machines(3), store.clip_count()) == ([], 0)
+    assert not list((tmp_path / "store").glob("client-3-*"))
+    store.clear()
+    assert not (tmp_path / "store").exists()
+
+
+def test_page_numbers_are_those_of_the_facts():
+    assert (PageNumber("train", 0, 2), PageNumber("train", 2, 3), PageNumber("test", 0, 1)) == (FIRST, SECOND, TEST)
