@@ -19,7 +19,7 @@ define install
 		lines=$$!; trap "kill $$lines" EXIT; $(BIN)/python -m pip install $(2)
 endef
 
-.PHONY: demo demo-deploy test fast lint notebooks lock check-install clean
+.PHONY: demo demo-deploy test fast lint docs notebooks lock check-install clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients =="
@@ -46,6 +46,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site in site/; a broken link or name ends it.
+docs: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 # Executes the notebooks, which are committed with their outputs: 00 on synthetic machines, the others on results/toycar and
 # results/noniid of `collab-asd compare` and on result folders in results/privacy that `collab-asd audit` has looked at.

@@ -50,7 +50,8 @@ def test_all_with_a_mark_are_ended_wherever_they_are_and_no_others(grace):
 
 
 def test_this_process_is_spared(monkeypatch):
-    code = f"from collab_asd.core.processes import end_processes_with; end_processes_with({MARK!r}, 'own', 0.0); print('alive')"
+    imported = "from collab_asd.core.processes import end_processes_with"
+    code = f"{imported}; end_processes_with({MARK!r}, 'own', 0.0); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {MARK: "own"}, stdout=subprocess.PIPE)
     assert done.stdout.split() == [b"alive"]
 
