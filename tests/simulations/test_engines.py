@@ -67,7 +67,7 @@ def test_what_the_server_refuses_reaches_the_user(config):
 
 @pytest.mark.slow
 def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
-    """What the README tells a Flower user to type; two SuperNodes, two synthetic machines."""
+    """What docs/running.md tells a Flower user to type; two SuperNodes, two synthetic machines."""
     ports = _free_ports(2)
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -86,7 +86,7 @@ def test_flwr_run_with_no_options_in_a_fresh_home(tmp_path):
             env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         started = processes_of(f"--port {ports[0]} ")
-        (stops_it,) = re.findall(r"^pkill .*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+        (stops_it,) = re.findall(r"^pkill .*$", (REPOSITORY / "docs" / "running.md").read_text(), re.MULTILINE)
         subprocess.run(stops_it, shell=True, env=environment, check=True)
         _, left = psutil.wait_procs(started, 20)
         assert (len(started), left, another.poll()) == (1, [], None)
