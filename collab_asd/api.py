@@ -7,7 +7,7 @@ the same functions, so that a notebook and a run give the same scores.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collab_asd import encoders
-from collab_asd.classifier.settings import PRESETS
+from collab_asd.classifier.settings import training_of
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
@@ -179,17 +179,17 @@ class AnomalyDetector:
     @classmethod
     def of(cls, detector: Detector, false_alarm_rate: float = RunConfig.false_alarm_rate) -> Self:
         """Wrap a fitted `Detector`."""
-        made = cls(false_alarm_rate=false_alarm_rate)
-        made._detector = detector
-        made.threshold_ = threshold(detector.normal_scores, false_alarm_rate, RunConfig.threshold)
-        return made
+        return cls(false_alarm_rate=false_alarm_rate)._take(detector)
+
+    def _take(self, detector: Detector) -> Self:
+        self._detector = detector
+        self.threshold_ = threshold(detector.normal_scores, self.false_alarm_rate, RunConfig.threshold)
+        return self
 
     def fit(self, X: Sequence[FloatArray], y: None = None) -> Self:
         """Fit to embeddings ``[T, D]`` of normal clips; at least three."""
         settings = DetectorSettings.of(RunConfig.from_mapping({"scorer": self.scorer, "metric": self.metric})).shared
-        fitted = self.of(fit_local_detector(MachineFrames(0, 0, list(X)), settings), self.false_alarm_rate)
-        self._detector, self.threshold_ = fitted._detector, fitted.threshold_
-        return self
+        return self._take(fit_local_detector(MachineFrames(0, 0, list(X)), settings))
 
     def anomaly_scores(self, X: Sequence[FloatArray]) -> ScoreArray:
         """Return the anomaly score ``[n]`` of each clip, an embedding ``[T, D]``; higher is more anomalous."""
@@ -250,11 +250,9 @@ class CollaborativeModel:
             What made the embeddings: it says how many frames the classifier sees at once.
         """
         config = self._config
-        preset = PRESETS[config.preset]
-        training = replace(preset, epochs=config.epochs or preset.epochs)
         frames = [machine.frames for machine in machines.values()]
         stacking = encoder.spec.stack, encoder.spec.stack_hop
-        classifiers = train_id_classifiers(frames, training, stacking, config.seed)
+        classifiers = train_id_classifiers(frames, training_of(config), stacking, config.seed)
         settings = DetectorSettings.of(config)
         self.detectors_ = {
             name: AnomalyDetector.of(

@@ -1,13 +1,13 @@
-"""How much an audit looks at, and what comes out of it.
+"""How much an audit looks at, what every adversary brings along, and what comes out of it.
 
-Model stealing: which models each party holds, and so loses when it is broken into.
+Model stealing tells which models each party holds, and so loses when it is broken into.
 
 Adversary: whoever breaks into a client or the server, or reads the messages between them. Goal: all that detecting
 needs: f_c and f_s. Read from the recorded view, not from intentions; there is nothing random in it.
 
 Source: K. Dohi and Y. Kawaguchi, section IV-C.
 
-What every adversary brings along: sounds of its own, heard through f_c or through encoders of its own making.
+Every adversary brings along sounds of its own, heard through f_c or through encoders of its own making.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The two sides of an audit: what the victims sent, beside the truth of it, and the adversary's own sounds.
 
-Linear decoders from shared rows to spectra, and the alignment of one embedding space to another.
+Linear decoders lead from shared rows to spectra, and an alignment from one embedding space to another.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """What an adversary wants back: the log-mel spectra of the stretch of sound that each shared row stands for.
 
-From estimated spectra back to something to listen to.
-
-Log-mel spectra hold no phase and few bands. The power of each frequency is the least-squares one, and phases are those
-that fit best to it (D. Griffin and J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE Trans.
-ASSP 32(2), 1984), both by torchaudio: a listener hears what a simple adversary would.
+Estimated spectra become something to listen to. Log-mel spectra hold no phase and few bands. The power of each
+frequency is the least-squares one, and phases are those that fit best to it (D. Griffin and J. Lim, "Signal estimation
+from modified short-time Fourier transform", IEEE Trans. ASSP 32(2), 1984), both by torchaudio: a listener hears what a
+simple adversary would.
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
-"""What every network of this folder agrees on.
+"""The networks of f_s, each in two parts: what split learning leaves at the client, and the rest.
 
-A network in two parts: what split learning leaves at the client, and the rest.
-
-MobileFaceNet, the paper's ID-classification network (section V-B), over windows of stacked frames.
+MobileFaceNet is the paper's ID-classification network (section V-B), over windows of stacked frames.
 
 S. Chen, Y. Liu, X. Gao, Z. Han, "MobileFaceNets: Efficient CNNs for accurate real-time face verification on mobile
 devices", arXiv:1804.07573, table 1. A window is an image with one channel, time by embedding dimension.
 
-A light ID-classification network: a window's mean frame through three dense layers.
-
-MobileFaceNet treats time and embedding dimension as the axes of an image. The dimensions of an embedding have no order
-that a two-dimensional convolution could use, so here they are channels; and what tells one running machine from another
-lasts longer than a window, so time is averaged before anything is learned, which removes the noise of single frames. On
-`toycar_tune` convolutions over time were worse with random-conv and YAMNet and no better with log-mel frames. What the
-order of frames within a window tells is lost: a fault that shows in nothing else needs MobileFaceNet.
+The light network takes a window's mean frame through three dense layers. MobileFaceNet treats time and embedding
+dimension as the axes of an image. The dimensions of an embedding have no order that a two-dimensional convolution could
+use, so here they are channels; and what tells one running machine from another lasts longer than a window, so time is
+averaged before anything is learned, which removes the noise of single frames. On `toycar_tune` convolutions over time
+were worse with random-conv and YAMNet and no better with log-mel frames. What the order of frames within a window tells
+is lost: a fault that shows in nothing else needs MobileFaceNet.
 
 Networks that hear the recording itself: a spectrum that they learn beside the log-mel spectrum.
 

@@ -2,8 +2,6 @@
 
 Classes are numbers, as a rule 0 .. C-1: the machine's index within its group. What machine a number stands for only its
 client knows.
-
-What keeps a network's activations in range: statistics of the batch, or of the window alone.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 The clips of a large consortium are gigabytes, perhaps mapped from disk. Only the windows of one batch are ever copied.
 
-Stacking frames into the classifier's input windows without copying them.
-
-Clips that lie elsewhere, as a sequence like any other: of thousands, only those in use take memory.
+Frames are stacked into windows without a copy, and of thousands of clips only those in use take memory.
 """
 
 from __future__ import annotations

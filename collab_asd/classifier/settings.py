@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from collab_asd.config import RunConfig
 
 Head = Literal["arcface", "fixed", "positive"]
 Normalization = Literal["batch", "group"]
@@ -67,3 +69,21 @@ PRESETS = {
     # by heart maps all normal clips of one to a point, and with them the faults that were to be found.
     "fast": TrainingSettings("light", 3, 64, 700, 5e-3, one_cycle=True, scale=16.0, mixup=0.5),
 }
+
+
+def training_of(config: RunConfig, preset: TrainingSettings | None = None) -> TrainingSettings:
+    """Read how f_s is trained out of a run's configuration.
+
+    Parameters
+    ----------
+    config : RunConfig
+    preset : TrainingSettings, optional
+        What holds where the configuration does not say; by default what its preset says.
+    """
+    preset = preset or PRESETS[config.preset]
+    return replace(
+        preset,
+        epochs=config.epochs or preset.epochs,
+        learning_rate=config.learning_rate or preset.learning_rate,
+        normalization=config.normalization,
+    )

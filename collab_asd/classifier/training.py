@@ -1,8 +1,6 @@
 """Training f_s to tell machines apart by their embeddings: outlier exposure (paper, Algorithm 1, line 5).
 
-Batches to train f_s on: which windows, and which of them are mixed.
-
-What an embedding is compared with in training: directions of the classes on the sphere.
+Windows are drawn in batches, some of them mixed, and compared with directions of the classes on the sphere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""``collab-asd data``: get recordings, and look at them before training on them.
-
-``collab-asd data download``: a published benchmark into a data folder.
-"""
+"""``collab-asd data``: get recordings, and look at them before training on them."""
 
 from __future__ import annotations
 

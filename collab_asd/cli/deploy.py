@@ -1,7 +1,4 @@
-"""``collab-asd deploy …``: a consortium on real machines.
-
-``collab-asd deploy forget``: what a server does when a company leaves the consortium.
-"""
+"""``collab-asd deploy …``: a consortium on real machines, and what a server does when a company leaves it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""``collab-asd encoders``: which encoders there are, and their weights.
-
-What takes long to import is imported where it is used.
-
-What ``collab-asd encoders`` tells of an encoder: as JSON, and in lines for people.
-
-``collab-asd encoders bundle`` and ``unbundle``: f_c from its distributor to the clients, past the server.
+"""``collab-asd encoders``: which encoders there are, their weights, and signed bundles of them.
 
 What takes long to import is imported where it is used.
 """

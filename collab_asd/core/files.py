@@ -1,11 +1,4 @@
-"""Write a file, or a folder, so that nobody ever sees half of it.
-
-Where things lie on a user's machine.
-
-Arrays by name, as safetensors keep them: a prefix says whose they are.
-
-One process at a time on one folder.
-"""
+"""Files and folders of a user's machine: where they lie, written whole or not at all, by one process at a time."""
 
 from __future__ import annotations
 

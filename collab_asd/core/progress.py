@@ -1,11 +1,8 @@
 """Progress of long work: reported by the code that does it, displayed by the program that started it.
 
 Code wraps its work in `step`. Nothing is displayed until a program calls `show_on`: with `Lines` in a log, such as that
-of a SuperNode or a Ray actor, or with bars in a terminal.
-
-Progress and log lines on stderr: bars in a terminal, plain lines elsewhere.
-
-`flwr run --stream` passes on what reaches stderr, not plain logging.
+of a SuperNode or a Ray actor, or with bars in a terminal. `show_progress` chooses, and sends log lines to stderr with
+them: `flwr run --stream` passes on what reaches stderr, not plain logging.
 """
 
 from __future__ import annotations

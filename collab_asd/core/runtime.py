@@ -1,8 +1,6 @@
-"""Threads and device of the numerical libraries: sums round differently with their number, so every engine pins it.
+"""What a run takes of this machine: threads and a device, seconds per phase, peak memory.
 
-Wall-clock seconds per phase of a run.
-
-Peak anonymous memory of this process, as the kernel counts it.
+Sums round differently with the number of threads, so every engine pins it.
 """
 
 from __future__ import annotations

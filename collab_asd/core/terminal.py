@@ -1,6 +1,4 @@
-"""Names as one line of plain text: whoever prints a file's or a machine's name does not let it steer the terminal.
-
-What reaches the terminal: text is printed as it is, and what the terminal cannot show is replaced.
+"""What reaches the terminal: text is printed as it is, and what the terminal cannot show is replaced.
 
 A name may hold rich's markup (``fan [old]``), an emoji code (``:fan:``), commands of a terminal, or letters that the
 terminal's encoding lacks. None of them changes how the rest looks, and none ends the program.

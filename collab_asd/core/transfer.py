@@ -1,8 +1,7 @@
 """One file from a server: resumed where it broke off, and right to the last bit or an error.
 
-How a server is asked for a file: with patience, but not for hours, and with words for what goes wrong.
-
-What a file is, by how it begins: a proxy's login page is no file of weights, whatever it is called.
+A server is asked with patience, but not for hours. What a file is shows in how it begins: a proxy's login page is no
+file of weights, whatever it is called.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Which client holds which clips.
 
 Two questions, answered apart: *what* a clip is (its group and class, which follow from its machine alone) and *who*
-holds it. A partitioner answers the second; `partition` joins the two. Mixtures of machines over clients are dealt in
-`collab_asd.data.partitions` and end with `partition`, too.
+holds it. A partitioner answers the second; `partition` joins the two.
 
-Mixtures of machines over clients, dealt by Flower's partitioners: from nearly one machine each to the same for all.
-
+Mixtures of machines over clients are dealt by Flower's partitioners: from nearly one machine each to the same for all.
 Training clips are dealt first. A client that would hold fewer than `FEWEST` of a machine passes them on to the client
 that holds most of that machine, for nothing can be fitted to them. A machine's test clips follow its training clips, in
 proportion. Nothing here looks at a label: whether a client gets normal or faulty test clips is chance.
@@ -16,8 +14,6 @@ References
 ----------
 T.-M. H. Hsu, H. Qi, M. Brown, "Measuring the effects of non-identical data distribution for federated visual
 classification", 2019 (Dirichlet mixtures).
-
-Partitions as an experiment names them: ``machine``, ``dirichlet-ALPHA``, ``iid``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""The consortium's own certificate authority, and the server's certificate.
-
-Keys: of each SuperNode, by which the SuperLink knows it, and those that the clients share.
-
-Files that nobody but their owner may read.
-"""
+"""Secrets of a consortium: its certificate authority, keys of nodes and clients, files only their owner may read."""
 
 from __future__ import annotations
 

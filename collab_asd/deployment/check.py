@@ -1,7 +1,4 @@
-"""``collab-asd deploy check``: is this folder ready, and if not, what is wrong and what to do.
-
-What a check of a party's folder found, line by line.
-"""
+"""``collab-asd deploy check``: is this folder ready, and if not, what is wrong and what to do."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Write a ready consortium: a folder for the server, one for each client, and one that nobody on the network gets.
 
-``INVENTORY.md``: who must get which file over which safe way.
-
-Start scripts: a plain shell script, a systemd unit and a compose file for each party.
+``INVENTORY.md`` says who must get which file over which safe way. Each party gets a shell script, a systemd unit and a
+compose file to start with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Flower's command line, as the server's operator uses it: which SuperNodes may connect, and one run.
-
-``collab-asd deploy status``: what runs, who is connected, and how the runs went, in words.
-"""
+"""Flower's command line, as a server's operator uses it: which SuperNodes may connect, one run, the status."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The whole consortium on this machine, over TLS, with all keys and real processes: one run, and a clean stop.
-
-Whether a deployment gives the scores of the simulation with the same configuration.
-"""
+"""The whole consortium on this machine, over TLS, with real processes: one run, and the simulation beside it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Flower's processes: how they are started, and stopped with all that they started.
-
-What Flower's programs are told by their environment in a deployment.
-
-Keep a process running: started again when it dies, later each time, until somebody says stop.
-"""
+"""Flower's processes: their environment, how they are started, kept running, and stopped with all they started."""
 
 from __future__ import annotations
 

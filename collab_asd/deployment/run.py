@@ -1,7 +1,4 @@
-"""One run of a consortium, from the server: begun again if the SuperLink dies, until its result is there.
-
-What each party keeps running: the server its SuperLink, each client its SuperNode.
-"""
+"""What each party keeps running, and one run: begun again if the SuperLink dies, until its result is there."""
 
 from __future__ import annotations
 

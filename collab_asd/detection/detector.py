@@ -1,10 +1,7 @@
-"""A machine's anomaly detector: frames of one clip in, one anomaly score out.
+"""A machine's anomaly detector: frames of one clip in, one anomaly score out, from one or more embedding spaces.
 
-One embedding space in which a detector scores a machine's clips.
-
-Where one machine's clips lie before and after f_s: what the report's map of embeddings is drawn from.
-
-These points stay with the client, as its detector does.
+The points of its clips before and after f_s, which the report's map is drawn from, stay with the client as the detector
+does.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
-"""Read tensors from a PyTorch checkpoint (``.pth``, ``.pt``), and nothing else.
+"""Read weights from PyTorch checkpoints (``.pth``, ``.pt``) and Keras 2 files (``.h5``, ``.h5.gz``), and nothing else.
 
-A checkpoint is a pickle, which can run any code while it is loaded. PyTorch's restricted unpickler builds tensors and
-plain containers alone. Training code also leaves NumPy arrays beside the model, such as the state of a sampler; what
-rebuilds an array is let in too, for it runs no code.
+A PyTorch checkpoint is a pickle, which can run any code while it is loaded. PyTorch's restricted unpickler builds
+tensors and plain containers alone. Training code also leaves NumPy arrays beside the model, such as the state of a
+sampler; what rebuilds an array is let in too, for it runs no code.
 
-Read a Keras 2 weights file (``.h5``, or packed ``.h5.gz``) without Keras.
-
-The layout is that of ``Model.save_weights``: the root attribute ``layer_names`` lists the layers in the order of the
-model, each layer is a group whose attribute ``weight_names`` lists its arrays. Keras itself loads by the *order* of the
-layers that have weights, because their automatic names differ between versions; so does this reader, with the shapes as
-the check that a file holds the model that is asked for.
+The layout of a Keras 2 file is that of ``Model.save_weights``: the root attribute ``layer_names`` lists the layers in
+the order of the model, each layer is a group whose attribute ``weight_names`` lists its arrays. Keras itself loads by
+the *order* of the layers that have weights, because their automatic names differ between versions; so does this reader,
+with the shapes as the check that a file holds the model that is asked for.
 """
 
 from __future__ import annotations

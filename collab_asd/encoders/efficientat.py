@@ -6,10 +6,8 @@ MobileNet v3: A. Howard et al., ICCV 2019. The classifier is left out: a frame i
 320 ms. Squeeze-and-excitation averages over the whole clip, so a frame sees all of it, and clips of one length compare
 best.
 
-The MobileNet v3 of EfficientAT mn04: width 0.4, one input channel, inverted residual blocks.
-
-Maps are ``[clips, channels, frequency, time]``, in the memory order channels last. Every batch norm is folded into the
-convolution before it.
+The network has width 0.4, one input channel and inverted residual blocks. Maps are ``[clips, channels, frequency,
+time]``, in the memory order channels last. Every batch norm is folded into the convolution before it.
 """
 
 from __future__ import annotations

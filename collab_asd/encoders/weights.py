@@ -3,8 +3,6 @@
 The authors of a network do not always publish a hash. Then the first download is recorded beside the file, and the file
 must stay the same ever after: two results with one encoder's name were made with one set of weights.
 
-What is known of a file of weights: a hash that is pinned in the source, or the one that its first download had.
-
 The first download is recorded in ``<name>.json`` beside the file, which goes with it onto a stick. What nobody can
 vouch for is said in every result that was made with it.
 """

@@ -1,9 +1,8 @@
 """What a comparison will cost before it is begun: bytes, hours, and what is missing.
 
-How long a run will take on this machine, from its multiply-accumulates; right within a factor of about two.
-
-The machine is measured in the moment, by matrix products. How much of that rate training reaches, and what a step and
-a run cost whatever their size, was measured with the experiment ``toycar`` and with the preset ``paper``.
+How long a run will take follows from its multiply-accumulates, within a factor of about two. The machine is measured in
+the moment, by matrix products. How much of that rate training reaches, and what a step and a run cost whatever their
+size, was measured with the experiment ``toycar`` and with the preset ``paper``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""``report.html`` of a comparison, in the look of a run's page: what was compared, the table, the figures.
+"""``report.html`` of a comparison, in the look of a run's page: what was compared, the table, and figures.
 
-Figures of a comparison: AUC per method with intervals, and what each point of AUC costs in bytes.
+The figures show AUC per method with intervals, and what each point of AUC costs in bytes.
 """
 
 from __future__ import annotations

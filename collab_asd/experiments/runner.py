@@ -3,7 +3,7 @@
 A cell is an ordinary run with a result folder of its own, so a comparison that was killed is taken up by starting it
 again: finished cells are left alone. A cell that fails leaves its reason in ``error.txt``, and the others go on.
 
-Cells in processes of their own: what one does, and how it dies, is nothing to the others.
+Cells may run in processes of their own: what one does, and how it dies, is nothing to the others.
 """
 
 from __future__ import annotations

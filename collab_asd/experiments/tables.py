@@ -1,6 +1,6 @@
 """The tables of a comparison: in full for a program, rounded for a page, a paper and a terminal.
 
-The statistics of a comparison, on numbers alone: means over seeds, and paired differences.
+Their statistics are means over seeds and paired differences.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -20,7 +19,7 @@ from rich.table import Table
 from collab_asd.core.files import replacing
 from collab_asd.experiments.experiment import Cell
 from collab_asd.report.comparison import REFERENCE, Estimate, Line, estimate
-from collab_asd.report.tables import FEW_TEST_CLIPS, UNKNOWN, Sheet, with_marks
+from collab_asd.report.tables import FEW_TEST_CLIPS, UNKNOWN, Sheet, empty_table, with_marks
 
 
 @dataclass(frozen=True)
@@ -249,15 +248,7 @@ def terminal_table(sheet: Sheet, title: str, console: Console) -> Table:
 
 def _table(sheet: Sheet, title: str, left_out: Sequence[str]) -> Table:
     shown = [i for i, heading in enumerate(sheet.headings) if heading not in left_out]
-    caption = sheet.footnote or None
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        caption=caption,
-        caption_justify="left",
-    )
+    table = empty_table(title, sheet.footnote)
     for i in shown:
         table.add_column(sheet.headings[i], justify="left" if i < sheet.words else "right")
     for i, row in enumerate(sheet.rows):

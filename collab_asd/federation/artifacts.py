@@ -1,7 +1,4 @@
-"""What a client keeps of a run, in its own folder: the detectors of its machines, and where their clips lie.
-
-The result folder of a client that keeps its scores: names, labels where its folder has them, and its own AUC.
-"""
+"""What a client keeps of a run, in its own folder: detectors, where its clips lie, and in a deployment its scores."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Arrays in and out of messages.
-
-What a server may ask of a client: the message types of the one ClientApp.
-
-ID classifiers in messages: from the server to its clients, one per group of machines.
-"""
+"""What travels between server and clients: message types, arrays in and out of records, ID classifiers."""
 
 from __future__ import annotations
 

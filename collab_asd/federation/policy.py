@@ -4,7 +4,7 @@ A node of a simulation does as the run's configuration says. A node of a deploym
 ``data-dir`` in its SuperNode's ``--node-config`` names: what lies where is its own affair, what may be asked of it was
 agreed on beforehand, and its scores stay with it.
 
-Paths of a client's own in ``--node-config``: plain ones, that lead where they seem to, or none.
+Its paths must be plain ones that lead where they seem to.
 """
 
 from __future__ import annotations

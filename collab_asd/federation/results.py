@@ -1,9 +1,7 @@
 """A run's result folder: begun with its configuration and manifest, complete with ``summary.json``.
 
-A run's scores as the files that the DCASE challenge takes.
-
-One ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per test clip, no
-header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years.
+``dcase/`` has one ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per
+test clip, no header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years.
 """
 
 from __future__ import annotations
@@ -157,14 +155,21 @@ def scorer_name(config: RunConfig) -> str:
     return METHODS.find(config.method).scorer or config.scorer
 
 
-def summarize_kept(config: RunConfig) -> dict[str, Any]:
-    """Build that part of ``summary.json`` for a run whose clients keep their scores."""
+def _run_named(config: RunConfig) -> dict[str, Any]:
+    """Return what every ``summary.json`` begins with."""
     return {
         "version": SUMMARY_VERSION,
         "method": config.method,
         "encoder": config.encoder,
         "scorer": scorer_name(config),
         "seed": config.seed,
+    }
+
+
+def summarize_kept(config: RunConfig) -> dict[str, Any]:
+    """Build that part of ``summary.json`` for a run whose clients keep their scores."""
+    return {
+        **_run_named(config),
         "scores": KEPT_BY_CLIENTS,
         "config": replace(config, report_scores=False).without_secrets(),
     }
@@ -193,11 +198,7 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         for name in ("auc", "pauc")
     }
     return {
-        "version": SUMMARY_VERSION,
-        "method": config.method,
-        "encoder": config.encoder,
-        "scorer": scorer_name(config),
-        "seed": config.seed,
+        **_run_named(config),
         **measures,
         "machines": [asdict(machine) for machine in evaluation.machines],
         "id_accuracy": evaluation.total("id_accuracy"),

@@ -1,7 +1,4 @@
-"""How a server comes to know its clients: who they are, how many, and that they use one encoder.
-
-Which version of the program, and of what travels, the two sides of a federation have.
-"""
+"""How a server comes to know its clients: who they are, how many, what they run, that they use one encoder."""
 
 from __future__ import annotations
 

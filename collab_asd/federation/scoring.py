@@ -3,7 +3,8 @@
 A method supplies scores of its machines' test clips and of their held-out normals. Thresholds and decisions are made
 here, from the client's own normals.
 
-Clip numbers get their names and labels back: at the runner of a simulation, and at each client of a deployment.
+`join` gives clip numbers their names and labels back: at the runner of a simulation, and at each client of a
+deployment.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ and tells what the detector heard, not what merely looks different.
 References
 ----------
 M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (occlusion).
-
-A clip to be looked at and listened to, beside the normal clip that it is most like.
 """
 
 from __future__ import annotations

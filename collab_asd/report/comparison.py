@@ -1,7 +1,4 @@
-"""Read the folder of a comparison: its finished runs, as the lines of its table.
-
-A mean over seeds, and how far it can be trusted.
-"""
+"""Read the folder of a comparison: finished runs as lines of a table, means over seeds with intervals."""
 
 from __future__ import annotations
 

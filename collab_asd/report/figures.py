@@ -1,9 +1,4 @@
-"""The figures of a page, each with the words that stand for it where it cannot be seen.
-
-Sounds that a page carries within itself.
-
-Maps of the embeddings of one machine type, before and after the ID classifier f_s.
-"""
+"""The figures of a page, each with words for where it cannot be seen: maps of embeddings, sounds, plots."""
 
 from __future__ import annotations
 

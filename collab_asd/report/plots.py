@@ -1,7 +1,4 @@
-"""AUC bars, ROC curves and score histograms: what a run found out, drawn without a display.
-
-A comparison, machine by machine: AUC bars, ROC curves and score histograms in a panel each, on white paper.
-"""
+"""AUC bars, ROC curves and score histograms: of one run, and of several, machine by machine, on white paper."""
 
 from __future__ import annotations
 

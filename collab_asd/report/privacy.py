@@ -1,7 +1,4 @@
-"""What an audit left beside a result: its findings as tables, and what was got back, to look at and to listen to.
-
-Audits of several runs beside one another, as figures on white paper.
-"""
+"""What audits left beside results: findings as tables and figures, and what was got back, to see and to hear."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 The page itself is drawn by `collab_asd.report` from result files alone.
 
-How finely the alarms of a report are explained: as its encoder allows.
-
 An explanation encodes a clip once for each patch of its spectrogram. What one encoding costs is known of every encoder,
 so a report spends about as much on explanations, whichever it is: with a costly one patches are larger, and once the
 budget is spent clips stay unexplained.

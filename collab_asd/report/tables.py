@@ -1,7 +1,4 @@
-"""The tables of a run: one for a terminal, the others for the page and its files.
-
-A table that is text already, and its two files: CSV for a spreadsheet, LaTeX for a paper.
-"""
+"""The tables of a run: for a terminal, for the page, and as files: CSV for a spreadsheet, LaTeX for a paper."""
 
 from __future__ import annotations
 
@@ -125,6 +122,18 @@ PHASES = {  # message types of `collab_asd.federation.messages`, in words
 }
 
 
+def empty_table(title: str, caption: str = "") -> Table:
+    """Make a table for a terminal, still without columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=caption or None,
+        caption_justify="left",
+    )
+
+
 def machine_table(evaluation: Evaluation, title: str) -> Table:
     """One row per machine and the mean over machines, as the paper's "total"; fractions, "–" where unknown.
 
@@ -132,14 +141,7 @@ def machine_table(evaluation: Evaluation, title: str) -> Table:
     """
     marks = [marks_of(machine) for machine in evaluation.machines]
     caption = footnote(marks, "\n")
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        caption=caption,
-        caption_justify="left",
-    )
+    table = empty_table(title, caption)
     table.add_column("machine", overflow="fold")
     for heading in (*MEASURES.values(), *([""] if caption else [])):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -154,7 +156,7 @@ def machine_table(evaluation: Evaluation, title: str) -> Table:
 
 def detector_table(kept: Sequence[KeptDetector], title: str) -> Table:
     """One row per detector, in place of `machine_table` where no clip was scored."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = empty_table(title)
     sheet = detectors(kept)
     for column, heading in enumerate(sheet.headings):
         table.add_column(heading, justify="left" if column < sheet.words else "right", no_wrap=True)

@@ -1,7 +1,4 @@
-"""What a run found out, said in words that need no knowledge of the field.
-
-The terms of the page, for a reader from outside the field.
-"""
+"""What a run found out, and the terms of the page, in words that need no knowledge of the field."""
 
 from __future__ import annotations
 

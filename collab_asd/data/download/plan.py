@@ -1,12 +1,9 @@
 """Before the first byte: what is missing, where each zip comes from, and the space it will take.
 
-What a Zenodo record holds: names, sizes and checksums of its files, from its API.
-
-Zenodo answers ``GET /api/records/<id>`` in one of two shapes: its own, where ``files`` is a list, and that of its
-software InvenioRDM, where ``files`` has ``entries`` (a dictionary by name, or a list). A file's bytes are behind
-``links.content`` or, where there is none, ``links.self``.
-
-What of a benchmark is complete in a data folder, by the hidden file ``.downloaded.json`` in it.
+What a Zenodo record holds, its API tells: names, sizes and checksums. What of a benchmark is complete in a data folder,
+the hidden file ``.downloaded.json`` in it tells. Zenodo answers ``GET /api/records/<id>`` in one of two shapes: its
+own, where ``files`` is a list, and that of its software InvenioRDM, where ``files`` has ``entries`` (a dictionary by
+name, or a list). A file's bytes are behind ``links.content`` or, where there is none, ``links.self``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Recordings out of a zip that is not trusted: all of them, whole and in their places, or none.
 
 They are written to a folder beside and moved into the data folder when the last one is whole, so that a reader of the
-data folder never sees half a recording.
-
-Room on the disk: asked for before it is needed, and words for when it runs out all the same.
+data folder never sees half a recording. Room on the disk is asked for before it is needed.
 """
 
 from __future__ import annotations

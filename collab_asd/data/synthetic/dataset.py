@@ -1,7 +1,5 @@
 """Synthetic data on disk: in the DCASE layout, whole or not at all, and in a cache that processes share.
 
-Which synthetic clips there are: the machines, and what each clip of theirs is to be.
-
 Every clip has a random generator of its own, derived from seed, machine, split, label and number: the same settings
 give the same sounds, and more clips or more machines leave the others as they were.
 """

@@ -3,10 +3,8 @@
 The last fields of `Machine` describe damage and are zero on a healthy one: a fault is a change of the machine, and the
 sound of a broken machine is computed like that of any other.
 
-The six machine types, and how the machines of one type differ.
-
-Names follow DCASE 2020 Task 2 (Koizumi et al., 2020). Machines of one type share physics and make, such as the
-number of blades; each ID has a speed, resonances, impacts and a bearing of its own.
+Names of the six types follow DCASE 2020 Task 2 (Koizumi et al., 2020). Machines of one type share physics and make,
+such as the number of blades; each ID has a speed, resonances, impacts and a bearing of its own.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ What turns is computed as a function of the shaft's phase, so harmonics, blows a
 speed wanders. All sources excite one structure, whose resonances colour them: the usual model of the vibration of
 machines (R. B. Randall and J. Antoni, "Rolling element bearing diagnostics - a tutorial", MSSP 25(2), 2011).
 
-The factories in which the synthetic machines are recorded: mains hum, a coloured murmur, blows from afar.
-
-Every machine is recorded in each of them, so to know the factory is not to know the machine.
+A factory is mains hum, a coloured murmur, and blows from afar. Every machine is recorded in each of them, so to know
+the factory is not to know the machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """From points to clips: one space, one machine, a score per clip.
 
-Scoring normal points by models that have not seen them, for scorers that must be fitted anew for it.
-
-Points on the unit sphere, where Euclidean distance is a monotone function of cosine distance.
+Normal points are scored by models that have not seen them. Points may be taken to the unit sphere, where Euclidean
+distance is a monotone function of cosine distance.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """The audio half of Look, Listen and Learn: convolutions over a spectrum, and the reader of its official weights.
 
-Convolution 3 x 3 by Winograd's minimal filtering: a quarter of the multiplications, in matrix products alone.
-
-A tile of 4 x 4 outputs depends on 6 x 6 inputs. Taken to 36 points each, input and kernel are multiplied point by
-point; over all tiles and channels that is one matrix product per point, and the way there and back is a matrix product
-too. In fp32 the whole network comes as near to the official outputs as with direct convolution (2e-6 of the maximum),
-in little more than half the time. PyTorch's own convolution does not do this on a CPU.
+Convolutions of 3 x 3 go by Winograd's minimal filtering: a quarter of the multiplications, in matrix products alone. A
+tile of 4 x 4 outputs depends on 6 x 6 inputs. Taken to 36 points each, input and kernel are multiplied point by point;
+over all tiles and channels that is one matrix product per point, and the way there and back is a matrix product too. In
+fp32 the whole network comes as near to the official outputs as with direct convolution (2e-6 of the maximum), in little
+more than half the time. PyTorch's own convolution does not do this on a CPU.
 
 A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: F(4 x 4, 3 x 3).
 """

@@ -1,6 +1,6 @@
 """The client's half of embedding sharing: embed, send, and score with what comes back.
 
-A client's defences, its erasure fitted to its own training clips.
+Its defences are the agreed ones; an erasure is fitted to its own training clips.
 """
 
 from __future__ import annotations

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collab_asd.classifier.settings import PRESETS, TrainingSettings
+from collab_asd.classifier.settings import TrainingSettings, training_of
 from collab_asd.config import RunConfig
 from collab_asd.core.types import PARTS, Part
 from collab_asd.methods.costs import (
@@ -42,10 +41,9 @@ def describe_costs(
     preset: TrainingSettings | None = None,
 ) -> Costs:
     """Count pages up, and down f_s (Algorithm 1) or scores (Algorithm 2); the server trains."""
-    preset = preset or PRESETS[config.preset]
-    training = replace(preset, epochs=config.epochs or preset.epochs)
+    training = training_of(config, preset)
     groups = groups_of(
-        config, entry, holdings, preset.backbone, lambda members: (trained_on(entry, members, training),)
+        config, entry, holdings, training.backbone, lambda members: (trained_on(entry, members, training),)
     )
     sent = scores_sent(holdings) + _embeddings_sent(config, entry, holdings)
     if config.inference == "client":

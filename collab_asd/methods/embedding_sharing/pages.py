@@ -3,8 +3,6 @@
 A page holds ``rows``, what the codec made of the frames of all its clips, and per clip ``lengths`` (its frames T),
 ``clips`` (its opaque number at the client), ``groups`` and ``classes``; and under ``page`` which page it is. No name,
 path or label is in it.
-
-Which codec a run uses.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from collab_asd.classifier.settings import PRESETS, TrainingSettings
+from collab_asd.classifier.settings import TrainingSettings, training_of
 from collab_asd.config import RunConfig
 from collab_asd.core.files import cache_dir
 from collab_asd.detection.scorers import DetectorSettings
@@ -24,16 +23,17 @@ def build_strategy(config: RunConfig, preset: TrainingSettings | None = None) ->
     preset : TrainingSettings, optional
         How f_s is trained where the configuration does not say; by default as its preset says.
     """
-    preset = preset or PRESETS[config.preset]
-    training = replace(
-        preset,
-        epochs=config.epochs or preset.epochs,
-        learning_rate=config.learning_rate or preset.learning_rate,
-        normalization=config.normalization,
-    )
     cache = ClassifierCache(cache_dir(config.cache_dir) / "classifiers")
     scorer = DetectorSettings.of(config)
-    settings = training, scorer, codec_of(config), config.inference, config.seed, config.device, cache
+    settings = (
+        training_of(config, preset),
+        scorer,
+        codec_of(config),
+        config.inference,
+        config.seed,
+        config.device,
+        cache,
+    )
     if config.join:
         return LateJoining(*settings, retain=config.retain_embeddings, earlier=Path(config.join).expanduser())
     return EmbeddingSharing(*settings, retain=config.retain_embeddings)
