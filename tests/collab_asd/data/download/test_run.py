@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import json
-import logging
 import zipfile
 import zlib
 from collections import namedtuple
@@ -228,8 +227,7 @@ def test_data_folder_is_a_file(benchmark, tmp_path):
 
 
 @pytest.mark.parametrize("up", [True, False])
-def test_mirror(benchmark, tmp_path, up, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("collab_asd"), "propagate", True)
+def test_mirror(benchmark, tmp_path, up, caplog):
     benchmark.record_status = 200 if up else 500
     outcome = get(benchmark, tmp_path, source=Source(mirror=f"{benchmark.url}/mirror/"))
     assert outcome.plan.steps[0].remote.url == f"{benchmark.url}/mirror/{DEV}"
