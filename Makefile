@@ -50,7 +50,7 @@ lint: $(VENV)/installed-test
 # The site in site/; a broken link or name ends it.
 docs: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Executes the notebooks, which are committed with their outputs: 00 on synthetic machines, the others on results/toycar and
 # results/noniid of `collab-asd compare` and on result folders in results/privacy that `collab-asd audit` has looked at.
