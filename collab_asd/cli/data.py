@@ -219,17 +219,34 @@ def _recommend(report: DataReport, data_dir: Path, channel: int) -> None:
         typer.echo(f"{way}, they are fit: {shlex.join([*command, *options])}")
 
 
+CLIPS = {
+    "train_normal": "train\nnormal",
+    "train_anomaly": "train\nfaulty",
+    "train_unlabelled": "train\nunlabelled",
+    "test_normal": "test\nnormal",
+    "test_anomaly": "test\nfaulty",
+    "test_unlabelled": "test\nunlabelled",
+}
+ALWAYS_SHOWN = ("train_normal", "test_normal", "test_anomaly")
+
+
 def _table(machines: tuple[MachineRow, ...]) -> Table:
-    table = Table(caption="clips: normal / anomaly / unlabelled")
-    for column in ("machine", "train", "test", "total s", "clip s", "Hz", "channels"):
-        table.add_column(column, justify="left" if column == "machine" else "right", overflow="fold")
+    """One row per machine; only its name and its sample rates are broken where the terminal is narrow."""
+    from collab_asd.report.tables import empty_table
+
+    table = empty_table("Clips of each machine")
+    counts = [name for name in CLIPS if name in ALWAYS_SHOWN or any(getattr(row, name) for row in machines)]
+    table.add_column("machine", overflow="fold")
+    for heading in (*(CLIPS[name] for name in counts), "total\ns", "clip\ns"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("rate\nHz", justify="right", overflow="fold")
+    table.add_column("channels", justify="right", overflow="fold")
     for row in machines:
         table.add_row(
             printable(f"{row.machine_type}/{row.machine_id}"),
-            f"{row.train_normal} / {row.train_anomaly} / {row.train_unlabelled}",
-            f"{row.test_normal} / {row.test_anomaly} / {row.test_unlabelled}",
+            *(str(getattr(row, name)) for name in counts),
             f"{row.seconds:.1f}",
-            f"{row.shortest:.1f}" if row.shortest == row.longest else f"{row.shortest:.1f}-{row.longest:.1f}",
+            f"{row.shortest:.1f}" if row.shortest == row.longest else f"{row.shortest:.1f}–{row.longest:.1f}",
             " ".join(map(str, row.rates)),
             " ".join(map(str, row.channels)),
         )

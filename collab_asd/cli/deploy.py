@@ -200,17 +200,21 @@ def local_command(
 ) -> None:
     """Run the whole consortium on this machine, over TLS, with real processes; then stop it."""
     show_progress(logging.INFO, errors)
-    if not verbose:
-        logging.getLogger("flwr").setLevel(logging.WARNING)
     chosen = dict(map(parse_assignment, settings or []))
     with step("running the consortium"):
         from collab_asd.cli.run import pass_on
         from collab_asd.deployment.local import client_results, compare_with_simulation, give_recordings, run_local
+        from collab_asd.report.printing import print_table
 
+        if not verbose:
+            for name in ("flwr", "simulations.server_app"):  # Flower sets the level of its log when it is imported
+                logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
         recordings = give_recordings(folder, data)
         results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
+    of_clients = client_results(folder)
+    print_table(console, *of_clients)
     console.print(f"server: {results}")
-    for client, own in enumerate(client_results(folder)):
+    for client, own in enumerate(of_clients):
         console.print(f"client {client}: {own}")
     if compare:
         with step("running the simulation to compare with"):

@@ -21,6 +21,7 @@ import typer
 
 from collab_asd.cli.errors import BAD_INPUT
 from collab_asd.core.errors import InputError
+from collab_asd.core.files import require_writable
 from collab_asd.core.progress import show_progress
 from collab_asd.core.terminal import PlainConsole, printable
 from collab_asd.detection.choice import SavedDetector, choose, choose_all, find_detectors, undecided
@@ -54,7 +55,8 @@ def score_command(
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     watch: Annotated[bool, typer.Option(help="Go on with what comes into the folder, until Ctrl-C.")] = False,
     explain: Annotated[
-        Path | None, typer.Option(help="Folder for a picture of each alarm: when, at what pitch.")
+        Path | None,
+        typer.Option(help="Folder for a picture of each alarm (when, at what pitch), at the recording's path in it."),
     ] = None,
     false_alarm_rate: Annotated[float | None, typer.Option(help="Set the threshold for another rate.")] = None,
     weights: Annotated[str, typer.Option(help="Weights of the encoder, if the run was given some.")] = "",
@@ -66,6 +68,8 @@ def score_command(
     """Score new recordings with a saved detector; exit code 2 if any could not be scored."""
     show_progress(logging.ERROR if quiet else logging.WARNING)
     notes.quiet = quiet
+    if explain is not None:
+        require_writable(explain, "name another folder with --explain")
     incoming = _incoming(paths, watch)
     detectors = find_detectors(detector)
     _require_valid(detectors, weights, key_file)

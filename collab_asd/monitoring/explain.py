@@ -11,6 +11,7 @@ M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional network
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,9 +89,6 @@ def _window() -> Tensor:
     return torch.hann_window(FFT)
 
 
-NAME_PARTS = 3
-
-
 def build_clip_card(
     monitor: Monitor,
     verdict: Verdict,
@@ -139,7 +137,7 @@ def build_clip_card(
 
 
 def draw(monitor: Monitor, verdict: Verdict, normals: Path | None, folder: Path) -> Path:
-    """Draw a clip with its heat map beside its nearest normal clip; return the PNG, named after the clip's path.
+    """Draw a clip with its heat map beside its nearest normal clip; return the PNG, which `picture_path` names.
 
     Raises
     ------
@@ -150,11 +148,29 @@ def draw(monitor: Monitor, verdict: Verdict, normals: Path | None, folder: Path)
     data_dir = normals or Path(monitor.card.data_dir)
     if not data_dir.exists():
         raise InputError(f"{data_dir}: the training recordings are not there; say where with --normals")
-    figure = side_by_side(build_clip_card(monitor, verdict, data_dir))
-    parts = verdict.path.absolute().with_suffix(".png").parts[-NAME_PARTS:]  # clips of several folders may share names
+    picture = picture_path(verdict.path, folder)
+    name = picture.relative_to(folder).with_suffix("").as_posix()
+    figure = side_by_side(build_clip_card(monitor, verdict, data_dir, name=name))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / "_".join(parts), dpi=150)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(picture, dpi=150)
     except OSError as error:
-        raise InputError(f"{folder}: no pictures can be written there ({error}); name another folder") from error
-    return folder / "_".join(parts)
+        raise InputError(f"{picture}: the picture cannot be written ({error}); name another folder") from error
+    return picture
+
+
+def picture_path(clip: Path, folder: Path) -> Path:
+    """Return where a clip's picture lies: at the clip's path beneath `folder`, so that no two clips share one.
+
+    The path is that from the working folder or, for a clip elsewhere, from the root of the file system.
+
+    Examples
+    --------
+    >>> picture_path(Path("inbox/monday/0001.wav"), Path("explained")).as_posix()
+    'explained/inbox/monday/0001.wav.png'
+    >>> picture_path(Path("/mnt/press/0001.flac"), Path("explained")).as_posix()
+    'explained/mnt/press/0001.flac.png'
+    """
+    whole, here = Path(os.path.abspath(clip)), Path.cwd()
+    inside = whole.relative_to(here) if whole.is_relative_to(here) else whole.relative_to(whole.anchor)
+    return folder / inside.with_name(f"{inside.name}.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,31 @@ from collab_asd.report.tables import detector_table, machine_table
 from collab_asd.report.words import NextSteps, facts, next_steps
 
 
-def print_table(console: Console, folder: Path) -> None:
+def print_table(console: Console, folder: Path, *others: Path) -> None:
     """Print the figures of each machine, or where the clients keep their scores; and what to do next.
 
     Parameters
     ----------
     console : Console
-    folder : Path
-        A finished result folder.
+    folder, *others : Path
+        A finished result folder; those of all clients where each keeps its scores.
     """
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    folders = (folder, *others)
+    summary, *more = [json.loads((path / "summary.json").read_text(encoding="utf-8")) for path in folders]
     if "machines" not in summary:
         console.print(f"each client keeps its scores: {folder / 'client-0'} and so on", soft_wrap=True)
         return
     title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
-    evaluation = Evaluation(tuple(MachineResult(**machine) for machine in summary["machines"]))
-    manifest, detectors = read_manifest(folder / "manifest.csv"), kept_detectors(folder)
+    machines = [MachineResult(**machine) for part in (summary, *more) for machine in part["machines"]]
+    evaluation = Evaluation(tuple(machines))
+    manifest = [row for path in folders for row in read_manifest(path / "manifest.csv")]
+    detectors = [detector for path in folders for detector in kept_detectors(path)]
     if detectors and all(row.split == "train" for row in manifest):
         console.print(detector_table(detectors, title))
     else:
         console.print(machine_table(evaluation, title))
     if evaluation.total("auc") is None:
-        for fact in facts(read_run(folder)):
+        for fact in chain.from_iterable(facts(read_run(path)) for path in folders):
             console.print(f"{fact.figure} {fact.words}", soft_wrap=True, highlight=False)
     if steps := steps_after(manifest, summary, detectors):
         for line in filter(None, (steps.now, steps.command, steps.later)):

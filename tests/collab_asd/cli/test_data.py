@@ -20,8 +20,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
-    return CliRunner().invoke(data_app, ["check", *map(str, arguments)], env={"COLUMNS": "200"})
+def run(*arguments, columns=200):
+    return CliRunner().invoke(data_app, ["check", *map(str, arguments)], env={"COLUMNS": str(columns)})
 
 
 def test_good_folder(folder):
@@ -29,6 +29,15 @@ def test_good_folder(folder):
     assert result.exit_code == 0
     assert "fan/00" in result.stdout
     assert "fit to train on: 0 errors, 0 warnings, 0 notes" in result.stdout
+
+
+def test_a_narrow_terminal_breaks_no_figure(folder):
+    (folder / "fan").rename(folder / "hydraulic press of the seventh hall")
+    clip = folder / "hydraulic press of the seventh hall/test/normal_id_00_9.wav"
+    soundfile.write(clip, np.random.default_rng(1).uniform(-0.5, 0.5, 96000), 48000)
+    lines = run(folder, columns=80).stdout.splitlines()
+    (row,) = (line for line in lines if line.startswith(" hydraulic") and "48000" in line)
+    assert row.split()[-9:] == "3 2 1 9.5 1.5–2.0 8000 48000 1 2".split()
 
 
 @pytest.mark.parametrize("options", [("--seconds", "2"), ("--channel", "2")])

@@ -361,21 +361,25 @@ def test_quiet_means_no_notes(detector, folder, interrupted):
     assert call(detector, folder, "--watch", "-q").stderr == ""
 
 
-def test_alarms_are_explained_by_pictures(detector, folder, tmp_path):
-    result = call(detector, folder, "--explain", tmp_path / "pictures")
+def test_alarms_are_explained_by_pictures_at_the_paths_of_their_clips(detector, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, tmp_path / "old")
+    result = call(detector, "new", tmp_path / "old", "--explain", "pictures")
     assert result.exit_code == 0, result.output
-    picture = tmp_path / "pictures" / f"{folder.parent.name}_{folder.name}_whistle.png"
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert f"explained: {picture}" in result.stderr
-    alarms = result.stdout.count("ANOMALY")
-    assert len(list((tmp_path / "pictures").iterdir())) == alarms
+    alarms = {match[4] for match in map(LINE.match, result.stdout.splitlines()) if match[1] == "ANOMALY"}
+    assert {"new/whistle.wav", str(tmp_path / "old/whistle.wav")} <= alarms
+    drawn = {path.relative_to(tmp_path / "pictures").as_posix() for path in (tmp_path / "pictures").rglob("*.png")}
+    assert drawn == {f"{alarm.removeprefix(f'{tmp_path}/')}.png" for alarm in alarms}
+    assert "explained: pictures/new/whistle.wav.png" in result.stderr
+    assert (tmp_path / "pictures/new/whistle.wav.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_pictures_cannot_be_written_into_a_file(detector, folder, tmp_path):
     (tmp_path / "file").touch()
     result = call(detector, folder, "--explain", tmp_path / "file")
     assert result.exit_code == 2
-    assert f"not explained: {tmp_path / 'file'}: no pictures can be written there" in result.stderr
+    assert result.stdout == ""
+    assert f"{tmp_path / 'file'}: is a file, not a folder; name another folder with --explain" in result.stderr
 
 
 def test_training_recordings_that_moved_are_found_where_one_says(detector, folder, machines, tmp_path, monkeypatch):
@@ -392,7 +396,7 @@ def test_training_recordings_that_moved_are_found_where_one_says(detector, folde
     assert "/nowhere: the training recordings are not there; say where with --normals" in lost.stderr
     found = call(detector, folder, "--explain", tmp_path / "pictures", "--normals", moved)
     assert found.exit_code == 0
-    assert len(list((tmp_path / "pictures").glob("*_whistle.png"))) == 1
+    assert len(list((tmp_path / "pictures").rglob("whistle.wav.png"))) == 1
 
 
 def test_an_alarm_that_cannot_be_explained_does_not_end_the_watch(detector, clips, tmp_path, monkeypatch):

@@ -51,6 +51,13 @@ def test_deployment_gives_the_scores_of_the_simulation(ran):
     assert re.search(r"the same scores \(.*\): 24 clips, 0 other decisions", ran.stdout)
 
 
+def test_figures_of_all_machines_are_printed(ran):
+    rows = [line.split() for line in ran.stdout.splitlines()]
+    shown = [row[0] for row in rows if row and re.fullmatch(r"fan/\d\d|mean", row[0])]
+    assert shown == ["fan/00", "fan/01", "mean"]
+    assert "INFO" not in ran.stderr
+
+
 def test_nothing_is_left_running(ran, consortium):
     assert left_over(consortium) == []
 
