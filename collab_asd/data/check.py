@@ -17,7 +17,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip
 from collab_asd.data.audio import ClipError, load_audio, signal_fault
 from collab_asd.data.consistency import inconsistencies
-from collab_asd.data.layouts import clip_name
+from collab_asd.data.layouts import clip_name, file_name
 from collab_asd.data.problems import (
     ONLY_OF_GROUP,
     Problem,
@@ -110,6 +110,8 @@ def check(
     group_by: str = "machine-type",
     shares: bool = True,
     allow_mixed: bool = False,
+    refused: Sequence[ClipError] = (),
+    unread: Sequence[Path] = (),
 ) -> DataReport:
     """Decode all clips and collect all problems.
 
@@ -125,6 +127,8 @@ def check(
         Whether the method trains over several machines.
     allow_mixed : bool
         Whether the clips of a machine may differ in what no machine causes: warnings, not errors.
+    refused, unread : sequence
+        Files of the folder that are no clips (`collab_asd.data.layouts.Listing`).
     """
     sizes = file_sizes(clip.path for clip in clips)
     examined = list(in_threads(partial(_examine, min_seconds=min_seconds), clips, "decoding recordings", sizes))
@@ -135,6 +139,8 @@ def check(
         sound = [(result.clip, result.audio_hash) for result in left if not result.fault]
         measured = [(result.clip, result.statistics) for result in left if result.statistics and not result.fault]
         return [
+            *(_unusable(fault, file_name(fault.path, data_dir)) for fault in refused if fault.path not in without),
+            *(_unread(file_name(path, data_dir)) for path in unread),
             *(_unusable(result.fault, name(result.clip)) for result in left if result.fault),
             *mislabelled([result.clip for result in left], name),
             *repeated(sound, name),
@@ -200,6 +206,11 @@ def _examine(clip: Clip, min_seconds: float) -> _Examined:
 
 def _unusable(fault: ClipError, name: str) -> Problem:
     return Problem("error", name, fault.what, fault.remedy, fault.path)
+
+
+def _unread(name: str) -> Problem:
+    what = "a recording that the data folder's table does not list, or its layout does not read"
+    return Problem("warning", name, what, "list it, or move it out of the data folder")
 
 
 def _machine_rows(examined: Iterable[_Examined]) -> list[MachineRow]:

@@ -34,10 +34,8 @@ ALIKE = (
 LOOK = "check the recorder, its place and its gain: a detector may learn this in place of the fault"
 LOSSY = frozenset({".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac"})
 
-LEAST_OFFSET, FAINTEST = (
-    0.05,
-    1e-3,
-)  # of the waveform's standard deviation, and the least of that, for the last bit's sake
+LEAST_OFFSET, STANDARD_ERRORS = 0.05, 6.0  # of the waveform's standard deviation; of the offset
+FAINTEST = 1e-3  # standard deviation, full scale is 1
 LEAST_PADDING = 0.05  # s
 SAME_LIMIT = 1.15  # ratio of two band limits
 WHOLE_NUMBERS = 4.0  # times full scale
@@ -96,10 +94,17 @@ def _by_recorder(machine: str, groups: Groups, severity: Severity) -> Iterator[P
     for words, kind in kinds.items():
         found = {group: Counter(filter(None, (kind(*pair) for pair in pairs))) for group, pairs in groups.items()}
         yield from _of_kinds(machine, words, {group: counts for group, counts in found.items() if counts}, severity)
-    offsets = _values(groups, lambda clip: clip.offset / max(10 ** (clip.level / 20), FAINTEST))
-    yield from _of_amounts(machine, "offset (DC), standard deviations", offsets, LEAST_OFFSET, severity)
+    offsets = _values(groups, lambda clip: clip.offset / _deviation(clip))
+    errors = [clip.offset_error / _deviation(clip) for clip in everything]
+    least = max(LEAST_OFFSET, STANDARD_ERRORS * float(np.median(errors)))
+    yield from _of_amounts(machine, "offset (DC), standard deviations", offsets, least, severity)
     paddings = _values(groups, lambda clip: clip.padding)
     yield from _of_amounts(machine, "constant stretches at their ends, s", paddings, LEAST_PADDING, severity)
+
+
+def _deviation(clip: ClipStatistics) -> float:
+    """Return the standard deviation of a clip's samples, but not less than where the last bit counts."""
+    return max(float(10 ** (clip.level / 20)), FAINTEST)
 
 
 def _of_kinds(machine: str, words: str, found: Mapping[str, Counter[str]], severity: Severity) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from scipy.fft import rfft
 from collab_asd.core.types import FloatArray
 from collab_asd.data.audio import Audio
 
-BLOCKS_PER_SECOND = 100
+BLOCKS_PER_SECOND, PARTS = 100, 10
 QUIET = 0.1
 """The noise floor is the level that this share of blocks does not reach."""
 LOUD_ENOUGH_TO_CLIP = 1e-3  # of full scale: below, many samples have the largest value by chance
@@ -42,8 +42,8 @@ class ClipStatistics:
     seconds : float
     level, noise_floor : float
         Root mean square of the whole clip and of its quiet parts, without the offset, dB of full scale.
-    offset : float
-        Mean of the samples, full scale is 1.
+    offset, offset_error : float
+        Mean of the samples, full scale is 1, and its standard error by the means of ten parts.
     peak : float
         Largest magnitude, full scale is 1.
     clipped : float
@@ -68,6 +68,7 @@ class ClipStatistics:
     level: float
     noise_floor: float
     offset: float
+    offset_error: float
     peak: float
     clipped: float
     padding: float
@@ -99,6 +100,7 @@ def measure(audio: Audio) -> ClipStatistics:
         level=_decibels(power),
         noise_floor=_decibels(float(np.quantile(powers, QUIET))),
         offset=offset,
+        offset_error=float(np.std([part.mean() for part in np.array_split(means, PARTS)])) / PARTS**0.5,
         peak=peak,
         clipped=_clipped(samples, float(high.max()), float(low.min())) if peak > LOUD_ENOUGH_TO_CLIP else 0.0,
         padding=_padding(still) * blocks.shape[1] / rate,
