@@ -74,6 +74,10 @@ class RunConfig:
         "machine-type"
     )
     channel: Annotated[int, "channel of each recording to use, counted from 0", NOT_NEGATIVE] = 0
+    skip_bad: Annotated[bool, "leave out recordings that cannot be used, in place of refusing the data"] = False
+    allow_mixed: Annotated[
+        bool, "train on machines whose recordings differ in sample rate, bandwidth, offset, padding or channels"
+    ] = False
     partition: Annotated[
         Partitioning, "who holds which clips: machine (one client each), or mixtures of machines: dirichlet, iid"
     ] = "machine"

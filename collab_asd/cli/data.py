@@ -145,6 +145,9 @@ def check_command(
     group_by: Annotated[str, typer.Option(help=f"Machines that share a classifier: {' or '.join(GROUP_BY)}.")] = (
         RunConfig.group_by
     ),
+    allow_mixed: Annotated[
+        bool, typer.Option(help="Warn only where a machine's clips differ in sample rate, bandwidth, DC, padding, …")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
@@ -153,9 +156,10 @@ def check_command(
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     with step("checking the recordings"):
         from collab_asd.data.check import check
-        from collab_asd.data.layouts import find_clips
+        from collab_asd.data.layouts import list_clips
 
-        report = check(data_dir, find_clips(data_dir, channel), seconds, group_by)
+        clips, refused, unread = list_clips(data_dir, channel)
+        report = check(data_dir, clips, seconds, group_by, allow_mixed=allow_mixed, refused=refused, unread=unread)
     if as_json:
         typer.echo(json.dumps(_as_json(report), indent=2))
     else:

@@ -52,12 +52,16 @@ def run_command(
         typer.Option(min=1, help="Number of synthetic machines, one per client; with --data it follows from the data."),
     ] = SYNTHETIC_CLIENTS,
     skip_bad: Annotated[bool, typer.Option(help="Leave out clips that cannot be used, and list them.")] = False,
+    allow_mixed: Annotated[
+        bool, typer.Option(help="Train although a machine's clips differ in sample rate, bandwidth, DC, padding, …")
+    ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show Flower's own log, too.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only the table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json in place of the table.")] = False,
 ) -> None:
     """Run one method on one set of recordings; print the per-machine table and write the result folder."""
     named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
+    named |= {"allow-mixed": True} if allow_mixed else {}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
@@ -83,7 +87,7 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     """Find out what is wrong before anything starts, and make all paths absolute."""
     from collab_asd import encoders
     from collab_asd.cli.checks import require_places, require_valid
-    from collab_asd.data.run_data import without_bad_clips
+    from collab_asd.data.run_data import left_out
     from collab_asd.federation.results import default_name, require_unfinished
     from collab_asd.wire.defences.chain import require_keys
 
@@ -97,11 +101,10 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     build_method(config)
     encoders.build(config)
     require_keys(config)
-    if skip_bad and config.data_dir:
-        listing, left_out = without_bad_clips(config, METHODS.find(config.method).is_collaborative)
-        for line in left_out:
+    config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
+    if config.skip_bad:
+        for line in left_out(config):
             errors.print(f"left out: {line}", style="yellow")
-        config = replace(config, data_dir=str(listing))
     data_dir = str(Path(config.data_dir).expanduser().absolute()) if config.data_dir else ""
     return replace(config, results_dir=str(results), data_dir=data_dir)
 

@@ -63,11 +63,14 @@ class Audio:
         Sample rate of the file, Hz.
     channels : int
         How many channels the file has.
+    powers : tuple of float
+        Variance of each channel, where there are several.
     """
 
     waveform: FloatArray
     rate: int
     channels: int
+    powers: tuple[float, ...] = ()
 
 
 def is_recording(path: Path) -> bool:
@@ -203,7 +206,11 @@ def _audio(data: bytes, path: Path, channel: int) -> Audio:
     if not 0 <= channel < channels:
         what = f"channel {channel} was asked for, but it has {channels} (counted from 0)"
         raise ClipError(path, what, "choose another channel")
-    return Audio(np.ascontiguousarray(samples[:, channel]), rate, channels)
+    powers: tuple[float, ...] = ()
+    if channels > 1:
+        with np.errstate(invalid="ignore", over="ignore"):
+            powers = tuple(np.einsum("ij,ij->j", samples, samples) / len(samples) - samples.mean(axis=0) ** 2)
+    return Audio(np.ascontiguousarray(samples[:, channel]), rate, channels, powers)
 
 
 def _bytes_of(path: Path) -> bytes:

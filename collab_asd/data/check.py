@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,20 @@ from typing import NamedTuple
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip
 from collab_asd.data.audio import ClipError, load_audio, signal_fault
-from collab_asd.data.layouts import clip_name
-from collab_asd.data.problems import ONLY_OF_GROUP, Problem, Severity, describe, machine_problems, mislabelled, repeated
+from collab_asd.data.consistency import inconsistencies
+from collab_asd.data.layouts import clip_name, file_name
+from collab_asd.data.problems import (
+    ONLY_OF_GROUP,
+    Problem,
+    Severity,
+    describe,
+    machine_problems,
+    mislabelled,
+    repeated,
+    too_few_distinct,
+)
 from collab_asd.data.recordings import file_sizes, in_threads
+from collab_asd.data.statistics import ClipStatistics, measure
 
 
 @dataclass(frozen=True)
@@ -63,14 +74,15 @@ class DataReport:
         By machine type and ID.
     problems : tuple of Problem
     group_by : str
-    shares : bool
-        As `check` was called; `require_good` judges again what is left.
+        As `check` was called.
+    judge : callable
+        Finds the problems that are left once the files of some paths are left out.
     """
 
     machines: tuple[MachineRow, ...]
     problems: tuple[Problem, ...]
     group_by: str
-    shares: bool
+    judge: Callable[[Collection[Path]], list[Problem]]
 
     @property
     def fits_without_sharing(self) -> bool:
@@ -86,11 +98,9 @@ class _Examined(NamedTuple):
     """What is kept of a clip: its samples are not."""
 
     clip: Clip
-    seconds: float
-    rate: int
-    channels: int
-    fingerprint: str
     fault: ClipError | None
+    statistics: ClipStatistics | None = None  # of a clip that can be decoded, however short
+    audio_hash: str = ""
 
 
 def check(
@@ -99,6 +109,9 @@ def check(
     min_seconds: float = 1.0,
     group_by: str = "machine-type",
     shares: bool = True,
+    allow_mixed: bool = False,
+    refused: Sequence[ClipError] = (),
+    unread: Sequence[Path] = (),
 ) -> DataReport:
     """Decode all clips and collect all problems.
 
@@ -112,18 +125,31 @@ def check(
     group_by : {"machine-type", "all"}
     shares : bool
         Whether the method trains over several machines.
+    allow_mixed : bool
+        Whether the clips of a machine may differ in what no machine causes: warnings, not errors.
+    refused, unread : sequence
+        Files of the folder that are no clips (`collab_asd.data.layouts.Listing`).
     """
     sizes = file_sizes(clip.path for clip in clips)
     examined = list(in_threads(partial(_examine, min_seconds=min_seconds), clips, "decoding recordings", sizes))
     name = partial(clip_name, data_dir=data_dir)
-    sound = [(result.clip, result.fingerprint) for result in examined if not result.fault]
-    problems = [
-        *(_unusable(result.fault, name(result.clip)) for result in examined if result.fault),
-        *mislabelled(clips, name),
-        *repeated(sound, name),
-        *machine_problems(clips, group_by, shares),
-    ]
-    return DataReport(tuple(_machine_rows(examined)), tuple(problems), group_by, shares)
+
+    def judge(without: Collection[Path]) -> list[Problem]:
+        left = [result for result in examined if result.clip.path not in without]
+        sound = [(result.clip, result.audio_hash) for result in left if not result.fault]
+        measured = [(result.clip, result.statistics) for result in left if result.statistics and not result.fault]
+        return [
+            *(_unusable(fault, file_name(fault.path, data_dir)) for fault in refused if fault.path not in without),
+            *(_unread(file_name(path, data_dir)) for path in unread),
+            *(_unusable(result.fault, name(result.clip)) for result in left if result.fault),
+            *mislabelled([result.clip for result in left], name),
+            *repeated(sound, name),
+            *too_few_distinct(sound),
+            *inconsistencies(measured, name, allow_mixed),
+            *machine_problems([result.clip for result in left], group_by, shares),
+        ]
+
+    return DataReport(tuple(_machine_rows(examined)), tuple(judge(())), group_by, judge)
 
 
 def require_good(clips: Sequence[Clip], report: DataReport, skip_bad: bool) -> tuple[list[Clip], list[str]]:
@@ -153,12 +179,11 @@ def require_good(clips: Sequence[Clip], report: DataReport, skip_bad: bool) -> t
         _raise(errors, ", or leave out the bad files with --skip-bad" if any(p.path for p in errors) else "")
         return list(clips), []
     skipped = [problem for problem in errors if problem.path]
-    bad = {problem.path for problem in skipped}
+    bad = {problem.path for problem in skipped if problem.path}
     kept = [clip for clip in clips if clip.path not in bad]
     if not kept:
         _raise(errors, ": no clip is left")
-    remaining = machine_problems(kept, report.group_by, report.shares)
-    _raise([problem for problem in remaining if problem.severity == "error"])
+    _raise([problem for problem in report.judge(bad) if problem.severity == "error"])
     return kept, [line for _, line in describe(skipped)]
 
 
@@ -174,16 +199,18 @@ def _examine(clip: Clip, min_seconds: float) -> _Examined:
     try:
         audio = load_audio(clip)
     except ClipError as fault:
-        return _Examined(clip, 0.0, 0, 0, "", fault)
-    seconds = len(audio.waveform) / audio.rate
-    fingerprint = hashlib.sha256(audio.waveform.tobytes()).hexdigest()
-    return _Examined(
-        clip, seconds, audio.rate, audio.channels, fingerprint, signal_fault(clip.path, audio, min_seconds)
-    )
+        return _Examined(clip, fault)
+    audio_hash = hashlib.sha256(audio.waveform.tobytes()).hexdigest()
+    return _Examined(clip, signal_fault(clip.path, audio, min_seconds), measure(audio), audio_hash)
 
 
 def _unusable(fault: ClipError, name: str) -> Problem:
     return Problem("error", name, fault.what, fault.remedy, fault.path)
+
+
+def _unread(name: str) -> Problem:
+    what = "a recording that the data folder's table does not list, or its layout does not read"
+    return Problem("warning", name, what, "list it, or move it out of the data folder")
 
 
 def _machine_rows(examined: Iterable[_Examined]) -> list[MachineRow]:
@@ -195,7 +222,7 @@ def _machine_rows(examined: Iterable[_Examined]) -> list[MachineRow]:
 
 def _machine_row(machine_type: str, machine_id: str, examined: Sequence[_Examined]) -> MachineRow:
     kinds = [(result.clip.split, result.clip.label) for result in examined]
-    decoded = [result for result in examined if result.rate]
+    decoded = [result.statistics for result in examined if result.statistics]
     lengths = [result.seconds for result in decoded] or [0.0]
     return MachineRow(
         machine_type,

@@ -85,7 +85,8 @@ def repeated(audio: Sequence[tuple[Clip, str]], name: Callable[[Clip], str]) -> 
     """Find the same audio twice; each clip comes with a fingerprint of its samples.
 
     Across training and test it would leak: the training copy is at fault, since leaving that out keeps the test set as
-    it is. Within a split it merely counts twice, unless the copies contradict one another in their labels.
+    it is. Within a split it merely counts twice, unless the copies contradict one another in their labels. Under two
+    machines one copy is wrong, and which is not known.
     """
     copies: defaultdict[str, list[Clip]] = defaultdict(list)
     for clip, fingerprint in audio:
@@ -95,7 +96,25 @@ def repeated(audio: Sequence[tuple[Clip, str]], name: Callable[[Clip], str]) -> 
             yield from _copies(same, name)
 
 
+def too_few_distinct(audio: Sequence[tuple[Clip, str]]) -> Iterator[Problem]:
+    """Find machines whose training clips are copies of one or two: what is normal cannot be learnt from them."""
+    held: defaultdict[str, list[str]] = defaultdict(list)
+    for clip, fingerprint in audio:
+        if clip.split == "train" and clip.label != ANOMALY:
+            held[clip.machine].append(fingerprint)
+    for machine, fingerprints in sorted(held.items()):
+        distinct = len(set(fingerprints))
+        if distinct < FEWEST_TRAINING_CLIPS <= len(fingerprints):
+            what = f"only {distinct} distinct recording{'s' * (distinct > 1)} among {len(fingerprints)} training clips"
+            yield Problem("error", machine, what, f"needs at least {FEWEST_TRAINING_CLIPS} that differ")
+
+
 def _copies(same: Sequence[Clip], name: Callable[[Clip], str]) -> Iterator[Problem]:
+    if len(machines := {clip.machine for clip in same}) > 1:
+        for clip in same:
+            what = f"the same audio under several machines ({shorten(sorted(machines))})"
+            yield Problem("error", name(clip), what, "keep it under the machine that it is of", clip.path)
+        return
     train = [clip for clip in same if clip.split == "train"]
     test = [clip for clip in same if clip.split == "test"]
     if {clip.label for clip in test} >= {NORMAL, ANOMALY}:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -12,7 +14,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.terminal import is_text, printable
 from collab_asd.core.types import Clip, Split
-from collab_asd.data.audio import SUFFIXES, is_recording, sha256_of
+from collab_asd.data.audio import SUFFIXES, ClipError, is_recording, sha256_of
 
 NAMES_SHOWN = 5
 
@@ -47,11 +49,12 @@ def recordings_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     files = sorted(Path(entry.path) for entry in _entries(folder))
+    others = [path for path in files if not is_recording(path) or path.is_dir()]
     refuse(
-        [path for path in files if not is_recording(path) or path.is_dir()],
+        others,
         f"not a recording ({', '.join(SUFFIXES)}); move it out of the data folder or finish its download",
     )
-    return files
+    return [path for path in files if path not in others]
 
 
 def machine_folders(data_dir: Path, is_machine_type: Callable[[Path], bool]) -> list[Path]:
@@ -62,7 +65,7 @@ def machine_folders(data_dir: Path, is_machine_type: Callable[[Path], bool]) -> 
 
 
 def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
-    """Refuse recordings that lie beside the folders of machine types, where they would be overlooked.
+    """Refuse recordings that lie beside the known folders inside a folder, where they would be overlooked.
 
     Raises
     ------
@@ -72,20 +75,53 @@ def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
     if data_dir in known:
         return
     others = [folder for folder in subfolders(data_dir) if folder not in known]
-    strays = [Path(entry.path) for entry in _entries(data_dir) if entry.is_file()]
-    strays += [path for folder in others for path in folder.rglob("*")]
-    refuse(sorted(path for path in strays if is_recording(path)), f"in the wrong place; expected {expected}")
+    strays = [Path(entry.path) for entry in _entries(data_dir) if entry.is_file() and is_recording(Path(entry.path))]
+    strays += [path for folder in others for path in recordings_below(folder)]
+    refuse(sorted(strays), f"in the wrong place; expected {expected}")
+
+
+def recordings_below(folder: Path) -> list[Path]:
+    """All recordings in a folder and the folders inside it, by path, but for hidden ones; none of a file."""
+    found = []
+    for root, folders, names in os.walk(os.path.abspath(folder.expanduser())):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        found += [Path(root, name) for name in names if not name.startswith(".") and is_recording(Path(name))]
+    return sorted(found)
+
+
+_refused: ContextVar[list[ClipError] | None] = ContextVar("refused", default=None)
+
+
+@contextmanager
+def collecting_refusals() -> Iterator[list[ClipError]]:
+    """Collect what `refuse` refuses meanwhile, so that all of it can be told at once, or left out."""
+    refused: list[ClipError] = []
+    token = _refused.set(refused)
+    try:
+        yield refused
+    finally:
+        _refused.reset(token)
 
 
 def refuse(paths: Sequence[Path], why: str) -> None:
-    """Raise an error that names the first of the paths, if there are any.
+    """Raise an error that names the first of the paths, if there are any; or collect all (`collecting_refusals`).
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    why : str
+        What is wrong with them and, after a semicolon, what to do.
 
     Raises
     ------
     InputError
         Unless ``paths`` is empty.
     """
-    if paths:
+    refused = _refused.get()
+    if refused is not None:
+        what, _, remedy = why.partition("; ")
+        refused.extend(ClipError(path, what, remedy) for path in paths)
+    elif paths:
         raise InputError(f"{shorten(paths)}: {why}")
 
 
@@ -101,14 +137,25 @@ def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
     Raises
     ------
     InputError
-        If a path is no text, which result files could not hold.
-    ClipError
-        If a file cannot be read.
+        If a path is no text, which result files could not hold, or a file cannot be read.
     """
-    refuse([r.path for r in recordings if not is_text(r.path)], "the path is not in UTF-8; rename the file or folder")
-    paths = [recording.path for recording in recordings]
-    hashes = in_threads(sha256_of, paths, "reading recordings", file_sizes(paths))
-    return [Clip(*recording, sha256, channel) for recording, sha256 in zip(recordings, hashes, strict=True)]
+    unwritable = [recording for recording in recordings if not is_text(recording.path)]
+    refuse([recording.path for recording in unwritable], "the path is not in UTF-8; rename the file or folder")
+    named = [recording for recording in recordings if recording not in unwritable] if unwritable else recordings
+    paths = [recording.path for recording in named]
+    hashes = in_threads(_sha256_or_fault, paths, "reading recordings", file_sizes(paths))
+    found = list(zip(named, hashes, strict=True))
+    for _, fault in found:
+        if isinstance(fault, ClipError):
+            refuse([fault.path], f"{fault.what}; {fault.remedy}")
+    return [Clip(*recording, sha256, channel) for recording, sha256 in found if isinstance(sha256, str)]
+
+
+def _sha256_or_fault(path: Path) -> str | ClipError:
+    try:
+        return sha256_of(path)
+    except ClipError as fault:
+        return fault
 
 
 def in_threads(

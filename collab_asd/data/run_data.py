@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from collab_asd.config import RunConfig
-from collab_asd.core.files import cache_dir
+from collab_asd.core.files import cache_dir, replacing
 from collab_asd.core.types import Clip, Partition
 from collab_asd.data.check import check, require_good
-from collab_asd.data.layouts import find_clips
-from collab_asd.data.manifest import manifest_rows, manifest_sha256
+from collab_asd.data.layouts import find_clips, list_clips
 from collab_asd.data.partitions import by_machine, dirichlet, iid
 from collab_asd.data.synthetic.settings import SyntheticSettings
 
 logger = logging.getLogger(__name__)
+CHECK_VERSION = 2  # to be raised when the check finds what it did not find before
 
 
 def data_folder(config: RunConfig, clients: int) -> Path:
@@ -42,7 +44,7 @@ def load_partitions(config: RunConfig, clients: int) -> list[Partition]:
     InputError
         The folder is missing, empty or of no known layout, or the clips cannot be dealt as asked for.
     """
-    return deal(find_clips(data_folder(config, clients), config.channel), config)
+    return deal(run_clips(config, clients), config)
 
 
 def deal(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:
@@ -60,10 +62,52 @@ def deal(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:
     return by_machine(clips, config.group_by)
 
 
+def run_clips(config: RunConfig, clients: int) -> list[Clip]:
+    """List the clips of the data folder; with ``skip-bad``, those that can be used.
+
+    Raises
+    ------
+    InputError
+        The folder is missing, empty or of no known layout; without ``skip-bad``, it holds files that are no clips.
+    """
+    if not config.skip_bad:
+        return find_clips(data_folder(config, clients), config.channel)
+    return _usable(config, data_folder(config, clients))[0]
+
+
+def left_out(config: RunConfig) -> list[str]:
+    """Return what ``skip-bad`` leaves out of the data folder, and why: one line per kind of fault.
+
+    Raises
+    ------
+    InputError
+        Nothing that can be trained on is left.
+    """
+    return _usable(config, data_folder(config, 0))[1]
+
+
+def _usable(config: RunConfig, folder: Path) -> tuple[list[Clip], list[str]]:
+    """Return the clips that can be used, and what is left out; remembered by content, as what passes is."""
+    clips, refused, _ = list_clips(folder, config.channel)
+    note = _note(config, clips, "skip-bad", *(str(fault) for fault in refused))
+    try:
+        found = json.loads(note.read_bytes())
+        bad, lines = set(found["bad"]), list(found["lines"])
+    except (OSError, ValueError, LookupError, TypeError):
+        report = check(
+            folder, clips, group_by=config.group_by, shares=False, allow_mixed=config.allow_mixed, refused=refused
+        )
+        kept, lines = require_good(clips, report, skip_bad=True)
+        bad = {str(clip.path) for clip in clips} - {str(clip.path) for clip in kept}
+        with replacing(note) as file:
+            file.write(json.dumps({"bad": sorted(bad), "lines": lines}).encode())
+    return [clip for clip in clips if str(clip.path) not in bad], lines
+
+
 def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares: bool) -> None:
     """Refuse data that a run would come out wrong with, as ``collab-asd data check`` does.
 
-    Clips that passed once are not decoded again: what passed is remembered by content.
+    Clips that passed once are not decoded again: what passed is remembered by content, and by all else that is judged.
 
     Raises
     ------
@@ -71,36 +115,25 @@ def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares
         All errors at once.
     """
     clips = [clip for partition in partitions for clip in partition.clips]
-    folder = data_folder(config, len({clip.machine for clip in clips}))
-    passed = manifest_sha256(manifest_rows(partitions, folder))
-    marker = cache_dir(config.cache_dir) / "checked" / f"{passed}-{config.group_by}-{config.channel}-{shares}"
+    marker = _note(config, clips, f"shares {shares}")
     if marker.exists():
         return
     logger.info("checking %d clips", len(clips))
-    require_good(clips, check(folder, clips, group_by=config.group_by, shares=shares), skip_bad=False)
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    folder = data_folder(config, len({clip.machine for clip in clips}))
+    report = check(folder, clips, group_by=config.group_by, shares=shares, allow_mixed=config.allow_mixed)
+    require_good(clips, report, skip_bad=False)
+    with replacing(marker):
+        pass
 
 
-def without_bad_clips(config: RunConfig, shares: bool) -> tuple[Path, list[str]]:
-    """List the good clips of the data folder in a CSV file that can stand for it.
-
-    Returns
-    -------
-    path : Path
-        The CSV, in the cache folder, named by its content.
-    left_out : list of str
-        What is not in it, and why.
-    """
-    folder = data_folder(config, 0)
-    clips = find_clips(folder, config.channel)
-    report = check(folder, clips, group_by=config.group_by, shares=shares)
-    kept, left_out = require_good(clips, report, skip_bad=True)
-    name = manifest_sha256(manifest_rows(by_machine(kept, config.group_by), folder))[:16]
-    path = cache_dir(config.cache_dir) / "listings" / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_listing(path, kept)
-    return path, left_out
+def _note(config: RunConfig, clips: Sequence[Clip], *also: str) -> Path:
+    """Where it is remembered what a check of these clips found: named by all that the outcome depends on."""
+    options = [CHECK_VERSION, config.group_by, config.allow_mixed, config.skip_bad, *also]
+    judged = sorted(
+        (str(c.path), c.machine_type, c.machine_id, c.split, str(c.label), c.channel, c.sha256) for c in clips
+    )
+    digest = hashlib.sha256(json.dumps([options, judged]).encode()).hexdigest()
+    return cache_dir(config.cache_dir) / "checked" / digest
 
 
 def write_listing(path: Path, clips: Sequence[Clip]) -> None:

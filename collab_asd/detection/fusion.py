@@ -13,11 +13,14 @@ import numpy as np
 from collab_asd.core.types import ScoreArray, SpaceScores
 
 
+LEAST_SPREAD = 1e-6  # of the mean: below, the scores differ by rounding
+
+
 def fuse(spaces: Sequence[SpaceScores]) -> SpaceScores:
     """Sum the scores of the same clips in several spaces, each in units of the machine's own normals.
 
-    Each space is z-scored with the mean and standard deviation of its held-out normal scores. One space alone is
-    returned as it is.
+    Each space is z-scored with the mean and standard deviation of its held-out normal scores; where these hardly
+    differ, with a millionth of their mean, and where that is 0, too, with 1. One space alone is returned as it is.
     """
     if len(spaces) == 1:
         return spaces[0]
@@ -30,5 +33,6 @@ def _total(parts: Sequence[ScoreArray]) -> ScoreArray:
 
 
 def _z_scored(space: SpaceScores) -> SpaceScores:
-    mean, spread = space.normal.mean(), max(float(space.normal.std()), np.finfo(np.float64).tiny)
+    mean = space.normal.mean()
+    spread = max(float(space.normal.std()), LEAST_SPREAD * abs(float(mean))) or 1.0
     return SpaceScores(normal=(space.normal - mean) / spread, test=(space.test - mean) / spread)

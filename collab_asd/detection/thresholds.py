@@ -10,6 +10,8 @@ from scipy.stats import beta, norm, pearson3, skew
 from collab_asd.config import Thresholding
 from collab_asd.core.types import ScoreArray
 
+LEAST_SPREAD = 1e-9  # of the mean
+
 
 def threshold(normal_scores: ScoreArray, false_alarm_rate: float, how: Thresholding) -> float:
     """Score above which a clip is called anomalous.
@@ -35,8 +37,8 @@ def threshold(normal_scores: ScoreArray, false_alarm_rate: float, how: Threshold
         rank = math.ceil((len(normal_scores) + 1) * (1 - false_alarm_rate))
         return float(np.sort(normal_scores)[min(rank, len(normal_scores)) - 1])
     mean, spread = float(normal_scores.mean()), float(normal_scores.std())
-    if spread <= 0:
-        return mean
+    if spread <= LEAST_SPREAD * abs(mean):
+        return float(normal_scores.max())  # they differ by rounding, of which no distribution can be fitted
     lean = float(skew(normal_scores))
     if lean <= 0:
         return float(norm.ppf(1 - false_alarm_rate, loc=mean, scale=spread))

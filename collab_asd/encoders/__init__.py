@@ -17,6 +17,7 @@ from collab_asd.core.files import cache_dir
 from collab_asd.core.keys import read_key
 from collab_asd.core.registry import Registry
 from collab_asd.core.types import Encoder, EncoderSpec
+from collab_asd.encoders.offset import OffsetRemoved, remove_offset
 from collab_asd.encoders.weights import WeightSource, resolve
 
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
@@ -100,8 +101,8 @@ ENCODERS: Registry[EncoderEntry] = Registry(
 )
 
 
-def build(config: RunConfig) -> Encoder:
-    """Build the configured encoder.
+def build(config: RunConfig) -> OffsetRemoved:
+    """Build the configured encoder, which hears each clip without its mean (`collab_asd.encoders.offset`).
 
     Raises
     ------
@@ -112,7 +113,7 @@ def build(config: RunConfig) -> Encoder:
     encoder = ENCODERS.find(config.encoder).build(config)
     if encoder.spec.name != config.encoder:
         raise InputError(f"encoder {config.encoder!r}: calls itself {encoder.spec.name!r}; its author must fix that")
-    return encoder
+    return remove_offset(encoder)
 
 
 def require_valid(config: RunConfig) -> None:

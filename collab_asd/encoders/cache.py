@@ -14,7 +14,7 @@ import logging
 import mmap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,26 +22,13 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray
 from collab_asd.data.audio import load_waveform
+from collab_asd.encoders.offset import DerivedEncoder
 
 log = logging.getLogger(__name__)
 Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 
 DECODING = "2"  # to be raised when decoding or resampling changes, which no encoder's digest tells
 CHECKSUM_SIZE = hashlib.sha256().digest_size
-
-
-@runtime_checkable
-class DerivedEncoder(Protocol):
-    """An encoder whose frames follow from another's, by pooling: whoever has these encodes nothing."""
-
-    @property
-    def source(self) -> EncoderSpec:
-        """The encoder that they follow from."""
-        ...
-
-    def derive(self, frames: FloatArray) -> FloatArray:
-        """Turn frames ``[T, D of the source]`` into frames ``[T, D]``."""
-        ...
 
 
 class EmbeddingCache:

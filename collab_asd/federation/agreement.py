@@ -106,5 +106,5 @@ class Agreement:
         if self.encoder_digest and digest != self.encoder_digest:
             raise InputError(
                 f"encoder: its digest is {digest[:12]}, agreed on was {self.encoder_digest[:12]}; "
-                "use the weights and the key that the consortium gave out"
+                "use the weights, the key and the version of collab-asd that the consortium agreed on"
             )

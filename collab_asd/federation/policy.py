@@ -24,9 +24,8 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import results_dir
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import Clip, Encoder, Part, Partition
-from collab_asd.data.layouts import find_clips
 from collab_asd.data.partitions import partition
-from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
+from collab_asd.data.run_data import data_folder, load_partitions, require_trainable, run_clips
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import content_bytes
@@ -273,7 +272,7 @@ def _own_machines(config: RunConfig, client: int, key_file: str) -> Partition:
     InputError
         The folder or the key cannot be used, or the recordings would make the run come out wrong.
     """
-    clips = find_clips(data_folder(config, 1), config.channel)
+    clips = run_clips(config, 1)
     require_within(clips, data_folder(config, 1))
     (held,) = partition([clips], number_machines(clips, client, config.group_by, load_pseudonym_key(key_file)))
     require_trainable(config, [held], shares=False)

@@ -1,13 +1,15 @@
 """A run's result folder: begun with its configuration and manifest, complete with ``summary.json``.
 
 ``dcase/`` has one ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per
-test clip, no header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years.
+test clip, no header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years. A machine
+whose clips share file names, as in MIMII's folders, has neither: lines could not be told apart.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import logging
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +24,12 @@ from collab_asd.core.files import filling, machine_folder_name, replacing
 from collab_asd.core.types import KEPT_BY_CLIENTS, SUMMARY_VERSION, Partition, ScoreRow, ScoreTable
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
 from collab_asd.data.partitions import calibration_clips
+from collab_asd.data.recordings import shorten
 from collab_asd.detection.evaluation import Evaluation
 from collab_asd.detection.scorers import SCORERS
 from collab_asd.methods import METHODS
+
+log = logging.getLogger(__name__)
 
 
 def write_dcase(folder: Path, table: ScoreTable) -> None:
@@ -35,6 +40,12 @@ def write_dcase(folder: Path, table: ScoreTable) -> None:
         machines[machine_folder_name(row.machine_type, row.machine_id)].append(row)
     for machine, rows in machines.items():
         named = sorted(((PurePosixPath(row.clip).name, row) for row in rows), key=lambda pair: pair[0])
+        if shared := [name for name, count in Counter(name for name, _ in named).items() if count > 1]:
+            log.warning(
+                "%s: no DCASE files for %s: several of its test clips are called %s, and those files hold no folder; "
+                "scores.csv has all scores", folder, machine, shorten(shared),
+            )  # fmt: skip
+            continue
         _write(folder / f"anomaly_score_{machine}.csv", ((name, row.anomaly_score) for name, row in named))
         _write(folder / f"decision_result_{machine}.csv", ((name, row.decision) for name, row in named))
 

@@ -18,6 +18,7 @@ from collab_asd.detection import storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
 from collab_asd.detection.storage import DetectorCard
+from collab_asd.encoders.offset import OffsetRemoved
 
 log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 1.0  # as in training
@@ -98,7 +99,10 @@ class Monitor:
         """
         pin_threads(1)
         detector, card = storage.load(folder, rotation_key_file)
-        encoder = _built(_encoder_config(card, weights, key_file))
+        built = _built(_encoder_config(card, weights, key_file))
+        # A detector that is older than the removal of the offset goes on hearing it.
+        keeps_offset = card.encoder_digest == built.encoder.spec.digest
+        encoder: Encoder = built.encoder if keeps_offset else built
         if encoder.spec.digest != card.encoder_digest:
             raise InputError(
                 f"{folder}: was made with another {card.encoder} (digest {card.encoder_digest[:12]}) than this one "
@@ -168,7 +172,7 @@ class Monitor:
 
 
 @lru_cache(maxsize=1)
-def _built(config: RunConfig) -> Encoder:
+def _built(config: RunConfig) -> OffsetRemoved:
     """Build an encoder once for all detectors of a run."""
     return encoders.build(config)
 

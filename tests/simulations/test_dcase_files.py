@@ -61,3 +61,15 @@ def test_files_hold_one_line_per_clip_by_base_name_and_every_digit(tmp_path):
     assert {name: float(score) for name, score in scores} == {n: r.anomaly_score for n, r in by_name.items()}
     assert {name: int(decision) for name, decision in decisions} == {n: r.decision for n, r in by_name.items()}
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_machine_whose_clips_share_file_names_has_no_files(tmp_path, caplog):
+    rows = [
+        ScoreRow(0, "fan", "00", f"fan/id_00/{kind}/00000001.wav", 0, 1.0, 0.5, 1) for kind in ("normal", "abnormal")
+    ]
+    write_dcase(tmp_path, ScoreTable((*rows, ScoreRow(0, "fan", "02", rows[0].clip, 0, 1.0, 0.5, 1))))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "anomaly_score_fan_id_02.csv",
+        "decision_result_fan_id_02.csv",
+    }
+    assert "00000001.wav" in caplog.text

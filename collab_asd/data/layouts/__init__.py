@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.registry import Registry
 from collab_asd.core.types import Clip
-from collab_asd.data.recordings import shorten
+from collab_asd.data.audio import ClipError
+from collab_asd.data.recordings import collecting_refusals, recordings_below, shorten
 
 
 @runtime_checkable
@@ -46,6 +47,24 @@ LAYOUTS: Registry[Layout] = Registry(
 )
 
 
+class Listing(NamedTuple):
+    """What was found in a data folder.
+
+    Parameters
+    ----------
+    clips : list of Clip
+        By path, with absolute paths.
+    refused : list of ClipError
+        Files that are misnamed, in the wrong place, no recordings or unreadable.
+    unread : list of Path
+        Other recordings in the folder: its table or its layout leaves them alone.
+    """
+
+    clips: list[Clip]
+    refused: list[ClipError]
+    unread: list[Path]
+
+
 def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
     """List and hash the recordings of a data folder; its layout is told from what lies in it.
 
@@ -66,13 +85,35 @@ def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
     InputError
         If the folder is missing, empty, of no known layout or a mixture, or names in it are malformed.
     """
+    clips, refused, _ = list_clips(data_dir, channel)
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for fault in refused:
+        alike.setdefault((fault.what, fault.remedy), []).append(fault.path)
+    lines = [f"{shorten(paths)}: {what}; {remedy}" for (what, remedy), paths in alike.items()]
+    if lines:
+        raise InputError("\n".join([*lines, "(`collab-asd run --skip-bad` leaves such files out)"]))
+    return clips
+
+
+def list_clips(data_dir: Path, channel: int = 0) -> Listing:
+    """List and hash the recordings of a data folder as `find_clips`, beside the files that it would refuse.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing, empty or of no known layout or a mixture.
+    """
     if channel < 0:
         raise InputError(f"channel {channel}: channels are counted from 0")
     root = absolute(data_dir)
-    clips = layout_of(root).read(root, channel)
-    if not clips:
+    layout = layout_of(root)
+    with collecting_refusals() as refused:
+        clips = layout.read(root, channel)
+    if not clips and not refused:
         raise InputError(f"{root}: no recordings in it; copy or download the data again")
-    return sorted(clips, key=lambda clip: clip.path)
+    known = {*(clip.path for clip in clips), *(fault.path for fault in refused)}
+    unread = [path for path in recordings_below(root) if path not in known]
+    return Listing(sorted(clips, key=lambda clip: clip.path), refused, unread)
 
 
 def absolute(data_dir: Path) -> Path:
@@ -82,8 +123,13 @@ def absolute(data_dir: Path) -> Path:
 
 def clip_name(clip: Clip, data_dir: Path) -> str:
     """Path relative to the data folder (to the table's folder), with slashes: the clip's name in result files."""
+    return file_name(clip.path, data_dir)
+
+
+def file_name(path: Path, data_dir: Path) -> str:
+    """Path of a file as of `clip_name`."""
     root = absolute(data_dir)
-    return Path(os.path.relpath(clip.path, root.parent if root.is_file() else root)).as_posix()
+    return Path(os.path.relpath(path, root.parent if root.is_file() else root)).as_posix()
 
 
 def layout_of(data_dir: Path) -> Layout:

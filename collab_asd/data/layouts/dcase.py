@@ -54,6 +54,7 @@ def _is_machine_type(folder: Path) -> bool:
 
 
 def _recordings(folder: Path) -> list[Recording]:
+    refuse_strays(folder, [folder / split for split in SPLITS], DESCRIPTION)
     found = [(split, path, NAME.fullmatch(path.stem)) for split in SPLITS for path in recordings_in(folder / split)]
     refuse([path for _, path, name in found if not name], f"the name is not as in {DESCRIPTION}; rename it")
     return [

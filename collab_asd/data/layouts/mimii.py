@@ -77,6 +77,8 @@ def _is_machine_type(folder: Path) -> bool:
 def _recordings(machine_type: Path) -> list[Recording]:
     machines = _machine_folders(machine_type)
     refuse_strays(machine_type, machines, DESCRIPTION)
+    for machine in machines:
+        refuse_strays(machine, [machine / name for name in LABELS], DESCRIPTION)
     return [
         Recording(path, machine_type.name, machine.name.removeprefix("id_"), "test" if label else "train", label)
         for machine in machines

@@ -35,9 +35,11 @@ class GaussianMixtureScorer:
     def fit(self, points: FloatArray) -> Self:
         """Fit the mixture to normal points ``[n, d]``."""
         prepared = self._prepare(points)
-        floor = max(1e-2 * float(prepared.var(axis=0).mean()), 1e-12)
+        rounding = float(np.finfo(np.float32).eps) ** 2 * float((prepared**2).mean())
+        floor = max(1e-2 * float(prepared.var(axis=0).mean()), 1e-12, rounding)
+        distinct = 1 if (prepared == prepared[0]).all() else len(points)
         self._model = GaussianMixture(
-            n_components=min(self.components, len(points)), covariance_type="diag", reg_covar=floor, random_state=0
+            n_components=min(self.components, distinct), covariance_type="diag", reg_covar=floor, random_state=0
         ).fit(prepared)
         return self
 

@@ -12,6 +12,7 @@ from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
 from collab_asd.detection.scorers.clip_scorer import by_folds, unit_length
 
 NEGLIGIBLE = 1e-12  # of the largest variance
+ROUNDING = float(np.finfo(np.float32).eps) ** 2
 LEAST_SHRINKAGE = 1e-6  # two points say nothing of the directions that they do not differ in
 
 
@@ -47,7 +48,8 @@ class MahalanobisScorer:
         centred = prepared - self._mean
         variances, self._axes = principal_axes(centred)
         shrinkage, mean_variance = ledoit_wolf(centred, variances), variances.sum() / centred.shape[1]
-        floor = max(LEAST_SHRINKAGE * mean_variance, float(np.finfo(np.float64).tiny))
+        rounding = ROUNDING * float((prepared**2).mean())  # all that varies where the points are copies of one
+        floor = max(LEAST_SHRINKAGE * mean_variance, rounding) or 1.0
         self._elsewhere = max(shrinkage * mean_variance, floor)
         self._variances = (1 - shrinkage) * variances + self._elsewhere
         return self

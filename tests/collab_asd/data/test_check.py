@@ -95,8 +95,8 @@ def test_channel_that_is_not_there(dcase_folder):
 
 def test_same_audio_in_another_format_is_a_copy(dcase_folder):
     samples, rate = soundfile.read(dcase_folder / FAN_00, dtype="int16")
-    soundfile.write(dcase_folder / "fan/test/normal_id_02_00000009.flac", samples, rate)
-    what = "the same audio as test clip fan/test/normal_id_02_00000009.flac: the test would be no test"
+    soundfile.write(dcase_folder / "fan/test/normal_id_00_00000009.flac", samples, rate)
+    what = "the same audio as test clip fan/test/normal_id_00_00000009.flac: the test would be no test"
     assert problems_of(dcase_folder) == [("error", FAN_00, what)]
 
 

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from collab_asd.core.types import Clip
-from collab_asd.data.problems import Problem, describe, machine_problems, mislabelled, repeated
+from collab_asd.data.problems import (
+    Problem,
+    describe,
+    machine_problems,
+    mislabelled,
+    repeated,
+    too_few_distinct,
+)
 
 
 def clip(name, split="train", label=0, machine="00", machine_type="fan"):
@@ -86,11 +93,27 @@ def test_copy_across_training_and_test_is_the_training_clips_fault():
 
 
 def test_copies_within_a_split_are_worth_a_look():
-    problems = list(repeated([(clip("a"), "x"), (clip("b", machine="02"), "x"), (clip("c"), "x")], name))
+    problems = list(repeated([(clip("a"), "x"), (clip("b"), "x"), (clip("c"), "x")], name))
     assert [(problem.severity, problem.subject, problem.path) for problem in problems] == [
         ("warning", "b", None),
         ("warning", "c", None),
     ]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_copies_under_two_machines_are_all_at_fault(split):
+    problems = list(repeated([(clip("a"), "x"), (clip("b", split, machine="02"), "x")], name))
+    assert [(problem.severity, problem.subject, problem.path) for problem in problems] == [
+        ("error", "a", Path("a")),
+        ("error", "b", Path("b")),
+    ]
+
+
+def test_training_clips_that_are_copies_count_once():
+    audio = [(clip(f"{i}"), "xy"[i % 2]) for i in range(9)] + [(clip(f"b{i}", machine="02"), f"{i}") for i in range(3)]
+    (problem,) = too_few_distinct(audio)
+    assert (problem.severity, problem.subject) == ("error", "fan/00")
+    assert "2 distinct recordings among 9" in problem.what
 
 
 def test_copies_with_contradicting_labels():

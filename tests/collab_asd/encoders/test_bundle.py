@@ -7,10 +7,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.encoders.bundle import START, open_bundle, write_bundle
-from collab_asd.encoders.random_conv import ARCHITECTURE
+from collab_asd.encoders.offset import remove_offset
+from collab_asd.encoders.random_conv import RandomConv
 
 SECRET = bytes(range(32))
-DIGEST = hashlib.sha256(ARCHITECTURE.encode() + b"/" + SECRET).hexdigest()
+DIGEST = remove_offset(RandomConv(SECRET)).spec.digest
 SIGNER = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 STRANGER = Ed25519PrivateKey.from_private_bytes(b"t" * 32)
 

@@ -13,6 +13,7 @@ from collab_asd.data.audio import ClipError
 from collab_asd.detection import storage
 from collab_asd.detection.thresholds import threshold
 from collab_asd.encoders.logmel import LogMel
+from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, demo_key
 from collab_asd.monitoring.monitor import Monitor, Verdict
 
@@ -42,6 +43,20 @@ def test_a_verdict_is_what_the_detector_says_of_the_encoders_frames(detectors, m
     detector, card = storage.load(detectors[name])
     clip = detector.embed(ENCODERS[name]()(soundfile.read(path, dtype="float32")[0]))
     assert verdict == Verdict(path, detector.score(clip), 1.0, card.normals[detector.nearest(clip)])
+
+
+def test_a_detector_hears_the_offset_only_if_it_is_older_than_its_removal(
+    detectors, save_detector, make_sound, write_sound, tmp_path
+):
+    new = save_detector(tmp_path / "new", remove_offset(LogMel()))
+    sound = make_sound(90)
+    plain, offset = (write_sound(tmp_path / f"{dc}.wav", sound + dc) for dc in (0.0, 0.05))
+    scores = {
+        folder: [Monitor.open(folder).judge(path).anomaly_score for path in (plain, offset)]
+        for folder in (detectors["logmel"], new)
+    }
+    assert scores[new][1] == pytest.approx(scores[new][0], rel=1e-2)
+    assert scores[detectors["logmel"]][1] > 2 * scores[detectors["logmel"]][0]
 
 
 def test_a_training_clip_is_its_own_nearest_normal(monitor, normal_paths):

@@ -1,0 +1,155 @@
+"""What a recorder does to a clip, in figures: level, offset, clipping, padding, bandwidth. No encoder is needed.
+
+They are computed while a clip is checked, in a few passes over its samples, and compared between the clips of a machine
+(`collab_asd.data.consistency`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import rfft
+
+from collab_asd.core.types import FloatArray
+from collab_asd.data.audio import Audio
+
+BLOCKS_PER_SECOND, PARTS = 100, 10
+QUIET = 0.1
+"""The noise floor is the level that this share of blocks does not reach."""
+LOUD_ENOUGH_TO_CLIP = 1e-3  # of full scale: below, many samples have the largest value by chance
+FAINT = 1e-6  # of the power of the loudest channel
+SILENCE = 1e-15  # power; keeps logarithms finite
+
+FFT, SPECTRA, BANDS = 1024, 32, 64
+EMPTY_DB, CONTENT_DB = -94.0, -84.0
+"""Power of a spectral line up to which a band is empty, and from which on it has content. Rounding to 16 bits makes
+-101 dB."""
+CLIFF_DB, CLIFF_BANDS = 20.0, 5
+"""A band limit: so much less power within so many bands."""
+LOWEST_LIMIT, HIGHEST_LIMIT = 12, 58  # bands: below, spectra are steep by nature; above, every recorder's filter begins
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """How a clip was recorded, as far as its samples tell.
+
+    Parameters
+    ----------
+    rate : int
+        Hz.
+    channels : int
+    seconds : float
+    level, noise_floor : float
+        Root mean square of the whole clip and of its quiet parts, without the offset, dB of full scale.
+    offset, offset_error : float
+        Mean of the samples, full scale is 1, and its standard error by the means of ten parts.
+    peak : float
+        Largest magnitude, full scale is 1.
+    clipped : float
+        Share of the samples that have the largest or the smallest value.
+    padding : float
+        Constant stretches at beginning and end, s.
+    constant : float
+        Share of the clip in constant stretches of 10 ms and more.
+    limit : float
+        Frequency in Hz above which there is nothing, as after resampling or compression; 0 where no limit shows.
+    reach : float
+        Highest frequency in Hz with content.
+    imbalance : float
+        Level of this channel beneath the loudest of the file, dB.
+    faint_channels : int
+        Channels of the file that lie 60 dB or more beneath the loudest.
+    """
+
+    rate: int
+    channels: int
+    seconds: float
+    level: float
+    noise_floor: float
+    offset: float
+    offset_error: float
+    peak: float
+    clipped: float
+    padding: float
+    constant: float
+    limit: float
+    reach: float
+    imbalance: float
+    faint_channels: int
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def measure(audio: Audio) -> ClipStatistics:
+    """Measure one channel of a clip of at least one sample. Where some are not finite, the figures mean nothing."""
+    samples, rate = audio.waveform, audio.rate
+    blocks = _blocks(samples, max(1, rate // BLOCKS_PER_SECOND))
+    high, low = blocks.max(axis=1), blocks.min(axis=1)
+    means = blocks.mean(axis=1).astype(np.float64)
+    offset = float(means.mean())
+    powers = np.einsum("ij,ij->i", blocks, blocks) / blocks.shape[1] - 2 * offset * means + offset**2
+    still = high == low
+    peak = float(max(high.max(), -low.min()))
+    limit, reach = _bandwidth(samples, offset, peak, rate)
+    power = float(powers.mean())
+    loudest = float(max(audio.powers, default=0.0))
+    return ClipStatistics(
+        rate=rate,
+        channels=audio.channels,
+        seconds=len(samples) / rate,
+        level=_decibels(power),
+        noise_floor=_decibels(float(np.quantile(powers, QUIET))),
+        offset=offset,
+        offset_error=float(np.std([part.mean() for part in np.array_split(means, PARTS)])) / PARTS**0.5,
+        peak=peak,
+        clipped=_clipped(samples, float(high.max()), float(low.min())) if peak > LOUD_ENOUGH_TO_CLIP else 0.0,
+        padding=_padding(still) * blocks.shape[1] / rate,
+        constant=float(still.mean()),
+        limit=limit,
+        reach=reach,
+        imbalance=_decibels(loudest) - _decibels(power) if loudest else 0.0,
+        faint_channels=sum(channel < FAINT * loudest for channel in audio.powers),
+    )
+
+
+def _blocks(samples: FloatArray, size: int) -> FloatArray:
+    """Cut into blocks ``[n, size]``, n at least 1; what is left over at the end is not looked at."""
+    count = len(samples) // size
+    return samples[: count * size].reshape(count, size) if count else samples[np.newaxis]
+
+
+def _decibels(power: float) -> float:
+    return float(10 * np.log10(max(power, SILENCE)))
+
+
+def _clipped(samples: FloatArray, high: float, low: float) -> float:
+    at_limits = int(np.count_nonzero(samples == high) + np.count_nonzero(samples == low))
+    return max(0, at_limits - 2) / len(samples)
+
+
+def _padding(still: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
+    """Count the constant blocks at both ends."""
+    moving = np.flatnonzero(~still)
+    return len(still) - (int(moving[-1]) - int(moving[0]) + 1) if len(moving) else len(still)
+
+
+def _bandwidth(samples: FloatArray, offset: float, peak: float, rate: int) -> tuple[float, float]:
+    """Return band limit and reach of a clip, Hz: see `ClipStatistics`."""
+    if len(samples) < FFT:
+        return 0.0, rate / 2
+    starts = np.linspace(0, len(samples) - FFT, SPECTRA).astype(int)
+    frames = samples[starts[:, np.newaxis] + np.arange(FFT)]
+    spectra = rfft((frames - np.float32(offset)) * WINDOW, axis=1)[:, 1:]
+    lines = 10 * np.log10((spectra.real**2 + spectra.imag**2).mean(axis=0) / max(1.0, peak**2) + SILENCE)
+    bands = np.median(lines.reshape(BANDS, -1), axis=1)
+    reach = int(np.flatnonzero(bands > CONTENT_DB)[-1] + 1) if (bands > CONTENT_DB).any() else 0
+    hertz = rate / 2 / BANDS
+    above = np.maximum.accumulate(lines.reshape(BANDS, -1).max(axis=1)[::-1])[::-1]  # the most from each band on
+    edges = np.arange(LOWEST_LIMIT, HIGHEST_LIMIT)
+    least = np.minimum(np.minimum(bands[edges - 2], bands[edges - 1]), bands[edges])
+    cliffs = edges[(above[edges + CLIFF_BANDS] < EMPTY_DB) & (least > above[edges + CLIFF_BANDS] + CLIFF_DB)]
+    return (float(cliffs[-1] + 1) * hertz if len(cliffs) else 0.0), reach * hertz
+
+
+_HANN = np.hanning(FFT + 1)[:-1]
+WINDOW = (_HANN / np.sqrt((_HANN**2).sum())).astype(np.float32)
