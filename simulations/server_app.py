@@ -55,7 +55,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the configured method on a Flower grid."""
     show_progress()
     try:
-        config = RunConfig.from_mapping(context.run_config | _own_keys())
+        config = RunConfig.from_mapping(context.run_config | (_read_named_by(OWN_KEYS_VARIABLE) or {}))
         with step(f"running {config.method}"):
             folder = run(grid, config, "ray", _roster())
     except (InputError, OSError) as error:
@@ -69,19 +69,19 @@ def main(grid: Grid, context: Context) -> None:
             _draw_report(folder)
 
 
-def _own_keys() -> dict[str, str]:
-    file = os.environ.get(OWN_KEYS_VARIABLE)
-    return dict(json.loads(Path(file).read_bytes())) if file and Path(file).exists() else {}
+def _read_named_by(variable: str) -> dict[str, Any] | None:
+    """Read the JSON that a variable of the environment names, if it does and there is one."""
+    file = os.environ.get(variable)
+    return dict(json.loads(Path(file).read_bytes())) if file and Path(file).exists() else None
 
 
 def _roster() -> dict[int, int | None] | None:
     """Read which client has the key of which node, where a deployment's server has written that down."""
-    file = os.environ.get(NODES_VARIABLE)
-    if not file or not Path(file).exists():
+    nodes = _read_named_by(NODES_VARIABLE)
+    if nodes is None:
         return None
-    nodes = json.loads(Path(file).read_bytes()).values()
-    found = {int(node["node-id"]): re.fullmatch(r"client-(\d+)", node["name"]) for node in nodes}
-    return {node: int(name[1]) if name else None for node, name in found.items()}
+    names = {int(node["node-id"]): re.fullmatch(r"client-(\d+)", node["name"]) for node in nodes.values()}
+    return {node: int(name[1]) if name else None for node, name in names.items()}
 
 
 def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None = None) -> Path:
@@ -196,7 +196,13 @@ class Simulation:
         """
         partitions, data_dir = load_partitions(config, len(nodes)), data_folder(config, len(nodes))
         require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
-        taking_part = _taking_part(nodes, partitions, config.partition)
+        if any(p.client not in nodes for p in partitions):
+            raise InputError(
+                f"the data have {len(partitions)} clients (partition = {config.partition}) but the federation has "
+                f"{len(nodes)} SuperNodes: start the run with "
+                f'--federation-config "num-supernodes={len(partitions)}"'
+            )
+        taking_part = {p.client: nodes[p.client] for p in partitions}
         return cls(taking_part, partitions, data_dir, manifest_rows(partitions, data_dir), engine)
 
     def measure(self, scores: Sequence[ClientScores]) -> dict[str, float]:
@@ -226,14 +232,3 @@ def _draw_report(folder: Path) -> None:
         logger.warning("the report could not be drawn; its reason: collab-asd report %s", folder)
     else:
         logger.info("report: %s", folder / "report.html")
-
-
-def _taking_part(clients: dict[int, int], partitions: Sequence[Partition], dealt: str) -> dict[int, int]:
-    """Pick the SuperNodes that hold clips; there may be more of them, not fewer."""
-    missing = [p.client for p in partitions if p.client not in clients]
-    if missing:
-        raise InputError(
-            f"the data have {len(partitions)} clients (partition = {dealt}) but the federation has {len(clients)} "
-            f'SuperNodes: start the run with --federation-config "num-supernodes={len(partitions)}"'
-        )
-    return {p.client: clients[p.client] for p in partitions}

@@ -15,8 +15,7 @@ from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.config import Preset, RunConfig
 from collab_asd.methods.costs import Costs, Holding
 from collab_asd.methods.embedding_sharing import costs as embedding_sharing_costs
-from collab_asd.methods.embedding_sharing import settings as embedding_sharing
-from collab_asd.methods.embedding_sharing.strategy import EmbeddingSharing
+from collab_asd.methods.embedding_sharing import strategy as embedding_sharing
 
 if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry
@@ -28,7 +27,7 @@ PRESETS: dict[Preset, TrainingSettings] = {
 """Those of embedding sharing, with as many windows of each machine."""
 
 
-def build_strategy(config: RunConfig) -> EmbeddingSharing:
+def build_strategy(config: RunConfig) -> embedding_sharing.EmbeddingSharing:
     """Build the strategy of embedding sharing, with the training of this method."""
     return embedding_sharing.build_strategy(config, PRESETS[config.preset])
 

@@ -107,28 +107,23 @@ class IdClassifier(nn.Module):
         self.register_buffer("directions", torch.zeros(EMBEDDING_SIZE, settings.classes))
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Embed raw windows ``[B, stack, D]`` -> ``[B, 128]``; only directions matter, not lengths."""
-        return self.embed_standardized(self.standardize(windows))
+        """Embed standardised windows ``[B, stack, D]`` -> ``[B, 128]``; only directions matter, not lengths."""
+        return self.backbone(windows.unsqueeze(1))  # type: ignore[no-any-return]
 
     def standardize(self, windows: Tensor) -> Tensor:
         """Give every dimension of the frames the mean 0 and the standard deviation 1 that it had in training."""
         return (windows - self.mean) * self.scale
-
-    def embed_standardized(self, windows: Tensor) -> Tensor:
-        """Embed standardised windows ``[B, stack, D]`` -> ``[B, 128]``."""
-        return self.backbone(windows.unsqueeze(1))  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def embed(self, frames: FloatArray) -> FloatArray:
         """Embed one clip ``[T, D]`` -> ``[w, 128]``, one row of length 1 per window."""
         self.eval()
         windows = stacked_windows(frames, self.settings.stack, self.settings.stack_hop)
-        parts = [self._embed_batch(windows[i : i + EMBED_BATCH]) for i in range(0, len(windows), EMBED_BATCH)]
+        parts = []
+        for start in range(0, len(windows), EMBED_BATCH):
+            batch = torch.from_numpy(np.array(windows[start : start + EMBED_BATCH])).to(self.mean.device)
+            parts.append(F.normalize(self(self.standardize(batch))).cpu().numpy())
         return np.concatenate(parts)
-
-    def _embed_batch(self, windows: FloatArray) -> FloatArray:
-        batch = torch.from_numpy(np.array(windows)).to(self.mean.device)
-        return F.normalize(self(batch)).cpu().numpy()
 
     def predict(self, embedding: FloatArray) -> int:
         """Class of one clip, given as `embed` returns it: the largest sum of cosines over its windows."""

@@ -14,7 +14,7 @@ import torch
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import OneCycleLR
 
 from collab_asd.classifier.backbones import EMBEDDING_SIZE
 from collab_asd.classifier.model import HEAR_WAVEFORMS, ClassifierSettings, IdClassifier
@@ -60,10 +60,14 @@ def steps_per_epoch(sampler: WindowSampler, settings: TrainingSettings) -> int:
 
 def draw_epoch(sampler: WindowSampler, settings: TrainingSettings, random: np.random.Generator) -> list[Draw]:
     """Draw the batches of one epoch; of nearly the same size, since one window alone has no batch statistics."""
-    windows = sampler.epoch(random, settings.windows_per_class)
-    return [
-        _mixed(batch, settings.mixup, random) for batch in np.array_split(windows, steps_per_epoch(sampler, settings))
-    ]
+    windows, draws = sampler.epoch(random, settings.windows_per_class), []
+    for batch in np.array_split(windows, steps_per_epoch(sampler, settings)):
+        if settings.mixup:
+            partners, share = random.permutation(len(batch)), float(random.beta(settings.mixup, settings.mixup))
+            draws.append(Draw(batch, partners, share))
+        else:
+            draws.append(Draw(batch, np.arange(len(batch)), 1.0))
+    return draws
 
 
 def gather(sampler: WindowSampler, draw: Draw, model: IdClassifier) -> Tensor:
@@ -76,12 +80,6 @@ def labels_of(sampler: WindowSampler, draw: Draw) -> Labels:
     """Return the classes of a batch."""
     own = torch.from_numpy(sampler.classes[draw.windows])
     return Labels(own, own[torch.from_numpy(draw.partners)], draw.share)
-
-
-def _mixed(windows: Indices, mixup: float, random: np.random.Generator) -> Draw:
-    if mixup == 0:
-        return Draw(windows, np.arange(len(windows)), 1.0)
-    return Draw(windows, random.permutation(len(windows)), float(random.beta(mixup, mixup)))
 
 
 ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
@@ -105,7 +103,11 @@ Loss: TypeAlias = "ArcFaceLoss | PositiveLoss"
 
 def build_head(directions: Tensor, settings: TrainingSettings) -> Loss:
     """Build the loss of ``settings.head`` around class directions ``[128, C]``, which are copied."""
-    head = _head(directions.shape[1], settings).to(directions.device)
+    head: Loss = PositiveLoss(directions.shape[1])
+    if settings.head != "positive":
+        head = ArcFaceLoss(directions.shape[1], EMBEDDING_SIZE, settings.margin, settings.scale)
+        head.requires_grad_(settings.head == "arcface")
+    head.to(directions.device)
     with torch.no_grad():
         head.W.copy_(directions)
     return head
@@ -117,14 +119,6 @@ def mixed_loss(head: Loss, embeddings: Tensor, labels: Labels) -> Tensor:
     if labels.share == 1:
         return own
     return labels.share * own + (1 - labels.share) * head(embeddings, labels.partners.to(embeddings.device))  # type: ignore[no-any-return]
-
-
-def _head(classes: int, settings: TrainingSettings) -> Loss:
-    if settings.head == "positive":
-        return PositiveLoss(classes)
-    return ArcFaceLoss(classes, EMBEDDING_SIZE, settings.margin, settings.scale).requires_grad_(
-        settings.head == "arcface"
-    )
 
 
 Progress = Callable[[int, float], None]
@@ -167,9 +161,13 @@ def train(
     InputError
         Fewer than two classes, no clips, or frames that are not finite.
     """
-    _require_two(classes)
-    mean, deviation = input_statistics(clips, classes)
     labels = tuple(sorted(set(classes)))
+    if len(labels) < 2:
+        raise InputError(
+            f"the ID classifier learns by telling machines apart and got the normal clips of {len(labels)}: "
+            "add another machine of the same type, or set group-by='all'"
+        )
+    mean, deviation = input_statistics(clips, classes)
     gaps = labels != tuple(range(len(labels)))
     network = ClassifierSettings(
         settings.backbone, len(mean), stack, stack_hop, len(labels), settings.normalization, labels if gaps else ()
@@ -225,65 +223,35 @@ def fit(
     One class is enough here: a client of a federation may hold no other.
     """
     sampler = WindowSampler(clips, classes, model.settings.stack, model.settings.stack_hop)
+    batches = settings.epochs * steps_per_epoch(sampler, settings)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        _Trainer(model, sampler, settings, seed).run(progress)
-    model.eval()
-
-
-def _require_two(classes: Sequence[int]) -> None:
-    found = len(set(classes))
-    if found < 2:
-        raise InputError(
-            f"the ID classifier learns by telling machines apart and got the normal clips of {found}: "
-            "add another machine of the same type, or set group-by='all'"
-        )
-
-
-class _Trainer:
-    """One training run: model, head, optimiser, schedule and random numbers."""
-
-    def __init__(self, model: IdClassifier, sampler: WindowSampler, settings: TrainingSettings, seed: int) -> None:
-        self._model, self._sampler, self._settings = model, sampler, settings
-        self._random = np.random.default_rng(seed)
-        self._head = build_head(model.directions, settings)
-        self._start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
-        self._optimizer = build_optimizer([*model.parameters(), *self._head.parameters()], settings)
-        self._schedule = self._learning_rates()
-
-    def run(self, progress: Progress | None) -> None:
-        self._model.train()
-        batches = self._settings.epochs * steps_per_epoch(self._sampler, self._settings)
+        random = np.random.default_rng(seed)
+        head = build_head(model.directions, settings)
+        optimizer = build_optimizer([*model.parameters(), *head.parameters()], settings)
+        schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=batches) if settings.one_cycle else None
+        start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
+        model.train()
         with step("training batches of the ID classifier", batches, even=True) as advance:
-            for epoch in range(1, self._settings.epochs + 1):
+            for epoch in range(1, settings.epochs + 1):
                 losses = []
-                for draw in draw_epoch(self._sampler, self._settings, self._random):
-                    losses.append(self._step(draw))
+                for draw in draw_epoch(sampler, settings, random):
+                    optimizer.zero_grad()
+                    loss = mixed_loss(head, model(gather(sampler, draw, model)), labels_of(sampler, draw))
+                    if start:
+                        moved = zip(model.parameters(), start, strict=True)
+                        loss = loss + settings.proximal / 2 * sum(((now - then) ** 2).sum() for now, then in moved)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+                    if schedule is not None:
+                        schedule.step()
+                    losses.append(float(loss.detach()))
                     advance()
                 if progress:
                     progress(epoch, float(np.mean(losses)))
         with torch.no_grad():
-            self._model.directions.copy_(self._head.W)
-
-    def _learning_rates(self) -> LRScheduler:
-        settings = self._settings
-        if not settings.one_cycle:
-            return torch.optim.lr_scheduler.ConstantLR(self._optimizer, factor=1.0, total_iters=0)
-        steps = settings.epochs * steps_per_epoch(self._sampler, settings)
-        return torch.optim.lr_scheduler.OneCycleLR(self._optimizer, settings.learning_rate, total_steps=steps)
-
-    def _step(self, draw: Draw) -> float:
-        self._optimizer.zero_grad()
-        embeddings = self._model.embed_standardized(gather(self._sampler, draw, self._model))
-        loss = mixed_loss(self._head, embeddings, labels_of(self._sampler, draw)) + self._distance_penalty()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self._schedule.step()
-        return float(loss.detach())
-
-    def _distance_penalty(self) -> Tensor | float:
-        pairs = zip(self._model.parameters(), self._start, strict=False)
-        return self._settings.proximal / 2 * sum(((now - start) ** 2).sum() for now, start in pairs)
+            model.directions.copy_(head.W)
+    model.eval()
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:

@@ -65,16 +65,27 @@ def run_command(
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    if not verbose:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
     with step(f"running {config.method}"):
         config = _prepared(config, out, skip_bad)
+        from collab_asd.federation import engines
         from collab_asd.federation.results import discard_beginning
 
         try:
-            folder = _on_engine(engine, config, supernodes, verbose, quiet)
+            clients = _count_clients(config, supernodes)
+            if engine == "inprocess":
+                folder = engines.run_inprocess(config, clients)
+            else:
+                logger.info("starting Flower and Ray")
+                folder = engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
         except BaseException:
             discard_beginning(Path(config.results_dir))
             raise
-    _print_summary(folder) if as_json else _print_results(folder, supernodes)
+    if as_json:
+        typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        _print_results(folder, supernodes)
     if config.report and (folder / "scores.csv").exists():
         with step("drawing the report"):
             from collab_asd.report.run_report import report
@@ -109,12 +120,10 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     return replace(config, results_dir=str(results), data_dir=data_dir)
 
 
-def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, quiet: bool) -> Path:
+def _count_clients(config: RunConfig, supernodes: int) -> int:
+    """Return how many clients the run has; refuse recordings that it would come out wrong on, and too few clients."""
     from collab_asd.data.run_data import load_partitions, require_trainable
-    from collab_asd.federation import engines
 
-    if not verbose:
-        logging.getLogger("flwr").setLevel(logging.WARNING)
     partitions = load_partitions(config, supernodes) if config.data_dir else []
     if partitions:
         require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
@@ -124,10 +133,7 @@ def _on_engine(engine: str, config: RunConfig, supernodes: int, verbose: bool, q
         from collab_asd.methods.embedding_sharing.client import require_tagged
 
         require_tagged(config, clients)
-    if engine == "inprocess":
-        return engines.run_inprocess(config, clients)
-    logger.info("starting Flower and Ray")
-    return engines.run_ray(config, clients, lambda line: None if quiet else pass_on(line, verbose))
+    return clients
 
 
 def _require_clients(config: RunConfig, clients: int) -> None:
@@ -154,10 +160,6 @@ def pass_on(line: str, verbose: bool) -> None:
     if verbose or OUR_LINES.search(line):
         errors.print(without_colours(line))
         line_written()
-
-
-def _print_summary(folder: Path) -> None:
-    typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
 
 
 def _print_results(folder: Path, supernodes: int) -> None:

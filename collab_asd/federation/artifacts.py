@@ -11,7 +11,6 @@ import numpy as np
 
 from collab_asd.config import RunConfig
 from collab_asd.core.files import holding_name
-from collab_asd.core.types import FloatArray
 from collab_asd.data.audio import sample_rate_of
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.manifest import machines_in, manifest_rows
@@ -25,6 +24,10 @@ from collab_asd.federation.results import ResultFolder, mark_thresholds, summari
 from collab_asd.federation.scoring import ClientScores, MachineScores, join
 from collab_asd.wire.defences.rotation import Rotation
 
+logger = logging.getLogger(__name__)
+UNKNOWN = {"bytes_up": {}, "bytes_down": {}, "seconds": {}, "excluded": {}, "peak_rss_mb": 0.0}
+"""What the server of a run knows, and a client does not."""
+
 
 def save_client_artifacts(
     client: ClientData, machines: Sequence[MachineScores], config: RunConfig, folder: Path
@@ -33,26 +36,23 @@ def save_client_artifacts(
 
     Under Algorithm 2 there is no detector to keep: f_s stays with the server.
     """
-    owner = client.partition.client if config.mixed else None
+    clips, owner = client.partition.clips, client.partition.client if config.mixed else None
     for machine in machines:
-        clip = client.partition.clips[machine.normal[0]]
+        clip = clips[machine.normal[0]]
         name = holding_name(clip.machine_type, clip.machine_id, owner)
         if machine.detector is not None:
-            detector = replace(machine.detector, levels=_levels(client, machine))
-            storage.save(folder / "detectors" / name, detector, _card(client, machine, config))
+            levels = np.concatenate([client.cache.encode(BandLevels(), clips[i]) for i in machine.normal])
+            detector = replace(machine.detector, levels=levels)
+            storage.save(folder / "detectors" / name, detector, _card(client, machine, detector, config))
         if machine.points is not None:
             machine.points.save(folder / "embeddings" / f"{name}.safetensors")
 
 
-def _levels(client: ClientData, machine: MachineScores) -> FloatArray:
-    """Measure the recordings of a machine's normal clips, once per clip and cache."""
-    measure, clips = BandLevels(), client.partition.clips
-    return np.concatenate([client.cache.encode(measure, clips[i]) for i in machine.normal])
-
-
-def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> DetectorCard:
+def _card(client: ClientData, machine: MachineScores, detector: Detector, config: RunConfig) -> DetectorCard:
     clips = client.partition.clips
     any_clip = clips[machine.normal[0]]
+    codecs = (space.codec for space in detector.spaces if space.codec is not None)
+    own = (stage for codec in codecs for stage in codec.own)
     return DetectorCard(
         machine_type=any_clip.machine_type,
         machine_id=any_clip.machine_id,
@@ -70,20 +70,8 @@ def _card(client: ClientData, machine: MachineScores, config: RunConfig) -> Dete
         openl3_model=config.openl3_model,
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
-        rotation=_rotation_of(machine.detector),
+        rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
     )
-
-
-def _rotation_of(detector: Detector | None) -> str:
-    """Return the fingerprint of the rotation of a detector's shared space; empty without one."""
-    codecs = () if detector is None else (space.codec for space in detector.spaces if space.codec is not None)
-    found = [stage.fingerprint for codec in codecs for stage in codec.own if isinstance(stage, Rotation)]
-    return next(iter(found), "")
-
-
-logger = logging.getLogger(__name__)
-UNKNOWN = {"bytes_up": {}, "bytes_down": {}, "seconds": {}, "excluded": {}, "peak_rss_mb": 0.0}
-"""What the server of a run knows, and a client does not."""
 
 
 def keep_scores(client: ClientData, scores: ClientScores, config: RunConfig, folder: Path) -> None:

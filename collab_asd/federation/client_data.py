@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,13 +97,13 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
 
     Clips are in the order of their hashes, so the first ones are a random sample.
     """
-    placed = list(zip(partition.groups, partition.classes, strict=True))
-    members = {place: [i for i, other in enumerate(placed) if other == place] for place in sorted(set(placed))}
-    return [_divided(partition, place, own, calibration) for place, own in members.items()]
-
-
-def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int], calibration: float) -> LocalMachine:
-    normal = [i for i in members if partition.clips[i].split == "train"]
-    test = [i for i in members if partition.clips[i].split == "test"]
-    held = calibration_clips(len(normal), calibration)
-    return LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
+    members: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, place in enumerate(zip(partition.groups, partition.classes, strict=True)):
+        members[place].append(i)
+    machines = []
+    for place, clips in sorted(members.items()):
+        normal = [i for i in clips if partition.clips[i].split == "train"]
+        test = [i for i in clips if partition.clips[i].split == "test"]
+        held = calibration_clips(len(normal), calibration)
+        machines.append(LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test)))
+    return machines

@@ -171,22 +171,21 @@ class SupervisedGrid(Grid):
             Names every client that failed, or that gave no answer within the time, where the rules exclude none.
         """
         limit = self.rules.timeout if timeout is None else min(timeout, self.rules.timeout)
-        waves = _batched(messages, self._max_in_flight)
-        return _handed_out([reply for wave in waves for reply in self._exchange(wave, limit)], self.client_of)
-
-    def _exchange(self, sent: list[Message], limit: float) -> list[Message]:
-        """Send one wave, and again what failed; see to those that failed each time."""
-        done, troubles = self._attempt(sent, limit)
-        for _ in range(self.rules.retries):
-            if not troubles:
-                break
-            logger.warning("asking again: %s", "; ".join(f"client {c}: {why}" for c, why in troubles.items()))
-            self._await_return(troubles)
-            again = [_copy(message) for message in sent if self.client_of(message) in troubles]
-            more, troubles = self._attempt(again, limit)
-            done += more
-        self.exclude(troubles)
-        return done
+        replies: list[Message] = []
+        unsent = iter(messages)
+        while sent := list(islice(unsent, self._max_in_flight)):  # a message is made when its turn comes
+            for attempts_left in reversed(range(self.rules.retries + 1)):
+                sound, troubles = self._attempt(sent, limit)
+                replies += sound
+                if not troubles or not attempts_left:
+                    break
+                logger.warning("asking again: %s", "; ".join(f"client {c}: {why}" for c, why in troubles.items()))
+                self._await_return(troubles)
+                failed = [message for message in sent if self.client_of(message) in troubles]
+                sent = [Message(m.content, m.metadata.dst_node_id, m.metadata.message_type) for m in failed]
+            self.exclude(troubles)
+        replies.sort(key=self.client_of, reverse=True)
+        return (replies.pop() for _ in range(len(replies)))
 
     def _await_return(self, clients: Iterable[int]) -> None:
         """Wait for the SuperNodes of clients that died and were started again."""
@@ -265,21 +264,3 @@ class SupervisedGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """See `flwr.serverapp.Grid`."""
         return self._grid.pull_messages(message_ids)
-
-
-def _batched(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
-    """Cut messages into lists of so many at most; they are made when their turn comes, and not before."""
-    left = iter(messages)
-    while batch := list(islice(left, size)):
-        yield batch
-
-
-def _handed_out(replies: list[Message], client_of: Callable[[Message], int]) -> Iterator[Message]:
-    """Hand out replies in the order of the clients, and hold none that was handed out."""
-    replies.sort(key=client_of, reverse=True)
-    while replies:
-        yield replies.pop()
-
-
-def _copy(message: Message) -> Message:
-    return Message(message.content, message.metadata.dst_node_id, message.metadata.message_type)

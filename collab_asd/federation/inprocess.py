@@ -75,29 +75,27 @@ class InProcessGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Answer each message at once and keep the reply for `pull_messages`."""
-        ids = []
-        for message in messages:
-            message.metadata.__dict__["_message_id"] = str(next(self._numbers))
-            self._replies[message.metadata.message_id] = self._answer(message)
-            ids.append(message.metadata.message_id)
-        return ids
+        replies = self.send_and_receive(messages)
+        self._replies |= {reply.metadata.reply_to_message_id: reply for reply in replies}
+        return [reply.metadata.reply_to_message_id for reply in replies]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Hand out the replies to the messages with these IDs, once."""
         return [self._replies.pop(i) for i in message_ids if i in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Answer each message in turn. There is no one to wait for, so `timeout` is not used."""
-        return self.pull_messages(self.push_messages(messages))
-
-    def _answer(self, message: Message) -> Message:
-        """Call the ClientApp on its own copy of a message."""
-        context = self._contexts[message.metadata.dst_node_id]
-        try:
-            reply = self._client_app(_copied(message), context)
-        except Exception as error:  # as Flower's own engines do: a client's failure is a reply, not the server's end
-            return Message(Error(CLIENT_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
-        return _copied(reply)
+        """Let the ClientApp answer a copy of each message in turn; nobody is waited for, so `timeout` is not used."""
+        replies = []
+        for message in messages:
+            message.metadata.__dict__["_message_id"] = str(next(self._numbers))
+            try:
+                reply = _copied(self._client_app(_copied(message), self._contexts[message.metadata.dst_node_id]))
+            except (
+                Exception
+            ) as error:  # as Flower's own engines do: a client's failure is a reply, not the server's end
+                reply = Message(Error(CLIENT_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
+            replies.append(reply)
+        return replies
 
 
 def _copied(message: Message) -> Message:

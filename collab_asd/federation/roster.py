@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,13 @@ from collab_asd.core.errors import InputError, PublicError
 from collab_asd.federation.messages import HELLO
 from collab_asd.federation.pseudonyms import MOST_CLIENTS
 
+logger = logging.getLogger(__name__)
+ClientRoster = Mapping[int, int | None]
+"""Node ID -> which client has its key; None: nobody's that is known."""
 PROTOCOL = 2
 """Counts changes after which messages are understood no more by the version before."""
+NODES_SECONDS = 60.0
+POLL_SECONDS = 0.05
 
 
 def own_versions() -> dict[str, Any]:
@@ -47,13 +52,6 @@ def require_same_version(other: Mapping[str, object], who: str) -> None:
             f"{who} runs collab-asd {theirs['version']} (protocol {theirs['protocol']}), and this side "
             f"{mine['version']} (protocol {mine['protocol']}): install the same version on both"
         )
-
-
-logger = logging.getLogger(__name__)
-ClientRoster = Mapping[int, int | None]
-"""Node ID -> which client has its key; None: nobody's that is known."""
-NODES_SECONDS = 60.0
-POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,43 +100,38 @@ def meet_clients(grid: Grid, min_clients: int, timeout: float, roster: ClientRos
     InputError
         No node came, or fewer than `min_clients`; or they run other versions, or two say that they are one client.
     """
-    answers = _greet_all(grid, min_clients, timeout, roster)
-    expected, private = _expected(answers, roster), any(answer.private for answer in answers.values())
-    if len(answers) < (min_clients if private else expected):
-        raise InputError(
-            f"{len(answers)} of {expected} SuperNodes are connected after {NODES_SECONDS:.0f} s: start the others"
-        )
-    _require_one_kind(answers)
-    clients = _numbered(answers)
-    absent = (c for c in _numbers(expected, roster) if c not in clients)
-    return ConnectedClients(clients, private, tuple(absent) if private else ())
-
-
-def _numbers(expected: int, roster: ClientRoster | None) -> Iterable[int]:
-    """Return the numbers of all clients that there are."""
-    return range(expected) if roster is None else sorted(c for c in roster.values() if c is not None)
-
-
-def _greet_all(grid: Grid, min_clients: int, timeout: float, roster: ClientRoster | None) -> dict[int, _Answer]:
-    """Greet all nodes, each when it comes, until a minute has brought no other."""
     answers: dict[int, _Answer] = {}
     refused: set[int] = set()
     deadline = time.monotonic() + NODES_SECONDS
     while len(answers) + len(refused) < _expected(answers, roster):
         new = sorted(set(grid.get_node_ids()) - answers.keys() - refused)
-        if new and (answered := _hello(grid, new, timeout)):
-            refused |= {node for node, answer in answered.items() if not _is_true(node, answer, roster)}
-            answers |= {node: answer for node, answer in answered.items() if node not in refused}
-            deadline = time.monotonic() + NODES_SECONDS
+        if not new or not (answered := _greet(grid, new, timeout)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+            continue
+        refused |= {node for node, answer in answered.items() if not _is_true(node, answer, roster)}
+        answers |= {node: answer for node, answer in answered.items() if node not in refused}
+        deadline = time.monotonic() + NODES_SECONDS
         if answers and (expected := _expected(answers, roster)) < min_clients:
             raise InputError(_too_few(expected, min_clients, roster))
-        if time.monotonic() > deadline:
-            break
-        if len(answers) + len(refused) < _expected(answers, roster):
-            time.sleep(POLL_SECONDS)
     if not answers:
         raise InputError(f"no SuperNode has answered within {NODES_SECONDS:.0f} s: start them")
-    return answers
+    expected, private = _expected(answers, roster), any(answer.private for answer in answers.values())
+    if len(answers) < (min_clients if private else expected):
+        raise InputError(
+            f"{len(answers)} of {expected} SuperNodes are connected after {NODES_SECONDS:.0f} s: start the others"
+        )
+    if shared := sorted(answer.client for answer in answers.values() if private and not answer.private):
+        raise InputError(
+            f"clients {', '.join(map(str, shared))} have no folder of their own, and others have: start every "
+            "SuperNode with data-dir in its --node-config, or none"
+        )
+    clients = _numbered(answers)
+    if not private:
+        return ConnectedClients(clients)
+    there = range(expected) if roster is None else sorted(c for c in roster.values() if c is not None)
+    return ConnectedClients(clients, private, tuple(client for client in there if client not in clients))
 
 
 def _too_few(expected: int, min_clients: int, roster: ClientRoster | None) -> str:
@@ -172,33 +165,22 @@ def _expected(answers: Mapping[int, _Answer], roster: ClientRoster | None) -> in
     return max((answer.clients for answer in answers.values()), default=1)
 
 
-def _hello(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answer]:
+def _greet(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answer]:
     """Greet nodes, and be told who they are; silent ones are left out."""
-    mine = ConfigRecord(own_versions())
-    messages = [Message(RecordDict({"server": mine}), node, HELLO) for node in nodes]
-    replies = list(grid.send_and_receive(messages, timeout=timeout))
-    if failed := [reply for reply in replies if reply.has_error()]:
-        node, reason = failed[0].metadata.src_node_id, failed[0].error.reason
-        raise InputError(f"SuperNode {node} could not be greeted: {reason}")
-    return {reply.metadata.src_node_id: _answer(reply.content.config_records["hello"]) for reply in replies}
-
-
-def _answer(said: ConfigRecord) -> _Answer:
-    client = int(str(said["client"]))
-    require_same_version(said, f"client {client}")
-    clients = int(str(said["clients"]))
-    if clients > MOST_CLIENTS:
-        raise InputError(f"client {client} says that there are {clients} clients: at most {MOST_CLIENTS}")
-    return _Answer(client, clients, bool(said["private"]))
-
-
-def _require_one_kind(answers: Mapping[int, _Answer]) -> None:
-    if len({answer.private for answer in answers.values()}) > 1:
-        shared = sorted(answer.client for answer in answers.values() if not answer.private)
-        raise InputError(
-            f"clients {', '.join(map(str, shared))} have no folder of their own, and others have: start every "
-            "SuperNode with data-dir in its --node-config, or none"
-        )
+    mine, answers = ConfigRecord(own_versions()), {}
+    for reply in grid.send_and_receive(
+        [Message(RecordDict({"server": mine}), node, HELLO) for node in nodes], timeout=timeout
+    ):
+        node = reply.metadata.src_node_id
+        if reply.has_error():
+            raise InputError(f"SuperNode {node} could not be greeted: {reply.error.reason}")
+        said = reply.content.config_records["hello"]
+        client, clients = int(str(said["client"])), int(str(said["clients"]))
+        require_same_version(said, f"client {client}")
+        if clients > MOST_CLIENTS:
+            raise InputError(f"client {client} says that there are {clients} clients: at most {MOST_CLIENTS}")
+        answers[node] = _Answer(client, clients, bool(said["private"]))
+    return answers
 
 
 def _numbered(answers: Mapping[int, _Answer]) -> dict[int, int]:

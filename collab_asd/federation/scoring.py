@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -99,8 +98,18 @@ def score_with(
 
 def decided(client: int, machines: Sequence[MachineScores], config: RunConfig) -> ClientScores:
     """Client side: decide each test clip of its machines."""
-    parts = [_decided(machine, config) for machine in machines]
-    return ClientScores(client, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    parts = []
+    for machine in machines:
+        limit, scores = machine.threshold(config), machine.scores.test
+        found = (
+            np.array(machine.test, np.int32),
+            scores,
+            np.full(len(scores), limit),
+            (scores > limit).astype(np.int8),
+            np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
+        )
+        parts.append(found)
+    return ClientScores(client, *map(np.concatenate, zip(*parts, strict=True)))
 
 
 def score_reply(scores: ClientScores) -> RecordDict:
@@ -111,18 +120,6 @@ def score_reply(scores: ClientScores) -> RecordDict:
 def kept_reply() -> RecordDict:
     """Client side: say that all is scored, and keep the scores."""
     return RecordDict({"kept": ConfigRecord({"scored": True})})
-
-
-def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[Any]]:
-    limit = machine.threshold(config)
-    scores = machine.scores.test
-    return {
-        "clips": np.array(machine.test, np.int32),
-        "anomaly_score": scores,
-        "threshold": np.full(len(scores), limit),
-        "decision": (scores > limit).astype(np.int8),
-        "predicted": np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
-    }
 
 
 def read_scores(client: int, reply: Message) -> ClientScores | None:

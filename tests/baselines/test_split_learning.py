@@ -117,7 +117,7 @@ def unsplit(config, clients, start):
             random = np.random.default_rng(derive(config.seed, "federated", 0, number, server_round))
             for draw in draw_epoch(sampler, rounds.training, random):
                 optimizer.zero_grad()
-                embeddings = start.embed_standardized(gather(sampler, draw, start))
+                embeddings = start(gather(sampler, draw, start))
                 mixed_loss(head, embeddings, labels_of(sampler, draw)).backward()
                 optimizer.step()
     with torch.no_grad():

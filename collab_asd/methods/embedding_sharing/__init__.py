@@ -10,7 +10,7 @@ METHOD = MethodSpec(
     summary="Each site turned its recordings into compact numbers (embeddings) and sent those, not the recordings, to "
     "a server, which trained one model for all sites.",
     shares="embeddings",
-    build_strategy="collab_asd.methods.embedding_sharing.settings:build_strategy",
+    build_strategy="collab_asd.methods.embedding_sharing.strategy:build_strategy",
     score="collab_asd.methods.embedding_sharing.client:score",
     handlers={
         "query.describe": "collab_asd.methods.embedding_sharing.client:describe",

@@ -12,7 +12,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -83,7 +83,12 @@ class ClassifierCache:
         """Return a stored classifier, or None where there is none that can be trusted."""
         path = self._path(key)
         try:
-            card, arrays = _read(path, key)
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata()
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            card = json.loads(metadata["card"])
+            if metadata["sha256"] != _seal(metadata["card"], arrays) or card["key"] != key:
+                raise ValueError("its checksum or its key is wrong")
             classifier = from_arrays(ClassifierSettings.from_plain(card["settings"]), arrays)
             self.seconds_saved += float(card["seconds"])
         except FileNotFoundError:
@@ -142,25 +147,6 @@ def _code_digest() -> str:
     """Hash the code that trains: after a change in it, yesterday's weights are not those of today."""
     sources = [*sorted(Path(str(id_classifier.__file__)).parent.glob("*.py")), Path(logmel.__file__)]
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
-
-
-def _read(path: Path, key: str) -> tuple[Mapping[str, Any], Arrays]:
-    """Read and verify one file.
-
-    Raises
-    ------
-    OSError, ValueError, KeyError, TypeError, SafetensorError
-        There is no file, or it is not what was stored under this key.
-    """
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata()
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    if metadata["sha256"] != _seal(metadata["card"], arrays):
-        raise ValueError("its checksum is another")
-    card = json.loads(metadata["card"])
-    if card["key"] != key:
-        raise ValueError("it was stored under another key")
-    return card, arrays
 
 
 def _seal(card: str, arrays: Arrays) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.keys import derived
-from collab_asd.core.types import PARTS, FloatArray, Part, SpaceScores
+from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
 from collab_asd.detection.detector import ClipPoints, Space
@@ -26,12 +26,14 @@ from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector
-from collab_asd.methods.embedding_sharing.pages import PageNumber, SharedClip, codec_of, encode_page, plan_pages
+from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber, SharedClip, codec_of, encode_page, plan_pages
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
 from collab_asd.wire.defences.erasure import Erasure
 
 logger = logging.getLogger(__name__)
+MEGABYTE = 1_000_000
+FLOAT = 4  # bytes of a number of an embedding
 
 
 @lru_cache(maxsize=32)
@@ -78,10 +80,6 @@ def require_tagged(config: RunConfig, clients: int) -> None:
             raise InputError(f"client {partition.client}: {error}") from error
 
 
-MEGABYTE = 1_000_000
-FLOAT = 4  # bytes of a number of an embedding
-
-
 def describe(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Embed all clips and say what there is to share.
 
@@ -115,7 +113,9 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
 def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Send one page of embeddings (Algorithm 1, line 3; Algorithm 2, line 7); none but those that were announced."""
     number = PageNumber(**content.config_records["request"])  # type: ignore[arg-type]
-    _require_announced(client, config, number)
+    ends = _page_ends(client, number.part, config)
+    if (number.start, number.stop) not in zip([0, *ends], ends, strict=False):
+        raise InputError(f"{number}: refused, it is none of the pages that were announced")
     clips = client.indices(number.part)[number.start : number.stop]
     p, defences = client.partition, defences_of(client, config)
     shared = [
@@ -125,44 +125,34 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
     return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
 
 
-def _require_announced(client: ClientData, config: RunConfig, number: PageNumber) -> None:
-    ends = _page_ends(client, number.part, config)
-    if (number.start, number.stop) not in zip([0, *ends], ends, strict=False):
-        raise InputError(f"{number}: refused, it is none of the pages that were announced")
-
-
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
-    scorer = DetectorSettings.of(config)
+    scorer, found = DetectorSettings.of(config), []
     codec = None
     if "codec" in content:
         codec = _codec(config, content).with_own(defences_of(client, config).lasting)
-    return [_score_machine(client, machine, scorer, codec, content) for machine in client.machines()]
+    for machine in client.machines():
+        frames = client.machine_frames(machine)
+        if holds_classifier(content, machine.group):
+            detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
+            found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+        else:
+            shared = content.array_records[f"shared/{machine.group}/{machine.machine_class}"]
+            found.append(_complete(from_record(shared), machine, frames, scorer))
+    return found
 
 
-def _score_machine(
-    client: ClientData, machine: LocalMachine, scorer: DetectorSettings, codec: Codec | None, content: RecordDict
-) -> MachineScores:
-    frames = client.machine_frames(machine)
-    if holds_classifier(content, machine.group):
-        detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
-        return score_with(detector, frames, normal=machine.normal, test=machine.test)
-    scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
+def _complete(shared: Arrays, machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings) -> MachineScores:
+    """Add the scores of the client's own space to the server's (Algorithm 2), which must be of this machine's clips."""
+    for name, clips in {"normal-clips": machine.normal, "test-clips": machine.test}.items():
+        if tuple(shared[name].tolist()) != clips:
+            raise ValueError(f"the server scored other clips ({name}) than this machine has")
+    scores = SpaceScores(normal=shared["normal"], test=shared["test"])
     if scorer.local is not None:
         local = Space.fit(frames, scorer.local)
         scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
-    points = ClipPoints.of(frames, average=scorer.shared.average)
+    predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
-
-
-def _read_shared(record: ArrayRecord, machine: LocalMachine) -> tuple[SpaceScores, tuple[int, ...]]:
-    """Read the server's scores; their clips must be this machine's own, in order."""
-    arrays = from_record(record)
-    for name, mine in {"normal-clips": machine.normal, "test-clips": machine.test}.items():
-        if tuple(arrays[name].tolist()) != mine:
-            raise ValueError(f"the server scored other clips ({name}) than this machine has")
-    scores = SpaceScores(normal=arrays["normal"], test=arrays["test"])
-    return scores, tuple(arrays["predicted"].tolist())
 
 
 def _codec(config: RunConfig, content: RecordDict) -> Codec:

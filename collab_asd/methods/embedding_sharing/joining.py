@@ -13,10 +13,9 @@ from pathlib import Path
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import MachineFrames
-from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.scoring import ClientScores, ScoreRound
 from collab_asd.methods.embedding_sharing.algorithm import train_id_classifiers
-from collab_asd.methods.embedding_sharing.description import ClientDescription
+from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
 from collab_asd.methods.embedding_sharing.strategy import EmbeddingSharing, log_epoch
 
@@ -33,28 +32,26 @@ class LateJoining(EmbeddingSharing):
         if self.earlier.codec.text != self.plan.text:
             raise InputError(f"join = {earlier}: has codec = {self.earlier.codec.text}; set the same here")
 
-    def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
+    def share(self, folder: Path) -> list[ClientScores]:
         """See `EmbeddingSharing`."""
-        known = known_clients(self.earlier.descriptions, {client: self.descriptions[client] for client in grid.clients})
-        newcomers = [client for client in grid.clients if client not in known.values()]
+        now = {client: self.descriptions[client] for client in self.grid.clients}
+        known = known_clients(self.earlier.descriptions, now)
+        newcomers = [client for client in now if client not in known.values()]
         if not newcomers:
             raise InputError("join: all clients took part in the earlier run already, with the same clips")
         logger.info("clients %s join %d others", ", ".join(map(str, newcomers)), len(known))
         if self._embeddings.is_dir():
             self._store.adopt(self._embeddings, known)
-            return super().share(grid, folder)
-        return self._serve(grid.only(newcomers))
-
-    def _serve(self, grid: SupervisedGrid) -> list[ClientScores]:
-        """Let newcomers score with f_s as it is."""
+            return super().share(folder)
+        # The newcomers score with f_s as it is.
         if self.inference == "server":
             raise InputError("join: f_s that stays with the server needs retain-embeddings = true in the earlier run")
         self._classifiers = dict(self.earlier.classifiers)
         self._store.codec = self.earlier.codec
-        for client in grid.clients:
-            if missing := set(self.descriptions[client].groups) - self._classifiers.keys():
+        for client in newcomers:
+            if missing := set(now[client].groups) - self._classifiers.keys():
                 raise InputError(f"join: client {client} has a machine of group {missing.pop()}, which has no f_s yet")
-        return ScoreRound(self.score_request).run(grid)
+        return ScoreRound(self.score_request).run(self.grid.only(newcomers))
 
     @property
     def _codec_invalidated(self) -> bool:

@@ -11,7 +11,7 @@ from statistics import median, mode
 
 import numpy as np
 
-from collab_asd.methods.embedding_sharing.description import ClientDescription
+from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.methods.embedding_sharing.store import SharedMachine
 from collab_asd.wire.codecs import FrameStatistics
 

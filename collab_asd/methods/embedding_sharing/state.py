@@ -20,7 +20,7 @@ from safetensors.numpy import save as save_arrays
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part, replacing
-from collab_asd.methods.embedding_sharing.description import ClientDescription
+from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.wire.codecs import Codec, parse
 
 FORMAT = 1

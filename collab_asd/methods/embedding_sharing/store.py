@@ -26,9 +26,8 @@ from safetensors.numpy import save as save_arrays
 from collab_asd.classifier.sampling import LazyClips
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
-from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part
-from collab_asd.methods.embedding_sharing.description import ClientDescription
-from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, PageNumber
+from collab_asd.core.types import PARTS, FloatArray, MachineFrames
+from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, ClientDescription, PageNumber
 from collab_asd.wire.codecs import Codec, CodecPlan
 
 log = logging.getLogger(__name__)
@@ -134,7 +133,12 @@ class EmbeddingStore:
                     "other clients, or other clips of theirs, than when the run broke off: asking for all again"
                 )
                 self.clear()
-        self._read_codec()
+        basis = self.folder / BASIS
+        try:
+            self.codec = self._plan.with_arrays(load_arrays(basis.read_bytes())) if basis.exists() else None
+        except (SafetensorError, ValueError):
+            log.warning("%s: damaged; asking for all embeddings again", basis)
+            self.clear()
         self._write(path, json.dumps(card | {"clients": _identities(descriptions)}).encode())
         self._pages = {client: dict(self._found(client, said)) for client, said in descriptions.items()}
 
@@ -204,25 +208,19 @@ class EmbeddingStore:
 
     def machines(self, client: int) -> list[SharedMachine]:
         """Return what one client has sent, by machine."""
-        held = {part: self._clips(client, part) for part in PARTS}
-        return [self._machine(place, held) for place in sorted({clip.place for clip in held["train"]})]
+        pages = sorted(self._pages.get(client, {}).items(), key=lambda page: page[0].start)
+        held = {part: [clip for number, clips in pages if number.part == part for clip in clips] for part in PARTS}
+        found = []
+        for place in sorted({clip.place for clip in held["train"]}):
+            own = {part: [clip for clip in clips if clip.place == place] for part, clips in held.items()}
+            normal = tuple(clip.clip for clip in (*own["train"], *own["calibration"]))
+            frames = MachineFrames(*place, *(self._decoded(own[part]) for part in PARTS))
+            found.append(SharedMachine(frames, normal, tuple(clip.clip for clip in own["test"])))
+        return found
 
     def clip_count(self) -> int:
         """Return the number of clips that are kept."""
         return sum(len(clips) for pages in self._pages.values() for clips in pages.values())
-
-    def _clips(self, client: int, part: Part) -> list[StoredClip]:
-        """All clips of one part, in the order of the client's clip numbers."""
-        pages = sorted(self._pages.get(client, {}).items(), key=lambda page: page[0].start)
-        return [clip for number, clips in pages if number.part == part for clip in clips]
-
-    def _machine(self, place: tuple[int, int], held: Mapping[Part, Sequence[StoredClip]]) -> SharedMachine:
-        own = {part: [clip for clip in clips if clip.place == place] for part, clips in held.items()}
-        return SharedMachine(
-            MachineFrames(*place, *(self._decoded(own[part]) for part in PARTS)),
-            normal_clips=tuple(clip.clip for clip in (*own["train"], *own["calibration"])),
-            test_clips=tuple(clip.clip for clip in own["test"]),
-        )
 
     def _decoded(self, clips: Sequence[StoredClip]) -> LazyClips:
         return LazyClips([clip.length for clip in clips], lambda i: self._frames(clips[i]))
@@ -256,14 +254,6 @@ class EmbeddingStore:
         places = zip(about["groups"], about["classes"], strict=True)
         parts = zip(about["clips"], places, about["lengths"], [0, *ends[:-1]], ends, strict=True)
         return [StoredClip(clip, place, length, page, a, b) for clip, place, length, a, b in parts]
-
-    def _read_codec(self) -> None:
-        path = self.folder / BASIS
-        try:
-            self.codec = self._plan.with_arrays(load_arrays(path.read_bytes())) if path.exists() else None
-        except (SafetensorError, ValueError):
-            log.warning("%s: damaged; asking for all embeddings again", path)
-            self.clear()
 
     def _paths(self, client: int, number: PageNumber) -> tuple[Path, Path]:
         stem = f"client-{client}-{number.part}-{number.start}-{number.stop}"

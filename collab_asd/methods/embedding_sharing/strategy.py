@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +24,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 
 from collab_asd.classifier.model import IdClassifier
-from collab_asd.classifier.settings import TrainingSettings
-from collab_asd.config import Inference
+from collab_asd.classifier.settings import TrainingSettings, training_of
+from collab_asd.config import Inference, RunConfig
+from collab_asd.core.files import cache_dir
 from collab_asd.core.progress import step
 from collab_asd.core.runtime import TRAINED_BEFORE, Stopwatch
 from collab_asd.core.types import MachineFrames, Part
@@ -37,8 +38,13 @@ from collab_asd.federation.roster import require_same_encoder
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
 from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache
-from collab_asd.methods.embedding_sharing.description import ClientDescription, require_valid_page
-from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber
+from collab_asd.methods.embedding_sharing.pages import (
+    Arrays,
+    ClientDescription,
+    PageNumber,
+    codec_of,
+    require_valid_page,
+)
 from collab_asd.methods.embedding_sharing.screening import (
     described_size,
     find_mismatched,
@@ -47,7 +53,7 @@ from collab_asd.methods.embedding_sharing.screening import (
     received_size,
 )
 from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
-from collab_asd.methods.embedding_sharing.store import EmbeddingStore, SharedMachine
+from collab_asd.methods.embedding_sharing.store import EmbeddingStore
 from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
 
 logger = logging.getLogger(__name__)
@@ -121,7 +127,7 @@ class EmbeddingSharing(ScoreGathering):
         with tempfile.TemporaryDirectory(prefix="collab-asd-store-") as scratch, self.watch("share, train and score"):
             folder = (grid.folder or Path(scratch)) / KEPT
             self._store = EmbeddingStore(folder / STORE, self.plan)
-            return self.share(grid, folder)
+            return self.share(folder)
 
     def _describe(self) -> None:
         """Ask the clients what they have to share, and exclude those whose answers do not fit the others'."""
@@ -137,15 +143,26 @@ class EmbeddingSharing(ScoreGathering):
         sizes = {c: described_size(self._statistics[c]) for c in grid.clients if self.plan.learns}
         grid.exclude(find_norm_outliers(sizes, self.loudest))
 
-    def share(self, grid: SupervisedGrid, folder: Path) -> list[ClientScores]:
+    def share(self, folder: Path) -> list[ClientScores]:
         """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
+        clients = self.grid.clients
         while True:
+            self._members = set(clients)
+            self._store.open({client: self.descriptions[client] for client in clients})
+            if self._store.codec is None:
+                self._store.keep_codec(self.plan.fit([self._statistics[c] for c in clients if self.plan.learns]))
+            self._codec_record = to_record(self.codec.to_arrays())
+            self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
+            self._train_rounds = len(self._schedule)
+            if self.inference == "server":
+                self._schedule += self._rounds("calibration") + self._rounds("test")
             try:
-                self._attempt()
+                with step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
+                    self.conduct(self.grid, len(self._schedule))
                 break
-            except CodecInvalidatedError:
+            except CodecInvalidatedError:  # again with the clients that are left
                 self._store.clear()
-        ServerState(self._classifiers, self.codec, {c: self.descriptions[c] for c in grid.clients}).save(folder)
+        ServerState(self._classifiers, self.codec, {c: self.descriptions[c] for c in clients}).save(folder)
         if not self.retain:
             self._store.clear()
         return self.scores
@@ -155,26 +172,6 @@ class EmbeddingSharing(ScoreGathering):
         """What embeddings go through, once it is fitted."""
         assert self._store.codec is not None
         return self._store.codec
-
-    def _attempt(self) -> None:
-        """Share, train and score with the clients that are left.
-
-        Raises
-        ------
-        CodecInvalidatedError
-            It must be done again with fewer.
-        """
-        self._members = set(self.grid.clients)
-        self._store.open({client: self.descriptions[client] for client in self.grid.clients})
-        if self._store.codec is None:
-            self._store.keep_codec(self.plan.fit([self._statistics[c] for c in self.grid.clients if self.plan.learns]))
-        self._codec_record = to_record(self.codec.to_arrays())
-        self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
-        self._train_rounds = len(self._schedule)
-        if self.inference == "server":
-            self._schedule += self._rounds("calibration") + self._rounds("test")
-        with step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
-            self.conduct(self.grid, len(self._schedule))
 
     def _rounds(self, part: Part) -> list[list[tuple[int, PageNumber]]]:
         """Deal the pages that are not in the store out to rounds: a few in each, of as many clients."""
@@ -206,7 +203,8 @@ class EmbeddingSharing(ScoreGathering):
         """Ask for this round's pages."""
         for client, page in self._schedule[server_round - 1]:
             if client in self.grid.clients:
-                yield Message(self._page_request(page), self.grid.clients[client], EMBEDDINGS)
+                request = RecordDict({"request": ConfigRecord(asdict(page)), "codec": self._codec_record})
+                yield Message(request, self.grid.clients[client], EMBEDDINGS)
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
         """Store the pages; train f_s after the last training page, score after the last of all (Algorithm 2)."""
@@ -231,10 +229,6 @@ class EmbeddingSharing(ScoreGathering):
             self._score_requests[groups] = put_classifiers(self._classifiers, groups)
             self._score_requests[groups]["codec"] = to_record(self.codec.to_arrays())
         return RecordDict(dict(self._score_requests[groups]))
-
-    def _page_request(self, page: PageNumber) -> RecordDict:
-        number = ConfigRecord({"part": page.part, "start": page.start, "stop": page.stop})
-        return RecordDict({"request": number, "codec": self._codec_record})
 
     @property
     def _codec_invalidated(self) -> bool:
@@ -265,19 +259,16 @@ class EmbeddingSharing(ScoreGathering):
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
         first = self.descriptions[next(iter(self.grid.clients))]
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
+        ranks = self.ranks(machines)
         with self.watch("train"), step("training the ID classifiers"):
-            self._classifiers = self._trained(machines, (first.stack, first.stack_hop))
+            ranked = [replace(m, group=ranks[m.group]) for m in machines]
+            trained = self.classifiers_of(ranked, (first.stack, first.stack_hop))
+        self._classifiers = {group: trained[rank] for group, rank in ranks.items()}
         if self.cache is not None and self.cache.seconds_saved:
             self.watch.seconds[TRAINED_BEFORE] = self.cache.seconds_saved
 
-    def _trained(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
-        """Train f_s of each group; numbers of groups that are pseudonyms are put in order for that."""
-        ranks = self.ranks(machines)
-        trained = self.classifiers_of([replace(m, group=ranks[m.group]) for m in machines], stacking)
-        return {group: trained[rank] for group, rank in ranks.items()}
-
     def ranks(self, machines: Sequence[MachineFrames]) -> dict[int, int]:
-        """Return by which number each group is trained."""
+        """Return by which number each group is trained: pseudonyms of groups are put in order for that."""
         return group_ranks(machines) if self.grid.pseudonymous else {m.group: m.group for m in machines}
 
     def classifiers_of(self, machines: Sequence[MachineFrames], stacking: tuple[int, int]) -> dict[int, IdClassifier]:
@@ -291,22 +282,42 @@ class EmbeddingSharing(ScoreGathering):
         for machine in self._store.machines(client):
             group = machine.frames.group
             shared = Space.fit(machine.frames, self.scorer.shared, self._classifiers[group])
-            content[f"shared/{group}/{machine.frames.machine_class}"] = _shared_record(machine, shared)
+            embedded = [shared.embed(frames) for frames in machine.frames.test]
+            scores = shared.scores(embedded)
+            found: Arrays = {
+                "normal-clips": np.array(machine.normal_clips, np.int32),
+                "test-clips": np.array(machine.test_clips, np.int32),
+                "normal": scores.normal,
+                "test": scores.test,
+                "predicted": np.array([shared.predicted_class(clip) for clip in embedded], np.int32),
+            }
+            content[f"shared/{group}/{machine.frames.machine_class}"] = to_record(found)
         return content
 
 
-def _shared_record(machine: SharedMachine, shared: Space) -> ArrayRecord:
-    embedded = [shared.embed(frames) for frames in machine.frames.test]
-    scores = shared.scores(embedded)
-    return to_record(
-        {
-            "normal-clips": np.array(machine.normal_clips, np.int32),
-            "test-clips": np.array(machine.test_clips, np.int32),
-            "normal": scores.normal,
-            "test": scores.test,
-            "predicted": np.array([shared.predicted_class(clip) for clip in embedded], np.int32),
-        }
+def build_strategy(config: RunConfig, preset: TrainingSettings | None = None) -> EmbeddingSharing:
+    """Build the strategy; where an earlier run is to be joined, the one that goes on from it.
+
+    Parameters
+    ----------
+    config : RunConfig
+    preset : TrainingSettings, optional
+        How f_s is trained where the configuration does not say; by default as its preset says.
+    """
+    settings = (
+        training_of(config, preset),
+        DetectorSettings.of(config),
+        codec_of(config),
+        config.inference,
+        config.seed,
+        config.device,
+        ClassifierCache(cache_dir(config.cache_dir) / "classifiers"),
     )
+    if not config.join:
+        return EmbeddingSharing(*settings, retain=config.retain_embeddings)
+    from collab_asd.methods.embedding_sharing.joining import LateJoining
+
+    return LateJoining(*settings, retain=config.retain_embeddings, earlier=Path(config.join).expanduser())
 
 
 def _read_description(reply: Message, plan: CodecPlan) -> tuple[ClientDescription, FrameStatistics | None]:

@@ -40,7 +40,7 @@ def test_learned_frames_see_what_spectra_see():
 @pytest.mark.parametrize("backbone", ["stgram-light", "stgram-mfn"])
 def test_the_front_end_is_trained(backbone, windows):
     model = IdClassifier(ClassifierSettings(backbone, 512, stack=65, stack_hop=8, classes=2))
-    model(torch.cat([windows[0], 2 * windows[0].flip(1)])).square().mean(dim=0)[0].backward()
+    model(model.standardize(torch.cat([windows[0], 2 * windows[0].flip(1)]))).square().mean(dim=0)[0].backward()
     gradients = [p.grad for name, p in model.named_parameters() if "filters" in name]
     assert len(gradients) == 1
     assert gradients[0] is not None

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_asd.methods.embedding_sharing.description import ClientDescription, require_valid_page
-from collab_asd.methods.embedding_sharing.pages import PageNumber, SharedClip, encode_page, plan_pages
+from collab_asd.methods.embedding_sharing.pages import (
+    ClientDescription,
+    PageNumber,
+    SharedClip,
+    encode_page,
+    plan_pages,
+    require_valid_page,
+)
 from collab_asd.wire.codecs import parse
 
 NUMBER = PageNumber("train", 0, 2)

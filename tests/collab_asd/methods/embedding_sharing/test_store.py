@@ -7,8 +7,7 @@ import pytest
 
 from collab_asd.core.errors import InputError
 from collab_asd.methods.embedding_sharing import store as module
-from collab_asd.methods.embedding_sharing.description import ClientDescription
-from collab_asd.methods.embedding_sharing.pages import PageNumber, SharedClip, encode_page
+from collab_asd.methods.embedding_sharing.pages import ClientDescription, PageNumber, SharedClip, encode_page
 from collab_asd.methods.embedding_sharing.store import EmbeddingStore, StoredPage
 from collab_asd.wire.codecs import parse
 

@@ -1,0 +1,60 @@
+"""Compare `scores.csv` of six runs with those of an earlier revision, byte for byte.
+
+    python benchmarks/same_scores.py REVISION
+
+Synthetic machines, seed 0, in process. Exits with 1 where a run differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RUNS = {
+    "inference-client": ["inference=client"],
+    "inference-server": ["inference=server"],
+    "fedavg": ["method=fedavg"],
+    "split-learning": ["method=split-learning"],
+    "local-mahalanobis": ["method=local-mahalanobis"],
+    "centralized": ["method=centralized", "encoder=waveform"],
+}
+
+
+def scores(tree: Path, settings: list[str], scratch: Path) -> bytes:
+    """Run the package that lies in a tree; returns its table of scores."""
+    results = scratch / tree.name / "-".join(settings)
+    pairs = [
+        pair for setting in [*settings, "report=false", f"cache-dir={scratch / 'cache'}"] for pair in ("--set", setting)
+    ]
+    start = "from collab_asd.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "run", "--quiet", "--out", str(results), *pairs]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "100"}
+    subprocess.run(command, cwd=scratch, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return (results / "scores.csv").read_bytes()
+
+
+def main() -> None:
+    """Print one line per run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("revision", help="commit, branch or tag to compare this tree with")
+    revision = parser.parse_args().revision
+    with tempfile.TemporaryDirectory() as folder:
+        earlier = Path(folder) / "earlier"
+        earlier.mkdir()
+        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(["tar", "-x", "-C", str(earlier)], input=archive, check=True)
+        differing = 0
+        for name, settings in RUNS.items():
+            same = scores(ROOT, settings, Path(folder)) == scores(earlier, settings, Path(folder))
+            print(f"{name}: {'identical' if same else 'DIFFERENT'}", flush=True)
+            differing += not same
+    sys.exit(differing > 0)
+
+
+if __name__ == "__main__":
+    main()
