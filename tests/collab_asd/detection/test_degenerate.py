@@ -41,7 +41,8 @@ def test_scores_thresholds_and_their_fusion_are_finite(normals, metric, scale):
             spaces.append(SpaceScores(held_out, np.array([scorer.score(clip) for clip in clips(TESTS, scale)])))
     spaces += [fuse([a, b]) for a in spaces for b in spaces]
     for space in spaces:
-        assert np.isfinite(space.normal).all() and np.isfinite(space.test).all()
+        assert np.isfinite(space.normal).all()
+        assert np.isfinite(space.test).all()
         assert all(np.isfinite(threshold(space.normal, 0.1, how)) for how in ("gamma", "quantile"))
 
 

@@ -33,13 +33,15 @@ def test_encoder_hears_the_clip_without_its_mean():
 
 def test_digest_and_note_are_others_and_all_else_is_the_same():
     before, after = Samples.spec, remove_offset(Samples()).spec
-    assert after.digest != before.digest and after.note == f"digest {after.digest[:12]}"
+    assert after.digest != before.digest
+    assert after.note == f"digest {after.digest[:12]}"
     assert (after.name, after.sample_rate, after.dimension) == (before.name, before.sample_rate, before.dimension)
 
 
 def test_encoder_of_derived_frames_stays_one():
     derived = remove_offset(Halves())
-    assert isinstance(derived, DerivedEncoder) and not isinstance(remove_offset(Samples()), DerivedEncoder)
+    assert isinstance(derived, DerivedEncoder)
+    assert not isinstance(remove_offset(Samples()), DerivedEncoder)
     assert derived.source.digest not in (Halves.source.digest, derived.spec.digest)
     assert derived.derive(np.array([[1.0, 2.0]], np.float32)).tolist() == [[1.0]]
 
