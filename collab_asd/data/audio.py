@@ -21,7 +21,16 @@ from collab_asd.core.terminal import printable
 from collab_asd.core.types import Clip, FloatArray
 from collab_asd.data.truncation import is_truncated
 
-SUFFIXES = (".wav", ".flac", ".ogg")
+# What libsndfile decodes: RIFF and its relatives, AIFF, FLAC, Ogg (Vorbis and Opus), MP3, CAF, AU.
+SUFFIXES = (
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".flac", ".ogg", ".oga", ".opus", ".mp3",
+    ".caf", ".au", ".snd",
+)  # fmt: skip
+UNREADABLE_SUFFIXES = (
+    ".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".mkv", ".mov", ".avi", ".wv", ".ape", ".ac3",
+    ".dsf", ".dff", ".tta", ".spx", ".ra",
+)  # fmt: skip
+CONVERT = "convert it to WAV or FLAC, for example with ffmpeg"
 COPY_AGAIN = "copy or download it again"
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC stream of unstated length
 
@@ -74,8 +83,17 @@ class Audio:
 
 
 def is_recording(path: Path) -> bool:
-    """Whether the file's name ends as a recording's (`SUFFIXES`, in either case)."""
-    return path.suffix.lower() in SUFFIXES
+    """Whether a file counts as a recording, by its name alone: the one rule of all commands.
+
+    It ends in one of `SUFFIXES`, in either case, and does not begin with a dot: hidden files (``._clip.wav``) are what
+    other systems keep beside a recording.
+    """
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_unreadable_sound(path: Path) -> bool:
+    """Whether a file holds sound, by its name, that nothing here can decode; wherever it lies, it is to be named."""
+    return path.suffix.lower() in UNREADABLE_SUFFIXES and not path.name.startswith(".")
 
 
 def sha256_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import cast, get_args
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
-from collab_asd.data.audio import SUFFIXES, is_recording
+from collab_asd.data.audio import is_recording
 from collab_asd.data.recordings import Recording, hashed, shorten
 
 COLUMNS = ("path", "machine_type", "machine_id", "split", "label")
@@ -90,7 +90,7 @@ def _faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
     if not cells["path"] or not file.is_file():
         yield "path", f"no file {cells['path']!r}; paths are relative to the CSV file"
     elif not is_recording(file):
-        yield "path", f"{cells['path']!r} does not end in {', '.join(SUFFIXES)}"
+        yield "path", f"{cells['path']!r} is not named as a recording"
     for column in ("machine_type", "machine_id"):
         if not cells[column] or set(cells[column]) & set("/\\"):
             yield column, f"{cells[column]!r} is not a name without slashes"

@@ -63,7 +63,7 @@ def test_file_that_is_no_text(table):
     [
         ("c.wav,fan,00,train,0", "line 3, column path: no file 'c.wav'; paths are relative to the CSV file"),
         (",fan,00,train,0", "line 3, column path: no file ''"),
-        ("table.csv,fan,00,train,0", "line 3, column path: 'table.csv' does not end in .wav, .flac, .ogg"),
+        ("table.csv,fan,00,train,0", "line 3, column path: 'table.csv' is not named as a recording"),
         ("b.wav,,00,train,0", "line 3, column machine_type: '' is not a name"),
         ("b.wav,fan,0/1,train,0", "line 3, column machine_id: '0/1' is not a name without slashes"),
         ("b.wav,fan,00,dev,0", "line 3, column split: 'dev' is not one of train, test"),
