@@ -31,8 +31,7 @@ SUFFIXES = (
     ".caf", ".au", ".snd",
 )  # fmt: skip
 UNREADABLE_SUFFIXES = (
-    ".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".mkv", ".mov", ".avi", ".wv", ".ape", ".ac3",
-    ".dsf", ".dff", ".tta", ".spx", ".ra",
+    ".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".mka", ".wv", ".ape", ".ac3", ".dsf", ".dff", ".tta", ".spx",
 )  # fmt: skip
 CONVERT = "convert it to WAV or FLAC, for example with ffmpeg"
 COPY_AGAIN = "copy or download it again"
@@ -305,7 +304,7 @@ def _decoder(data: bytes, path: Path) -> Iterator[tuple[soundfile.SoundFile, Ext
     try:
         extent = measure(data)
     except ContainerError as error:
-        remedy = CONVERT if isinstance(error, ForeignError) else COPY_AGAIN
+        remedy = CONVERT if isinstance(error, ForeignError) or is_unreadable_sound(path) else COPY_AGAIN
         raise ClipError(path, f"cannot be decoded: {error}", remedy) from error
     try:
         with soundfile.SoundFile(io.BytesIO(extent.data)) as file:

@@ -94,7 +94,7 @@ def measure(data: bytes) -> Extent:
         return _mp3(data, body)
     for magic, (at, kind) in FOREIGN.items():
         if data.startswith(magic, at):
-            raise ForeignError(f"it is {kind}, whatever its name says")
+            raise ForeignError(f"it is {kind}")
     raise ContainerError(f"it is no {FORMATS} file")
 
 
