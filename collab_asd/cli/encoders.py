@@ -24,6 +24,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole
+from collab_asd.core.text import read_text
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
@@ -89,7 +90,7 @@ def _agreed(digest: str, agreement: Path | None) -> str:
 
 def _digest_of(agreement: Path) -> str:
     try:
-        found = tomllib.loads(agreement.read_text(encoding="utf-8"))
+        found = tomllib.loads(read_text(agreement))
     except (OSError, ValueError) as error:
         raise InputError(f"{agreement}: cannot be read as an agreement ({error})") from error
     if not isinstance(found.get("encoder-digest"), str):

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,11 +23,30 @@ import soundfile
 from collab_asd.core.errors import InputError
 from collab_asd.core.terminal import printable
 from collab_asd.core.types import Clip, FloatArray
-from collab_asd.data.truncation import is_truncated
+from collab_asd.data.containers import ContainerError, Extent, ForeignError, measure
 
-SUFFIXES = (".wav", ".flac", ".ogg")
+# What libsndfile decodes: RIFF and its relatives, AIFF, FLAC, Ogg (Vorbis and Opus), MP3, CAF, AU.
+SUFFIXES = (
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".flac", ".ogg", ".oga", ".opus", ".mp3",
+    ".caf", ".au", ".snd",
+)  # fmt: skip
+UNREADABLE_SUFFIXES = (
+    ".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".mka", ".wv", ".ape", ".ac3", ".dsf", ".dff", ".tta", ".spx",
+)  # fmt: skip
+CONVERT = "convert it to WAV or FLAC, for example with ffmpeg"
 COPY_AGAIN = "copy or download it again"
-UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC stream of unstated length
+TRUNCATED = "the file is truncated"
+REWRITE = "rewrite its header, for example with ffmpeg -ignore_length 1 -i OLD NEW, or record it again"
+
+# What no recording of a machine has; a damaged header may claim anything, and one file must not fill the memory.
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz
+MOST_CHANNELS = 256
+LONGEST = 2**26  # samples of one channel: 70 minutes at 16 kHz; also of what they are resampled to
+LARGEST_FILE = 2**30  # bytes
+BLOCK = 2**20  # samples over all channels that are decoded at once
+
+SHORTEST_BEHIND = 0.1  # s of audio behind what the header states; less is what some programs leave there
+LARGEST_VALUE = 1e6  # of a float: far beyond pascals or volts, and squared it still fits
 
 # Resampling holds a filter for each pair of input and output phases. Rates that people record at need far less than
 # this; 44099 Hz -> 16000 Hz would need 700 million.
@@ -51,6 +74,14 @@ class ClipError(InputError):
         return f"{printable(self.path)}: {self.what}; {self.remedy}"
 
 
+class Remark(NamedTuple):
+    """Something odd about a file that can be used."""
+
+    severity: Literal["warning", "note"]
+    what: str
+    remedy: str
+
+
 @dataclass(frozen=True)
 class Audio:
     """One channel of a decoded recording.
@@ -65,17 +96,29 @@ class Audio:
         How many channels the file has.
     powers : tuple of float
         Variance of each channel, where there are several.
+    remarks : tuple of Remark
+        What is odd about the file and does not keep it from being used.
     """
 
     waveform: FloatArray
     rate: int
     channels: int
     powers: tuple[float, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 def is_recording(path: Path) -> bool:
-    """Whether the file's name ends as a recording's (`SUFFIXES`, in either case)."""
-    return path.suffix.lower() in SUFFIXES
+    """Whether a file counts as a recording, by its name alone: the one rule of all commands.
+
+    It ends in one of `SUFFIXES`, in either case, and does not begin with a dot: hidden files (``._clip.wav``) are what
+    other systems keep beside a recording.
+    """
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_unreadable_sound(path: Path) -> bool:
+    """Whether a file holds sound, by its name, that nothing here can decode; wherever it lies, it is to be named."""
+    return path.suffix.lower() in UNREADABLE_SUFFIXES and not path.name.startswith(".")
 
 
 def sha256_of(path: Path) -> str:
@@ -86,7 +129,8 @@ def sha256_of(path: Path) -> str:
     ClipError
         If the file cannot be read.
     """
-    return hashlib.sha256(_bytes_of(path)).hexdigest()
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sample_rate_of(path: Path) -> int:
@@ -97,7 +141,8 @@ def sample_rate_of(path: Path) -> int:
     ClipError
         If the file cannot be read or is no recording.
     """
-    return int(_header(path).samplerate)
+    with _decoder(_bytes_of(path), path) as (file, _):
+        return int(file.samplerate)
 
 
 def seconds_of(path: Path) -> float:
@@ -108,15 +153,8 @@ def seconds_of(path: Path) -> float:
     ClipError
         If the file cannot be read or is no recording.
     """
-    header = _header(path)
-    return float(header.frames / header.samplerate)
-
-
-def _header(path: Path) -> Any:
-    try:
-        return soundfile.info(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise ClipError(path, f"cannot be read ({error})", "check that it is there and readable") from error
+    with _decoder(_bytes_of(path), path) as (file, _):
+        return float(file.frames / file.samplerate)
 
 
 def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
@@ -177,11 +215,13 @@ def at_rate(audio: Audio, sample_rate: int, path: Path) -> FloatArray:
     Raises
     ------
     ClipError
-        If the rates are such that no filter leads from one to the other.
+        If the rates are such that no filter leads from one to the other, or the result would be too long.
     """
     if audio.rate == sample_rate:
         return audio.waveform
     _refuse_odd_ratio(path, audio.rate, sample_rate)
+    if len(audio.waveform) / audio.rate * sample_rate > LONGEST:
+        raise _too_long(path, len(audio.waveform), audio.rate)
     from collab_asd.data.resampling import resample  # here: torch takes seconds, and most recordings need none of it
 
     return resample(audio.waveform, audio.rate, sample_rate)
@@ -190,10 +230,18 @@ def at_rate(audio: Audio, sample_rate: int, path: Path) -> FloatArray:
 def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | None:
     """Find what makes a decoded recording useless: numbers that are none, silence of a dead sensor, shortness."""
     seconds = len(audio.waveform) / audio.rate
-    if not np.isfinite(audio.waveform).all():
+    lowest, highest = float(audio.waveform.min()), float(audio.waveform.max())
+    peak = max(-lowest, highest)
+    if not math.isfinite(lowest) or not math.isfinite(highest):
         return ClipError(path, "NaN or infinity among its samples", "export it again")
-    if np.ptp(audio.waveform) == 0:
+    if lowest == highest:
         return ClipError(path, "a constant signal, as from a dead sensor", "remove it or choose another channel")
+    if 1 < peak <= 2**31 and np.array_equal(audio.waveform, np.rint(audio.waveform)):
+        scale = next(2**bits for bits in (7, 15, 23, 31) if peak <= 2**bits)
+        what = f"integers stored as floats: values up to {peak:.0f}, where full scale is 1"
+        return ClipError(path, what, f"divide them by {scale}, or export it again")
+    if peak > LARGEST_VALUE:
+        return ClipError(path, f"values up to {peak:.3g}, where full scale is 1", "export it again")
     if seconds < min_seconds:
         what = f"shorter than one embedding window of {min_seconds:g} s"
         return ClipError(path, what, "record longer or remove it")
@@ -201,47 +249,139 @@ def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | No
 
 
 def _audio(data: bytes, path: Path, channel: int) -> Audio:
-    samples, rate = _decode(data, path)
-    channels = samples.shape[1]
-    if not 0 <= channel < channels:
-        what = f"channel {channel} was asked for, but it has {channels} (counted from 0)"
-        raise ClipError(path, what, "choose another channel")
-    powers: tuple[float, ...] = ()
-    if channels > 1:
-        with np.errstate(invalid="ignore", over="ignore"):
-            powers = tuple(np.einsum("ij,ij->j", samples, samples) / len(samples) - samples.mean(axis=0) ** 2)
-    return Audio(np.ascontiguousarray(samples[:, channel]), rate, channels, powers)
+    with _decoder(data, path) as (file, extent):
+        channels, rate = int(file.channels), int(file.samplerate)
+        if not 0 <= channel < channels:
+            what = f"channel {channel} was asked for, but it has {channels} (counted from 0)"
+            raise ClipError(path, what, "choose another channel")
+        waveform, powers = _read(file, channel, path)
+        is_float = file.subtype in ("FLOAT", "DOUBLE")
+    if not len(waveform):
+        raise ClipError(path, "no audio: it has no samples", "record it again or remove it")
+    return Audio(waveform, rate, channels, powers, tuple(_remarks(waveform, rate, is_float, extent)))
 
 
-def _bytes_of(path: Path) -> bytes:
+def _remarks(waveform: FloatArray, rate: int, is_float: bool, extent: Extent) -> Iterator[Remark]:
+    if extent.unfinished:
+        what = "its header was never finished and states no length; it was read to the end of the file"
+        yield Remark("note", what, f"check that {len(waveform) / rate:.2f} s is its length")
+    peak = float(np.abs(waveform).max()) if is_float else 0.0
+    if peak > 1:
+        what = f"values up to {peak:.3g}, where full scale is 1"
+        yield Remark("warning", what, "export it again with less gain, unless all recordings are in this unit")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file of a recording; what is none, as a pipe that nobody writes to, would be waited for."""
     try:
-        return path.read_bytes()
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ClipError(path, "is no file that holds a recording", "remove it")
+            yield file
     except OSError as error:
         raise ClipError(path, f"cannot be read ({error.strerror})", "check that it is there and readable") from error
 
 
-def _decode(data: bytes, path: Path) -> tuple[FloatArray, int]:
-    """Return samples ``[samples, channels]`` and rate in Hz."""
+def _bytes_of(path: Path) -> bytes:
+    with _opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
+            raise ClipError(path, f"too large for one clip ({size / 1e9:.1f} GB)", "cut it into clips of some seconds")
+        return file.read()
+
+
+@contextmanager
+def _decoder(data: bytes, path: Path) -> Iterator[tuple[soundfile.SoundFile, Extent]]:
+    """Open a recording after comparing what its header states with what is there.
+
+    Raises
+    ------
+    ClipError
+        If it is no recording, or its header states what cannot be or what is not there; also within the block.
+    """
     if not data:
         raise ClipError(path, "the file is empty", COPY_AGAIN)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if file.frames == UNKNOWN_FRAMES:
-                raise ClipError(path, "its header does not say how long it is", "encode it again to a file, not a pipe")
-            rate: int = file.samplerate
-            samples: FloatArray = file.read(dtype="float32", always_2d=True)
+        extent = measure(data)
+    except ContainerError as error:
+        remedy = CONVERT if isinstance(error, ForeignError) or is_unreadable_sound(path) else COPY_AGAIN
+        raise ClipError(path, f"cannot be decoded: {error}", remedy) from error
+    try:
+        with soundfile.SoundFile(io.BytesIO(extent.data)) as file:
+            _refuse_absurd(path, file)
+            _refuse_wrong_length(path, extent, file.frames / file.samplerate)
+            yield file, extent
     except soundfile.LibsndfileError as error:
-        raise ClipError(path, f"cannot be decoded ({error.error_string})", COPY_AGAIN) from error
-    if is_truncated(data):
-        raise ClipError(path, "the file is truncated: its end is missing", COPY_AGAIN)
-    if not len(samples):
-        raise ClipError(path, "no audio: it has no samples", "record it again or remove it")
-    return samples, rate
+        what = f"cannot be decoded ({error.error_string.rstrip('.')})"
+        raise ClipError(path, TRUNCATED if extent.is_truncated else what, COPY_AGAIN) from error
+
+
+def _refuse_absurd(path: Path, file: soundfile.SoundFile) -> None:
+    """Refuse what no recording of a machine has, before anything is allocated for it."""
+    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        what = f"a sample rate of {file.samplerate} Hz, which is outside {LOWEST_RATE} to {HIGHEST_RATE} Hz"
+        raise ClipError(path, what, "its header is damaged: write the true rate into it")
+    if file.channels > MOST_CHANNELS:
+        raise ClipError(path, f"{file.channels} channels, more than {MOST_CHANNELS}", "its header is damaged")
+
+
+def _refuse_wrong_length(path: Path, extent: Extent, seconds: float) -> None:
+    """Refuse a file that lost its end, or whose header states less than there is.
+
+    Parameters
+    ----------
+    seconds : float
+        How much audio the decoder expects, s.
+    """
+    if extent.is_truncated:
+        what = TRUNCATED
+        if extent.stated is not None:
+            share = extent.present / extent.stated
+            stated = seconds if extent.counts_stated else seconds / share if share else 0.0
+            what = f"{TRUNCATED}: its header states {stated:.2f} s, {stated * share:.2f} s are present"
+        raise ClipError(path, what, COPY_AGAIN)
+    behind = seconds * extent.behind / max(1, extent.present)
+    if behind >= SHORTEST_BEHIND:
+        what = f"its header states {seconds:.2f} s of audio, but {behind:.2f} s more seem to lie behind them"
+        raise ClipError(path, what, REWRITE)
+
+
+def _read(file: soundfile.SoundFile, channel: int, path: Path) -> tuple[FloatArray, tuple[float, ...]]:
+    """Decode one channel ``[samples]``, block by block: a header may promise more than there is or memory holds.
+
+    Where there are several channels, the variance of each comes with it.
+    """
+    if file.seekable() and file.frames > LONGEST:
+        raise _too_long(path, file.frames, file.samplerate)
+    blocks: list[FloatArray] = []
+    samples, size, more = 0, max(1, BLOCK // file.channels), True
+    sums = np.zeros((2, file.channels))
+    while more:
+        block = file.read(frames=size, dtype="float32", always_2d=True)
+        blocks.append(np.ascontiguousarray(block[:, channel]))
+        samples, more = samples + len(block), len(block) == size
+        if file.channels > 1:
+            with np.errstate(invalid="ignore", over="ignore"):
+                sums += block.sum(axis=0), np.einsum("ij,ij->j", block, block)
+        if samples > LONGEST:
+            raise _too_long(path, samples, file.samplerate)
+    if samples < file.frames:
+        rate = file.samplerate
+        what = f"its header states {file.frames / rate:.2f} s, {samples / rate:.2f} s can be decoded"
+        raise ClipError(path, f"the file is truncated or damaged: {what}", COPY_AGAIN)
+    mean, square = sums / max(1, samples)
+    powers = tuple(map(float, square - mean**2)) if file.channels > 1 else ()
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), powers
+
+
+def _too_long(path: Path, samples: int, rate: int) -> ClipError:
+    what = f"too long for one clip: {samples} samples at {rate} Hz, {samples / rate / 60:.0f} minutes"
+    return ClipError(path, what, "cut it into clips of some seconds")
 
 
 def _refuse_odd_ratio(path: Path, rate: int, new_rate: int) -> None:
     """Refuse rates whose ratio has no small terms: their filter would not fit into memory."""
-    divisor = gcd(rate, new_rate)
+    divisor = math.gcd(rate, new_rate)
     if (rate // divisor) * (new_rate // divisor) > LARGEST_RESAMPLING_FILTER:
         what = f"{rate} Hz cannot be resampled to {new_rate} Hz, whose ratio has too large terms"
         raise ClipError(path, what, f"convert it to {new_rate} Hz beforehand")

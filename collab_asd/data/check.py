@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip
-from collab_asd.data.audio import ClipError, load_audio, signal_fault
+from collab_asd.data.audio import ClipError, Remark, load_audio, signal_fault
 from collab_asd.data.consistency import inconsistencies
 from collab_asd.data.layouts import clip_name, file_name
 from collab_asd.data.problems import (
@@ -101,6 +101,7 @@ class _Examined(NamedTuple):
     fault: ClipError | None
     statistics: ClipStatistics | None = None  # of a clip that can be decoded, however short
     audio_hash: str = ""
+    remarks: tuple[Remark, ...] = ()
 
 
 def check(
@@ -142,6 +143,7 @@ def check(
             *(_unusable(fault, file_name(fault.path, data_dir)) for fault in refused if fault.path not in without),
             *(_unread(file_name(path, data_dir)) for path in unread),
             *(_unusable(result.fault, name(result.clip)) for result in left if result.fault),
+            *(Problem(r.severity, name(result.clip), r.what, r.remedy) for result in left for r in result.remarks),
             *mislabelled([result.clip for result in left], name),
             *repeated(sound, name),
             *too_few_distinct(sound),
@@ -198,10 +200,11 @@ def _raise(errors: Sequence[Problem], advice: str = "") -> None:
 def _examine(clip: Clip, min_seconds: float) -> _Examined:
     try:
         audio = load_audio(clip)
-    except ClipError as fault:
-        return _Examined(clip, fault)
+    except ClipError as error:
+        return _Examined(clip, error)
+    fault = signal_fault(clip.path, audio, min_seconds)
     audio_hash = hashlib.sha256(audio.waveform.tobytes()).hexdigest()
-    return _Examined(clip, signal_fault(clip.path, audio, min_seconds), measure(audio), audio_hash)
+    return _Examined(clip, fault, measure(audio), audio_hash, () if fault else audio.remarks)
 
 
 def _unusable(fault: ClipError, name: str) -> Problem:

@@ -38,7 +38,7 @@ LEAST_OFFSET, STANDARD_ERRORS = 0.05, 6.0  # of the waveform's standard deviatio
 FAINTEST = 1e-3  # standard deviation, full scale is 1
 LEAST_PADDING = 0.05  # s
 SAME_LIMIT = 1.15  # ratio of two band limits
-WHOLE_NUMBERS = 4.0  # times full scale
+BEYOND_FULL_SCALE = 4.0  # times full scale
 LEAST_SHARE = 0.25  # difference between shares of clips
 SEPARATED = 0.9  # probability that a clip of one group exceeds one of another
 SPREADS = 3.0  # distances between the tenth and the ninetieth of 100 clips
@@ -87,7 +87,7 @@ def _by_recorder(machine: str, groups: Groups, severity: Severity) -> Iterator[P
     kinds: dict[str, Callable[[Clip, ClipStatistics], str]] = {
         "sample rate": lambda _, statistics: f"{statistics.rate} Hz",
         "number of channels": lambda _, statistics: f"{statistics.channels}",
-        "full scale": lambda _, statistics: "whole numbers" if statistics.peak > WHOLE_NUMBERS else "1.0",
+        "full scale": lambda _, statistics: "another unit" if statistics.peak > BEYOND_FULL_SCALE else "1.0",
         "bandwidth": lambda _, statistics: bandwidth(statistics),
         "compression": lambda clip, _: "lossy" if clip.path.suffix.lower() in LOSSY else "none",
     }
@@ -184,10 +184,6 @@ def _single_clips(clips: Measured, name: Callable[[Clip], str]) -> Iterator[Prob
     """Find clips that a recorder spoilt."""
     usual = float(np.median([statistics.level for _, statistics in clips]))
     for clip, statistics in clips:
-        if statistics.peak > 1:
-            what = "samples beyond full scale (1.0)"
-            what += ", whole numbers stored as floats" if statistics.peak > WHOLE_NUMBERS else ""
-            yield Problem("warning", name(clip), what, "export it with a full scale of 1.0")
         if statistics.clipped > MUCH_CLIPPED:
             what = f"clipped: more than {MUCH_CLIPPED:.0%} of its samples have the largest value"
             yield Problem("warning", name(clip), what, "lower the gain of the recorder")

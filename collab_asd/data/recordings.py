@@ -14,7 +14,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.terminal import is_text, printable
 from collab_asd.core.types import Clip, Split
-from collab_asd.data.audio import SUFFIXES, ClipError, is_recording, sha256_of
+from collab_asd.data.audio import CONVERT, ClipError, is_recording, is_unreadable_sound, sha256_of
 
 NAMES_SHOWN = 5
 
@@ -50,9 +50,10 @@ def recordings_in(folder: Path) -> list[Path]:
         return []
     files = sorted(Path(entry.path) for entry in _entries(folder))
     others = [path for path in files if not is_recording(path) or path.is_dir()]
+    refuse(list(filter(is_unreadable_sound, others)), f"sound that cannot be decoded; {CONVERT}")
     refuse(
-        others,
-        f"not a recording ({', '.join(SUFFIXES)}); move it out of the data folder or finish its download",
+        [path for path in others if not is_unreadable_sound(path)],
+        "not a recording; move it out of the data folder or finish its download",
     )
     return [path for path in files if path not in others]
 

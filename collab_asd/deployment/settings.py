@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from collab_asd.core.errors import InputError
+from collab_asd.core.text import read_text
 
 NODE, SERVER, AGREEMENT = "node.toml", "server.toml", "agreement.toml"
 PATHS = (
@@ -127,7 +128,7 @@ def _read(kind: type, folder: Path, name: str) -> dict[str, Any]:
     """Read the fields of a dataclass from a file of a folder."""
     path = folder.absolute() / name
     try:
-        values = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text("utf-8")).items()}
+        values = {key.replace("-", "_"): value for key, value in tomllib.loads(read_text(path)).items()}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a folder that `collab-asd deploy init` made") from error
     except ValueError as error:

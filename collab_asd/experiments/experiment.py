@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.core.errors import InputError
+from collab_asd.core.text import read_text
 from collab_asd.data.partitions import partition_settings
 from collab_asd.federation.results import scorer_name
 
@@ -151,7 +152,7 @@ class Experiment:
             The file cannot be read; a key is unknown, missing or of a wrong type, or names what is not compared.
         """
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_text(path))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not an experiment file ({error})") from error
         try:

@@ -14,6 +14,7 @@ from typing import Self
 
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.core.text import read_text
 from collab_asd.core.types import RAW_ENCODERS
 from collab_asd.methods import METHODS
 
@@ -64,7 +65,7 @@ class Agreement:
         if not path:
             return cls()
         try:
-            named = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+            named = tomllib.loads(read_text(Path(path).expanduser()))
             digest = str(named.pop(ENCODER_DIGEST, ""))
             versions = {program: str(named.pop(program)) for program in PROGRAMS if program in named}
             return cls(RunConfig.from_mapping(named), digest, versions)

@@ -152,6 +152,8 @@ class Monitor:
         audio = read_audio(path, self.card.channel)
         if fault := signal_fault(path, audio, SHORTEST_SECONDS):
             raise fault
+        for remark in audio.remarks:
+            log.warning("%s: %s; %s", path, remark.what, remark.remedy)
         self._note_rate(path, audio.rate)
         return audio
 

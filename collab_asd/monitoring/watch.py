@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
-from collab_asd.data.audio import is_recording
+from collab_asd.data.audio import is_recording, is_unreadable_sound
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
@@ -85,6 +85,12 @@ def _look(folder: Path, seen: States, before: States) -> tuple[States, list[Path
 
 
 def _inside(folder: Path) -> list[Path]:
-    """List the recordings in a folder; what vanishes meanwhile is left out (`Path.rglob` would end with an error)."""
-    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    return sorted(path for path in found if is_recording(path) and path.is_file())
+    """List the recordings in a folder, and sound that nothing decodes, which is to be refused in words.
+
+    What vanishes meanwhile is left out (`Path.rglob` would end with an error).
+    """
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]  # as in a data folder
+        found += (Path(root, name) for name in names)
+    return sorted(path for path in found if (is_recording(path) or is_unreadable_sound(path)) and path.is_file())

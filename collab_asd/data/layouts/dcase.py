@@ -24,7 +24,7 @@ from collab_asd.data.recordings import (
     refuse_strays,
 )
 
-DESCRIPTION = "<type>/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.{wav,flac,ogg}"
+DESCRIPTION = "<type>/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.wav"
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<id>[0-9A-Za-z]+)_[0-9]+")

@@ -27,7 +27,7 @@ from collab_asd.data.recordings import (
     subfolders,
 )
 
-DESCRIPTION = "<type>/id_XX/{normal,abnormal}/*.{wav,flac,ogg}"
+DESCRIPTION = "<type>/id_XX/{normal,abnormal}/*.wav"
 
 LABELS = {"normal": NORMAL, "abnormal": ANOMALY}
 

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import pickle
 
 import numpy as np
@@ -6,7 +7,17 @@ import pytest
 import soundfile
 
 from collab_asd.core.types import Clip
-from collab_asd.data.audio import ClipError, load_waveform, sha256_of
+from collab_asd.data.audio import (
+    Audio,
+    ClipError,
+    at_rate,
+    load_waveform,
+    read_audio,
+    sample_rate_of,
+    seconds_of,
+    sha256_of,
+    signal_fault,
+)
 
 RATE = 16000
 
@@ -105,14 +116,88 @@ def test_truncated_file(tmp_path, record, clip_of, suffix, share):
         load_waveform(clip_of(path), RATE)
 
 
-def test_flac_stream_of_unstated_length(tmp_path, record, clip_of):
-    path = record(tmp_path / "clip.flac")
+def with_bytes(path, offset, content):
     data = bytearray(path.read_bytes())
-    data[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
-    data[22:26] = bytes(4)
+    data[offset : offset + len(content)] = content
     path.write_bytes(data)
-    with pytest.raises(ClipError, match="does not say how long it is"):
-        load_waveform(clip_of(path), RATE)
+    return path
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 0x7FFFFFFF])
+def test_rate_that_nothing_is_recorded_at(tmp_path, record, rate):
+    path = with_bytes(record(tmp_path / "clip.wav"), 24, rate.to_bytes(4, "little"))
+    for read in (lambda: read_audio(path, 0), lambda: sample_rate_of(path), lambda: seconds_of(path)):
+        with pytest.raises(ClipError, match=f"a sample rate of {rate} Hz"):
+            read()
+
+
+def test_more_channels_than_any_recorder_has(tmp_path, record):
+    path = with_bytes(record(tmp_path / "clip.wav"), 22, (1000).to_bytes(2, "little"))
+    with pytest.raises(ClipError, match="1000 channels, more than 256"):
+        read_audio(path, 0)
+
+
+def test_length_that_no_memory_holds(tmp_path):
+    soundfile.write(tmp_path / "clip.flac", np.zeros(2**26 + 1, np.int16), 48_000)  # a few hundred kilobytes
+    with pytest.raises(ClipError, match=r"too long for one clip.*23 minutes.*cut it"):
+        read_audio(tmp_path / "clip.flac", 0)
+
+
+def test_length_that_resampling_makes_too_long(tmp_path):
+    audio = Audio(np.zeros(2**23, np.float32), 1000, 1)
+    with pytest.raises(ClipError, match="too long for one clip"):
+        at_rate(audio, 16_000, tmp_path / "clip.wav")
+
+
+def test_file_too_large_to_be_a_clip(tmp_path):
+    with (tmp_path / "clip.wav").open("wb") as file:
+        file.truncate(2**30 + 1)  # takes no room on the disk
+    with pytest.raises(ClipError, match="too large for one clip"):
+        read_audio(tmp_path / "clip.wav", 0)
+
+
+def test_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "clip.wav")
+    for read in (lambda path: read_audio(path, 0), sha256_of):
+        with pytest.raises(ClipError, match="is no file"):
+            read(tmp_path / "clip.wav")
+
+
+@pytest.mark.parametrize(
+    "subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM"]
+)
+def test_codings_of_a_wav_file(tmp_path, subtype):
+    soundfile.write(tmp_path / "clip.wav", 0.5 * tone(440, RATE), RATE, subtype=subtype)
+    audio = read_audio(tmp_path / "clip.wav", 0)
+    assert audio.remarks == ()
+    np.testing.assert_allclose(audio.waveform[1000:RATE], 0.5 * tone(440, RATE)[1000:], atol=0.15)
+
+
+def floats(path, samples):
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    audio = read_audio(path, 0)
+    return audio, signal_fault(path, audio, 1.0)
+
+
+def test_floats_beyond_full_scale_are_named(tmp_path):
+    audio, fault = floats(tmp_path / "clip.wav", 3.5 * tone(440, RATE))
+    assert fault is None
+    (remark,) = audio.remarks
+    assert (remark.severity, remark.what) == ("warning", "values up to 3.5, where full scale is 1")
+
+
+@pytest.mark.parametrize(("bits", "scale"), [(16, 32768), (24, 8388608)])
+def test_integers_stored_as_floats_are_refused(tmp_path, bits, scale):
+    _, fault = floats(tmp_path / "clip.wav", np.round(0.9 * scale * tone(440, RATE)))
+    assert "integers stored as floats" in fault.what
+    assert str(scale) in fault.remedy
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30])
+def test_floats_that_are_no_sound_are_refused(tmp_path, value):
+    samples = tone(440, RATE)
+    samples[7] = value
+    assert floats(tmp_path / "clip.wav", samples)[1] is not None
 
 
 def test_error_survives_the_way_back_from_another_process():

@@ -75,9 +75,12 @@ def test_window_sets_the_shortest_length(dcase_folder):
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        (lambda data: data[:-1000], "the file is truncated: its end is missing"),
-        (lambda data: data[:44], "the file is truncated: its end is missing"),
-        (lambda data: b"<html>404</html>", "cannot be decoded (Format not recognised.)"),
+        (lambda data: data[:-8000], "the file is truncated: its header states 1.50 s, 1.00 s are present"),
+        (lambda data: data[:44], "the file is truncated: its header states 0.00 s, 0.00 s are present"),
+        (
+            lambda data: b"<html>404</html>",
+            "cannot be decoded: it is no WAV, RF64, W64, AIFF, FLAC, Ogg, MP3, CAF or AU file",
+        ),
         (lambda data: b"", "the file is empty"),
     ],
 )

@@ -53,9 +53,29 @@ def test_missing_column(table):
 
 def test_file_that_is_no_text(table):
     path = table("a.wav,fan,00,train,0")
-    path.write_bytes(path.read_bytes() + b"\xff\xfe.wav,fan,00,train,0\n")
-    with pytest.raises(InputError, match=r"table\.csv: not a CSV file in UTF-8"):
+    path.write_bytes(path.read_bytes() + bytes(range(200)))
+    with pytest.raises(InputError, match=r"table\.csv: is no text file; save it as text in UTF-8"):
         read(path, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [("normal", 0), ("Anomaly", 1), ("abnormal", 1), ("0.0", 0), ("1.0", 1), ("NaN", None), ("unknown", None)],
+)
+def test_words_for_labels(table, word, label):
+    (clip,) = read(table(f"a.wav,fan,00,Test,{word}"), 0)
+    assert (clip.label, clip.split) == (label, "test")
+
+
+def test_table_of_another_country(table, tmp_path, record):
+    record(tmp_path / "prüfstand 1/a.wav")
+    path = table(
+        "prüfstand 1\\a.wav;Lüfter;00;train;0", "", ";;;;", header="File Name;Machine Type;machine-id;Split;Label"
+    )
+    path.write_bytes(path.read_text(encoding="utf-8").replace("\n", "\r\n").encode("cp1252"))
+    assert matches(tmp_path)
+    (clip,) = read(tmp_path, 0)
+    assert (clip.path, clip.machine) == (tmp_path / "prüfstand 1/a.wav", "Lüfter/00")
 
 
 @pytest.mark.parametrize(
@@ -63,12 +83,12 @@ def test_file_that_is_no_text(table):
     [
         ("c.wav,fan,00,train,0", "line 3, column path: no file 'c.wav'; paths are relative to the CSV file"),
         (",fan,00,train,0", "line 3, column path: no file ''"),
-        ("table.csv,fan,00,train,0", "line 3, column path: 'table.csv' does not end in .wav, .flac, .ogg"),
+        ("table.csv,fan,00,train,0", "line 3, column path: 'table.csv' is not named as a recording"),
         ("b.wav,,00,train,0", "line 3, column machine_type: '' is not a name"),
         ("b.wav,fan,0/1,train,0", "line 3, column machine_id: '0/1' is not a name without slashes"),
         ("b.wav,fan,00,dev,0", "line 3, column split: 'dev' is not one of train, test"),
         ("b.wav,fan", "line 3, column machine_id: '' is not a name without slashes, line 3, column split: ''"),
-        ("b.wav,fan,00,train,normal", "line 3, column label: 'normal' is not 0 (normal), 1 (anomaly) or empty"),
+        ("b.wav,fan,00,train,true", "line 3, column label: 'true' is not 0 (normal), 1 (anomaly) or empty"),
         ("./a.wav,fan,00,train,0", "line 3, column path: ./a.wav is in line 2 already"),
     ],
 )

@@ -50,3 +50,40 @@ def test_what_a_table_lacks_is_named(tmp_path, clips, rows, name, words):
         table(tmp_path, rows)
     with pytest.raises(InputError, match=rf"erase = '{name}'.*metadata\.csv.*{words}"):
         attribute_of(tmp_path, clips, name)
+
+
+def test_speeds_and_loads_as_people_write_them(tmp_path, clips):
+    (tmp_path / "metadata.csv").write_text(
+        "File name;Load;speed\n"
+        + "".join(f"{i}.wav;{row}\n" for i, row in enumerate(("0,7;6V", "20 %;7 V", "high;9V")))
+    )
+    assert [tags_of(tmp_path, clips)[clip] for clip in clips] == [
+        {"load": "high", "speed": "low"},
+        {"load": "low", "speed": "low"},
+        {"load": "high", "speed": "high"},
+        {},
+    ]
+
+
+def test_speeds_in_words_are_kinds(tmp_path, clips):
+    (tmp_path / "metadata.csv").write_text("path,speed\n0.wav,slow\n1.wav,fast\n")
+    assert [tags_of(tmp_path, clips)[clip].get("speed") for clip in clips] == ["slow", "fast", None, None]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (
+            "path,speed\n0.wav,6V\n1.wav,700 rpm\n",
+            "line 3, column speed: '700 rpm' cannot be .* '6V' in line 2",
+        ),
+        ("path,speed\n0.wav,6\n1.wav,fast\n", "line 3, column speed: 'fast' cannot be compared"),
+        ("path,speed\n0.wav,6\n./0.wav,7\n", r"line 3: contradicts line 2.*0\.wav"),
+        ("name,speed\n0.wav,6\n", "line 1: no column path; the header must be path, and is name, speed"),
+        ("", "no column path.*is nothing"),
+    ],
+)
+def test_what_cannot_be_understood_is_named_by_its_line(tmp_path, clips, table, words):
+    (tmp_path / "metadata.csv").write_text(table)
+    with pytest.raises(InputError, match=rf"metadata\.csv, .*{words}"):
+        tags_of(tmp_path, clips)

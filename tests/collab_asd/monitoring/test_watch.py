@@ -196,6 +196,13 @@ def test_files_and_folders_are_listed_in_the_order_given(tmp_path):
     ]
 
 
+def test_what_counts_as_a_recording_is_the_rule_of_the_data_room(tmp_path):
+    for name in ("a.mp3", "b.AIFF", "c.m4a", "d.txt", "._a.mp3", ".hidden/e.wav", "__MACOSX/f.wav", "sub/g.flac"):
+        write(tmp_path / name)
+    found = [path.relative_to(tmp_path).as_posix() for path in watching.recordings([tmp_path])]
+    assert found == ["a.mp3", "b.AIFF", "c.m4a", "sub/g.flac"], "c.m4a is there to be refused in words"
+
+
 def test_a_path_that_is_not_there_or_empty_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: no recordings in it"):
