@@ -21,7 +21,7 @@ from flwr.serverapp.strategy import (
 )
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
-from baselines.client_training.settings import CLASS_CLIPS, settings_of
+from baselines.client_training.rounds import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.fedavg.algorithm import put_together, spread_out, take_apart
 from collab_asd.classifier.model import IdClassifier
