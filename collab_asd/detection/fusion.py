@@ -12,7 +12,6 @@ import numpy as np
 
 from collab_asd.core.types import ScoreArray, SpaceScores
 
-
 LEAST_SPREAD = 1e-6  # of the mean: below, the scores differ by rounding
 
 
