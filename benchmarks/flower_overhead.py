@@ -20,8 +20,7 @@ from statistics import median
 import numpy as np
 
 from baselines.client_training.client import TrainingClips, round_seed
-from baselines.client_training.settings import settings_of
-from baselines.client_training.start import Arrays, frame_sums, pooled_statistics, start_model
+from baselines.client_training.rounds import Arrays, frame_sums, pooled_statistics, settings_of, start_model
 from baselines.fedavg.algorithm import put_together, take_apart
 from baselines.split_learning.algorithm import ClientHalf, ServerHalf, first_stage_state
 from collab_asd import encoders

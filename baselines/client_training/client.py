@@ -10,8 +10,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 from flwr.app import ConfigRecord, RecordDict
 
-from baselines.client_training.settings import CLASS_CLIPS
-from baselines.client_training.start import frame_sums
+from baselines.client_training.rounds import CLASS_CLIPS, frame_sums
 from collab_asd.config import RunConfig
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import FloatArray
@@ -27,6 +26,10 @@ class TrainingClips:
 
     clips: list[FloatArray]
     classes: list[int]
+
+    def nbytes(self) -> int:
+        """Bytes of all frames."""
+        return sum(clip.nbytes for clip in self.clips)
 
     def share(self, request: Mapping[str, Any]) -> float:
         """Return this client's share of the clips of a class, on average over its own; `request` has all clients'."""
@@ -54,11 +57,7 @@ def statistics(client: ClientData, config: RunConfig, state: RecordDict, content
     return reply
 
 
-def _size(own: TrainingClips) -> int:
-    return sum(clip.nbytes for clip in own.clips)
-
-
-@cached(LRUCache(KEPT_BYTES, getsizeof=_size))
+@cached(LRUCache(KEPT_BYTES, getsizeof=TrainingClips.nbytes))
 def training_clips(client: ClientData, group: int) -> TrainingClips:
     """Return what this client trains the model of a group on."""
     machines = [machine for machine in client.machines() if machine.group == group]

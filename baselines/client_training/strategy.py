@@ -9,11 +9,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flwr.app import Message, RecordDict
 
-from baselines.client_training.settings import settings_of
-from baselines.client_training.start import pooled_statistics, start_model
+from baselines.client_training.rounds import pooled_statistics, settings_of, start_model
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.config import RunConfig
 from collab_asd.core.progress import step
@@ -67,9 +67,12 @@ class ClientTraining(ScoreGathering):
 
     def run(self, grid: SupervisedGrid) -> list[ClientScores]:
         """Train one model per group, and return the clients' scores."""
-        with self.watch("embed"):
-            statistics = _ask(grid)
-        self._groups = {client: _groups_of(content) for client, content in statistics.items()}
+        with self.watch("embed"), step(f"waiting until {len(grid.clients)} clients have embedded their recordings"):
+            replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
+            statistics = {grid.client_of(reply): reply.content for reply in replies}
+        require_same_encoder({c: str(said.config_records["encoder"]["digest"]) for c, said in statistics.items()})
+        for client, said in statistics.items():
+            self._groups[client] = sorted(int(name.removeprefix("sums/")) for name in said.array_records)
         with self.watch("train"):
             for number in sorted({group for groups in self._groups.values() for group in groups}):
                 members = {c: content for c, content in statistics.items() if number in self._groups[c]}
@@ -82,45 +85,23 @@ class ClientTraining(ScoreGathering):
         return put_classifiers(self._classifiers, self._groups[client])
 
 
-def _ask(grid: SupervisedGrid) -> dict[int, RecordDict]:
-    with step(f"waiting until {len(grid.clients)} clients have embedded their recordings"):
-        replies = grid.send_and_receive([Message(RecordDict(), node, STATISTICS) for node in grid.clients.values()])
-    statistics = {grid.client_of(reply): reply.content for reply in replies}
-    require_same_encoder({c: str(content.config_records["encoder"]["digest"]) for c, content in statistics.items()})
-    return statistics
-
-
-def _groups_of(content: RecordDict) -> list[int]:
-    return sorted(int(name.removeprefix("sums/")) for name in content.array_records)
-
-
 def _group(config: RunConfig, number: int, members: Mapping[int, RecordDict]) -> Group:
-    clips = {client: _clips_held(content, number) for client, content in members.items()}
+    """Build a group from the statistics of its clients."""
+    clips: dict[int, dict[int, int]] = {}
+    for client, content in members.items():
+        said: Any = content.config_records[f"classes/{number}"]
+        clips[client] = dict(zip(map(int, said["held"]), map(int, said["clips"]), strict=True))
     owners = {client: list(held) for client, held in clips.items()}
     mean, deviation = pooled_statistics([from_record(m.array_records[f"sums/{number}"]) for m in members.values()])
-    settings = _classifier_settings(config, members, owners)
+    encoder = next(iter(members.values())).config_records["encoder"]
+    stack, hop, dimension = (int(str(encoder[name])) for name in ("stack", "stack-hop", "dimension"))
+    classes, training = 1 + max(c for held in owners.values() for c in held), settings_of(config).training
+    settings = ClassifierSettings(training.backbone, dimension, stack, hop, classes, training.normalization)
     seed = derive(config.seed, "id-classifier", number)
     start = start_model(settings, mean, deviation, config.class_head, seed)
-    return Group(number, owners, class_clips(clips, settings.classes), start)
-
-
-def _clips_held(content: RecordDict, number: int) -> dict[int, int]:
-    """Return how many clips of which class a client trains on."""
-    said = content.config_records[f"classes/{number}"]
-    held, clips = ([int(n) for n in said[name]] for name in ("held", "clips"))  # type: ignore[union-attr]
-    return dict(zip(held, clips, strict=True))
+    return Group(number, owners, class_clips(clips, classes), start)
 
 
 def class_clips(clips: Mapping[int, Mapping[int, int]], classes: int) -> list[int]:
     """Clips of each class at all clients together."""
     return [sum(held.get(c, 0) for held in clips.values()) for c in range(classes)]
-
-
-def _classifier_settings(
-    config: RunConfig, members: Mapping[int, RecordDict], owners: Mapping[int, list[int]]
-) -> ClassifierSettings:
-    encoder = next(iter(members.values())).config_records["encoder"]
-    stack, hop, dimension = (int(str(encoder[name])) for name in ("stack", "stack-hop", "dimension"))
-    classes = 1 + max(c for held in owners.values() for c in held)
-    training = settings_of(config).training
-    return ClassifierSettings(training.backbone, dimension, stack, hop, classes, training.normalization)

@@ -17,6 +17,6 @@ METHOD = MethodSpec(
         "query.statistics": "baselines.client_training.client:statistics",
         "train": "baselines.fedavg.client:train",
     },
-    describe_costs="baselines.fedavg.costs:describe_costs",
+    describe_costs="baselines.client_training.costs:describe_model_exchange",
 )
 """Of all that Flower's stock strategies make of it: the configured method says which."""

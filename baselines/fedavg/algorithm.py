@@ -1,7 +1,7 @@
 """What the server of federated averaging computes, on tensors: no messages.
 
 A client trains by `collab_asd.classifier.training.fit`; what becomes of the class directions is told in
-`baselines.client_training.start`.
+`baselines.client_training.rounds`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from baselines.client_training.start import Arrays
+from baselines.client_training.rounds import Arrays
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.core.types import FloatArray
 

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.client_training.audit import clients_of
 from baselines.fedavg.algorithm import put_together
 from collab_asd.audit import membership
 from collab_asd.audit import pooled_sums as mean_spectrum
@@ -120,7 +119,7 @@ def _mean_frame(update: Update) -> FloatArray:
 def _membership(run: AuditedRun, seen: Sequence[Update], scope: AuditConfig, found: Audit) -> None:
     """Judge how sure the models are of each machine's clips, relative to their mean over all clips in question."""
     sure: list[_Sureness] = []
-    clients = list(clients_of(run))
+    clients = list(run.clients())
     with step("membership, client by client", len(clients)) as advance:
         for client in clients:
             sure += [_sureness(client, machine, seen, scope) for machine in client.machines()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flwr.app import MetricRecord, RecordDict
 
 from baselines.client_training.client import round_seed, training_clips
-from baselines.client_training.settings import settings_of
+from baselines.client_training.rounds import settings_of
 from baselines.fedavg.algorithm import put_together, take_apart
 from collab_asd.classifier.model import ClassifierSettings
 from collab_asd.classifier.training import fit
@@ -26,7 +26,7 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
     training = settings_of(config, proximal, own.share(request)).training
     losses: list[float] = []
     seed = round_seed(config, client, group, server_round)
-    fit(model, own.clips, own.classes, training, seed, lambda epoch, loss: losses.append(loss))
+    fit(model, own.clips, own.classes, training, seed, lambda _, loss: losses.append(loss))
     trained, buffers = take_apart(model)
     metrics = MetricRecord({"num-examples": len(own.clips), "loss": losses[-1]})
     return RecordDict({"arrays": to_record(trained), "buffers": to_record(buffers), "metrics": metrics})

@@ -21,7 +21,7 @@ from flwr.serverapp.strategy import (
 )
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
-from baselines.client_training.settings import CLASS_CLIPS, settings_of
+from baselines.client_training.rounds import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.fedavg.algorithm import put_together, spread_out, take_apart
 from collab_asd.classifier.model import IdClassifier
@@ -31,6 +31,23 @@ from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import from_record, to_record
 
 logger = logging.getLogger(__name__)
+STOCK: dict[str, type[FedAvg]] = {
+    "fedavg": FedAvg,
+    "fedprox": FedProx,
+    "fedavgm": FedAvgM,
+    "fedmedian": FedMedian,
+    "fedtrimmedavg": FedTrimmedAvg,
+    "fedadagrad": FedAdagrad,
+    "fedadam": FedAdam,
+    "fedyogi": FedYogi,
+}
+# Server learning rates of the adaptive ones: their default of 0.1 moves every weight by a tenth in each round.
+OPTIONS: dict[str, dict[str, float]] = {
+    "fedprox": {"proximal_mu": 0.1},
+    "fedadagrad": {"eta": 0.01},
+    "fedadam": {"eta": 0.01},
+    "fedyogi": {"eta": 0.01},
+}
 
 
 class GroupAveraging(FedAvg):
@@ -113,25 +130,6 @@ def _with_directions(arrays: ArrayRecord, own: dict[int, FloatArray]) -> ArrayRe
     for column, direction in own.items():
         directions[:, column] = direction
     return to_record({**values, "directions": spread_out(directions)})
-
-
-STOCK: dict[str, type[FedAvg]] = {
-    "fedavg": FedAvg,
-    "fedprox": FedProx,
-    "fedavgm": FedAvgM,
-    "fedmedian": FedMedian,
-    "fedtrimmedavg": FedTrimmedAvg,
-    "fedadagrad": FedAdagrad,
-    "fedadam": FedAdam,
-    "fedyogi": FedYogi,
-}
-# Server learning rates of the adaptive ones: their default of 0.1 moves every weight by a tenth in each round.
-OPTIONS: dict[str, dict[str, float]] = {
-    "fedprox": {"proximal_mu": 0.1},
-    "fedadagrad": {"eta": 0.01},
-    "fedadam": {"eta": 0.01},
-    "fedyogi": {"eta": 0.01},
-}
 
 
 def build_strategy(

@@ -8,7 +8,7 @@ KNN = MethodSpec(
     summary="Nothing was shared: each site compared its new recordings with its own normal ones alone.",
     shares="nothing",
     build_strategy="baselines.local.strategy:LocalOnly",
-    score="baselines.local.scoring:score",
+    score="baselines.local.strategy:score",
     scorer="knn",
     describe_costs="collab_asd.methods.costs:share_nothing",
 )

@@ -1,11 +1,22 @@
-"""Methods in which nothing is shared: the clients are only asked for their scores."""
+"""Methods in which nothing is shared: the clients are only asked for their scores, which they find in the space of f_c.
+
+The same frames and the same scorers as embedding sharing, without f_s. The paper has no such comparison: what it sets
+against sharing are networks that each client trains alone (`baselines.local_networks`). ``local-mahalanobis`` is the
+strongest local detector that we know of, and what sharing has to beat.
+"""
 
 from __future__ import annotations
 
+from flwr.app import RecordDict
+
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import Stopwatch
+from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.scoring import ClientScores, ScoreGathering
+from collab_asd.federation.scoring import ClientScores, MachineScores, ScoreGathering, score_with
+from collab_asd.methods import METHODS
+from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
 
 
 class LocalOnly(ScoreGathering):
@@ -19,3 +30,13 @@ class LocalOnly(ScoreGathering):
         """Ask every client for its scores; the question holds nothing else."""
         with self.watch("embed and score"):
             return self.conduct(grid)
+
+
+def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
+    """Score each machine's test clips by how far their mean frames lie from those of the normals."""
+    scorer, found = ScorerSettings(METHODS.find(config.method).scorer, metric=config.metric), []
+    for machine in client.machines():
+        frames = client.machine_frames(machine)
+        detector = fit_local_detector(frames, scorer)
+        found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+    return found

@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
+from collab_asd.core.registry import load
 from collab_asd.core.seeding import derive
-from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
+from collab_asd.core.types import SpaceScores
 from collab_asd.detection.detector import ClipPoints
-from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.scoring import MachineScores
 from collab_asd.methods import METHODS
 
 if TYPE_CHECKING:
-    from baselines.local_networks.detector import LocalDetector
+    from baselines.local_networks.detector import LocalDetector, NetworkSettings
 
 
-def _vae(config: RunConfig) -> LocalDetector:
-    from baselines.local_networks.vae import PRESETS, Vae
-
-    return Vae(PRESETS[config.preset].lasting(config.epochs))
-
-
-def _vidnn(config: RunConfig) -> LocalDetector:
-    from baselines.local_networks.vidnn import PRESETS, Vidnn
-
-    return Vidnn(PRESETS[config.preset].lasting(config.epochs))
+NETWORKS = {
+    "vae": "baselines.local_networks.variational:Vae",
+    "vidnn": "baselines.local_networks.variational:Vidnn",
+    "glow": "baselines.local_networks.glow:Glow",
+}
+"""Imported where they are used: every client starts with this module, and few need a flow."""
 
 
-def _glow(config: RunConfig) -> LocalDetector:
-    from baselines.local_networks.glow import PRESETS, Glow
-
-    return Glow(PRESETS[config.preset].lasting(config.epochs))
-
-
-# Imported where they are used: every client starts with this module, and few need a flow.
-NETWORKS: dict[str, Callable[[RunConfig], LocalDetector]] = {"vae": _vae, "vidnn": _vidnn, "glow": _glow}
-
-
-def build_detector(config: RunConfig) -> LocalDetector:
+def build_detector(config: RunConfig) -> LocalDetector[NetworkSettings]:
     """Build the untrained detector of the configured method."""
-    return NETWORKS[METHODS.find(config.method).scorer](config)
+    detector: type[LocalDetector[NetworkSettings]] = load(NETWORKS[METHODS.find(config.method).scorer])
+    return detector(detector.presets[config.preset].lasting(config.epochs))
 
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
@@ -55,19 +42,15 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
     folds would take too long: these score a little lower than new clips will, so false alarms will be more frequent
     than asked for.
     """
-    return [_score_machine(client, machine, config) for machine in client.machines()]
-
-
-def _score_machine(client: ClientData, machine: LocalMachine, config: RunConfig) -> MachineScores:
-    frames = client.machine_frames(machine)
-    network = METHODS.find(config.method).scorer
-    seed = derive(config.seed, network, client.partition.client, machine.group, machine.machine_class)
-    detector = build_detector(config).fit(frames.normal, seed)
-    scores = SpaceScores(
-        normal=_scores(detector, frames.calibration or frames.normal), test=_scores(detector, frames.test)
-    )
-    return MachineScores(machine.test, scores, normal=machine.normal, points=ClipPoints.of(frames))
-
-
-def _scores(detector: LocalDetector, clips: Sequence[FloatArray]) -> ScoreArray:
-    return np.array([detector.score(clip) for clip in clips], np.float64)
+    network, found = METHODS.find(config.method).scorer, []
+    for machine in client.machines():
+        frames = client.machine_frames(machine)
+        seed = derive(config.seed, network, client.partition.client, machine.group, machine.machine_class)
+        detector = build_detector(config).fit(frames.normal, seed)
+        normal, test = (
+            np.array([detector.score(clip) for clip in clips], np.float64)
+            for clips in (frames.calibration or frames.normal, frames.test)
+        )
+        points = ClipPoints.of(frames)
+        found.append(MachineScores(machine.test, SpaceScores(normal, test), normal=machine.normal, points=points))
+    return found

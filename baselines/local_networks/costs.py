@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from baselines.local_networks.client import build_detector
-from baselines.local_networks.detector import LocalDetector
+from baselines.local_networks.detector import LocalDetector, NetworkSettings
 from collab_asd.config import RunConfig
 from collab_asd.methods.costs import WINDOWS, Costs, Holding, WindowCost, Work, scores_sent, window_cost, windows_of
 
@@ -32,7 +32,7 @@ def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Ho
     return Costs(scores_sent(holdings), Work(client_macs=macs, client_steps=steps))
 
 
-def network_cost(detector: LocalDetector, bands: int) -> WindowCost:
+def network_cost(detector: LocalDetector[NetworkSettings], bands: int) -> WindowCost:
     """Cost of a window ``[stack, D]`` in a local network, with numbers: a flow asks for them while it is built."""
     with torch.random.fork_rng(devices=[]):
         network, windows = detector.build(bands), torch.randn(WINDOWS, detector.settings.stack, bands)

@@ -16,16 +16,14 @@ NeurIPS 2020.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from normflows import MultiscaleFlow
 from normflows.distributions import GlowBase
 from normflows.flows import GlowBlock, Merge, Squeeze
 from torch import Tensor, nn
 
-from baselines.local_networks.detector import LocalDetector, NetworkSettings
-from baselines.local_networks.training import Budget, WindowNetwork
-from collab_asd.config import Preset
+from baselines.local_networks.detector import Budget, LocalDetector, NetworkSettings, WindowNetwork
 
 Layout = Literal["image", "bands as channels"]
 
@@ -50,15 +48,6 @@ class GlowSettings(NetworkSettings):
     levels: int
     blocks: int
     hidden: int
-
-
-PRESETS: dict[Preset, GlowSettings] = {
-    # K, L and hidden channels are those that Glow's authors gave to images of 32 x 32 (their appendix, CIFAR-10).
-    "paper": GlowSettings(32, 8, Budget(100, 64, None, 1e-3), "image", levels=3, blocks=32, hidden=512),
-    "fast": GlowSettings(
-        8, 4, Budget(16, 64, 2000, 5e-3, one_cycle=True), "bands as channels", levels=1, blocks=4, hidden=64
-    ),
-}
 
 
 class GlowNetwork(WindowNetwork):
@@ -110,13 +99,17 @@ def _blocks(channels: int, settings: GlowSettings) -> list[nn.Module]:
     return [GlowBlock(channels, settings.hidden, use_lu=False) for _ in range(settings.blocks)]
 
 
-class Glow(LocalDetector):
+class Glow(LocalDetector[GlowSettings]):
     """Normalizing flow of log-mel patches."""
 
-    def __init__(self, settings: GlowSettings = PRESETS["fast"]) -> None:
-        super().__init__(settings)
-        self._sizes = settings
+    presets: ClassVar = {
+        # K, L and hidden channels are those that Glow's authors gave to images of 32 x 32 (their appendix, CIFAR-10).
+        "paper": GlowSettings(32, 8, Budget(100, 64, None, 1e-3), "image", levels=3, blocks=32, hidden=512),
+        "fast": GlowSettings(
+            8, 4, Budget(16, 64, 2000, 5e-3, one_cycle=True), "bands as channels", levels=1, blocks=4, hidden=64
+        ),
+    }
 
     def build(self, bands: int) -> WindowNetwork:
         """Build an untrained network."""
-        return GlowNetwork(bands, self._sizes)
+        return GlowNetwork(bands, self.settings)

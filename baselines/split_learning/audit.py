@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.client_training.audit import clients_of
 from baselines.split_learning.algorithm import load_stage, stage_arrays
 from baselines.split_learning.observed import FirstBatch, first_batches, louder_windows
 from collab_asd.audit import inversion as retrieval
@@ -101,7 +100,7 @@ def _unseen(run: AuditedRun, clients: set[int]) -> list[ObservedClip]:
     nothing = np.empty((1, 0), np.float32)
     return [
         ObservedClip(client.partition.client, clip, nothing, _mean_of(run, clip), {})
-        for client in clients_of(run)
+        for client in run.clients()
         if client.partition.client in clients
         for clip in (client.partition.clips[i] for i in client.indices("calibration"))
     ]
@@ -114,7 +113,7 @@ def _mean_of(run: AuditedRun, clip: Clip) -> FloatArray:
 
 def _pick(run: AuditedRun, batches: Sequence[FirstBatch], scope: AuditConfig) -> list[Picked]:
     """Take one window of each clip, so many clips of each client at most."""
-    clients = {client.partition.client: client for client in clients_of(run)}
+    clients = {client.partition.client: client for client in run.clients()}
     tags = {clip.sha256: t for p in run.partitions for clip, t in tags_of(run.folder, p.clips).items()}
     taken: dict[int, set[int]] = {}
     picked = []

@@ -19,7 +19,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
 from baselines.client_training.client import round_seed, training_clips
-from baselines.client_training.settings import settings_of
+from baselines.client_training.rounds import settings_of
 from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, new_first_stage, pack
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.classifier.sampling import WindowSampler
@@ -95,16 +95,7 @@ def _gradient(content: RecordDict, name: str) -> Tensor:
 
 def _rebuild(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
     """Build this client's half as it is before a step from what the context keeps."""
-    half = _build(client, config, state, turn)
-    half.restore(from_record(state.array_records[STAGE_STATE]))
-    for step in range(_checkpoint(state), turn.step):
-        half.learn(step, _gradient(state, f"{GRADIENT}/{step}"))
-    return half
-
-
-def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
-    settings = ClassifierSettings.from_plain(state.config_records["settings"])
-    model = _model(client, settings)
+    model = _model(client, ClassifierSettings.from_plain(state.config_records["settings"]))
     standardisation = from_record(state.array_records["standardisation"])
     model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
     model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))
@@ -112,7 +103,11 @@ def _build(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn)
     sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
     seed = round_seed(config, client, turn.group, turn.server_round)
     share = own.share(state.config_records["budget"])
-    return ClientHalf(model, sampler, settings_of(config, share=share).training, seed)
+    half = ClientHalf(model, sampler, settings_of(config, share=share).training, seed)
+    half.restore(from_record(state.array_records[STAGE_STATE]))
+    for step in range(_checkpoint(state), turn.step):
+        half.learn(step, _gradient(state, f"{GRADIENT}/{step}"))
+    return half
 
 
 @lru_cache(maxsize=32)  # a turn takes less time than to build a network

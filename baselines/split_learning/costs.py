@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from baselines.client_training.costs import sent_beside_training, trained_groups, work_of
-from baselines.client_training.settings import settings_of
+from baselines.client_training.rounds import settings_of
 from collab_asd.classifier.backbones import TwoStages
 from collab_asd.classifier.model import ClassifierSettings
 from collab_asd.config import RunConfig

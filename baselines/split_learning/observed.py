@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.client_training.client import round_seed, training_clips
-from baselines.client_training.settings import settings_of
+from baselines.client_training.rounds import settings_of
 from baselines.split_learning.algorithm import STAGE_STATE
 from collab_asd.audit.view import Recorded, View
 from collab_asd.classifier.model import ClassifierSettings

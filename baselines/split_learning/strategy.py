@@ -17,7 +17,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor
 
-from baselines.client_training.settings import CLASS_CLIPS, settings_of
+from baselines.client_training.rounds import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
 from baselines.split_learning.algorithm import STAGE_STATE, Arrays, ServerHalf, averaged, first_stage_state, unpack
 from collab_asd.classifier.model import IdClassifier

@@ -29,6 +29,10 @@ from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.methods import METHODS
 from collab_asd.wire.codecs import Codec
 
+TRUTH = "truth"
+OTHER_KEYS = 1_000_000  # demo keys from here on are the adversary's own
+OTHER_MACHINES = SyntheticSettings(machines=18, seed=1000, train=14, test_normal=0, test_anomaly=0)
+
 
 @dataclass(frozen=True)
 class Party:
@@ -73,9 +77,6 @@ def f_c_is_named(run: AuditedRun) -> bool:
     return {encoders.build(public).spec.digest} == run.view.encoder_digests()
 
 
-TRUTH = "truth"
-
-
 @dataclass(frozen=True)
 class AuditConfig:
     """How much is looked at: the adversary's own sounds, clips of each client, keys that the adversary tries."""
@@ -114,10 +115,6 @@ class Audit:
     pictures: dict[str, list[FloatArray]] = field(default_factory=dict)
     recordings: dict[int, FloatArray] = field(default_factory=dict)
     hop: int = 0
-
-
-OTHER_KEYS = 1_000_000  # demo keys from here on are the adversary's own
-OTHER_MACHINES = SyntheticSettings(machines=18, seed=1000, train=14, test_normal=0, test_anomaly=0)
 
 
 def synthetic_sounds(config: RunConfig) -> Path:

@@ -43,6 +43,7 @@ ATTACK = "model stealing"
 MEASURE = "detection, AUC"
 NOTHING = "nothing"
 OWN_SCORER = ScorerSettings("mahalanobis")
+UNTESTED = f"{ATTACK}: no machine has test clips of both kinds, labelled normal and faulty; run with such clips"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,6 @@ def steal(case: Case, found: Audit) -> None:
 
 
 THEFT = Attack(("embeddings", "recordings"), steal)
-UNTESTED = f"{ATTACK}: no machine has test clips of both kinds, labelled normal and faulty; run with such clips"
 
 
 def can_be_measured(run: AuditedRun) -> bool:

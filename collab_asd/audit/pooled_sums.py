@@ -36,6 +36,9 @@ PLAIN = parse("fp32").fit([])
 
 Under = Callable[[Encoder], Sequence[ObservedClip]]
 """Clips with a single row each: a mean frame ``[1, D]`` of an encoder, and the mean spectrum ``[1, bands]``."""
+ATTACK = "a client's mean spectrum"
+FEWEST = 2  # clients
+LONGEST = 1_000_000  # rows: all of a clip
 
 
 def mean_spectrum(spectra: FloatArray) -> FloatArray:
@@ -72,11 +75,6 @@ def levels(run: AuditedRun, scope: AuditConfig, own: Under, attacked: Under) -> 
         learnt = [clip for clips in guesses for clip in by_band(clips, PLAIN, bands)]
         yield ThreatModel(ARCHITECTURE, learnt, by_band(believed, PLAIN, bands))
     yield shuffled(known)
-
-
-ATTACK = "a client's mean spectrum"
-FEWEST = 2  # clients
-LONGEST = 1_000_000  # rows: all of a clip
 
 
 def told_means(view: View) -> dict[int, FloatArray]:

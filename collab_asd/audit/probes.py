@@ -60,6 +60,14 @@ FEWEST = 2  # clips of each value to learn from
 PENALTY = 0.01  # inverse of its strength: clips are few, numbers of a clip many
 DRAWS = 20
 """Mixings-up of a control."""
+SPEECH_ATTACK, TAG = "speech near the machine", "speech"
+LEVELS_DB = (6.0, 0.0, -6.0, -12.0)
+"""Of the speech, above the machine."""
+MOST_OWN, MOST_ATTACKED = 120, 40  # sounds of the adversary; clips of each client
+LEAKED = (10, 100)
+Victims = Mapping[float, Sequence[ObservedClip]]
+Seen = Callable[[Sequence[ObservedClip]], Sequence[ObservedClip]]
+Maker = Callable[[], tuple[ThreatModel, Seen]]
 
 
 def untagged(folder: Path) -> str:
@@ -153,15 +161,6 @@ def _points(clips: Sequence[ObservedClip]) -> FloatArray:
     return points
 
 
-SPEECH_ATTACK, TAG = "speech near the machine", "speech"
-LEVELS_DB = (6.0, 0.0, -6.0, -12.0)
-"""Of the speech, above the machine."""
-MOST_OWN, MOST_ATTACKED = 120, 40  # sounds of the adversary; clips of each client
-LEAKED = (10, 100)
-
-Victims = Mapping[float, Sequence[ObservedClip]]
-
-
 def find_speech(case: Case, found: Audit) -> None:
     """Carry out the attack at all levels of knowledge."""
     run, scope = case.run, case.scope
@@ -176,10 +175,6 @@ def find_speech(case: Case, found: Audit) -> None:
 
 
 SPEECH = Attack(("embeddings", "recordings"), find_speech)
-
-
-Seen = Callable[[Sequence[ObservedClip]], Sequence[ObservedClip]]
-Maker = Callable[[], tuple[ThreatModel, Seen]]
 
 
 def _levels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from collab_asd.core.types import Clip, Encoder, Partition
 from collab_asd.data.manifest import difference, manifest_rows, read_manifest
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.federation.client_data import ClientData
 from collab_asd.methods import METHODS
 from collab_asd.methods.embedding_sharing.pages import codec_of
 from collab_asd.wire.codecs import Codec, parse
@@ -58,6 +60,11 @@ class AuditedRun:
     defences: Defences
     partitions: tuple[Partition, ...]
     folder: Path
+
+    def clients(self) -> Iterator[ClientData]:
+        """Return the clients with their recordings and embeddings, to tell how right an adversary is."""
+        for partition in self.partitions:
+            yield ClientData(partition, self.encoder, self.ear.cache, self.folder, self.config.calibration)
 
     @classmethod
     def open(

@@ -22,6 +22,7 @@ SAMPLE_RATE = 16_000  # Hz
 FFT, MEL_BANDS = 1024, 64
 LONGEST_HOP = 512  # samples
 FLOOR = 1e-8  # of mel power
+ITERATIONS = 32
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,6 @@ def _mel(hop: int) -> nn.Module:
         SAMPLE_RATE, n_fft=FFT, hop_length=hop, n_mels=MEL_BANDS, center=False, power=2.0
     )
     return mel
-
-
-ITERATIONS = 32
 
 
 def sound_of(spectra: FloatArray, hop: int) -> FloatArray:

@@ -28,6 +28,13 @@ from torch.nn import functional as F
 from collab_asd.core.logmel import FFT, HOP, MEL_BANDS, log_mel
 
 EMBEDDING_SIZE = 128  # d, of one window (MobileFaceNet, table 1)
+# Table 1: expansion factor, output channels, repetitions, stride of the first repetition.
+BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+STEM, HEAD = 64, 512  # channels before and after the bottlenecks
+HALVINGS = 4  # layers with stride 2
+HIDDEN = 512  # units
+LAYERS = 3
+SLOPE = 0.2  # of what is below zero
 
 
 class TwoStages(nn.Module):
@@ -47,12 +54,6 @@ class TwoStages(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Embed windows ``[B, 1, stack, D]`` -> ``[B, 128]``."""
         return self.rest(self.first(windows))  # type: ignore[no-any-return]
-
-
-# Table 1: expansion factor, output channels, repetitions, stride of the first repetition.
-BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-STEM, HEAD = 64, 512  # channels before and after the bottlenecks
-HALVINGS = 4  # layers with stride 2
 
 
 def map_size(length: int) -> int:
@@ -125,9 +126,6 @@ def _conv(channels: int, out: int, size: int, stride: int = 1, groups: int = 1) 
     return nn.Sequential(conv, nn.BatchNorm2d(out), nn.PReLU(out))
 
 
-HIDDEN = 512  # units
-
-
 class LightNet(TwoStages):
     """Window ``[B, 1, stack, D]`` -> embedding ``[B, 128]``; its first stage ends with 512 numbers per window.
 
@@ -153,10 +151,6 @@ class _MeanFrame(nn.Module):
 
 def _dense(inputs: int) -> tuple[nn.Module, ...]:
     return nn.Linear(inputs, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
-
-
-LAYERS = 3
-SLOPE = 0.2  # of what is below zero
 
 
 class TgramNet(nn.Module):

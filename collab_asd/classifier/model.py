@@ -22,6 +22,9 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.types import FloatArray
 
 CHANNELS_PER_GROUP = 16
+EMBED_BATCH = 64  # windows; fixed, because sums over batches of other sizes round differently
+HEAR_WAVEFORMS = {"stgram-light", "stgram-mfn"}
+"""Backbones whose frames are samples: these are alike wherever they stand in a frame, and get one gain."""
 
 
 def group_normalized(network: nn.Module) -> nn.Module:
@@ -37,9 +40,6 @@ def group_normalized(network: nn.Module) -> nn.Module:
         else:
             group_normalized(layer)
     return network
-
-
-EMBED_BATCH = 64  # windows; fixed, because sums over batches of other sizes round differently
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,6 @@ BACKBONES: dict[str, Callable[[ClassifierSettings], nn.Module]] = {
     "stgram-light": lambda settings: stgram_light(),
     "stgram-mfn": lambda settings: stgram_mfn(settings.stack),
 }
-HEAR_WAVEFORMS = {"stgram-light", "stgram-mfn"}
-"""Backbones whose frames are samples: these are alike wherever they stand in a frame, and get one gain."""
 
 
 class IdClassifier(nn.Module):

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import FloatArray, ScoreArray
 
+Indices = NDArray[np.int64]
+
 
 def window_count(frames: int, stack: int, hop: int) -> int:
     """Windows of a clip of `frames` frames; a clip shorter than one window still gives one.
@@ -96,9 +98,6 @@ def joined(parts: Sequence[Sequence[FloatArray]]) -> LazyClips:
         return parts[part][number - ends[part]]
 
     return LazyClips([length for part in parts for length in lengths_of(part)], fetch)
-
-
-Indices = NDArray[np.int64]
 
 
 class WindowSampler:

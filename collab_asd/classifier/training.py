@@ -24,6 +24,10 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.types import FloatArray
 
+ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
+Loss: TypeAlias = "ArcFaceLoss | PositiveLoss"
+Progress = Callable[[int, float], None]
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -82,9 +86,6 @@ def labels_of(sampler: WindowSampler, draw: Draw) -> Labels:
     return Labels(own, own[torch.from_numpy(draw.partners)], draw.share)
 
 
-ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
-
-
 class PositiveLoss(nn.Module):
     """Pulls embeddings to the direction of their class, and pushes nothing away (F. X. Yu et al., ICML 2020)."""
 
@@ -96,9 +97,6 @@ class PositiveLoss(nn.Module):
         """Mean of ``max(0, 0.9 - cosine)^2`` over ``[B, 128]``."""
         own = F.normalize(self.W, dim=0).T[classes]
         return F.relu(ENOUGH - (F.normalize(embeddings) * own).sum(dim=1)).square().mean()
-
-
-Loss: TypeAlias = "ArcFaceLoss | PositiveLoss"
 
 
 def build_head(directions: Tensor, settings: TrainingSettings) -> Loss:
@@ -119,9 +117,6 @@ def mixed_loss(head: Loss, embeddings: Tensor, labels: Labels) -> Tensor:
     if labels.share == 1:
         return own
     return labels.share * own + (1 - labels.share) * head(embeddings, labels.partners.to(embeddings.device))  # type: ignore[no-any-return]
-
-
-Progress = Callable[[int, float], None]
 
 
 def train(

@@ -16,6 +16,8 @@ REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
+HANDLER_RAISED = 2
+"""Flower's code of an error that a client's handler raised."""
 
 
 class InputError(ValueError):
@@ -36,7 +38,3 @@ def refusal(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename is not None else ""
     remedy = REMEDIES.get(error.errno or 0, "")
     return f"{where}{what[0].lower()}{what[1:]}{f'; {remedy}' if remedy else ''}"
-
-
-HANDLER_RAISED = 2
-"""Flower's code of an error that a client's handler raised."""

@@ -21,6 +21,10 @@ from platformdirs import user_cache_path, user_data_path
 from collab_asd.core.errors import InputError
 from collab_asd.core.terminal import is_text
 
+FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+APP = "collab-asd"
+PROBE_BYTES = 4096  # enough to meet a full disk
+
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
@@ -79,18 +83,11 @@ def filling(folder: Path) -> Iterator[None]:
         raise
 
 
-FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def _name(error: OSError, path: Path) -> None:
     """Say where it happened: a full disk does not tell, and NumPy does not even tell that the disk is full."""
     error.filename = str(path)
     error.errno = error.errno or errno.ENOSPC
     error.strerror = error.strerror or os.strerror(errno.ENOSPC)
-
-
-APP = "collab-asd"
-PROBE_BYTES = 4096  # enough to meet a full disk
 
 
 def cache_dir(configured: str) -> Path:

@@ -33,6 +33,9 @@ LINE_SECONDS = 4.0  # the longest silence
 FIRST_SECONDS = 1.0  # a step that is over sooner is not mentioned
 TICK_SECONDS = 0.5
 Advance = Callable[..., None]
+_last_line = 0.0
+ROOMS = ("collab_asd", "baselines", "simulations")
+BAR_WIDTH = 30
 
 
 class Pace:
@@ -230,7 +233,6 @@ def worth_showing(steps: Sequence[Step], now: float) -> list[Step]:
 
 _steps: list[Step] = []
 _display = Display()
-_last_line = 0.0
 
 
 def show_on(display: Display) -> Display:
@@ -310,10 +312,6 @@ def duration(seconds: float) -> str:
 def _rounded(seconds: float) -> float:
     """Round to two digits: no more are known."""
     return round(seconds, 1 - math.floor(math.log10(seconds))) if seconds >= 10 else seconds
-
-
-ROOMS = ("collab_asd", "baselines", "simulations")
-BAR_WIDTH = 30
 
 
 def show_progress(level: int = logging.INFO, console: Console | None = None, every: float = LINE_SECONDS) -> None:

@@ -23,6 +23,12 @@ from threadpoolctl import threadpool_limits
 
 from collab_asd.core.errors import InputError
 
+TRAINED_BEFORE = "train, in an earlier run"
+"""Seconds that a run was spared because what it would have trained was kept; no part of its total."""
+STATUS = Path("/proc/self/status")
+MEGABYTE = 1_000_000
+INTERVAL_SECONDS = 0.05
+
 
 def pin_threads(count: int) -> None:
     """Let PyTorch, BLAS and OpenMP use `count` threads each in this process from now on."""
@@ -64,10 +70,6 @@ def require_device(name: str) -> None:
         )
 
 
-TRAINED_BEFORE = "train, in an earlier run"
-"""Seconds that a run was spared because what it would have trained was kept; no part of its total."""
-
-
 class Stopwatch:
     """Adds up the seconds spent in named phases; phases may nest.
 
@@ -91,11 +93,6 @@ class Stopwatch:
             yield
         finally:
             self.seconds[phase] += time.perf_counter() - start
-
-
-STATUS = Path("/proc/self/status")
-MEGABYTE = 1_000_000
-INTERVAL_SECONDS = 0.05
 
 
 class PeakMemory:

@@ -24,6 +24,10 @@ CONTROL = re.compile(
     "\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069"  # line and paragraph ends, changes of the writing direction
     "\ud800-\udfff]"  # bytes of a file name that are no UTF-8
 )
+SHOW_ANYTHING = "collab_asd.terminal"
+SIMPLER = {"–": "-", "—": "-", "−": "-", "…": "...", "±": "+/-", "×": "x", "•": "*", "“": '"', "”": '"', "’": "'"}
+LINE_ENDS = "\n\t"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def printable(name: object, keep: str = "") -> str:
@@ -47,12 +51,6 @@ def is_text(name: object) -> bool:
 def escaped(text: str) -> str:
     r"""Return text with all that is not ASCII, or controls a terminal, as a backslash and digits: ``\u6a5f``."""
     return text.encode("unicode_escape").decode()
-
-
-SHOW_ANYTHING = "collab_asd.terminal"
-SIMPLER = {"–": "-", "—": "-", "−": "-", "…": "...", "±": "+/-", "×": "x", "•": "*", "“": '"', "”": '"', "’": "'"}
-LINE_ENDS = "\n\t"
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class PlainConsole(Console):

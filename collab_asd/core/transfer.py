@@ -26,6 +26,19 @@ RETRIES = 4
 PAUSE = 1.0  # seconds before the second new attempt; doubles with each
 LONGEST_PAUSE = 120  # seconds, whatever a server asks for
 PASSING = (429, 500, 502, 503, 504)  # HTTP statuses worth a new attempt
+PAGES = (b"<!doctype", b"<html", b"<?xml")
+# How files of a kind begin. PyTorch writes a zip, and wrote a pickle of protocol 2 before version 1.6.
+SIGNATURES: dict[str, tuple[bytes, ...]] = {
+    ".h5": (b"\x89HDF\r\n\x1a\n",),
+    ".gz": (b"\x1f\x8b",),
+    ".pt": (b"PK\x03\x04", b"\x80\x02"),
+    ".pth": (b"PK\x03\x04", b"\x80\x02"),
+}
+log = logging.getLogger(__name__)
+CHUNK = 1 << 20  # bytes
+DOWNLOADS = 2  # of a whole file whose content turns out to be wrong
+BREAKS = 4  # of the connection in a row, without a byte gained
+RESUME = "the same command resumes"
 
 
 @dataclass(frozen=True)
@@ -87,17 +100,6 @@ def reason(error: requests.RequestException) -> str:
     return str(error) or type(error).__name__
 
 
-PAGES = (b"<!doctype", b"<html", b"<?xml")
-
-# How files of a kind begin. PyTorch writes a zip, and wrote a pickle of protocol 2 before version 1.6.
-SIGNATURES: dict[str, tuple[bytes, ...]] = {
-    ".h5": (b"\x89HDF\r\n\x1a\n",),
-    ".gz": (b"\x1f\x8b",),
-    ".pt": (b"PK\x03\x04", b"\x80\x02"),
-    ".pth": (b"PK\x03\x04", b"\x80\x02"),
-}
-
-
 def signatures(name: str) -> tuple[bytes, ...]:
     """Return how a file of this name may begin; empty where anything will do."""
     return SIGNATURES.get(Path(name).suffix, ())
@@ -116,13 +118,6 @@ def misfit(begins: tuple[bytes, ...], start: bytes) -> str:
     if start.lstrip().lower().startswith(PAGES):
         return "expected a file of weights, found a web page, perhaps the login page of a proxy"
     return f"expected a file of weights, found one that begins with {start[:16]!r}"
-
-
-log = logging.getLogger(__name__)
-CHUNK = 1 << 20  # bytes
-DOWNLOADS = 2  # of a whole file whose content turns out to be wrong
-BREAKS = 4  # of the connection in a row, without a byte gained
-RESUME = "the same command resumes"
 
 
 class TransferError(InputError):

@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 
 NUMPY = "numpy.ndarray"  # what Flower calls NumPy's format
+HELLO = "query.hello"
+DESCRIBE = "query.describe"
+STATISTICS = "query.statistics"
+SPLIT = "train.split"
+EMBEDDINGS = "train.embeddings"
+SCORE = "evaluate.score"
 
 
 def to_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
@@ -95,14 +101,6 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], i
     if dtype.hasobject:
         raise ValueError("a message holds an array of Python objects: refused")
     return shape, fortran, dtype, stream.tell()
-
-
-HELLO = "query.hello"
-DESCRIBE = "query.describe"
-STATISTICS = "query.statistics"
-SPLIT = "train.split"
-EMBEDDINGS = "train.embeddings"
-SCORE = "evaluate.score"
 
 
 def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[int]) -> RecordDict:

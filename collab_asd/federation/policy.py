@@ -34,6 +34,10 @@ from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
 
+logger = logging.getLogger(__name__)
+UNASKED = {"partition": "machine", "clients": 0, "join": "", "record-view": False, "report-scores": False}
+"""Keys of a run that mean nothing to a client with a folder of its own."""
+
 
 def _is_folder_to_be(path: Path) -> bool:
     return path.is_dir() or not path.exists()
@@ -94,11 +98,6 @@ def require_within(clips: Sequence[Clip], data_dir: Path) -> None:
                 f"{clip.path}: is a link to {clip.path.resolve()}, outside of data-dir; copy the recording, or list "
                 "what is meant in a .csv file"
             )
-
-
-logger = logging.getLogger(__name__)
-UNASKED = {"partition": "machine", "clients": 0, "join": "", "record-view": False, "report-scores": False}
-"""Keys of a run that mean nothing to a client with a folder of its own."""
 
 
 class NodePolicy:

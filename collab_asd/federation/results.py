@@ -30,6 +30,12 @@ from collab_asd.detection.scorers import SCORERS
 from collab_asd.methods import METHODS
 
 log = logging.getLogger(__name__)
+HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
+RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
+CLIP_COLUMNS = (
+    *("client", "machine_type", "machine_id", "clip", "label"),
+    *("anomaly_score", "threshold", "decision"),
+)
 
 
 def write_dcase(folder: Path, table: ScoreTable) -> None:
@@ -53,9 +59,6 @@ def write_dcase(folder: Path, table: ScoreTable) -> None:
 def _write(path: Path, lines: Iterable[tuple[str, float]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
-
-
-HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
 
 
 def default_name(config: RunConfig) -> str:
@@ -135,13 +138,6 @@ class ResultFolder:
             writer.writerow(RUN_COLUMNS + CLIP_COLUMNS)
             for row in table.rows:  # csv writes None as an empty field, and floats with all their digits
                 writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
-
-
-RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
-CLIP_COLUMNS = (
-    *("client", "machine_type", "machine_id", "clip", "label"),
-    *("anomaly_score", "threshold", "decision"),
-)
 
 
 def require_unfinished(path: Path) -> None:

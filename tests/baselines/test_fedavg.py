@@ -10,8 +10,7 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.testing import assert_array_equal
 
-from baselines.client_training.settings import settings_of
-from baselines.client_training.start import frame_sums, pooled_statistics, start_model
+from baselines.client_training.rounds import frame_sums, pooled_statistics, settings_of, start_model
 from baselines.client_training.strategy import Group, class_clips
 from baselines.fedavg import client as fedavg_client
 from baselines.fedavg.algorithm import spread_out, take_apart

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
-from baselines.local.scoring import score
+from baselines.local.strategy import score
 from collab_asd.config import RunConfig
 from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData

@@ -13,8 +13,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from numpy.testing import assert_array_equal
 
 from baselines.client_training.client import training_clips
-from baselines.client_training.settings import settings_of
-from baselines.client_training.start import start_model
+from baselines.client_training.rounds import settings_of, start_model
 from baselines.client_training.strategy import Group, class_clips
 from baselines.split_learning import client as split_client
 from baselines.split_learning.algorithm import STAGE_STATE, ServerHalf, averaged

@@ -45,6 +45,9 @@ SLOPES = (0.0, 1.0, 2.0)  # of the power spectrum: white, pink, brown noise
 LEVELS = (-50.0, -40.0, -30.0, -20.0)  # dB, of full scale
 SECONDS, LOWEST = 4, 20.0  # s; Hz, below which the spectrum is flat
 QUANTILE, SHARE = 0.25, 0.5
+PURPOSE = "collab-asd noise"
+NO_GUARANTEE_ABOVE = 10.0
+"""Epsilon above which noise is called no guarantee (Ponomareva et al., 2023)."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,6 @@ def _coloured(slope: float, level: float, rate: int) -> FloatArray:
     sound = np.fft.irfft(spectrum / frequencies ** (slope / 2), samples)
     sound *= 10 ** (level / 20) / np.sqrt(np.mean(np.square(sound)))
     return sound.astype(np.float32)
-
-
-PURPOSE = "collab-asd noise"
-NO_GUARANTEE_ABOVE = 10.0
-"""Epsilon above which noise is called no guarantee (Ponomareva et al., 2023)."""
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from flwr.app import RecordDict
 
 from baselines.local_networks.client import NETWORKS, score
-from baselines.local_networks.vidnn import PRESETS, Vidnn
+from baselines.local_networks.variational import Vidnn
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.seeding import derive
@@ -38,7 +38,7 @@ def client(train, test=3, calibration=0.0):
 def test_threshold_comes_from_calibration_clips_that_training_did_not_see():
     held = client(train=20, calibration=0.5)
     (machine,) = score(held, CONFIG, RecordDict())
-    expected = Vidnn(PRESETS["fast"].lasting(1)).fit(held.frames(range(10, 20)), derive(3, "vidnn", 2, 0, 0))
+    expected = Vidnn(Vidnn.presets["fast"].lasting(1)).fit(held.frames(range(10, 20)), derive(3, "vidnn", 2, 0, 0))
     assert machine.scores.normal.tolist() == [expected.score(frames) for frames in held.frames(range(10))]
     assert machine.scores.test.tolist() == [expected.score(frames) for frames in held.frames(range(20, 23))]
     assert machine.test == (20, 21, 22)

@@ -6,21 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.local_networks.glow import PRESETS as GLOW
 from baselines.local_networks.glow import Glow
-from baselines.local_networks.vae import PRESETS as VAE
-from baselines.local_networks.vae import Vae
-from baselines.local_networks.vidnn import PRESETS as VIDNN
-from baselines.local_networks.vidnn import Vidnn
+from baselines.local_networks.variational import Vae, Vidnn
 from collab_asd.core.errors import InputError
 
-DETECTORS = {"vae": (Vae, VAE), "vidnn": (Vidnn, VIDNN), "glow": (Glow, GLOW)}
+DETECTORS = {"vae": Vae, "vidnn": Vidnn, "glow": Glow}
 
 
 @pytest.fixture(params=DETECTORS)
 def fit(request, normals):
     """Trains the preset ``fast`` on few windows."""
-    detector, presets = DETECTORS[request.param]
+    detector = DETECTORS[request.param]
+    presets = detector.presets
     budget = dataclasses.replace(presets["fast"].budget, windows=400, batch=32, epochs=6)
     settings = dataclasses.replace(presets["fast"], budget=budget)
     return lambda seed: detector(settings).fit(normals, seed)
@@ -60,13 +57,14 @@ def test_frames_that_are_not_finite_are_refused(normals):
     broken = normals[0].copy()
     broken[3, 5] = np.nan
     with pytest.raises(InputError, match="NaN or infinite"):
-        Vae().fit([broken], 0)
+        Vae(Vae.presets["fast"]).fit([broken], 0)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_loudness_of_a_band_does_not_matter(name, normals, tests):
     """Frames are standardised by the client's own training frames: a gain per band changes nothing but rounding."""
-    detector, presets = DETECTORS[name]
+    detector = DETECTORS[name]
+    presets = detector.presets
     settings = dataclasses.replace(
         presets["fast"], budget=dataclasses.replace(presets["fast"].budget, windows=8)
     ).lasting(1)
@@ -78,9 +76,9 @@ def test_loudness_of_a_band_does_not_matter(name, normals, tests):
 
 def test_published_sizes_of_the_dense_baseline():
     """640 inputs, four layers of 128 units each way and 8 numbers between them, 100 epochs of batches of 512."""
-    network = Vae(VAE["paper"]).build(128)
+    network = Vae(Vae.presets["paper"]).build(128)
     shapes = [tuple(p.shape) for p in network.parameters() if p.ndim == 2]
     assert shapes == [(128, 640), *[(128, 128)] * 3, (8, 128), (8, 128), (128, 8), *[(128, 128)] * 3, (640, 128)]
-    assert (VAE["paper"].budget.epochs, VAE["paper"].budget.batch) == (100, 512)
-    assert VAE["paper"].lasting(3).budget.epochs == 3
-    assert VAE["paper"].lasting(0) == VAE["paper"]
+    assert (Vae.presets["paper"].budget.epochs, Vae.presets["paper"].budget.batch) == (100, 512)
+    assert Vae.presets["paper"].lasting(3).budget.epochs == 3
+    assert Vae.presets["paper"].lasting(0) == Vae.presets["paper"]

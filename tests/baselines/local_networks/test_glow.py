@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from baselines.local_networks.glow import PRESETS, GlowNetwork, GlowSettings
-from baselines.local_networks.training import Budget
+from baselines.local_networks.detector import Budget
+from baselines.local_networks.glow import Glow, GlowNetwork, GlowSettings
 
 BANDS, STACK = 8, 4
 BUDGET = Budget(1, 4, None, 1e-3)
@@ -87,7 +87,7 @@ def test_untouched_flow_of_standard_noise_costs_the_entropy_of_a_gaussian():
 
 
 def test_published_sizes():
-    paper = PRESETS["paper"]
+    paper = Glow.presets["paper"]
     assert (paper.levels, paper.blocks, paper.hidden) == (3, 32, 512)
     small = GlowNetwork(128, GlowSettings(32, 8, BUDGET, "image", levels=3, blocks=1, hidden=4))
     latent, _ = small.flow.inverse_and_log_det(small.patches(torch.randn(2, 32, 128)))

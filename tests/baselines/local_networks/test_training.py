@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.local_networks.training import Budget, WindowNetwork, Windows, train
+from baselines.local_networks.detector import Budget, WindowNetwork, Windows, train
 
 
 def test_windows_of_two_clips_do_not_run_over_their_border():

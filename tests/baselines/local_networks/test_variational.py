@@ -4,10 +4,14 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from baselines.local_networks.training import Budget
-from baselines.local_networks.vae import VaeNetwork
-from baselines.local_networks.variational import DenseVariational, VariationalSettings, kl_from_standard_normal
-from baselines.local_networks.vidnn import VidnnNetwork
+from baselines.local_networks.detector import Budget
+from baselines.local_networks.variational import (
+    DenseVariational,
+    VaeNetwork,
+    VariationalSettings,
+    VidnnNetwork,
+    kl_from_standard_normal,
+)
 
 
 def settings(stack):

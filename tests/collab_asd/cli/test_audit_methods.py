@@ -8,7 +8,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from baselines.client_training.audit import clients_of
 from baselines.split_learning.audit import first_stage
 from baselines.split_learning.observed import first_batches, louder_windows
 from collab_asd.audit import query_attacks as answers
@@ -52,7 +51,7 @@ def pick(audit, attack, measure):
 
 def test_whose_windows_activations_are_is_known_to_the_auditor(split_run):
     run = AuditedRun.open(split_run)
-    clients = {client.partition.client: client for client in clients_of(run)}
+    clients = {client.partition.client: client for client in run.clients()}
     batch = next(b for b in first_batches(run.view) if b.purity > 0.98)
     windows = []
     for number, first in louder_windows(batch, clients[batch.client], run.config):

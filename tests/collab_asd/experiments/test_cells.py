@@ -105,7 +105,7 @@ def test_what_was_said_before_a_failure_is_kept_with_it(experiment, tmp_path, mo
     def broken(client, config, content):
         raise InputError("the microphone was off")
 
-    monkeypatch.setattr("baselines.local.scoring.score", broken)
+    monkeypatch.setattr("baselines.local.strategy.score", broken)
     cells = experiment.cells(tmp_path)[:1]
     compare(cells, 3, tmp_path)
     error = cells[0].error_file.read_text()
