@@ -62,7 +62,7 @@ def run_command(
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     with step(f"running {config.method}"):
-        config = _prepared(config, out, skip_bad)
+        config = _prepared(config, out, supernodes, skip_bad)
         from collab_asd.federation.results import discard_beginning
 
         try:
@@ -79,11 +79,12 @@ def run_command(
         errors.print(f"report:  {page}")
 
 
-def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
+def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bool) -> RunConfig:
     """Find out what is wrong before anything starts, and make all paths absolute."""
     from collab_asd import encoders
     from collab_asd.cli.checks import require_places, require_valid
     from collab_asd.data.run_data import without_bad_clips
+    from collab_asd.federation.engines import count_clients
     from collab_asd.federation.results import default_name, require_unfinished
     from collab_asd.wire.defences.chain import require_keys
 
@@ -91,12 +92,13 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     require_places(results, [config])
+    require_keys(config)
+    _require_clients(config, count_clients(config, supernodes))
     from collab_asd.core.runtime import require_device
 
     require_device(config.device)
     build_method(config)
     encoders.build(config)
-    require_keys(config)
     if skip_bad and config.data_dir:
         listing, left_out = without_bad_clips(config, METHODS.find(config.method).is_collaborative)
         for line in left_out:
@@ -166,6 +168,7 @@ def _print_results(folder: Path, supernodes: int) -> None:
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
     for client, why in summary["excluded"].items():
         console.print(f"client {client} was left out: {why}", style="bold red", soft_wrap=True)
-    console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
+    note = summary["encoder_note"] or "–"
+    console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {note}", soft_wrap=True)
     console.print(f"recordings: {data_folder(RunConfig.from_mapping(summary['config']), supernodes)}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)

@@ -37,7 +37,7 @@ def test_a_narrow_terminal_breaks_no_figure(folder):
     soundfile.write(clip, np.random.default_rng(1).uniform(-0.5, 0.5, 96000), 48000)
     lines = run(folder, columns=80).stdout.splitlines()
     (row,) = (line for line in lines if line.startswith(" hydraulic") and "48000" in line)
-    assert row.split()[-9:] == "3 2 1 9.5 1.5–2.0 8000 48000 1 2".split()
+    assert row.split()[-9:] == ["3", "2", "1", "9.5", "1.5–2.0", "8000", "48000", "1", "2"]
 
 
 @pytest.mark.parametrize("options", [("--seconds", "2"), ("--channel", "2")])
