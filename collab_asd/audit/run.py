@@ -13,7 +13,7 @@ from collab_asd.audit.observations import FeatureExtractor, ObservedClip, Tags, 
 from collab_asd.audit.spectra import Timing
 from collab_asd.audit.view import View
 from collab_asd.config import RunConfig
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir
 from collab_asd.core.types import Clip, Encoder, Partition
 from collab_asd.data.manifest import difference, manifest_rows, read_manifest
@@ -183,4 +183,4 @@ def _config(results: Path) -> RunConfig:
     try:
         return RunConfig.from_mapping(json.loads((results / "config.json").read_bytes()))
     except (OSError, ValueError) as error:
-        raise InputError(f"{results}: no result folder of a run ({error}); name one") from error
+        raise InputError(f"{results}: no result folder of a run ({reason(error)}); name one") from error

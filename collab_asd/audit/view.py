@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.wire.codecs import Codec, CodecPlan
 
 DESCRIBE, STATISTICS = "query.describe", "query.statistics"
@@ -147,4 +147,6 @@ def _read(card: Path) -> Recorded:
         arrays = load_arrays(card.with_suffix(".safetensors").read_bytes())
         return Recorded(plain["way"], plain["client"], plain["kind"], plain["records"], arrays)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(f"{card}: cannot be read ({error}); repeat the run with --set record-view=true") from error
+        raise InputError(
+            f"{card}: cannot be read ({reason(error)}); repeat the run with --set record-view=true"
+        ) from error

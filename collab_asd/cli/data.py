@@ -16,6 +16,7 @@ from rich.text import Text
 from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
 from collab_asd.config import GroupBy, RunConfig, check_choice
 from collab_asd.core import progress
+from collab_asd.core.errors import InputError
 from collab_asd.core.files import require_writable
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole, printable
@@ -58,6 +59,7 @@ def dcase2020_command(
     from collab_asd.data.download import plan, run
 
     chosen, source = archives(types, parts), plan.Source(mirror, zips)
+    require_writable(folder, "name another folder")
     if dry_run:
         _tell_plan(run.prepare(folder, chosen, source), keep_zips, as_json)
         return
@@ -153,6 +155,8 @@ def check_command(
 ) -> None:
     """Show the machines of a data folder and all problems; exit code 2 when training would be wrong."""
     check_choice("--group-by", group_by, GROUP_BY)
+    if not seconds > 0:
+        raise InputError(f"--seconds {seconds}: must be more than 0")
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     with step("checking the recordings"):
         from collab_asd.data.check import check
@@ -207,7 +211,7 @@ def _show(report: DataReport, console: PlainConsole) -> None:
     for severity, line in describe(report.problems):
         console.print(Text.assemble((severity, STYLES[severity]), " ", line), soft_wrap=True)
     verdict = "training would be wrong" if report.count("error") else "fit to train on"
-    counts = ", ".join(f"{report.count(severity)} {severity}s" for severity in STYLES)
+    counts = ", ".join(f"{(n := report.count(severity))} {severity}{'s' * (n != 1)}" for severity in STYLES)
     console.print(f"{verdict}: {counts}", soft_wrap=True)
 
 

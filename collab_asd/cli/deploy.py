@@ -11,7 +11,7 @@ import typer
 
 from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
 from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir, exclusive_lock
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.releases import untested
@@ -76,7 +76,7 @@ def _config(folder: Path) -> RunConfig:
     try:
         return RunConfig.from_mapping(json.loads((folder / "config.json").read_bytes()))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: is no result folder of a server ({error})") from error
+        raise InputError(f"{folder}: is no result folder of a server ({reason(error)})") from error
 
 
 deploy_app = typer.Typer(
@@ -180,7 +180,7 @@ def key_command(folder: Folder = Path()) -> None:
 def certificate_command(
     folder: Annotated[Path, typer.Argument(help="Folder that `deploy init` made, with authority/ca.key.")],
     host: Annotated[list[str], typer.Option(help="Name or address by which clients reach the server; repeatable.")],
-    days: Annotated[int, typer.Option(help="How long it is good for.")] = 365,
+    days: Annotated[int, typer.Option(min=1, help="How long it is good for.")] = 365,
 ) -> None:
     """Renew the server's certificate and its key; the clients need nothing new."""
     from collab_asd.deployment.certificates import renew_server_certificate
@@ -203,15 +203,20 @@ def local_command(
     chosen = dict(map(parse_assignment, settings or []))
     with step("running the consortium"):
         from collab_asd.cli.run import pass_on
+        from collab_asd.deployment.certificates import SERVER_FOLDER
         from collab_asd.deployment.local import client_results, compare_with_simulation, give_recordings, run_local
-        from collab_asd.report.printing import print_table
+        from collab_asd.deployment.run import require_startable
+        from collab_asd.deployment.settings import ServerSettings
 
         if not verbose:
             for name in ("flwr", "simulations.server_app"):  # Flower sets the level of its log when it is imported
                 logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
+        require_startable(ServerSettings.load(folder / SERVER_FOLDER), out, chosen)
         recordings = give_recordings(folder, data)
         results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
     of_clients = client_results(folder)
+    from collab_asd.report.printing import print_table
+
     print_table(console, *of_clients)
     console.print(f"server: {results}")
     for client, own in enumerate(of_clients):

@@ -59,8 +59,10 @@ def embed_command(
     require_writable(cache_dir(config.cache_dir), ANOTHER_CACHE)
     began = time.monotonic()
     with step("embedding recordings"):
+        from collab_asd.core.runtime import require_device
         from collab_asd.encoders import precompute as ahead
 
+        require_device(config.device)
         todo = ahead.missing(config, find_clips(data, config.channel))
         faults = ahead.embed(config, todo.clips, _processes(jobs, len(todo.clips)))
     outcome: dict[str, Any] = {

@@ -18,10 +18,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from collab_asd.cli.checks import ANOTHER_CACHE
 from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
 from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.core.errors import InputError
-from collab_asd.core.files import cache_dir
+from collab_asd.core.errors import InputError, reason
+from collab_asd.core.files import cache_dir, require_writable
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.core.text import read_text
@@ -44,17 +45,19 @@ def bundle_command(
     settings: Settings = None,
 ) -> None:
     """Sign an encoder's weights or key for the clients; whoever has the file has the encoder, so send it safely."""
-    from collab_asd.encoders import ENCODERS
+    from collab_asd.encoders import ENCODERS, require_valid
     from collab_asd.encoders.bundle import load_signing_key, write_bundle
 
+    require_valid(RunConfig(encoder=name))
+    if not file.expanduser().is_file():
+        raise InputError(f"{file}: no such file; name the weights or the key of {name}")
+    signing_key = load_signing_key(key.expanduser())
     which = ENCODERS.find(name).file_key
     if not which:
         raise InputError(f"encoder {name!r} has neither weights nor a key that could be distributed")
-    if not file.expanduser().is_file():
-        raise InputError(f"{file}: no such file; name the weights or the key of {name}")
     chosen = dict(map(parse_assignment, settings or []))
     config = RunConfig.from_mapping({"encoder": name, which: str(file.expanduser())} | chosen)
-    bundle, card = write_bundle(config, file.expanduser(), load_signing_key(key.expanduser()), to.expanduser())
+    bundle, card = write_bundle(config, file.expanduser(), signing_key, to.expanduser())
     console.print(f'{bundle}\nfor the agreement: encoder-digest = "{card.encoder_digest}"')
     console.print(f"the clients need, too: {key}.pub, over another way than the bundle; the server needs neither")
 
@@ -92,7 +95,7 @@ def _digest_of(agreement: Path) -> str:
     try:
         found = tomllib.loads(read_text(agreement))
     except (OSError, ValueError) as error:
-        raise InputError(f"{agreement}: cannot be read as an agreement ({error})") from error
+        raise InputError(f"{agreement}: cannot be read as an agreement ({reason(error)})") from error
     if not isinstance(found.get("encoder-digest"), str):
         raise InputError(f"{agreement}: holds no encoder-digest; give it as --digest")
     return str(found["encoder-digest"])
@@ -252,9 +255,10 @@ def fetch_command(
     """Download weights and verify them; what breaks off goes on when the same command is given again."""
     from collab_asd.encoders.weights import fetch, weights_folder
 
-    configs = [_config(name, "", settings) for name in names]
-    sources = {source.filename: _at(mirror, source) for source in map(_source, configs)}
+    configs = _configs(names, "", settings)
     folder = to.expanduser().absolute() if to else weights_folder(cache_dir(configs[0].cache_dir))
+    require_writable(folder, "name another with --to" if to else ANOTHER_CACHE)
+    sources = {source.filename: _at(mirror, source) for source in map(_source, configs)}
     if not quiet:
         for source in sources.values():
             errors.print(f"{source.name}: licence {source.licence}; cite {source.citation}")
@@ -280,9 +284,9 @@ def verify_command(
     quiet: Quiet = False,
 ) -> None:
     """Read weights again and compare them with what is known of them; exit code 2 if any is not right."""
-    configs = [_config(name, weights, settings) for name in names or _with_weights()]
     if weights and not Path(weights).expanduser().is_dir() and len(names or []) != 1:
         raise InputError(f"--weights {weights}: name the one encoder that this file is for, or give a folder")
+    configs = _configs(names or _with_weights(), weights, settings)
     files = {_file(config): _source(config) for config in configs}  # two encoders may share one
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     checked = [_verified(source, file) for file, source in files.items()]
@@ -338,10 +342,19 @@ def _config(name: str, weights: str, settings: list[str] | None) -> RunConfig:
     return RunConfig.from_mapping({"encoder": name, "encoder-weights": weights} | chosen)
 
 
+def _configs(names: list[str], weights: str, settings: list[str] | None) -> list[RunConfig]:
+    """Return the configuration of each encoder; all names are looked at before any encoder is imported."""
+    from collab_asd import encoders
+
+    configs = [_config(name, weights, settings) for name in names]
+    for config in configs:
+        encoders.require_valid(replace(config, encoder_weights=""))
+    return configs
+
+
 def _source(config: RunConfig) -> WeightSource:
     from collab_asd import encoders
 
-    encoders.require_valid(replace(config, encoder_weights=""))
     source_of = encoders.ENCODERS.find(config.encoder).weights
     if source_of is None:
         raise InputError(f"encoder {config.encoder!r} needs no weights; leave it out")

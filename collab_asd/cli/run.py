@@ -68,7 +68,7 @@ def run_command(
     if not verbose:
         logging.getLogger("flwr").setLevel(logging.WARNING)
     with step(f"running {config.method}"):
-        config = _prepared(config, out, skip_bad)
+        config = _prepared(config, out, supernodes, skip_bad)
         from collab_asd.federation import engines
         from collab_asd.federation.results import discard_beginning
 
@@ -94,11 +94,12 @@ def run_command(
         errors.print(f"report:  {page}")
 
 
-def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
+def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bool) -> RunConfig:
     """Find out what is wrong before anything starts, and make all paths absolute."""
     from collab_asd import encoders
     from collab_asd.cli.checks import require_places, require_valid
     from collab_asd.data.run_data import left_out
+    from collab_asd.federation.engines import count_clients
     from collab_asd.federation.results import default_name, require_unfinished
     from collab_asd.wire.defences.chain import require_keys
 
@@ -106,13 +107,14 @@ def _prepared(config: RunConfig, out: Path | None, skip_bad: bool) -> RunConfig:
     results = Path(out or config.results_dir or Path("results") / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     require_places(results, [config])
+    require_keys(config)
+    config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
+    _require_clients(config, count_clients(config, supernodes))
     from collab_asd.core.runtime import require_device
 
     require_device(config.device)
     build_method(config)
     encoders.build(config)
-    require_keys(config)
-    config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
     if config.skip_bad:
         for line in left_out(config):
             errors.print(f"left out: {line}", style="yellow")
@@ -171,6 +173,7 @@ def _print_results(folder: Path, supernodes: int) -> None:
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
     for client, why in summary["excluded"].items():
         console.print(f"client {client} was left out: {why}", style="bold red", soft_wrap=True)
-    console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {summary['encoder_note'] or '–'}")
+    note = summary["encoder_note"] or "–"
+    console.print(f"{up:.1f} MB sent by the clients, {seconds:.0f} s; encoder: {note}", soft_wrap=True)
     console.print(f"recordings: {data_folder(RunConfig.from_mapping(summary['config']), supernodes)}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)

@@ -70,9 +70,13 @@ def score_command(
     notes.quiet = quiet
     if explain is not None:
         require_writable(explain, "name another folder with --explain")
+    if normals is not None and not normals.exists():
+        raise InputError(f"--normals {normals}: no such folder; name the one that holds the training recordings")
+    if false_alarm_rate is not None and not 0 < false_alarm_rate < 1:
+        raise InputError(f"--false-alarm-rate {false_alarm_rate}: must lie between 0 and 1")
     incoming = _incoming(paths, watch)
     detectors = find_detectors(detector)
-    _require_valid(detectors, weights, key_file)
+    _require_valid(detectors, weights, key_file, rotation_key_file)
     if not watch:
         choose_all(detectors, incoming, detector)
     from collab_asd.monitoring.monitor import Monitor
@@ -106,10 +110,15 @@ def score_command(
         raise typer.Exit(BAD_INPUT)
 
 
-def _require_valid(detectors: Sequence[SavedDetector], weights: str, key_file: str) -> None:
-    """Refuse files of the encoder that are not there, or that it has no use for, before anything is loaded."""
+def _require_valid(detectors: Sequence[SavedDetector], weights: str, key_file: str, rotation_key_file: str) -> None:
+    """Refuse files that are not there, or that no detector has a use for, before anything is loaded."""
     from collab_asd import encoders
+    from collab_asd.wire.defences.rotation import load_rotation_key
 
+    if rotation_key_file:
+        load_rotation_key(rotation_key_file)
+        if not any(saved.description.get("rotation") for saved in detectors):
+            raise InputError(f"--rotation-key-file {rotation_key_file}: the run had no rotation; leave it out")
     for config in {saved.encoder_config(weights, key_file) for saved in detectors}:
         encoders.require_valid(config)
 
@@ -210,6 +219,8 @@ def _incoming(paths: list[Path], watch: bool) -> Iterable[Path]:
         return watching.recordings(paths)
     if len(paths) != 1:
         raise InputError("--watch takes one folder: start one command for each")
+    if not paths[0].is_dir():
+        raise InputError(f"{paths[0]}: no such folder to watch")
     return watching.watch(paths[0])
 
 

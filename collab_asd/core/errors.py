@@ -28,6 +28,11 @@ class InputError(ValueError):
     """
 
 
+def reason(error: Exception) -> str:
+    """Return what went wrong for a sentence that names the path itself: Python names it, and a number, once more."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 class PublicError(InputError):
     """One whose words hold nothing of a client's own: the server may read them, too."""
 

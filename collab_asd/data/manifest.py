@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.types import Partition
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.recordings import shorten
@@ -87,7 +87,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
                 raise ValueError(f"the header is not {','.join(ManifestRow._fields)}")
             return [ManifestRow(*line) for line in lines]
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path}: not a manifest ({error}); start a new run in an empty results folder") from error
+        raise InputError(
+            f"{path}: not a manifest ({reason(error)}); start a new run in an empty results folder"
+        ) from error
 
 
 def manifest_sha256(rows: Iterable[ManifestRow]) -> str:

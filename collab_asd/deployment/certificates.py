@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
 import stat
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 
 ONLY_OWNER = 0o600
 
@@ -91,7 +92,7 @@ def make_server_certificate(authority: Path, folder: Path, hosts: Sequence[str],
         _builder(subject, issuer.subject, key.public_key(), days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(
-            x509.SubjectAlternativeName(list(map(_name, dict.fromkeys((*hosts, *LOOPBACK))))), critical=False
+            x509.SubjectAlternativeName(list(map(general_name, dict.fromkeys((*hosts, *LOOPBACK))))), critical=False
         )
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
@@ -112,9 +113,11 @@ def renew_server_certificate(consortium: Path, hosts: Sequence[str], days: int) 
     Raises
     ------
     InputError
-        The authority's key is not here.
+        The authority's key is not here, or a host has no such name.
     """
     authority, server = consortium / AUTHORITY, consortium / SERVER_FOLDER
+    for host in hosts:
+        general_name(host)
     _authority(authority)
     server.mkdir(exist_ok=True)  # whoever set the consortium up may have kept the authority alone
     for name in ("server.key", "server.crt"):
@@ -135,7 +138,9 @@ def load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a certificate ({error}); ask whoever set up the consortium for it") from error
+        raise InputError(
+            f"{path}: not a certificate ({reason(error)}); ask whoever set up the consortium for it"
+        ) from error
 
 
 def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
@@ -143,7 +148,8 @@ def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certifica
         key = load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder / 'ca.key'}: cannot be read ({error}); certificates are made where the consortium was set up"
+            f"{folder / 'ca.key'}: cannot be read ({reason(error)}); "
+            "certificates are made where the consortium was set up"
         ) from error
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key, load_certificate(folder / "ca.crt")
@@ -161,10 +167,25 @@ def _builder(
     )
 
 
-def _name(host: str) -> x509.GeneralName:
+HOST = re.compile(r"(?!.{254})[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*")
+
+
+def general_name(host: str) -> x509.GeneralName:
+    """Return a host's name or address as certificates hold it.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not HOST.fullmatch(host):
+            raise InputError(
+                f"--host {host!r}: neither a name nor an address; write it as server.example.org or 192.0.2.7, "
+                "without a scheme or a port"
+            ) from None
         return x509.DNSName(host)
 
 
@@ -215,7 +236,7 @@ def load_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_ssh_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no private key ({error}); make one with `collab-asd deploy key`") from error
+        raise InputError(f"{path}: no private key ({reason(error)}); make one with `collab-asd deploy key`") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InputError(f"{path}: not an ECDSA key; make one with `collab-asd deploy key`")
     return key

@@ -20,6 +20,7 @@ from collab_asd.core.files import filling
 from collab_asd.deployment.certificates import (
     AUTHORITY,
     SERVER_FOLDER,
+    general_name,
     make_authority,
     make_key,
     make_node_key,
@@ -217,6 +218,8 @@ class Consortium:
     def _require_possible(self, folder: Path) -> None:
         if not 0 < self.port < 2**16:
             raise InputError(f"--port {self.port}: must lie between 1 and 65535")
+        for host in self.hosts:
+            general_name(host)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: is not empty; name a new folder")
         Agreement().require_agreed(RunConfig(method=self.config.method, encoder=self.config.encoder))

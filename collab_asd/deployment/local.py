@@ -59,7 +59,10 @@ def give_recordings(consortium: Path, data: str) -> Path:
     folder = data_folder(RunConfig(data_dir=data), len(folders))
     machines = by_machine(find_clips(folder), "all")
     if len(machines) != len(folders):
-        raise InputError(f"{folder}: has {len(machines)} machines, and the consortium {len(folders)} clients")
+        raise InputError(
+            f"{folder}: {len(machines)} machine{'s' * (len(machines) > 1)} for {len(folders)} clients; "
+            "name a folder with one machine per client"
+        )
     for own, machine in zip(folders, machines, strict=True):
         write_listing(own / "recordings.csv", machine.clips)
         settings = re.sub(r"(?m)^data-dir = .*$", 'data-dir = "recordings.csv"', (own / NODE).read_text("utf-8"))

@@ -14,7 +14,7 @@ from typing import Any
 from collab_asd.config import RunConfig
 from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import replacing
+from collab_asd.core.files import replacing, require_writable
 from collab_asd.core.progress import step
 from collab_asd.deployment.flower import nodes_file, register_nodes, submit
 from collab_asd.deployment.processes import (
@@ -137,9 +137,7 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
     InputError
         The SuperLink is not running, or the run was refused.
     """
-    config = run_config(server, settings)
-    results = (out or server.folder / "results" / default_name(config)).expanduser().absolute()
-    require_unfinished(results)
+    config, results = require_startable(server, out, settings)
     with replacing(own_keys_file(server)) as file:
         file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
     refusal = error_file(server)
@@ -156,6 +154,21 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
             raise InputError(refusal.read_text(encoding="utf-8"))
         logger.warning("the run broke off; it is taken up again. It last printed:\n%s", "\n".join(tail[-3:]))
     raise InputError(f"{results}: the run broke off {TRIES} times; its SuperLink's log says why")
+
+
+def require_startable(server: ServerSettings, out: Path | None, settings: Mapping[str, Any]) -> tuple[RunConfig, Path]:
+    """Return what to run and the result folder, as `run`; whatever can be refused before anything starts is refused.
+
+    Raises
+    ------
+    InputError
+        A key or its value is wrong, or the folder holds a finished run or cannot be written.
+    """
+    config = run_config(server, settings)
+    results = (out or server.folder / "results" / default_name(config)).expanduser().absolute()
+    require_unfinished(results)
+    require_writable(results, "name another folder with --out")
+    return config, results
 
 
 def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig:

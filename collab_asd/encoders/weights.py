@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from collab_asd.core.checksums import Checksums
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir as default_cache_dir
 from collab_asd.core.files import replacing
 from collab_asd.core.transfer import RemoteFile, misfit, signatures
@@ -281,6 +281,6 @@ def _disk_errors_explained(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{file}: cannot be read or kept there ({error}); choose another folder with cache-dir, or a file with "
-            "--weights"
+            f"{file}: cannot be read or kept there ({reason(error)}); "
+            "choose another folder with cache-dir, or a file with --weights"
         ) from error

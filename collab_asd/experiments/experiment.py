@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from collab_asd.config import RunConfig, check_choice
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.text import read_text
 from collab_asd.data.partitions import partition_settings
 from collab_asd.federation.results import scorer_name
@@ -154,7 +154,7 @@ class Experiment:
         try:
             content = tomllib.loads(read_text(path))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not an experiment file ({error})") from error
+            raise InputError(f"{path}: not an experiment file ({reason(error)})") from error
         try:
             return cls(**_checked(content, path.parent.absolute()))
         except InputError as error:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.monitoring.monitor import Monitor, Verdict
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
@@ -155,7 +155,7 @@ def draw(monitor: Monitor, verdict: Verdict, normals: Path | None, folder: Path)
         picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(picture, dpi=150)
     except OSError as error:
-        raise InputError(f"{picture}: the picture cannot be written ({error}); name another folder") from error
+        raise InputError(f"{picture}: the picture cannot be written ({reason(error)}); name another folder") from error
     return picture
 
 

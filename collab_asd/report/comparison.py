@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.data.manifest import ManifestRow
 from collab_asd.report.contents import Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips
@@ -204,7 +204,8 @@ def _read_table(path: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"{path}: not the table of a comparison ({error}); make one: collab-asd compare EXPERIMENT --out FOLDER"
+            f"{path}: not the table of a comparison ({reason(error)}); "
+            "make one: collab-asd compare EXPERIMENT --out FOLDER"
         ) from error
     if missing := NEEDED - set(rows[0] if rows else ()):
         raise InputError(f"{path}: has no {', '.join(sorted(missing))}; make it anew with collab-asd compare")

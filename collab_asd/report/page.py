@@ -106,7 +106,7 @@ def write_report(
             "alarms": figures.cards(gallery, alarms, "alarm", sounds),
             "note": note,
             "steps": steps,
-            "detectors": tables.detectors(detectors) if detectors else None,
+            "detectors": tables.detectors(detectors, runs[0].evaluation) if detectors else None,
             "privacy": _privacy(runs[0], sounds) if len(runs) == 1 else None,
         }
     for sheet in _all_sheets(content):

@@ -39,7 +39,7 @@ def print_table(console: Console, folder: Path, *others: Path) -> None:
     manifest = [row for path in folders for row in read_manifest(path / "manifest.csv")]
     detectors = [detector for path in folders for detector in kept_detectors(path)]
     if detectors and all(row.split == "train" for row in manifest):
-        console.print(detector_table(detectors, title))
+        console.print(detector_table(detectors, evaluation, title))
     else:
         console.print(machine_table(evaluation, title))
     if evaluation.total("auc") is None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.types import ANOMALY, KEPT_BY_CLIENTS, NORMAL, SUMMARY_VERSION, ScoreRow, ScoreTable
 from collab_asd.data.manifest import difference, machines_in, manifest_sha256, read_manifest
 from collab_asd.detection.evaluation import Evaluation, evaluate
@@ -93,7 +93,7 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a summary of a run ({error}); repeat the run in a new folder") from error
+        raise InputError(f"{path}: not a summary of a run ({reason(error)}); repeat the run in a new folder") from error
     if not isinstance(summary, dict):
         raise InputError(f"{path}: not a summary of a run; repeat the run in a new folder")
     if (version := summary.get("version", SUMMARY_VERSION)) != SUMMARY_VERSION:
@@ -114,7 +114,7 @@ def _read_scores(path: Path) -> ScoreTable:
         with path.open(newline="", encoding="utf-8") as file:
             header, *lines = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: not a table of scores ({error}); repeat the run in a new folder") from error
+        raise InputError(f"{path}: not a table of scores ({reason(error)}); repeat the run in a new folder") from error
     if tuple(header) != SCORE_COLUMNS:
         raise InputError(f"{path}: the header is not {','.join(SCORE_COLUMNS)}; repeat the run in a new folder")
     return ScoreTable(tuple(_score_row(path, number, line) for number, line in enumerate(lines, start=2)))

@@ -154,10 +154,10 @@ def machine_table(evaluation: Evaluation, title: str) -> Table:
     return table
 
 
-def detector_table(kept: Sequence[KeptDetector], title: str) -> Table:
+def detector_table(kept: Sequence[KeptDetector], evaluation: Evaluation, title: str) -> Table:
     """One row per detector, in place of `machine_table` where no clip was scored."""
-    table = empty_table(title)
-    sheet = detectors(kept)
+    sheet = detectors(kept, evaluation)
+    table = empty_table(title, sheet.footnote)
     for column, heading in enumerate(sheet.headings):
         table.add_column(heading, justify="left" if column < sheet.words else "right", no_wrap=True)
     for row in sheet.rows:
@@ -225,10 +225,12 @@ def decisions(run: Run, prefix: str = "") -> Sheet:
     return with_marks(sheet, _of_kind((m.result for m in machines), FEW_THRESHOLD_CLIPS))
 
 
-def detectors(kept: Sequence[KeptDetector]) -> Sheet:
-    """Return where the detectors of a run lie, and their thresholds."""
+def detectors(kept: Sequence[KeptDetector], evaluation: Evaluation) -> Sheet:
+    """Return where the detectors of a run lie, and their thresholds; those from too few clips are marked."""
     rows = tuple((d.machine, d.name, str(d.normals), f"{d.threshold:.3g}") for d in kept)
-    return Sheet("detectors", "Detectors of this run", DETECTORS, rows, words=2)
+    few = {machine.machine for machine in evaluation.machines if machine.few_threshold_clips}
+    marks = [[FEW_THRESHOLD_CLIPS] if d.machine in few else [] for d in kept]
+    return with_marks(Sheet("detectors", "Detectors of this run", DETECTORS, rows, words=2), marks)
 
 
 def traffic(run: Run, prefix: str = "") -> Sheet:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from collab_asd.cli.main import app
-from collab_asd.config import settings
+from collab_asd.config import RunConfig, settings
+from collab_asd.deployment.consortium import Consortium
 from collab_asd.experiments.experiment import shipped_experiments
 
 HEAVY = ("torch", "flwr", "ray", "sklearn", "matplotlib", "pandas")
@@ -55,19 +57,46 @@ REFUSED = [  # arguments, and words of the message; FILE is a file and EMPTY an 
     ("compare toycar --data /nowhere", "/nowhere: no such folder"),
     ("compare toycar --weights logmle=x", "did you mean 'logmel'?"),
     ("score /nowhere EMPTY/..", "/nowhere: no detector there"),
+    ("run --supernodes 1", "--supernodes 1, but method 'embedding-sharing'"),
+    ("run --set min-clients=9", "--supernodes 4, but min-clients = 9"),
+    ("run --data ONE --out EMPTY/new", "1 machine, but method 'embedding-sharing'"),
+    ("run --set rotation-key-file=/nowhere", "rotation-key-file /nowhere: No such file"),
+    ("score DETECTOR ONE --explain FILE", "FILE: is a file, not a folder; name another folder with --explain"),
+    ("score DETECTOR ONE --normals /nowhere", "--normals /nowhere: no such folder"),
+    ("score DETECTOR ONE --false-alarm-rate 3", "--false-alarm-rate 3.0: must lie between 0 and 1"),
+    ("score DETECTOR ONE --rotation-key-file /nowhere", "rotation-key-file /nowhere: No such file"),
+    ("score DETECTOR /nowhere --watch", "/nowhere: no such folder to watch"),
+    ("score DETECTOR FILE --watch", "FILE: no such folder to watch"),
     ("score EMPTY /nowhere.wav", "/nowhere.wav: no such file"),
     ("report /nowhere", "/nowhere: holds no finished run"),
     ("audit /nowhere", "/nowhere: no such folder"),
     ("audit EMPTY", "no config.json"),
     ("embed /nowhere", "/nowhere: no such folder"),
     ("embed EMPTY --encoder logmle", "did you mean 'logmel'?"),
+    ("compare EMPTY", "EMPTY: not an experiment file (Is a directory)"),
+    ("encoders fetch yamnet nope", "encoder 'nope' does not exist"),
+    ("encoders fetch yamnet --to FILE", "FILE: is a file, not a folder; name another with --to"),
+    ("encoders verify yamnet nope", "encoder 'nope' does not exist"),
+    ("encoders verify --weights /nowhere", "--weights /nowhere: name the one encoder"),
+    ("encoders bundle yamnet /nowhere --key FILE", "/nowhere: no such file"),
+    ("encoders unbundle FILE --signer FILE --agreement /nowhere", "an agreement (No such file or directory)"),
     ("encoders info openl3", "'openl3-512'"),
     ("data check /nowhere", "/nowhere: no such folder"),
     ("data check EMPTY --group-by machine_type", "did you mean 'machine-type'?"),
+    ("data check EMPTY --seconds 0", "--seconds 0.0: must be more than 0"),
+    ("data download dcase2020 FILE", "FILE: is a file, not a folder"),
     ("data synth FILE", "FILE: is a file"),
     ("data synth FILE/below", "FILE is a file"),
     ("deploy init FILE/below --clients 2 --host a", "FILE is a file"),
     ("deploy init EMPTY/new --clients 2 --host a --encoder logmle", "did you mean 'logmel'?"),
+    ("deploy init EMPTY/new --clients 2 --host http://a", "--host 'http://a': neither a name nor an address"),
+    ("deploy certificate EMPTY --host a:1", "--host 'a:1': neither a name nor an address"),
+    ("deploy certificate EMPTY --host a", "ca.key: cannot be read (No such file or directory)"),
+    ("deploy local CONSORTIUM --out FILE", "FILE: is a file, not a folder; name another folder with --out"),
+    ("deploy local CONSORTIUM --set sead=1", "configuration key 'sead' does not exist"),
+    ("deploy local CONSORTIUM --data ONE", "1 machine for 2 clients"),
+    ("deploy run CONSORTIUM/server --out FILE", "FILE: is a file, not a folder"),
+    ("deploy run CONSORTIUM/server --set sead=1", "configuration key 'sead' does not exist"),
     ("deploy forget /nowhere --client 0", "/nowhere"),
     ("deploy local /nowhere", "/nowhere"),
     ("config sead", "did you mean 'seed'?"),
@@ -81,11 +110,22 @@ def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     (folder / "file.wav").touch()
     (folder / "empty").mkdir()
+    (folder / "one" / "fan" / "train").mkdir(parents=True)
+    (folder / "one" / "fan" / "train" / "normal_id_00_0.wav").touch()
+    (folder / "detector").mkdir()
+    card = {"card": {"machine_type": "fan", "machine_id": "00", "encoder": "logmel"}}
+    (folder / "detector" / "detector.json").write_text(json.dumps(card))
+    Consortium(2, ["localhost"], RunConfig(encoder="logmel"), 9443, False).write(folder / "consortium")
     return folder
 
 
 @pytest.fixture(scope="module")
-def answers(places):
+def before(places):
+    return set(places.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def answers(before, places):
     """Exit code, output and heavy modules after each of the commands, all in one process."""
     commands = [in_place(words, places).split() for words, _ in REFUSED]
     done = subprocess.run(
@@ -96,7 +136,8 @@ def answers(places):
 
 
 def in_place(words, places):
-    return words.replace("FILE", str(places / "file.wav")).replace("EMPTY", str(places / "empty"))
+    named = {"FILE": "file.wav", "EMPTY": "empty", "ONE": "one", "DETECTOR": "detector", "CONSORTIUM": "consortium"}
+    return re.sub("|".join(named), lambda found: str(places / named[found[0]]), words)
 
 
 @pytest.mark.parametrize(("arguments", "words"), REFUSED)
@@ -108,8 +149,8 @@ def test_refused_with_one_message_and_before_any_heavy_import(answers, places, a
     assert heavy == []
 
 
-def test_nothing_is_left_behind(answers, places):
-    assert sorted(path.name for path in places.rglob("*")) == ["empty", "file.wav"]
+def test_nothing_is_left_behind(before, answers, places):
+    assert set(places.rglob("*")) == before
 
 
 def test_a_folder_that_only_a_real_try_shows_to_be_read_only(places):

@@ -18,7 +18,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import part, replacing
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.wire.codecs import Codec, parse
@@ -75,7 +75,8 @@ class ServerState:
             card, arrays = json.loads((folder / CARD).read_bytes()), (folder / ARRAYS).read_bytes()
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{folder}: holds nothing to join ({error}); name the result folder of a run of embedding sharing"
+                f"{folder}: holds nothing to join ({reason(error)}); "
+                "name the result folder of a run of embedding sharing"
             ) from error
         if card.get("format") != FORMAT or hashlib.sha256(arrays).hexdigest() != card.get("arrays_sha256"):
             raise InputError(f"{folder}: was written by another version, or is damaged; repeat the run that made it")
