@@ -16,7 +16,7 @@ from rich.table import Table
 
 from collab_asd.cli.errors import BAD_INPUT
 from collab_asd.config import check_choice, parse_assignment
-from collab_asd.core.progress import show_progress, step
+from collab_asd.core.progress import leave_out_flowers_log, show_progress, step
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.experiments.experiment import Experiment, find_experiment, shipped_experiments
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXPERIMENTS = shipped_experiments()
 FILE_WIDTH = 160  # characters of a line where stdout is no terminal
-TALKATIVE = ("collab_asd.methods.embedding_sharing", "collab_asd.data", "simulations.server_app", "flwr")
+TALKATIVE = ("collab_asd.methods.embedding_sharing", "collab_asd.data", "simulations.server_app")
 console, errors = PlainConsole(), PlainConsole(stderr=True, soft_wrap=True)
 
 
@@ -90,6 +90,7 @@ def _require_valid(experiment: Experiment, cells: Sequence[Cell], folder: Path, 
 @contextmanager
 def _briefly() -> Iterator[None]:
     """Leave out what each of the many runs says for itself, but for warnings."""
+    leave_out_flowers_log()
     loggers = {name: logging.getLogger(name) for name in TALKATIVE}
     levels = {name: logger.level for name, logger in loggers.items()}
     for logger in loggers.values():

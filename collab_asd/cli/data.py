@@ -191,7 +191,7 @@ def synth_command(
     settings = SyntheticSettings(machines, seed, train, test_normal, test_anomaly, seconds)
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     write_dataset(folder, settings)
-    PlainConsole(soft_wrap=True).print(f"{folder}: {machines} machines")
+    PlainConsole(soft_wrap=True).print(f"{folder}: {machines} machine{'s' * (machines != 1)}")
 
 
 def _as_json(report: DataReport) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir, exclusive_lock
-from collab_asd.core.progress import show_progress, step
+from collab_asd.core.progress import leave_out_flowers_log, show_progress, step
 from collab_asd.core.releases import untested
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.deployment.settings import SERVER
@@ -209,8 +209,7 @@ def local_command(
         from collab_asd.deployment.settings import ServerSettings
 
         if not verbose:
-            for name in ("flwr", "simulations.server_app"):  # Flower sets the level of its log when it is imported
-                logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
+            leave_out_flowers_log()
         require_startable(ServerSettings.load(folder / SERVER_FOLDER), out, chosen)
         recordings = give_recordings(folder, data)
         results = run_local(folder, out, chosen, lambda line: pass_on(line, verbose))
@@ -222,6 +221,7 @@ def local_command(
     for client, own in enumerate(of_clients):
         console.print(f"client {client}: {own}")
     if compare:
+        logging.getLogger("simulations.server_app").setLevel(logging.WARNING)  # its folder is gone after this
         with step("running the simulation to compare with"):
             comparison = compare_with_simulation(folder, recordings, chosen)
         console.print(str(comparison))

@@ -16,7 +16,7 @@ import typer
 
 from collab_asd.config import RunConfig, check_choice, parse_assignment
 from collab_asd.core.errors import InputError
-from collab_asd.core.progress import line_written, show_progress, step
+from collab_asd.core.progress import leave_out_flowers_log, line_written, show_progress, step
 from collab_asd.core.terminal import PlainConsole, without_colours
 from collab_asd.methods import METHODS, build_method, fewest_clients
 
@@ -66,7 +66,7 @@ def run_command(
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     if not verbose:
-        logging.getLogger("flwr").setLevel(logging.WARNING)
+        leave_out_flowers_log()
     with step(f"running {config.method}"):
         config = _prepared(config, out, supernodes, skip_bad)
         from collab_asd.federation import engines

@@ -342,6 +342,15 @@ def show_progress(level: int = logging.INFO, console: Console | None = None, eve
         show_on(Bars(console) if console is not None and console.is_terminal else Lines(every))
 
 
+def leave_out_flowers_log() -> None:
+    """Pass on no more than warnings of Flower, which would set a level again when it is imported."""
+    logging.getLogger("flwr").addFilter(_is_warning)
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
+
+
 class PlainFormatter(logging.Formatter):
     """Leaves no name in a log line the chance to steer the terminal."""
 

@@ -27,7 +27,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import exclusive_lock
 from collab_asd.core.processes import follow_parent, leaving_interrupts_here
-from collab_asd.core.progress import collected_warnings, show_progress, step
+from collab_asd.core.progress import collected_warnings, leave_out_flowers_log, show_progress, step
 from collab_asd.core.runtime import pin_threads, require_device
 from collab_asd.data.manifest import ManifestRow, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
@@ -105,7 +105,7 @@ def _work(unit: Sequence[Cell], run_cell: RunCell, clients: int) -> None:
     """Run the cells of one unit, in the process that was made for them."""
     follow_parent()
     show_progress(logging.WARNING)
-    logging.getLogger("flwr").setLevel(logging.WARNING)
+    leave_out_flowers_log()
     for cell in unit:
         run_cell(cell, clients)
 
