@@ -109,7 +109,7 @@ def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bo
     require_places(results, [config])
     require_keys(config)
     config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
-    _require_clients(config, count_clients(config, supernodes))
+    _require_clients(config, count_clients(replace(config, skip_bad=False), supernodes))
     from collab_asd.core.runtime import require_device
 
     require_device(config.device)

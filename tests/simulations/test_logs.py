@@ -3,6 +3,8 @@
 import io
 import logging
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -160,3 +162,14 @@ def test_warnings_are_collected_wherever_else_they_are_said(capsys):
     logging.getLogger("simulations.x").warning("too late")
     assert said == ["clip 7 is short"]
     assert "clip 7 is short" in capsys.readouterr().err
+
+
+def test_flowers_log_is_left_out_although_flower_is_imported_later():
+    code = (
+        "import logging; from collab_asd.core.progress import leave_out_flowers_log; leave_out_flowers_log()\n"
+        "import flwr.serverapp; log = logging.getLogger('flwr'); log.info('[ROUND 1/1]'); log.warning('stopped')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = done.stdout + done.stderr
+    assert "stopped" in said
+    assert "ROUND" not in said

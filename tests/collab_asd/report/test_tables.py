@@ -1,17 +1,20 @@
 import io
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 from rich.console import Console
 
 from collab_asd.config import RunConfig
 from collab_asd.detection.evaluation import Evaluation, MachineResult
+from collab_asd.report.contents import KeptDetector
 from collab_asd.report.plots import plot_auc_bars
 from collab_asd.report.reading import read_run
 from collab_asd.report.tables import (
     Sheet,
     configuration,
     decisions,
+    detector_table,
     machine_table,
     phases,
     quality,
@@ -49,6 +52,17 @@ def test_machines_with_too_few_clips_are_marked_and_the_marks_explained():
     assert "few test clips" in text
     assert "few normal clips" in text
     assert "…" not in text
+
+
+def test_detectors_whose_thresholds_come_from_too_few_clips_are_marked():
+    kept = [KeptDetector(f"ToyConveyor/{number}", 12, 2.5, Path(), number) for number in ("00", "01")]
+    few = replace(UNLABELLED, few_threshold_clips=True)
+    screen = io.StringIO()
+    Console(file=screen, width=80).print(detector_table(kept, Evaluation((GOOD, few)), "run"))
+    rows = {line.split()[0]: line.split()[1:] for line in screen.getvalue().splitlines() if line.split()}
+    assert rows["ToyConveyor/00"] == ["00", "12", "2.5"]
+    assert rows["ToyConveyor/01"] == ["01", "12", "2.5", "+"]
+    assert "too few normal clips" in screen.getvalue()
 
 
 def test_a_table_without_marks_has_no_column_for_them(make_folder):
