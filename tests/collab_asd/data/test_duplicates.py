@@ -1,5 +1,7 @@
 """Clips that share sound across splits, machines or labels, made from noise that sounds alike everywhere."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -25,16 +27,23 @@ def write(path, samples, rate=RATE, subtype="PCM_16"):
     soundfile.write(path, samples, rate, subtype=subtype)
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Two machines of five training and three test clips."""
+    root = tmp_path_factory.mktemp("original")
     for machine in range(2):
         for k, (split, label, count) in enumerate(
-            (("train", "normal", 5), ("test", "normal", 2), ("test", "anomaly", 1))
+            [("train", "normal", 5), ("test", "normal", 2), ("test", "anomaly", 1)]
         ):
             for i in range(count):
-                path = tmp_path / "fan" / split / f"{label}_id_0{machine}_{i:08d}.wav"
+                path = root / "fan" / split / f"{label}_id_0{machine}_{i:08d}.wav"
                 write(path, machine_sound(100 * machine + 10 * k + i))
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "data")
 
 
 def errors(folder):
