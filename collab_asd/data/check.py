@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.types import ANOMALY, NORMAL, Clip
+from collab_asd.core.types import ANOMALY, NORMAL, Clip, ScoreArray
 from collab_asd.data.audio import ClipError, Remark, load_audio, signal_fault
 from collab_asd.data.consistency import inconsistencies
+from collab_asd.data.duplicates import landmarks, shared_sound
 from collab_asd.data.layouts import clip_name, file_name
 from collab_asd.data.problems import (
     ONLY_OF_GROUP,
@@ -25,6 +26,7 @@ from collab_asd.data.problems import (
     describe,
     machine_problems,
     mislabelled,
+    nearly_repeated,
     repeated,
     too_few_distinct,
 )
@@ -102,6 +104,7 @@ class _Examined(NamedTuple):
     statistics: ClipStatistics | None = None  # of a clip that can be decoded, however short
     audio_hash: str = ""
     remarks: tuple[Remark, ...] = ()
+    marks: ScoreArray | None = None
 
 
 def check(
@@ -134,10 +137,15 @@ def check(
     sizes = file_sizes(clip.path for clip in clips)
     examined = list(in_threads(partial(_examine, min_seconds=min_seconds), clips, "decoding recordings", sizes))
     name = partial(clip_name, data_dir=data_dir)
+    marked = {result.audio_hash: result for result in examined if result.marks is not None}.values()
+    pairs = shared_sound(
+        [result.clip for result in marked], [result.marks for result in marked if result.marks is not None]
+    )
 
     def judge(without: Collection[Path]) -> list[Problem]:
         left = [result for result in examined if result.clip.path not in without]
         sound = [(result.clip, result.audio_hash) for result in left if not result.fault]
+        near = [pair for pair in pairs if pair[0].path not in without and pair[1].path not in without]
         measured = [(result.clip, result.statistics) for result in left if result.statistics and not result.fault]
         return [
             *(_unusable(fault, file_name(fault.path, data_dir)) for fault in refused if fault.path not in without),
@@ -146,7 +154,8 @@ def check(
             *(Problem(r.severity, name(result.clip), r.what, r.remedy) for result in left for r in result.remarks),
             *mislabelled([result.clip for result in left], name),
             *repeated(sound, name),
-            *too_few_distinct(sound),
+            *nearly_repeated(near, name),
+            *too_few_distinct(sound, near),
             *inconsistencies(measured, name, allow_mixed),
             *machine_problems([result.clip for result in left], group_by, shares),
         ]
@@ -204,7 +213,9 @@ def _examine(clip: Clip, min_seconds: float) -> _Examined:
         return _Examined(clip, error)
     fault = signal_fault(clip.path, audio, min_seconds)
     audio_hash = hashlib.sha256(audio.waveform.tobytes()).hexdigest()
-    return _Examined(clip, fault, measure(audio), audio_hash, () if fault else audio.remarks)
+    if fault:
+        return _Examined(clip, fault, measure(audio), audio_hash)
+    return _Examined(clip, None, measure(audio), audio_hash, audio.remarks, landmarks(audio))
 
 
 def _unusable(fault: ClipError, name: str) -> Problem:

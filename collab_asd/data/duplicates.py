@@ -12,9 +12,10 @@ The idea of landmarks is that of A. Wang, "An industrial-strength audio search a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ COMMON = 64  # a sequence that occurs more often tells nothing
 LEAST_COHERENCE = 0.5
 BAND, HIGHEST_RATE = (200.0, 2000.0), 16_000  # Hz, in which coherence is measured
 SEGMENT, FEWEST_SEGMENTS, LONGEST = 0.128, 8, 4.0  # s
+MOST_SHIFTED = 0.2  # of the length of a clip that is a copy of another
 MOST_VAIN = 30
 """Comparisons that find nothing, beyond as many as found something, after which no more are made."""
 
@@ -77,35 +79,40 @@ def _bell(grid: float) -> FloatArray:
     return np.asarray(taps - (taps[0] + 2 * taps[1:].sum()) / (2 * len(taps) - 1), np.float32)
 
 
-def alike(
-    clips: Sequence[Clip], marks: Sequence[ScoreArray], matter: Callable[[Clip, Clip], bool]
-) -> Iterator[tuple[Clip, Clip, float]]:
-    """Find pairs of clips that share sound.
+Shared: TypeAlias = tuple[Clip, Clip, float]
+"""Two clips, and the share of the shorter one, in (0, 1], that is in the other, too."""
+
+
+def shared_sound(clips: Sequence[Clip], marks: Sequence[ScoreArray]) -> list[Shared]:
+    """Find pairs of clips that share sound and should not: of train and test, of two machines, of two labels.
+
+    Of the training clips of one machine, only those that are nearly the same from beginning to end are compared, and
+    none that follows from others.
 
     Parameters
     ----------
     clips : sequence of Clip
+        All of different content.
     marks : sequence of ScoreArray
         Of each clip, by `landmarks`.
-    matter : callable
-        Whether it matters that two clips share sound.
-
-    Yields
-    ------
-    tuple of Clip, Clip and float
-        Two clips and the share of the shorter one, in (0, 1], that is in the other, too.
     """
-    vain = found = 0
+    found: list[Shared] = []
+    copies = list(range(len(clips)))  # of each clip, the first that it is a copy of
+    vain = 0
     for a, b, shift in _candidates(marks):
-        if not matter(clips[a], clips[b]):
-            continue
-        if vain - found > MOST_VAIN:
-            return
-        if share := _shared(clips[a], clips[b], shift):
-            found += 1
-            yield clips[a], clips[b], share
-        else:
-            vain += 1
+        one, other = clips[a], clips[b]
+        if (one.machine, one.split, one.label) == (other.machine, other.split, other.label):
+            length = min(marks[a][-1], marks[b][-1])
+            if one.split == "test" or copies[a] == copies[b] or abs(shift) > MOST_SHIFTED * length:
+                continue
+        if vain > MOST_VAIN + len(found):
+            break
+        share = _shared(one, other, shift)
+        vain += not share
+        if share:
+            found.append((one, other, share))
+            copies = [copies[a] if copy == copies[b] else copy for copy in copies]
+    return found
 
 
 def _candidates(marks: Sequence[ScoreArray]) -> list[tuple[int, int, float]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from collab_asd.core.types import ANOMALY, NORMAL, Clip
+from collab_asd.data.duplicates import Shared
 from collab_asd.data.partitions import places
 from collab_asd.data.recordings import shorten
 
@@ -96,10 +97,40 @@ def repeated(audio: Sequence[tuple[Clip, str]], name: Callable[[Clip], str]) -> 
             yield from _copies(same, name)
 
 
-def too_few_distinct(audio: Sequence[tuple[Clip, str]]) -> Iterator[Problem]:
-    """Find machines whose training clips are copies of one or two: what is normal cannot be learnt from them."""
+def nearly_repeated(pairs: Sequence[Shared], name: Callable[[Clip], str]) -> Iterator[Problem]:
+    """Judge clips that share sound as `repeated` does those that are the same."""
+    for a, b, _ in pairs:
+        for clip, other in ((a, b), (b, a)):
+            subject = f"{name(clip)} (as {name(other)})"
+            if clip.machine != other.machine:
+                what = "it shares sound with a clip of another machine"
+                yield Problem("error", subject, what, "keep it under the machine that it is of", clip.path)
+            elif clip.split != other.split:
+                what = "it shares sound with a test clip: the test would be no test"
+                if clip.split == "train":
+                    yield Problem("error", subject, what, "remove one of the two", clip.path)
+            elif {clip.label, other.label} == {NORMAL, ANOMALY}:
+                what = "it shares sound with a clip of the other label"
+                yield Problem("error", subject, what, "remove the one whose label is wrong", clip.path)
+
+
+def too_few_distinct(audio: Sequence[tuple[Clip, str]], pairs: Sequence[Shared] = ()) -> Iterator[Problem]:
+    """Find machines whose training clips are copies of one or two: what is normal cannot be learnt from them.
+
+    Parameters
+    ----------
+    audio : sequence of tuple of Clip and str
+        Clips with a fingerprint of their samples.
+    pairs : sequence of Shared
+        Clips that are nearly the same.
+    """
+    first = dict(audio)
+    for a, b, _ in pairs:
+        if (a.split, a.machine) == (b.split, b.machine) and a in first and b in first:
+            kept, gone = first[a], first[b]
+            first = {clip: kept if fingerprint == gone else fingerprint for clip, fingerprint in first.items()}
     held: defaultdict[str, list[str]] = defaultdict(list)
-    for clip, fingerprint in audio:
+    for clip, fingerprint in first.items():
         if clip.split == "train" and clip.label != ANOMALY:
             held[clip.machine].append(fingerprint)
     for machine, fingerprints in sorted(held.items()):
