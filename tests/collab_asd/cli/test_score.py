@@ -22,7 +22,7 @@ from collab_asd.monitoring.monitor import Monitor
 
 COLUMNS = ["clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint", "p_value"]
 LINE = re.compile(
-    r"(ANOMALY|normal ) {2}score +(\S+) {2}threshold (\S+) {2}(\S+) {2}\(nearest normal: (\S+)\) {2}p = (\S+)"
+    r"(ANOMALY|normal ) {2}score +(\S+) {2}threshold (\S+) {2}(\S+) {2}\(nearest normal: (\S+)\) {2}p = \S+"
 )
 
 
