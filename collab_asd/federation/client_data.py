@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections import defaultdict
+=======
+import re
+>>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collab_asd.core.progress import step
-from collab_asd.core.types import PARTS, Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
+from collab_asd.detection.spectrum import ClipSpectrum
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
+
+
+NUMBER = re.compile(r"(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -78,10 +86,22 @@ class ClientData:
                     advance()
         return [sizes[i] for i in indices]
 
-    def machine_frames(self, machine: LocalMachine) -> MachineFrames:
-        """Embeddings of one machine's clips."""
-        parts = (self.frames(part) for part in (machine.train, machine.calibration, machine.test))
-        return MachineFrames(machine.group, machine.machine_class, *parts)
+    def machine_frames(self, machine: LocalMachine, *, with_spectra: bool = False) -> MachineFrames:
+        """Embeddings of one machine's clips, and summaries of their spectra where the client's own score needs them."""
+        clips, parts = self.partition.clips, (machine.train, machine.calibration, machine.test)
+        place = machine.group, machine.machine_class
+        recorded = recording_ranks([clips[i] for i in machine.normal])
+        spectra = MachineFrames(*place, *map(self._spectra, parts)) if with_spectra else None
+        return MachineFrames(*place, *map(self.frames, parts), spectra=spectra, recorded=recorded)
+
+    def _spectra(self, indices: Sequence[int]) -> list[FloatArray]:
+        """Summaries ``[1, 256]`` of the spectra of some clips: from the cache, computed where they are missing."""
+        found, summarizer = [], ClipSpectrum()
+        with step(f"client {self.partition.client}: spectra of recordings", len(indices)) as advance:
+            for i in indices:
+                found.append(self.cache.encode(summarizer, self.partition.clips[i]))
+                advance()
+        return found
 
     def indices(self, part: Part) -> list[int]:
         """Positions of the clips of one part, of all machines, in the order of the partition."""
@@ -97,6 +117,7 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
 
     Clips are in the order of their hashes, so the first ones are a random sample.
     """
+<<<<<<< HEAD
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, place in enumerate(zip(partition.groups, partition.classes, strict=True)):
         members[place].append(i)
@@ -107,3 +128,24 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
         held = calibration_clips(len(normal), calibration)
         machines.append(LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test)))
     return machines
+=======
+    placed = list(zip(partition.groups, partition.classes, strict=True))
+    members = {place: [i for i, other in enumerate(placed) if other == place] for place in sorted(set(placed))}
+    return [_divided(partition, place, own, calibration) for place, own in members.items()]
+
+
+def recording_ranks(clips: Sequence[Clip]) -> list[int]:
+    """Return the rank of each clip in the order of recording, as far as file names tell: numbers count as numbers."""
+    keys = [[int(part) if part.isdecimal() else part for part in NUMBER.split(str(clip.path))] for clip in clips]
+    ranks = [0] * len(clips)
+    for rank, i in enumerate(sorted(range(len(clips)), key=keys.__getitem__)):
+        ranks[i] = rank
+    return ranks
+
+
+def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int], calibration: float) -> LocalMachine:
+    normal = [i for i in members if partition.clips[i].split == "train"]
+    test = [i for i in members if partition.clips[i].split == "test"]
+    held = calibration_clips(len(normal), calibration)
+    return LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
+>>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)

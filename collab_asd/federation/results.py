@@ -26,7 +26,7 @@ from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, r
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import shorten
 from collab_asd.detection.evaluation import Evaluation
-from collab_asd.detection.scorers import SCORERS
+from collab_asd.detection.scorers import SCORERS, looks_at_spectra
 from collab_asd.methods import METHODS
 
 log = logging.getLogger(__name__)
@@ -140,6 +140,16 @@ class ResultFolder:
                 writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
 
 
+<<<<<<< HEAD
+=======
+RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
+CLIP_COLUMNS = (
+    *("client", "machine_type", "machine_id", "clip", "label"),
+    *("anomaly_score", "threshold", "decision", "p_value"),
+)
+
+
+>>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
 def require_unfinished(path: Path) -> None:
     """Refuse a folder that holds a complete result."""
     if (path / "summary.json").exists():
@@ -190,7 +200,8 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
     for partition in partitions:
         normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
         for machine, count in normals.items():
-            held_out = METHODS.find(config.method).scorer in SCORERS  # each clip in turn
+            # each clip in turn, by a scorer or by the client's own space of a fusion
+            held_out = METHODS.find(config.method).scorer in SCORERS or looks_at_spectra(config)
             unseen = count if held_out else calibration_clips(count, config.calibration)
             if is_uncertain(unseen, config.false_alarm_rate):
                 uncertain.add(machine)

@@ -19,9 +19,9 @@ from collab_asd.core.keys import derived
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
-from collab_asd.detection.detector import ClipPoints, Space
+from collab_asd.detection.detector import ClipPoints, Detector, Space
 from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import DetectorSettings
+from collab_asd.detection.scorers import DetectorSettings, looks_at_spectra
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
@@ -127,6 +127,7 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
+<<<<<<< HEAD
     scorer, found = DetectorSettings.of(config), []
     codec = None
     if "codec" in content:
@@ -148,10 +149,38 @@ def _complete(shared: Arrays, machine: LocalMachine, frames: MachineFrames, scor
         if tuple(shared[name].tolist()) != clips:
             raise ValueError(f"the server scored other clips ({name}) than this machine has")
     scores = SpaceScores(normal=shared["normal"], test=shared["test"])
+=======
+    scorer, with_spectra = DetectorSettings.of(config), looks_at_spectra(config)
+    codec = None
+    if "codec" in content:
+        codec = _codec(config, content).with_own(defences_of(client, config).lasting)
+    machines = ((m, client.machine_frames(m, with_spectra=with_spectra)) for m in client.machines())
+    return [_score_machine(machine, frames, scorer, codec, content) for machine, frames in machines]
+
+
+def _score_machine(
+    machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings, codec: Codec | None, content: RecordDict
+) -> MachineScores:
+    if holds_classifier(content, machine.group):
+        detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
+        return score_with(detector, frames, normal=machine.normal, test=machine.test)
+    scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
+>>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
     if scorer.local is not None:
+        if scorer.local.half_weight is not None:
+            if len(scores.normal) != len(machine.normal):
+                raise ValueError(f"the server scored {len(scores.normal)} of {len(machine.normal)} normal clips")
+            scores = replace(scores, trained=len(machine.train))
         local = Space.fit(frames, scorer.local)
+<<<<<<< HEAD
         scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
     predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
+=======
+        own = Detector((local,))
+        halves = [scorer.shared.half_weight, scorer.local.half_weight]
+        scores = fuse([scores, own.scores(own.embed_tests(frames))], halves)
+    points = ClipPoints.of(frames, average=scorer.shared.average)
+>>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
 
 
