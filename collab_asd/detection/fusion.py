@@ -25,14 +25,16 @@ machines."""
 def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = ()) -> SpaceScores:
     """Sum the scores of the same clips in several spaces, each in units of the machine's own normals.
 
-    One space alone is returned as it is.
+    One space alone is returned as it is. Without weights the plain scores are z-scored with the mean and standard
+    deviation of the held-out normal scores; where these hardly differ, with a millionth of their mean, and where that
+    is 0, too, with 1. With weights the logarithms of the scores are, and clips that f_s was trained on are compared
+    with one another.
 
     Parameters
     ----------
     spaces : sequence of SpaceScores
     half_weights : sequence of float or None
-        Of each space, see `collab_asd.detection.scorers.ScorerSettings`. None for all of them: the plain z-scores are
-        summed, in units of a millionth of the mean where the normal scores hardly differ, or of 1 where that is 0. Otherwise those of the logarithms of the scores, a space's weighted by n / (n + half weight).
+        Of each space: with n normal clips it counts n / (n + half weight). None for all of them: no weights.
     """
     if len(spaces) == 1:
         return spaces[0]

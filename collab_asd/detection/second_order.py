@@ -127,12 +127,12 @@ class Sums:
 def pooled_sums(machines: Sequence[ScoreArray]) -> list[Sums]:
     """Compute what each machine adds, from the normal clips ``[n, d]`` of all of them: the two rounds on arrays."""
     dofs = [len(points) - 1 for points in machines]
-    squares = [np.diag(scatter(points)) for points in machines]
+    squares = [squares_of(points) for points in machines]
     total = np.sum(squares, axis=0)
     parts = []
     for points, dof, own in zip(machines, dofs, squares, strict=True):
         left = sum(dofs) - dof
-        deviations = standard_deviations(points, left, (total - own) / left if left else None)
+        deviations = standard_deviations(own, dof, left, (total - own) / left if left else None)
         parts.append(Sums(dof, own, scatter(points / deviations)))
     return parts
 
@@ -147,23 +147,29 @@ def add(parts: Sequence[Sums]) -> Sums:
 
 
 def standard_deviations(
-    points: ScoreArray, others_dof: int = 0, others_variances: ScoreArray | None = None
+    squares: ScoreArray, dof: int, others_dof: int = 0, others_variances: ScoreArray | None = None
 ) -> ScoreArray:
     """Return a machine's standard deviations ``[d]``, held up by the pooled variances where there are any.
 
     Parameters
     ----------
-    points : ScoreArray
-        ``[n, d]``, the machine's normal clips.
+    squares : ScoreArray
+        ``[d]``: the diagonal of its scatter matrix.
+    dof : int
+        Its clips less one.
     others_dof : int
     others_variances : ScoreArray, optional
         ``[d]``: the mean variance of the other machines.
     """
-    own, dof = ((points - points.mean(axis=0)) ** 2).sum(axis=0), len(points) - 1
     if others_variances is None:
-        return np.asarray(np.sqrt(np.maximum(own / max(dof, 1), TINY)))
-    pooled = (own + others_dof * others_variances) / (dof + others_dof)
-    return np.asarray(np.sqrt(np.maximum((own + VARIANCE_PRIOR * pooled) / (dof + VARIANCE_PRIOR), TINY)))
+        return np.asarray(np.sqrt(np.maximum(squares / max(dof, 1), TINY)))
+    pooled = (squares + others_dof * others_variances) / (dof + others_dof)
+    return np.asarray(np.sqrt(np.maximum((squares + VARIANCE_PRIOR * pooled) / (dof + VARIANCE_PRIOR), TINY)))
+
+
+def squares_of(points: ScoreArray) -> ScoreArray:
+    """Return the sums of squares ``[d]`` of points ``[n, d]`` about their own mean: the diagonal of their scatter matrix."""
+    return np.asarray(((points - points.mean(axis=0)) ** 2).sum(axis=0))
 
 
 def shrunk(covariance: ScoreArray, dof: float) -> ScoreArray:
@@ -226,14 +232,18 @@ class SecondOrderModel:
         if weight is None:
             weight = choose_weight(points, others)
         given = (0, None) if others is None else (others.dof, others.variances)
-        deviations = standard_deviations(points, *given)
+        deviations = standard_deviations(squares_of(points), len(points) - 1, *given)
         own = scatter(points / deviations)
         root = np.asarray(np.linalg.cholesky(mixed(own, len(points) - 1, others, weight)), np.float64)
         return cls(points.mean(axis=0), deviations, root, weight)
 
-    def scores(self, points: ScoreArray) -> ScoreArray:
-        """Mahalanobis distance of each point ``[n, d]`` -> ``[n]``; higher is more anomalous."""
-        whitened = solve_triangular(self.root, ((points - self.mean) / self.deviations).T, lower=True)
+    def scores(self, points: ScoreArray | FloatArray) -> ScoreArray:
+        """Mahalanobis distance of each point ``[n, d]`` to the mean -> ``[n]``; higher is more anomalous."""
+        return self.distances(points, self.mean)
+
+    def distances(self, points: ScoreArray | FloatArray, to: ScoreArray | FloatArray) -> ScoreArray:
+        """Mahalanobis distance of each point ``[n, d]`` to another ``[d]`` -> ``[n]``."""
+        whitened = solve_triangular(self.root, ((points - to) / self.deviations).T, lower=True)
         return np.asarray(np.sqrt((whitened**2).sum(axis=0)))
 
     def log_likelihood(self, points: ScoreArray, clips: int) -> float:
@@ -298,3 +308,52 @@ def held_out_scores(
     for kept, held_out in contiguous_folds(len(points), folds):
         scores[held_out] = SecondOrderModel.fit(points[kept], others, weight).scores(points[held_out])
     return scores
+
+
+LOCAL_HALF = 100.0
+"""Clips with which the local score counts half as much as the pooled one; chosen on synthetic machines and ToyCar's
+tuning clips, where it loses at most 0.003 AUC to the pooled score alone and gains up to 0.010."""
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """Two distances in one score: of all features, with the others' covariance, and of mean levels, without.
+
+    The score is the sum of z-scores of log distances, the local one weighted by n / (n + 100). Where machines vary in
+    different ways, the local distance keeps what the pooled one loses.
+
+    Parameters
+    ----------
+    pooled, local : SecondOrderModel
+        Of 256 and of 128 features.
+    means, deviations : ScoreArray
+        ``[2]``: of the logarithms of held-out distances.
+    local_weight : float
+    """
+
+    pooled: SecondOrderModel
+    local: SecondOrderModel
+    means: ScoreArray
+    deviations: ScoreArray
+    local_weight: float
+
+    @classmethod
+    def fit(cls, points: ScoreArray, others: Others | None = None) -> tuple[Self, ScoreArray]:
+        """Fit to normal points ``[n, 256]``; also return their scores ``[n]`` by models that had not seen them."""
+        pooled, local = SecondOrderModel.fit(points, others), SecondOrderModel.fit(points[:, :MEL_BANDS])
+        logs = _logs(held_out_scores(points, others, pooled.weight), held_out_scores(points[:, :MEL_BANDS], weight=0.0))
+        deviations = np.maximum(logs.std(axis=1), np.sqrt(TINY))
+        model = cls(pooled, local, logs.mean(axis=1), deviations, len(points) / (len(points) + LOCAL_HALF))
+        return model, model._fused(logs)
+
+    def scores(self, points: ScoreArray | FloatArray) -> ScoreArray:
+        """Score points ``[n, 256]`` -> ``[n]``; higher is more anomalous."""
+        return self._fused(_logs(self.pooled.scores(points), self.local.scores(points[:, :MEL_BANDS])))
+
+    def _fused(self, logs: ScoreArray) -> ScoreArray:
+        z = (logs - self.means[:, np.newaxis]) / self.deviations[:, np.newaxis]
+        return np.asarray(z[0] + self.local_weight * z[1])
+
+
+def _logs(*distances: ScoreArray) -> ScoreArray:
+    return np.log(np.maximum(np.stack(distances), np.sqrt(TINY)))

@@ -39,15 +39,6 @@ def threshold(normal_scores: ScoreArray, false_alarm_rate: float, how: Threshold
     if how == "quantile":
         rank = math.ceil((len(normal_scores) + 1) * (1 - false_alarm_rate))
         return float(np.sort(normal_scores)[min(rank, len(normal_scores)) - 1])
-<<<<<<< HEAD
-    mean, spread = float(normal_scores.mean()), float(normal_scores.std())
-    if spread <= LEAST_SPREAD * abs(mean):
-        return float(normal_scores.max())  # they differ by rounding, of which no distribution can be fitted
-    lean = float(skew(normal_scores))
-    if lean <= 0:
-        return float(norm.ppf(1 - false_alarm_rate, loc=mean, scale=spread))
-    return float(pearson3.ppf(1 - false_alarm_rate, lean, loc=mean, scale=spread))
-=======
     return FittedScores.of(normal_scores).quantile(false_alarm_rate)
 
 
@@ -105,10 +96,11 @@ class FittedScores:
     @classmethod
     def of(cls, normal_scores: ScoreArray) -> Self:
         """Fit to held-out scores ``[n]``."""
-        n = len(normal_scores)
-        mean, spread = float(normal_scores.mean()), float(normal_scores.std(ddof=1)) if n > 1 else 0.0
-        own = float(skew(normal_scores)) if spread > 0 else 0.0
-        drawn = max((n * own + SKEWNESS_CLIPS * SKEWNESS) / (n + SKEWNESS_CLIPS), 0.0)
+        n, mean = len(normal_scores), float(normal_scores.mean())
+        spread = float(normal_scores.std(ddof=1)) if n > 1 else 0.0
+        if spread <= LEAST_SPREAD * abs(mean):  # they differ by rounding, of which no distribution can be fitted
+            return cls(float(normal_scores.max()), 0.0, 0.0, 1)
+        drawn = max((n * float(skew(normal_scores)) + SKEWNESS_CLIPS * SKEWNESS) / (n + SKEWNESS_CLIPS), 0.0)
         return cls(mean, spread * math.sqrt(1 + 1 / n), drawn, max(n - 1, 1))
 
     def quantile(self, rate: float) -> float:
@@ -127,7 +119,6 @@ class FittedScores:
 
 LEAST_TAIL = 1e-300
 """Probabilities below are not told from 0."""
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
 
 
 def highest_rate(normals: int, false_alarm_rate: float) -> float:

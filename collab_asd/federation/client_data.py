@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections import defaultdict
-=======
 import re
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +114,6 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
 
     Clips are in the order of their hashes, so the first ones are a random sample.
     """
-<<<<<<< HEAD
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, place in enumerate(zip(partition.groups, partition.classes, strict=True)):
         members[place].append(i)
@@ -128,10 +124,6 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
         held = calibration_clips(len(normal), calibration)
         machines.append(LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test)))
     return machines
-=======
-    placed = list(zip(partition.groups, partition.classes, strict=True))
-    members = {place: [i for i, other in enumerate(placed) if other == place] for place in sorted(set(placed))}
-    return [_divided(partition, place, own, calibration) for place, own in members.items()]
 
 
 def recording_ranks(clips: Sequence[Clip]) -> list[int]:
@@ -141,11 +133,3 @@ def recording_ranks(clips: Sequence[Clip]) -> list[int]:
     for rank, i in enumerate(sorted(range(len(clips)), key=keys.__getitem__)):
         ranks[i] = rank
     return ranks
-
-
-def _divided(partition: Partition, place: tuple[int, int], members: Sequence[int], calibration: float) -> LocalMachine:
-    normal = [i for i in members if partition.clips[i].split == "train"]
-    test = [i for i in members if partition.clips[i].split == "test"]
-    held = calibration_clips(len(normal), calibration)
-    return LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test))
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)

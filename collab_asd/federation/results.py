@@ -34,7 +34,7 @@ HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on
 RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
 CLIP_COLUMNS = (
     *("client", "machine_type", "machine_id", "clip", "label"),
-    *("anomaly_score", "threshold", "decision"),
+    *("anomaly_score", "threshold", "decision", "p_value"),
 )
 
 
@@ -140,16 +140,6 @@ class ResultFolder:
                 writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
 
 
-<<<<<<< HEAD
-=======
-RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
-CLIP_COLUMNS = (
-    *("client", "machine_type", "machine_id", "clip", "label"),
-    *("anomaly_score", "threshold", "decision", "p_value"),
-)
-
-
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
 def require_unfinished(path: Path) -> None:
     """Refuse a folder that holds a complete result."""
     if (path / "summary.json").exists():

@@ -111,6 +111,7 @@ def decided(client: int, machines: Sequence[MachineScores], config: RunConfig) -
             scores,
             np.full(len(scores), limit),
             (scores > limit).astype(np.int8),
+            machine.p_values(config),
             np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
         )
         parts.append(found)
@@ -127,22 +128,6 @@ def kept_reply() -> RecordDict:
     return RecordDict({"kept": ConfigRecord({"scored": True})})
 
 
-<<<<<<< HEAD
-=======
-def _decided(machine: MachineScores, config: RunConfig) -> dict[str, NDArray[Any]]:
-    limit = machine.threshold(config)
-    scores = machine.scores.test
-    return {
-        "clips": np.array(machine.test, np.int32),
-        "anomaly_score": scores,
-        "threshold": np.full(len(scores), limit),
-        "decision": (scores > limit).astype(np.int8),
-        "p_value": machine.p_values(config),
-        "predicted": np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
-    }
-
-
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
 def read_scores(client: int, reply: Message) -> ClientScores | None:
     """Server side: read what a client reported; None where it keeps its scores.
 

@@ -21,11 +21,8 @@ from collab_asd.detection.detector import Detector
 from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.detection.storage import DetectorCard
-<<<<<<< HEAD
-from collab_asd.encoders.offset import OffsetRemoved
-=======
 from collab_asd.detection.thresholds import p_values
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
+from collab_asd.encoders.offset import OffsetRemoved
 
 log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 1.0  # as in training

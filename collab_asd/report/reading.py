@@ -115,13 +115,8 @@ def _read_scores(path: Path) -> ScoreTable:
         with path.open(newline="", encoding="utf-8") as file:
             header, *lines = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
-<<<<<<< HEAD
         raise InputError(f"{path}: not a table of scores ({reason(error)}); repeat the run in a new folder") from error
-    if tuple(header) != SCORE_COLUMNS:
-=======
-        raise InputError(f"{path}: not a table of scores ({error}); repeat the run in a new folder") from error
     if tuple(header) not in (SCORE_COLUMNS, BEFORE_P_VALUES):
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
         raise InputError(f"{path}: the header is not {','.join(SCORE_COLUMNS)}; repeat the run in a new folder")
     return ScoreTable(tuple(_score_row(path, number, header, line) for number, line in enumerate(lines, start=2)))
 

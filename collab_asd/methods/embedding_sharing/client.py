@@ -127,13 +127,12 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
-<<<<<<< HEAD
-    scorer, found = DetectorSettings.of(config), []
+    scorer, with_spectra, found = DetectorSettings.of(config), looks_at_spectra(config), []
     codec = None
     if "codec" in content:
         codec = _codec(config, content).with_own(defences_of(client, config).lasting)
     for machine in client.machines():
-        frames = client.machine_frames(machine)
+        frames = client.machine_frames(machine, with_spectra=with_spectra)
         if holds_classifier(content, machine.group):
             detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
             found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
@@ -149,38 +148,16 @@ def _complete(shared: Arrays, machine: LocalMachine, frames: MachineFrames, scor
         if tuple(shared[name].tolist()) != clips:
             raise ValueError(f"the server scored other clips ({name}) than this machine has")
     scores = SpaceScores(normal=shared["normal"], test=shared["test"])
-=======
-    scorer, with_spectra = DetectorSettings.of(config), looks_at_spectra(config)
-    codec = None
-    if "codec" in content:
-        codec = _codec(config, content).with_own(defences_of(client, config).lasting)
-    machines = ((m, client.machine_frames(m, with_spectra=with_spectra)) for m in client.machines())
-    return [_score_machine(machine, frames, scorer, codec, content) for machine, frames in machines]
-
-
-def _score_machine(
-    machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings, codec: Codec | None, content: RecordDict
-) -> MachineScores:
-    if holds_classifier(content, machine.group):
-        detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
-        return score_with(detector, frames, normal=machine.normal, test=machine.test)
-    scores, predicted = _read_shared(content.array_records[f"shared/{machine.group}/{machine.machine_class}"], machine)
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
     if scorer.local is not None:
         if scorer.local.half_weight is not None:
             if len(scores.normal) != len(machine.normal):
                 raise ValueError(f"the server scored {len(scores.normal)} of {len(machine.normal)} normal clips")
             scores = replace(scores, trained=len(machine.train))
         local = Space.fit(frames, scorer.local)
-<<<<<<< HEAD
-        scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
-    predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
-=======
         own = Detector((local,))
         halves = [scorer.shared.half_weight, scorer.local.half_weight]
         scores = fuse([scores, own.scores(own.embed_tests(frames))], halves)
-    points = ClipPoints.of(frames, average=scorer.shared.average)
->>>>>>> e1d1adf (Score spectra in every fusion; thresholds that few clips reach)
+    predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
 
 

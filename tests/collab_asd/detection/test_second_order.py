@@ -38,10 +38,10 @@ def test_scatter_is_about_the_points_own_mean():
 
 
 def test_deviations_are_held_up_by_what_the_others_say():
-    points = np.array([[-1.0], [1.0]])  # one degree of freedom, sum of squares 2
-    assert standard_deviations(points) == pytest.approx([np.sqrt(2)])
+    squares = np.array([2.0])
+    assert standard_deviations(squares, 1) == pytest.approx([np.sqrt(2)])
     pooled = (2 + 3 * 6) / 4
-    assert standard_deviations(points, 3, np.array([6.0])) == pytest.approx([np.sqrt((2 + 50 * pooled) / 51)])
+    assert standard_deviations(squares, 1, 3, np.array([6.0])) == pytest.approx([np.sqrt((2 + 50 * pooled) / 51)])
 
 
 def test_shrinkage_of_a_multiple_of_the_identity_leaves_it():
