@@ -168,7 +168,7 @@ def standard_deviations(
 
 
 def squares_of(points: ScoreArray) -> ScoreArray:
-    """Return the sums of squares ``[d]`` of points ``[n, d]`` about their own mean: the diagonal of their scatter matrix."""
+    """Return sums of squares ``[d]`` of points ``[n, d]`` about their own mean: the diagonal of `scatter`."""
     return np.asarray(((points - points.mean(axis=0)) ** 2).sum(axis=0))
 
 
