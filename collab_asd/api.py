@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Self
 
@@ -28,9 +29,20 @@ from collab_asd.detection.evaluation import evaluate as evaluate_table
 from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.thresholds import threshold
 from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.federation.client_data import local_machines
+from collab_asd.federation.client_data import ClientData
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, fit_local_detector, train_id_classifiers
 from collab_asd.monitoring.monitor import Monitor
+
+
+class EmbeddedClips(list[FloatArray]):
+    """Embeddings ``[T, D]`` of clips: a list, with a summary ``[1, 256]`` of each clip's spectrum in `spectra` beside.
+
+    A `CollaborativeModel` scores both; pass the list on as it is.
+    """
+
+    def __init__(self, frames: Sequence[FloatArray], spectra: Sequence[FloatArray]) -> None:
+        super().__init__(frames)
+        self.spectra = list(spectra)
 
 
 @dataclass(frozen=True)
@@ -52,14 +64,16 @@ class Machine:
     test_clips: tuple[Clip, ...]
 
     @property
-    def train(self) -> list[FloatArray]:
+    def train(self) -> EmbeddedClips:
         """Embeddings of all normal training clips."""
-        return [*self.frames.normal, *self.frames.calibration]
+        spectra = self.frames.spectra
+        beside = () if spectra is None else (*spectra.normal, *spectra.calibration)
+        return EmbeddedClips([*self.frames.normal, *self.frames.calibration], beside)
 
     @property
-    def test(self) -> list[FloatArray]:
+    def test(self) -> EmbeddedClips:
         """Embeddings of all test clips."""
-        return list(self.frames.test)
+        return EmbeddedClips(self.frames.test, () if self.frames.spectra is None else self.frames.spectra.test)
 
     @property
     def labels(self) -> list[int | None]:
@@ -136,15 +150,12 @@ def embed(
     stored = EmbeddingCache(cache_dir(cache) / "embeddings")
     machines = {}
     for partition in by_machine(clips, "machine-type"):
-        (held,) = local_machines(partition, calibration)
-        parts = [
-            [stored.encode(encoder, partition.clips[i]) for i in part]
-            for part in (held.train, held.calibration, held.test)
-        ]
+        client = ClientData(partition, encoder, stored, Path(), calibration)
+        (held,) = client.machines()
         first = partition.clips[0]
         machines[f"{first.machine_type}/{first.machine_id}"] = Machine(
             f"{first.machine_type}/{first.machine_id}",
-            MachineFrames(held.group, held.machine_class, *parts),
+            client.machine_frames(held, with_spectra=True),
             tuple(partition.clips[i] for i in held.test),
         )
     return machines
@@ -192,11 +203,15 @@ class AnomalyDetector:
         return self._take(fit_local_detector(MachineFrames(0, 0, list(X)), settings))
 
     def anomaly_scores(self, X: Sequence[FloatArray]) -> ScoreArray:
-        """Return the anomaly score ``[n]`` of each clip, an embedding ``[T, D]``; higher is more anomalous."""
+        """Return the anomaly score ``[n]`` of each clip, an embedding ``[T, D]``; higher is more anomalous.
+
+        A detector of a `CollaborativeModel` needs the spectra, too, which come with `Machine.test` and `Machine.train`.
+        """
         if self._detector is None:
             raise InputError("this AnomalyDetector is not fitted: call fit first")
         detector = self._detector
-        return detector.scores([detector.embed(frames) for frames in X]).test
+        spectra = X.spectra if isinstance(X, EmbeddedClips) and X.spectra else repeat(None, len(X))
+        return detector.scores([detector.embed(*clip) for clip in zip(X, spectra, strict=True)]).test
 
     def score_samples(self, X: Sequence[FloatArray]) -> ScoreArray:
         """Return the negated anomaly scores ``[n]``: higher is more normal, as everywhere in scikit-learn."""

@@ -24,6 +24,7 @@ Preset = Literal["fast", "paper"]
 OpenL3Model = Literal["mel256-music", "mel256-env", "mel128-music", "mel128-env"]
 FrontEnd = Literal["kapre", "legacy"]
 OpenL3Backend = Literal["port", "package"]
+LocalFeatures = Literal["logmel", "encoder"]
 Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
@@ -135,6 +136,10 @@ class RunConfig:
     local_scorer: Annotated[
         str, "scorer that fusion uses in the client's own embedding space: knn, lof, mahalanobis, gmm"
     ] = "mahalanobis"
+    local_features: Annotated[
+        LocalFeatures,
+        "what fusion's local score looks at: logmel (recording, whatever the encoder; preset fast only), encoder",
+    ] = "logmel"
     metric: Annotated[Metric, "distance in embedding space: euclidean, cosine"] = "euclidean"
     pooling: Annotated[Pooling, "how the windows of a clip become its score: mean-embedding, mean, max, top-k"] = (
         "mean-embedding"

@@ -35,6 +35,7 @@ from collab_asd.core.types import (
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.evaluation import evaluate
 from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
+from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, fit_local_detector
 from collab_asd.methods.embedding_sharing.state import KEPT, ServerState
 from collab_asd.wire.codecs import Codec
@@ -146,14 +147,17 @@ def machines_of(run: AuditedRun, encoder: Encoder) -> Iterator[Held]:
             used = [i for i in train if run.trained(partition.client, i)]
             if used:  # if not, its client was excluded before it had sent anything
                 parts = (used, [i for i in train if i not in used], test)
-                frames = MachineFrames(*place, *(_frames(run, partition, encoder, part) for part in parts))
+                spectra = MachineFrames(*place, *(_frames(run, partition, ClipSpectrum(), part) for part in parts))
+                frames = MachineFrames(
+                    *place, *(_frames(run, partition, encoder, part) for part in parts), spectra=spectra
+                )
                 yield Held(partition.client, frames, tuple(partition.clips[i] for i in test))
 
 
 def _rows(held: Held, detector: Detector) -> Iterator[ScoreRow]:
     """Score a machine's test clips."""
-    for clip, frames in zip(held.tested, held.frames.test, strict=True):
-        score = float(detector.score(detector.embed(frames)))
+    for clip, embedded in zip(held.tested, detector.embed_tests(held.frames), strict=True):
+        score = detector.score(embedded)
         yield ScoreRow(held.client, clip.machine_type, clip.machine_id, clip.sha256, clip.label, score, 0.0, 0)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collab_asd.detection.origin import Hint
     from collab_asd.monitoring.monitor import Monitor, Verdict
 
-COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint")
+COLUMNS = ("clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint", "p_value")
 notes, errors = (PlainConsole(stderr=True, soft_wrap=True) for _ in range(2))
 
 
@@ -250,7 +250,7 @@ def _text(verdict: Verdict) -> str:
     word = "ANOMALY" if verdict.decision else "normal "
     return (
         f"{word}  score {verdict.anomaly_score:8.3f}  threshold {verdict.threshold:.3f}  {printable(verdict.path)}  "
-        f"(nearest normal: {printable(verdict.nearest_normal)})"
+        f"(nearest normal: {printable(verdict.nearest_normal)})  p = {verdict.p_value:.2g}"
     )
 
 

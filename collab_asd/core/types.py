@@ -7,7 +7,7 @@ frame, ``n`` clips, ``w`` windows of one clip, ``d`` dimensions of an embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self, TypeAlias, get_args
 
@@ -175,6 +175,13 @@ class MachineFrames:
         Those of normal clips that f_s has not seen. They tell how new normal clips will score.
     test : sequence of FloatArray
         Those of test clips.
+    spectra : MachineFrames or None
+        The same clips as `collab_asd.detection.spectrum.ClipSpectrum` summarizes them, ``[1, 256]`` each, whatever the
+        encoder: what the client's own score looks at with ``local-features = logmel``. None where only frames are at
+        hand.
+    recorded : sequence of int
+        ``[n]``: the rank of each normal clip, those for calibration last, in the order of recording. Neighbouring clips
+        are alike, so whole stretches are left out together to score clips unseen. Empty: in the order given.
     """
 
     group: int
@@ -182,6 +189,9 @@ class MachineFrames:
     normal: Sequence[FloatArray]
     calibration: Sequence[FloatArray] = ()
     test: Sequence[FloatArray] = ()
+    _: KW_ONLY
+    spectra: MachineFrames | None = None
+    recorded: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -194,10 +204,13 @@ class SpaceScores:
         ``[n]``: clips of the machine's own normal sound, each scored by a model that has not seen it.
     test : ScoreArray
         ``[n_test]``.
+    trained : int
+        How many of the first normal clips f_s was trained on, which puts them closer together than it puts new ones.
     """
 
     normal: ScoreArray
     test: ScoreArray
+    trained: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,6 +226,7 @@ class ScoreRow:
     threshold: float
     decision: int
     id_correct: bool | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Space:
         ``[n]``: scores of normal clips by models that had not seen them.
     codec : Codec, optional
         What frames went through on their way to f_s: it was trained on what is left of them, and sees no more here.
+    trained : int
+        How many of the first clips of `held_out` f_s was trained on.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Space:
         normals: Sequence[FloatArray],
         held_out: ScoreArray,
         codec: Codec | None = None,
+        trained: int = 0,
     ) -> None:
         self.classifier, self.settings, self.held_out, self.codec = classifier, settings, held_out, codec
+        self.trained = trained
         self._scorer = ClipScorer(settings).fit(normals)
         self.normals = [self._scorer.points(clip) for clip in normals]
 
@@ -63,25 +67,63 @@ class Space:
         classifier: IdClassifier | None = None,
         codec: Codec | None = None,
     ) -> Space:
-        """Build the space of f_s, or of f_c without a classifier, from one machine's normal clips.
+        """Build the space of f_s, or the client's own without a classifier, from one machine's normal clips.
 
         Its held-out scores are those of the calibration clips, which f_s has not seen; of all normal clips where none
-        were kept for calibration.
+        were kept for calibration. With a `half_weight` they are always those of all normal clips: the fusion then tells
+        the ones that f_s was trained on from the others.
+
+        Raises
+        ------
+        InputError
+            It is a space of spectra, and the machine comes without.
         """
-        clips = chain(machine.normal, machine.calibration)
+        source = machine
+        if classifier is None and settings.average == "spectrum":
+            if machine.spectra is None:
+                raise InputError(NO_SPECTRUM)
+            source = machine.spectra
+        clips = chain(source.normal, source.calibration)
         normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
+        if settings.half_weight is not None:
+            held_out = ClipScorer(settings).held_out_scores(normals, machine.recorded)
+            return cls(classifier, settings, normals, held_out, codec, 0 if classifier is None else len(machine.normal))
         held_out = ClipScorer(settings).held_out_scores(normals)
         unseen = held_out[len(machine.normal) if machine.calibration else 0 :]
         return cls(classifier, settings, normals, unseen, codec)
 
     @property
     def name(self) -> str:
-        """``"f_s"``, the shared space, or ``"f_c"``, the client's own."""
-        return "f_c" if self.classifier is None else "f_s"
+        """``"f_s"``, the shared space, or the client's own: ``"f_c"``, or ``"spectrum"``."""
+        if self.classifier is None:
+            return "spectrum" if self.reads_spectrum else "f_c"
+        return "f_s"
 
-    def embed(self, frames: FloatArray) -> FloatArray:
-        """Bring one clip, frames ``[T, D]`` of f_c, into this space -> ``[w, d]``."""
-        return _embed(self.classifier, self.codec, self.settings.average, frames)
+    @property
+    def reads_spectrum(self) -> bool:
+        """Whether a clip is given by the summary of its spectrum, and not by frames of f_c."""
+        return self.classifier is None and self.settings.average == "spectrum"
+
+    def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> FloatArray:
+        """Bring one clip into this space -> ``[w, d]``.
+
+        Parameters
+        ----------
+        frames : FloatArray
+            ``[T, D]`` of f_c.
+        spectrum : FloatArray, optional
+            ``[1, 256]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
+
+        Raises
+        ------
+        InputError
+            It is missing.
+        """
+        if not self.reads_spectrum:
+            return _embed(self.classifier, self.codec, self.settings.average, frames)
+        if spectrum is None:
+            raise InputError(NO_SPECTRUM)
+        return spectrum
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""
@@ -89,7 +131,8 @@ class Space:
 
     def scores(self, embeddings: Sequence[FloatArray]) -> SpaceScores:
         """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
-        return SpaceScores(normal=self.held_out, test=np.array([self.score(e) for e in embeddings], np.float64))
+        test = np.array([self.score(e) for e in embeddings], np.float64)
+        return SpaceScores(normal=self.held_out, test=test, trained=self.trained)
 
     def predicted_class(self, embedding: FloatArray) -> int | None:
         """Return the class that f_s gives to a clip, as `embed` returns it; None in the space of f_c."""
@@ -113,6 +156,11 @@ def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Averag
         return classifier.embed(frames if codec is None else codec.round_trip(frames))
     return mean_frame(frames, average)[np.newaxis]
 
+
+NO_SPECTRUM = (
+    "the client's own score looks at the log-mel spectrum of each recording, and only frames of an encoder are given: "
+    "give the spectra, too, or set local-features = encoder"
+)
 
 Embedded = tuple[FloatArray, ...]
 """One clip in each space of a detector."""
@@ -139,14 +187,26 @@ class Detector:
         """Scores ``[n]`` of normal clips that the detector had not seen: what new normal clips will get."""
         return self.scores([]).normal
 
-    def embed(self, frames: FloatArray) -> Embedded:
-        """Bring one clip, frames ``[T, D]`` of f_c, into each space."""
-        return tuple(space.embed(frames) for space in self.spaces)
+    @property
+    def reads_spectrum(self) -> bool:
+        """Whether `embed` needs the summary of a clip's spectrum, too."""
+        return any(space.reads_spectrum for space in self.spaces)
+
+    def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> Embedded:
+        """Bring one clip, frames ``[T, D]`` of f_c and the summary ``[1, 256]`` of its spectrum, into each space."""
+        return tuple(space.embed(frames, spectrum) for space in self.spaces)
+
+    def embed_tests(self, machine: MachineFrames) -> list[Embedded]:
+        """Bring the test clips of a machine into each space."""
+        if machine.spectra is None:
+            return [self.embed(frames) for frames in machine.test]
+        return [self.embed(*clip) for clip in zip(machine.test, machine.spectra.test, strict=True)]
 
     def scores(self, clips: Sequence[Embedded]) -> SpaceScores:
         """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
         by_space = [[clip[i] for clip in clips] for i in range(len(self.spaces))]
-        return fuse([space.scores(points) for space, points in zip(self.spaces, by_space, strict=True)])
+        scores = [space.scores(points) for space, points in zip(self.spaces, by_space, strict=True)]
+        return fuse(scores, [space.settings.half_weight for space in self.spaces])
 
     def score(self, clip: Embedded) -> float:
         """Anomaly score of one clip; higher is more anomalous."""

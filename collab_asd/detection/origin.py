@@ -89,11 +89,14 @@ class Evidence:
     levels : FloatArray
         ``[17]``, of `BandLevels`.
     anomaly_score : float
+    spectrum : FloatArray or None
+        ``[1, 256]``, of `collab_asd.detection.spectrum.ClipSpectrum`, where a detector reads it.
     """
 
     frames: FloatArray
     levels: FloatArray
     anomaly_score: float
+    spectrum: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,9 @@ class OriginCheck:
         if own <= HIGHEST_SURPRISE:
             return None
         surprises = {
-            name: mean_surprise(other.normal_scores, [other.score(other.embed(clip.frames)) for clip in self._last])
+            name: mean_surprise(
+                other.normal_scores, [other.score(other.embed(clip.frames, clip.spectrum)) for clip in self._last]
+            )
             for name, other in self._neighbours.items()
         }
         nearest = min(surprises, key=surprises.__getitem__, default="")

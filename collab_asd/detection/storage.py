@@ -186,7 +186,13 @@ def _settings(space: Space) -> dict[str, Any]:
     classifier = None if space.classifier is None else space.classifier.settings.to_plain()
     codec = None if space.codec is None else space.codec.text
     turned = [len(stage.learnt["scales"]) for stage in _own(space) if isinstance(stage, Rotation)]
-    return {"scorer": asdict(space.settings), "classifier": classifier, "codec": codec, "turned": sum(turned)}
+    return {
+        "scorer": asdict(space.settings),
+        "classifier": classifier,
+        "codec": codec,
+        "turned": sum(turned),
+        "trained": space.trained,
+    }
 
 
 def _own(space: Space) -> tuple[Stage, ...]:
@@ -200,7 +206,7 @@ def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Ro
     scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
     if codec is not None:
         codec = codec.with_own(_defences(int(settings.get("turned", 0)), arrays, turn))
-    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec)
+    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec, int(settings.get("trained", 0)))
 
 
 def _codec(text: str | None, arrays: Arrays) -> Codec | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collab_asd.core.progress import step
-from collab_asd.core.types import PARTS, Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
+from collab_asd.detection.spectrum import ClipSpectrum
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
+
+
+NUMBER = re.compile(r"(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,22 @@ class ClientData:
                     advance()
         return [sizes[i] for i in indices]
 
-    def machine_frames(self, machine: LocalMachine) -> MachineFrames:
-        """Embeddings of one machine's clips."""
-        parts = (self.frames(part) for part in (machine.train, machine.calibration, machine.test))
-        return MachineFrames(machine.group, machine.machine_class, *parts)
+    def machine_frames(self, machine: LocalMachine, *, with_spectra: bool = False) -> MachineFrames:
+        """Embeddings of one machine's clips, and summaries of their spectra where the client's own score needs them."""
+        clips, parts = self.partition.clips, (machine.train, machine.calibration, machine.test)
+        place = machine.group, machine.machine_class
+        recorded = recording_ranks([clips[i] for i in machine.normal])
+        spectra = MachineFrames(*place, *map(self._spectra, parts)) if with_spectra else None
+        return MachineFrames(*place, *map(self.frames, parts), spectra=spectra, recorded=recorded)
+
+    def _spectra(self, indices: Sequence[int]) -> list[FloatArray]:
+        """Summaries ``[1, 256]`` of the spectra of some clips: from the cache, computed where they are missing."""
+        found, summarizer = [], ClipSpectrum()
+        with step(f"client {self.partition.client}: spectra of recordings", len(indices)) as advance:
+            for i in indices:
+                found.append(self.cache.encode(summarizer, self.partition.clips[i]))
+                advance()
+        return found
 
     def indices(self, part: Part) -> list[int]:
         """Positions of the clips of one part, of all machines, in the order of the partition."""
@@ -107,3 +124,12 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
         held = calibration_clips(len(normal), calibration)
         machines.append(LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test)))
     return machines
+
+
+def recording_ranks(clips: Sequence[Clip]) -> list[int]:
+    """Return the rank of each clip in the order of recording, as far as file names tell: numbers count as numbers."""
+    keys = [[int(part) if part.isdecimal() else part for part in NUMBER.split(str(clip.path))] for clip in clips]
+    ranks = [0] * len(clips)
+    for rank, i in enumerate(sorted(range(len(clips)), key=keys.__getitem__)):
+        ranks[i] = rank
+    return ranks

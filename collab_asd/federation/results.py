@@ -27,7 +27,7 @@ from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, r
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import shorten
 from collab_asd.detection.evaluation import Evaluation
-from collab_asd.detection.scorers import SCORERS
+from collab_asd.detection.scorers import SCORERS, looks_at_spectra
 from collab_asd.methods import METHODS
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on
 RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
 CLIP_COLUMNS = (
     *("client", "machine_type", "machine_id", "clip", "label"),
-    *("anomaly_score", "threshold", "decision"),
+    *("anomaly_score", "threshold", "decision", "p_value"),
 )
 
 
@@ -221,7 +221,8 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
     for partition in partitions:
         normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
         for machine, count in normals.items():
-            held_out = METHODS.find(config.method).scorer in SCORERS  # each clip in turn
+            # each clip in turn, by a scorer or by the client's own space of a fusion
+            held_out = METHODS.find(config.method).scorer in SCORERS or looks_at_spectra(config)
             unseen = count if held_out else calibration_clips(count, config.calibration)
             if is_uncertain(unseen, config.false_alarm_rate):
                 uncertain.add(machine)

@@ -25,7 +25,7 @@ from collab_asd.core.progress import step
 from collab_asd.core.types import MachineFrames, Partition, ScoreArray, ScoreRow, ScoreTable, SpaceScores
 from collab_asd.data.layouts import clip_name
 from collab_asd.detection.detector import ClipPoints, Detector
-from collab_asd.detection.thresholds import threshold
+from collab_asd.detection.thresholds import p_values, threshold
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import SCORE, from_record, to_record
 
@@ -62,6 +62,10 @@ class MachineScores:
         """Score above which a clip is called anomalous, from the client's own normals."""
         return threshold(self.scores.normal, config.false_alarm_rate, config.threshold)
 
+    def p_values(self, config: RunConfig) -> ScoreArray:
+        """Probability, for each test clip, that a normal one scores as high."""
+        return p_values(self.scores.normal, self.scores.test, config.threshold)
+
 
 @dataclass(frozen=True)
 class ClientScores:
@@ -72,6 +76,7 @@ class ClientScores:
     anomaly_score: ScoreArray
     threshold: ScoreArray
     decision: NDArray[np.int8]
+    p_value: ScoreArray
     predicted: NDArray[np.int32]
 
 
@@ -90,7 +95,7 @@ def score_with(
     normal, test : tuple of int
         Positions of its clips in the client's partition.
     """
-    embedded = [detector.embed(clip) for clip in frames.test]
+    embedded = detector.embed_tests(frames)
     predicted = [p for clip in embedded if (p := detector.predicted_class(clip)) is not None]
     points = ClipPoints.of(frames, detector.spaces[0], embedded, detector.spaces[0].settings.average)
     return MachineScores(test, detector.scores(embedded), tuple(predicted), normal, detector, points)
@@ -106,6 +111,7 @@ def decided(client: int, machines: Sequence[MachineScores], config: RunConfig) -
             scores,
             np.full(len(scores), limit),
             (scores > limit).astype(np.int8),
+            machine.p_values(config),
             np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
         )
         parts.append(found)
@@ -141,6 +147,8 @@ def read_scores(client: int, reply: Message) -> ClientScores | None:
         raise ValueError("its scores do not fit together")
     if not np.isfinite(arrays["anomaly_score"]).all() or not np.isfinite(arrays["threshold"]).all():
         raise ValueError("its scores or thresholds are not finite")
+    if not ((arrays["p_value"] >= 0) & (arrays["p_value"] <= 1)).all():
+        raise ValueError("its p-values are none: they must lie in [0, 1]")
     return ClientScores(client, **arrays)
 
 
@@ -247,12 +255,16 @@ def join(
     for client in scores:
         partition = partitions[client.client]
         entries = zip(
-            client.clips, client.anomaly_score, client.threshold, client.decision, client.predicted, strict=True
+            *(client.clips, client.anomaly_score, client.threshold, client.decision, client.predicted),
+            client.p_value,
+            strict=True,
         )
-        for index, score, limit, decision, predicted in entries:
+        for index, score, limit, decision, predicted, p in entries:
             clip = partition.clips[index]
             correct = None if predicted == NO_CLASS else bool(predicted == partition.classes[index])
             name = clip_name(clip, data_dir)
             machine = (client.client, clip.machine_type, clip.machine_id)
-            rows.append(ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct))
+            rows.append(
+                ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct, float(p))
+            )
     return ScoreTable(tuple(sorted(rows, key=lambda r: (r.client, r.clip))))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
@@ -17,7 +19,9 @@ from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, signal_
 from collab_asd.detection import storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
+from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.detection.storage import DetectorCard
+from collab_asd.detection.thresholds import p_values
 from collab_asd.encoders.offset import OffsetRemoved
 
 log = logging.getLogger(__name__)
@@ -36,12 +40,15 @@ class Verdict:
     threshold : float
     nearest_normal : str
         Name of the normal clip that it is most like.
+    p_value : float
+        Probability that a normal recording of the machine scores as high.
     """
 
     path: Path
     anomaly_score: float
     threshold: float
     nearest_normal: str
+    p_value: float
 
     @property
     def decision(self) -> int:
@@ -112,26 +119,31 @@ class Monitor:
         return cls(detector, _with_threshold(card, detector, false_alarm_rate), encoder, neighbours)
 
     def judge(self, path: Path, frames: FloatArray | None = None) -> Verdict:
-        """Score one recording, or its `frames` ``[T, D]`` where they are known.
+        """Score one recording; its `frames` ``[T, D]`` are not computed again where they are known.
 
         Raises
         ------
         ClipError
             It cannot be decoded, is too short, silent or lacks the channel.
         """
-        return self._verdict(path, self.encoder(self.waveform(path)) if frames is None else frames)
+        if frames is not None and not self.detector.reads_spectrum:
+            return self._verdict(path, frames)
+        audio = self._audio(path)
+        frames = self.encoder(self._at_rate(audio, path)) if frames is None else frames
+        return self._verdict(path, frames, self._spectrum(audio, path))
 
     def examine(self, path: Path) -> tuple[Verdict, Evidence]:
         """Score one recording as `judge` does; return also what tells where it comes from."""
         audio = self._audio(path)
-        frames = self.encoder(self._at_rate(audio, path))
-        verdict = self._verdict(path, frames)
+        frames, spectrum = self.encoder(self._at_rate(audio, path)), self._spectrum(audio, path)
+        verdict = self._verdict(path, frames, spectrum)
         (levels,) = BandLevels()(at_rate(audio, BandLevels().spec.sample_rate, path))
-        return verdict, Evidence(frames, levels, verdict.anomaly_score)
+        return verdict, Evidence(frames, levels, verdict.anomaly_score, spectrum)
 
     def score(self, waveform: FloatArray) -> float:
         """Anomaly score of a waveform ``[samples]`` at the encoder's rate."""
-        return self.detector.score(self.detector.embed(self.encoder(waveform)))
+        spectrum = self._spectrum(Audio(waveform, self.encoder.spec.sample_rate, 1), Path())
+        return self.detector.score(self.detector.embed(self.encoder(waveform), spectrum))
 
     def waveform(self, path: Path) -> FloatArray:
         """Read a recording ``[samples]`` at the encoder's rate.
@@ -143,10 +155,18 @@ class Monitor:
         """
         return self._at_rate(self._audio(path), path)
 
-    def _verdict(self, path: Path, frames: FloatArray) -> Verdict:
-        clip = self.detector.embed(frames)
+    def _spectrum(self, audio: Audio, path: Path) -> FloatArray | None:
+        """Summarize the spectrum of a recording ``[1, 256]``, for a detector that reads it."""
+        if not self.detector.reads_spectrum:
+            return None
+        return ClipSpectrum()(at_rate(audio, ClipSpectrum.spec.sample_rate, path))
+
+    def _verdict(self, path: Path, frames: FloatArray, spectrum: FloatArray | None = None) -> Verdict:
+        clip = self.detector.embed(frames, spectrum)
         nearest = self.card.normals[self.detector.nearest(clip)]
-        return Verdict(path, self.detector.score(clip), self.card.threshold, nearest)
+        score = self.detector.score(clip)
+        (p,) = p_values(self.detector.normal_scores, np.array([score]), self.card.thresholding)
+        return Verdict(path, score, self.card.threshold, nearest, float(p))
 
     def _audio(self, path: Path) -> Audio:
         audio = read_audio(path, self.card.channel)

@@ -18,8 +18,9 @@ from collab_asd.report.contents import Run
 
 SCORE_COLUMNS = (
     *("method", "encoder", "scorer", "seed", "client", "machine_type", "machine_id", "clip", "label"),
-    *("anomaly_score", "threshold", "decision"),
+    *("anomaly_score", "threshold", "decision", "p_value"),
 )
+BEFORE_P_VALUES = SCORE_COLUMNS[:-1]  # of earlier versions
 LABELS = {"0": NORMAL, "1": ANOMALY, "": None}
 DECISIONS = {"0": NORMAL, "1": ANOMALY}
 
@@ -92,14 +93,14 @@ def _read_scores(path: Path) -> ScoreTable:
             header, *lines = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: not a table of scores ({reason(error)}); repeat the run in a new folder") from error
-    if tuple(header) != SCORE_COLUMNS:
+    if tuple(header) not in (SCORE_COLUMNS, BEFORE_P_VALUES):
         raise InputError(f"{path}: the header is not {','.join(SCORE_COLUMNS)}; repeat the run in a new folder")
-    return ScoreTable(tuple(_score_row(path, number, line) for number, line in enumerate(lines, start=2)))
+    return ScoreTable(tuple(_score_row(path, number, header, line) for number, line in enumerate(lines, start=2)))
 
 
-def _score_row(path: Path, number: int, line: Sequence[str]) -> ScoreRow:
+def _score_row(path: Path, number: int, header: Sequence[str], line: Sequence[str]) -> ScoreRow:
     try:
-        cells = dict(zip(SCORE_COLUMNS, line, strict=True))
+        cells = dict(zip(header, line, strict=True))
         return ScoreRow(
             client=int(cells["client"]),
             machine_type=cells["machine_type"],
@@ -109,6 +110,7 @@ def _score_row(path: Path, number: int, line: Sequence[str]) -> ScoreRow:
             anomaly_score=_finite(cells["anomaly_score"]),
             threshold=_finite(cells["threshold"]),
             decision=DECISIONS[cells["decision"]],
+            p_value=_finite(cells["p_value"]) if cells.get("p_value") else None,
         )
     except (ValueError, KeyError) as error:
         raise InputError(f"{path}, line {number}: not a score ({error}); repeat the run in a new folder") from error

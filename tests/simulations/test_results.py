@@ -25,8 +25,8 @@ def marked(config, *partitions):
     ("method", "normals", "uncertain"),
     [
         ("embedding-sharing", 175, False),  # 35 held back
-        ("embedding-sharing", 60, True),  # 12 held back
-        ("embedding-sharing", 45, True),  # none held back: f_s has seen them all
+        ("embedding-sharing", 45, False),  # each clip is scored without itself in the client's own space
+        ("embedding-sharing", 12, True),
         ("local-mahalanobis", 45, False),  # each clip is scored without itself
         ("local-mahalanobis", 12, True),
     ],
@@ -36,7 +36,8 @@ def test_a_threshold_from_few_unseen_clips_is_marked(method, normals, uncertain)
 
 
 def test_a_machine_is_marked_if_one_of_its_clients_has_few_clips():
-    assert marked(RunConfig(), holding(0, "00", 175), holding(1, "00", 40), holding(2, "01", 175)) == [True, False]
+    shared_alone = RunConfig(scorer="knn")  # 35 and 0 clips held back
+    assert marked(shared_alone, holding(0, "00", 175), holding(1, "00", 40), holding(2, "01", 175)) == [True, False]
 
 
 def test_the_summary_holds_the_marks():

@@ -65,13 +65,16 @@ def test_result_folder_holds_what_was_promised(config, tmp_path):
     folder = run_inprocess(config, 3)
     assert report([folder]) == folder / "report.html"
     table = rows(folder)
-    header = "method,encoder,scorer,seed,client,machine_type,machine_id,clip,label,anomaly_score,threshold,decision"
+    header = (
+        "method,encoder,scorer,seed,client,machine_type,machine_id,clip,label,anomaly_score,threshold,decision,p_value"
+    )
     assert list(table[0]) == header.split(",")
     assert len(table) == 3 * 12
     assert {(r["client"], r["machine_id"]) for r in table} == {("0", "00"), ("1", "01"), ("2", "02")}
     for r in table:
         assert r["clip"].startswith("fan/test/" + {"0": "normal", "1": "anomaly"}[r["label"]])
         assert int(r["decision"]) == (float(r["anomaly_score"]) > float(r["threshold"]))
+        assert int(r["decision"]) == (float(r["p_value"]) < config.false_alarm_rate)
     summary = json.loads((folder / "summary.json").read_text())
     promised = "method encoder scorer seed engine auc pauc id_accuracy false_alarm_rate recall f1 bytes_up bytes_down "
     promised += "seconds peak_rss_mb excluded manifest_sha256 config"
@@ -114,7 +117,8 @@ def test_flower_run_equals_the_plain_loop(config, machines, tmp_path):
     held = [(c, c.machines()[0]) for c in clients]
     training = PRESETS["fast"].__class__(**(vars(PRESETS["fast"]) | {"epochs": 1}))
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
-    plain = algorithm_1([c.machine_frames(m) for c, m in held], training, stacking, DetectorSettings.of(config), seed=0)
+    frames = [c.machine_frames(m, with_spectra=True) for c, m in held]
+    plain = algorithm_1(frames, training, stacking, DetectorSettings.of(config), seed=0)
     expected = {
         str(client.partition.clips[i].path): score
         for (client, machine), result in zip(held, plain, strict=True)
@@ -324,10 +328,16 @@ def test_join_gives_names_back_by_clip_number(config):
     partition = load_partitions(config, 0)[1]
     index = partition.indices("test")[2]
     client = ClientScores(
-        1, np.array([index]), np.array([0.7]), np.array([0.5]), np.array([1]), np.array([partition.classes[index]])
+        1,
+        np.array([index]),
+        np.array([0.7]),
+        np.array([0.5]),
+        np.array([1]),
+        np.array([0.01]),
+        np.array([partition.classes[index]]),
     )
     (row,) = join([client], load_partitions(config, 0), server_app.data_folder(config, 3)).rows
     clip = partition.clips[index]
     assert (row.machine_id, row.label, row.anomaly_score) == ("01", clip.label, 0.7)
     assert row.clip.endswith(clip.path.name)
-    assert (row.decision, row.id_correct) == (1, True)
+    assert (row.decision, row.id_correct, row.p_value) == (1, True, 0.01)

@@ -6,7 +6,7 @@ to answer within seconds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from collab_asd.config import Metric, Pooling, RunConfig, check_choice
@@ -25,7 +25,8 @@ SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
     },
 )
 FUSION = "fusion"
-Average = Literal["frames", "log-mel"]
+SHARED_HALF_WEIGHT = 200.0  # chosen on the tuning clips of ToyCar and on synthetic machines
+Average = Literal["frames", "log-mel", "spectrum"]
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,31 @@ class ScorerSettings:
     metric : {"euclidean", "cosine"}
     pooling : {"mean-embedding", "mean", "max", "top-k"}
         How the windows of a clip become its score.
-    average : {"frames", "log-mel"}
-        What a clip's point in the space of f_c is the mean of: its frames, or the log-mel spectrum of the samples that
-        these are.
+    average : {"frames", "log-mel", "spectrum"}
+        What a clip's point in the client's own space is: the mean of its frames, or of the log-mel spectrum of the
+        samples that these are; or the summary of its spectrum that comes beside the frames
+        (`collab_asd.detection.spectrum`).
+    half_weight : float or None
+        Number of normal clips with which the score has half its full weight in a fusion; 0: always the full one. None:
+        the fusion is the sum of plain z-scores, as in earlier versions.
     """
 
     name: str = "knn"
     metric: Metric = "euclidean"
     pooling: Pooling = "mean-embedding"
     average: Average = "frames"
+    half_weight: float | None = None
 
     def __post_init__(self) -> None:
         """Check the name."""
         check_choice("scorer", self.name, SCORERS)
 
     def make(self) -> AnomalyScorer:
-        """Build an unfitted scorer."""
+        """Build an unfitted scorer; in the space of spectra ``mahalanobis`` is the one that is made for them."""
+        if self.average == "spectrum" and self.name == "mahalanobis":
+            from collab_asd.detection.scorers.spectrum import SpectrumScorer
+
+            return SpectrumScorer()
         return SCORERS.find(self.name)(metric=self.metric)
 
 
@@ -81,7 +91,16 @@ class DetectorSettings:
         check_choice("local-scorer", config.local_scorer, SCORERS)
         if config.scorer != FUSION:
             return cls(_settings(config.scorer, config), None)
-        return cls(_settings(config.shared_scorer, config), _settings(config.local_scorer, config))
+        shared, local = _settings(config.shared_scorer, config), _settings(config.local_scorer, config)
+        if looks_at_spectra(config):
+            shared = replace(shared, half_weight=SHARED_HALF_WEIGHT)
+            local = replace(local, average="spectrum", half_weight=0.0)
+        return cls(shared, local)
+
+
+def looks_at_spectra(config: RunConfig) -> bool:
+    """Whether the client's own score looks at the recording's spectrum, and not through the encoder."""
+    return config.scorer == FUSION and config.local_features == "logmel" and config.preset != "paper"
 
 
 def _settings(name: str, config: RunConfig) -> ScorerSettings:

@@ -41,17 +41,19 @@ class ClipScorer:
         """
         return self._pooled(self._scorer.score(self.points(clip)))
 
-    def held_out_scores(self, clips: Sequence[FloatArray]) -> ScoreArray:
+    def held_out_scores(self, clips: Sequence[FloatArray], recorded: Sequence[int] = ()) -> ScoreArray:
         """Score normal clips by models that have not seen them -> ``[n]``: what a new normal clip would get.
 
-        k-NN leaves out one clip at a time, others a tenth of the clips. A single clip gets the score 0.
+        k-NN leaves out one clip at a time, others a tenth of the clips: those that were `recorded` one after another
+        (their ranks ``[n]``), by default those that stand together. A single clip gets the score 0.
         """
         if len(clips) < 2:
             return np.zeros(len(clips))
         points = [self.points(clip) for clip in clips]
-        owners = np.repeat(np.arange(len(points)), [len(p) for p in points])
+        ranks = np.array(recorded or range(len(points)), np.int64)
+        owners = np.repeat(ranks, [len(p) for p in points])
         scores = self._scorer.held_out(np.concatenate(points), owners)
-        return np.array([self._pooled(scores[owners == i]) for i in range(len(points))])
+        return np.array([self._pooled(scores[owners == rank]) for rank in ranks])
 
     def points(self, clip: FloatArray) -> FloatArray:
         """Return the points ``[p, d]`` by which a clip is scored: all its windows, or their mean."""

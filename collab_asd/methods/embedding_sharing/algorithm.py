@@ -53,7 +53,7 @@ def algorithm_1(
     classifiers = train_id_classifiers(machines, training, stacking, seed)  # server, lines 4-6
     detectors = [fit_detector(classifiers[machine.group], machine, scorer) for machine in machines]  # clients, 7-10
     return [
-        detector.scores([detector.embed(frames) for frames in machine.test])  # 11-14
+        detector.scores(detector.embed_tests(machine))  # 11-14
         for detector, machine in zip(detectors, machines, strict=True)
     ]
 

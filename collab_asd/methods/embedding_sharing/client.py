@@ -19,9 +19,9 @@ from collab_asd.core.keys import derived
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
-from collab_asd.detection.detector import ClipPoints, Space
+from collab_asd.detection.detector import ClipPoints, Detector, Space
 from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import DetectorSettings
+from collab_asd.detection.scorers import DetectorSettings, looks_at_spectra
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
@@ -127,12 +127,12 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
-    scorer, found = DetectorSettings.of(config), []
+    scorer, with_spectra, found = DetectorSettings.of(config), looks_at_spectra(config), []
     codec = None
     if "codec" in content:
         codec = _codec(config, content).with_own(defences_of(client, config).lasting)
     for machine in client.machines():
-        frames = client.machine_frames(machine)
+        frames = client.machine_frames(machine, with_spectra=with_spectra)
         if holds_classifier(content, machine.group):
             detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
             found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
@@ -149,8 +149,14 @@ def _complete(shared: Arrays, machine: LocalMachine, frames: MachineFrames, scor
             raise ValueError(f"the server scored other clips ({name}) than this machine has")
     scores = SpaceScores(normal=shared["normal"], test=shared["test"])
     if scorer.local is not None:
+        if scorer.local.half_weight is not None:
+            if len(scores.normal) != len(machine.normal):
+                raise ValueError(f"the server scored {len(scores.normal)} of {len(machine.normal)} normal clips")
+            scores = replace(scores, trained=len(machine.train))
         local = Space.fit(frames, scorer.local)
-        scores = fuse([scores, local.scores([local.embed(clip) for clip in frames.test])])
+        own = Detector((local,))
+        halves = [scorer.shared.half_weight, scorer.local.half_weight]
+        scores = fuse([scores, own.scores(own.embed_tests(frames))], halves)
     predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
 

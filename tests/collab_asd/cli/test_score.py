@@ -20,8 +20,10 @@ from collab_asd.monitoring import explain as portrait
 from collab_asd.monitoring import watch as watching
 from collab_asd.monitoring.monitor import Monitor
 
-COLUMNS = ["clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint"]
-LINE = re.compile(r"(ANOMALY|normal ) {2}score +(\S+) {2}threshold (\S+) {2}(\S+) {2}\(nearest normal: (\S+)\)")
+COLUMNS = ["clip", "anomaly_score", "threshold", "decision", "nearest_normal", "hint", "p_value"]
+LINE = re.compile(
+    r"(ANOMALY|normal ) {2}score +(\S+) {2}threshold (\S+) {2}(\S+) {2}\(nearest normal: (\S+)\) {2}p = \S+"
+)
 
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
@@ -109,7 +111,7 @@ def test_a_line_of_text_for_each_clip_of_files_and_folders(detector, clips, fold
 
 
 def test_a_threshold_from_few_normal_recordings_comes_with_a_caution(detector, folder):
-    assert "from 10 normal recordings: too few" in call(detector, folder).stderr
+    assert "from 12 normal recordings: too few" in call(detector, folder).stderr
     assert "too few" not in call(detector, folder, "--false-alarm-rate", "0.4").stderr
 
 

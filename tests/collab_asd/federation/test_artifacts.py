@@ -16,6 +16,7 @@ from collab_asd.detection import storage
 from collab_asd.detection.detector import ClipPoints
 from collab_asd.detection.origin import BandLevels
 from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.encoders.random_conv import RandomConv
 from collab_asd.federation import artifacts as keeping
 from collab_asd.federation.artifacts import save_client_artifacts
@@ -108,10 +109,12 @@ def test_a_kept_detector_scores_its_machines_clips_as_the_client_did(client, con
     for k, name in enumerate(NAMES):
         detector, card = storage.load(tmp_path / "detectors" / name)
         frames = [Frames().encode(None, clip) for clip in unseen_clips(client, k)]
-        assert [detector.score(detector.embed(f)) for f in frames] == machines[k].scores.test.tolist()
+        spectra = [Frames().encode(ClipSpectrum(), clip) for clip in unseen_clips(client, k)]
+        embedded = [detector.embed(f, s) for f, s in zip(frames, spectra, strict=True)]
+        assert [detector.score(clip) for clip in embedded] == machines[k].scores.test.tolist()
         assert card.threshold == machines[k].threshold(config)
-        # Of ten calibration clips, at a rate of 0.2, the ninth: ceil(11 * 0.8).
-        assert card.threshold == np.sort(detector.normal_scores)[8]
+        # Of twelve normal clips, at a rate of 0.2, the eleventh: ceil(13 * 0.8).
+        assert card.threshold == np.sort(detector.normal_scores)[10]
 
 
 def test_a_card_says_where_it_is_from(client, config, f_s, tmp_path):
@@ -130,8 +133,9 @@ def test_normals_are_named_in_the_detectors_order(client, config, f_s, tmp_path)
     order = [10, 11, *range(10)]
     assert list(card.normals) == [f"Lüfter/train/normal_1_{i}.wav" for i in order]
     for i, name in zip(order, card.normals, strict=True):
-        frames = Frames().encode(None, client.partition.clips[TRAIN + TEST + i])
-        assert card.normals[detector.nearest(detector.embed(frames))] == name
+        clip = client.partition.clips[TRAIN + TEST + i]
+        embedded = detector.embed(Frames().encode(None, clip), Frames().encode(ClipSpectrum(), clip))
+        assert card.normals[detector.nearest(embedded)] == name
 
 
 def test_levels_of_the_normal_clips_are_kept_in_their_order(client, config, f_s, tmp_path):
@@ -167,7 +171,7 @@ def test_under_algorithm_2_there_are_embeddings_alone(client, config, tmp_path):
         shared = {
             "normal-clips": np.array(machine.normal, np.int32),
             "test-clips": np.array(machine.test, np.int32),
-            "normal": np.arange(10.0),
+            "normal": np.arange(1.0, 13.0),
             "test": np.array([1.0, 20.0, 30.0]),
             "predicted": np.zeros(TEST, np.int32),
         }

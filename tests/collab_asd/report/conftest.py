@@ -6,7 +6,7 @@ import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.data.manifest import ManifestRow, manifest_sha256, write_manifest
-from collab_asd.report.reading import SCORE_COLUMNS
+from collab_asd.report.reading import BEFORE_P_VALUES
 
 # Per machine. At the threshold: one false alarm of four, one miss of four; 12 of 16 pairs are in order.
 NORMALS, FAULTS, THRESHOLD = (0.0, 1.0, 2.0, 4.5), (1.5, 3.0, 4.0, 5.0), 2.5
@@ -32,7 +32,7 @@ def make_folder(tmp_path):
                 run = ("embedding-sharing", "logmel", "knn", 7)
                 scores.append([*run, *known, clip, label, score, THRESHOLD, int(score > THRESHOLD)])
         write_manifest(folder / "manifest.csv", manifest)
-        lines = [",".join(SCORE_COLUMNS), *(",".join(f'"{cell}"' for cell in row) for row in scores)]
+        lines = [",".join(BEFORE_P_VALUES), *(",".join(f'"{cell}"' for cell in row) for row in scores)]
         (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         accuracy = [{"machine_type": t, "machine_id": i, "id_accuracy": 0.75} for t, i in machines]
         clients = {str(client): 2_500_000 for client in range(len(machines))}

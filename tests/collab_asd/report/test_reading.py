@@ -11,6 +11,13 @@ def test_columns_are_those_that_a_run_writes():
     assert SCORE_COLUMNS == RUN_COLUMNS + CLIP_COLUMNS
 
 
+def test_p_values_are_read_where_a_run_wrote_them(make_folder):
+    path = make_folder() / "scores.csv"
+    header, first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header},p_value", f'{first},"0.25"', *(f"{line}," for line in others)]) + "\n")
+    assert [row.p_value for row in read_run(path.parent).table.rows[:2]] == [0.25, None]
+
+
 def test_a_folder_is_read_and_evaluated(make_folder):
     run = read_run(make_folder())
     first = run.evaluation.machines[0]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import gamma
+from scipy.stats import gamma, kstest
 
-from collab_asd.detection.thresholds import highest_rate, is_uncertain, threshold
+from collab_asd.detection.thresholds import highest_rate, is_uncertain, p_values, threshold
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])
@@ -14,9 +14,31 @@ def test_gamma_scores_reach_the_stated_rate(rate):
     assert limit == pytest.approx(gamma(3.0, loc=-2.0).ppf(1 - rate), rel=0.05)
 
 
-def test_symmetric_scores_fall_back_to_the_normal_distribution():
-    scores = np.array([-1.0, 1.0])
-    assert threshold(scores, 0.1, "gamma") == pytest.approx(1.2815515655446004)
+@pytest.mark.parametrize("clips", [10, 20, 60])
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])
+def test_few_scores_reach_the_stated_rate_on_average(clips, rate):
+    """Of 4,000 draws of gamma scores; their skewness is 1."""
+    draws = gamma(4.0).rvs(size=(4000, clips), random_state=1)
+    reached = np.mean([gamma(4.0).sf(threshold(scores, rate, "gamma")) for scores in draws])
+    assert reached == pytest.approx(rate, rel=0.25, abs=0.003)
+
+
+@pytest.mark.parametrize("how", ["gamma", "quantile"])
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])
+def test_p_values_fall_below_the_rate_above_its_threshold(rate, how):
+    normal = gamma(3.0).rvs(size=150, random_state=2)
+    limit = threshold(normal, rate, how)
+    below, above = p_values(normal, np.array([limit - 1e-6, limit + 1e-6]), how)
+    assert above <= rate < below
+
+
+def test_p_values_of_normal_scores_are_uniform():
+    normal, new = gamma(4.0).rvs(size=(2, 5000), random_state=3)
+    assert kstest(p_values(normal, new, "gamma"), "uniform").statistic < 0.03
+
+
+def test_equal_normal_scores_leave_nothing_in_between():
+    assert p_values(np.full(5, 2.0), np.array([1.0, 2.0, 3.0]), "gamma").tolist() == [1.0, 1.0, 0.0]
 
 
 def test_equal_scores_are_their_own_threshold():

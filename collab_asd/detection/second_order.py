@@ -1,0 +1,359 @@
+"""Second-order statistics: a clip as one vector, and Mahalanobis distance with a covariance that others support.
+
+A covariance in 256 dimensions needs hundreds of clips, and a machine has a few dozen. Machines of a kind vary in
+similar ways, so each adds its scatter about its own mean, in units of its own standard deviations, to a sum. A machine
+mixes its own covariance with that of the sum by the weight that predicts its own held-out clips best. Without other
+machines the distance is the local detector's, by the same functions.
+
+==================  ==================================================================================
+`clip_features`     frames ``[T, 128]`` -> ``[256]``: mean over time, spread of frame differences
+`mean_features`     frames ``[T, 128]`` -> ``[128]``: the mean alone, for the client's own score
+`scatter`           points -> ``[d, d]`` about their own mean
+`SecondOrderModel`  normal points, with or without `Others` -> scores; `held_out_scores` in contiguous folds
+`pooled_sums`       the points of all machines -> what each adds; ``add(parts).without(part)`` -> `Others`
+==================  ==================================================================================
+
+References
+----------
+J. H. Friedman, "Regularized discriminant analysis", JASA 84, 1989. Y. Chen, A. Wiesel, Y. C. Eldar and A. O. Hero,
+"Shrinkage algorithms for MMSE covariance estimation", IEEE Transactions on Signal Processing 58, 2010.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from collab_asd.core.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE
+from collab_asd.core.types import FloatArray, ScoreArray
+
+DIMENSION = 2 * MEL_BANDS
+FEATURES = (
+    f"second order 1: mean and standard deviation of differences of {MEL_BANDS} HTK mel bands in dB, "
+    f"{SAMPLE_RATE} Hz, Hann {FFT}, hop {HOP}, floor {FLOOR}"
+)
+FEATURES_DIGEST = hashlib.sha256(FEATURES.encode()).hexdigest()
+"""Clients whose features differ must not add their matrices."""
+
+VARIANCE_PRIOR = 50.0  # clips that the pooled variances count as much as; 20 and 100 do as well
+LEAST_SHRINKAGE = 0.01
+SPREAD_TARGET = 10.0  # variance that shrinkage assumes for the second block, relative to the first
+WEIGHTS = (10.0, 30.0, 100.0, 300.0, 1000.0)  # clips that the others' covariance may count as much as
+ENOUGH_ALONE = 10  # clips from which a machine's own covariance may do without the others'
+CHOICE_FOLDS, SCORE_FOLDS = 5, 10
+TINY = 1e-12  # dB^2: the variance of a band that never changes
+
+
+def clip_features(frames: FloatArray) -> ScoreArray:
+    """Describe one clip by its mean spectrum and by how much each band flutters.
+
+    Parameters
+    ----------
+    frames : FloatArray
+        Log-mel powers ``[T, 128]`` in dB, as encoder ``logmel`` gives them; at least two.
+
+    Returns
+    -------
+    ScoreArray
+        ``[256]`` in dB: mean over time, and standard deviation of the differences of successive frames.
+    """
+    frames = np.asarray(frames, np.float64)
+    spread = np.diff(frames, axis=0).std(axis=0) if len(frames) > 1 else np.zeros(frames.shape[1])
+    return np.concatenate([frames.mean(axis=0), spread])
+
+
+def mean_features(frames: FloatArray) -> ScoreArray:
+    """Mean over time ``[128]`` in dB of one clip's log-mel frames ``[T, 128]``."""
+    return np.asarray(np.asarray(frames, np.float64).mean(axis=0))
+
+
+def scatter(points: ScoreArray) -> ScoreArray:
+    """Scatter matrix ``[d, d]`` of points ``[n, d]`` about their own mean: n - 1 times the covariance."""
+    centred = points - points.mean(axis=0)
+    return np.asarray(centred.T @ centred)
+
+
+@dataclass(frozen=True)
+class Others:
+    """What the other machines of a group have told, as averages.
+
+    Parameters
+    ----------
+    dof : int
+        Their degrees of freedom: the sum of clips less one over machines.
+    variances : ScoreArray
+        ``[d]``: the mean variance about each machine's own mean.
+    covariance : ScoreArray
+        ``[d, d]``: the mean covariance, each machine's in units of its own standard deviations.
+    """
+
+    dof: int
+    variances: ScoreArray
+    covariance: ScoreArray
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What machines add up, over the machines of a group or for one alone.
+
+    Parameters
+    ----------
+    dof : int
+        Degrees of freedom: clips less one, summed over machines.
+    squares : ScoreArray
+        ``[d]``, dB^2: the diagonals of the scatter matrices.
+    scatter : ScoreArray
+        ``[d, d]``: the scatter matrices, each in units of its machine's own standard deviations.
+    """
+
+    dof: int
+    squares: ScoreArray
+    scatter: ScoreArray
+
+    def without(self, own: Sums) -> Others | None:
+        """Take a machine's own part out -> what the other machines say; None where there is no other."""
+        left = self.dof - own.dof
+        if left <= 0:
+            return None
+        return Others(left, (self.squares - own.squares) / left, (self.scatter - own.scatter) / left)
+
+
+def pooled_sums(machines: Sequence[ScoreArray]) -> list[Sums]:
+    """Compute what each machine adds, from the normal clips ``[n, d]`` of all of them: the two rounds on arrays."""
+    dofs = [len(points) - 1 for points in machines]
+    squares = [squares_of(points) for points in machines]
+    total = np.sum(squares, axis=0)
+    parts = []
+    for points, dof, own in zip(machines, dofs, squares, strict=True):
+        left = sum(dofs) - dof
+        deviations = standard_deviations(own, dof, left, (total - own) / left if left else None)
+        parts.append(Sums(dof, own, scatter(points / deviations)))
+    return parts
+
+
+def add(parts: Sequence[Sums]) -> Sums:
+    """Add up what machines say."""
+    return Sums(
+        sum(part.dof for part in parts),
+        np.asarray(np.sum([part.squares for part in parts], axis=0)),
+        np.asarray(np.sum([part.scatter for part in parts], axis=0)),
+    )
+
+
+def standard_deviations(
+    squares: ScoreArray, dof: int, others_dof: int = 0, others_variances: ScoreArray | None = None
+) -> ScoreArray:
+    """Return a machine's standard deviations ``[d]``, held up by the pooled variances where there are any.
+
+    Parameters
+    ----------
+    squares : ScoreArray
+        ``[d]``: the diagonal of its scatter matrix.
+    dof : int
+        Its clips less one.
+    others_dof : int
+    others_variances : ScoreArray, optional
+        ``[d]``: the mean variance of the other machines.
+    """
+    if others_variances is None:
+        return np.asarray(np.sqrt(np.maximum(squares / max(dof, 1), TINY)))
+    pooled = (squares + others_dof * others_variances) / (dof + others_dof)
+    return np.asarray(np.sqrt(np.maximum((squares + VARIANCE_PRIOR * pooled) / (dof + VARIANCE_PRIOR), TINY)))
+
+
+def squares_of(points: ScoreArray) -> ScoreArray:
+    """Return sums of squares ``[d]`` of points ``[n, d]`` about their own mean: the diagonal of `scatter`."""
+    return np.asarray(((points - points.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def shrunk(covariance: ScoreArray, dof: float) -> ScoreArray:
+    """Shrink a covariance ``[d, d]`` that so many degrees of freedom stand behind towards a fixed diagonal.
+
+    The diagonal is 1 for mean levels and 10 for spreads, which fluctuate more than a few clips show, times the mean
+    variance. The weight is that of oracle approximating shrinkage (Chen et al. 2010), at least 0.01.
+    """
+    d = len(covariance)
+    trace, squares = float(np.trace(covariance)), float((covariance**2).sum())
+    dispersion = squares - trace**2 / d
+    weight = 1.0 if dispersion <= 0 else min(1.0, (squares + trace**2) / ((dof + 1) * dispersion))
+    weight = max(LEAST_SHRINKAGE, weight)
+    target = np.where(np.arange(d) < MEL_BANDS, 1.0, SPREAD_TARGET)
+    result = (1 - weight) * covariance
+    result[np.diag_indices(d)] += weight * max(trace / d, TINY) * target
+    return np.asarray(result)
+
+
+def mixed(own: ScoreArray, dof: int, others: Others | None, weight: float) -> ScoreArray:
+    """Mix a machine's standardised scatter ``[d, d]`` with the others' covariance, and shrink -> ``[d, d]``.
+
+    Parameters
+    ----------
+    own : ScoreArray
+    dof : int
+        Its degrees of freedom.
+    others : Others or None
+    weight : float
+        nu: clips that the others' covariance counts as much as.
+    """
+    if others is None or not weight:
+        return shrunk(own / max(dof, 1), dof)
+    effective = (dof + weight) ** 2 / (dof + weight**2 / others.dof)
+    return shrunk((own + weight * others.covariance) / (dof + weight), effective)
+
+
+@dataclass(frozen=True)
+class SecondOrderModel:
+    """Mahalanobis distance of clips to a machine's normal ones.
+
+    Parameters
+    ----------
+    mean, deviations : ScoreArray
+        ``[d]``.
+    root : ScoreArray
+        ``[d, d]``: lower Cholesky factor of the covariance, in units of `deviations`.
+    weight : float
+        Clips that the others' covariance counts as much as; 0 where the machine is on its own.
+    """
+
+    mean: ScoreArray
+    deviations: ScoreArray
+    root: ScoreArray
+    weight: float
+
+    @classmethod
+    def fit(cls, points: ScoreArray, others: Others | None = None, weight: float | None = None) -> Self:
+        """Fit to normal points ``[n, d]``; `weight` is chosen by `choose_weight` where it is not given."""
+        if weight is None:
+            weight = choose_weight(points, others)
+        given = (0, None) if others is None else (others.dof, others.variances)
+        deviations = standard_deviations(squares_of(points), len(points) - 1, *given)
+        own = scatter(points / deviations)
+        root = np.asarray(np.linalg.cholesky(mixed(own, len(points) - 1, others, weight)), np.float64)
+        return cls(points.mean(axis=0), deviations, root, weight)
+
+    def scores(self, points: ScoreArray | FloatArray) -> ScoreArray:
+        """Mahalanobis distance of each point ``[n, d]`` to the mean -> ``[n]``; higher is more anomalous."""
+        return self.distances(points, self.mean)
+
+    def distances(self, points: ScoreArray | FloatArray, to: ScoreArray | FloatArray) -> ScoreArray:
+        """Mahalanobis distance of each point ``[n, d]`` to another ``[d]`` -> ``[n]``."""
+        whitened = solve_triangular(self.root, ((points - to) / self.deviations).T, lower=True)
+        return np.asarray(np.sqrt((whitened**2).sum(axis=0)))
+
+    def log_likelihood(self, points: ScoreArray, clips: int) -> float:
+        """Mean Gaussian log-likelihood of points that the model has not seen, but for a constant.
+
+        `clips` is how many the model was fitted to: its mean is uncertain by that.
+        """
+        inflation, d = 1 + 1 / clips, len(self.mean)
+        log_determinant = 2 * float(np.log(np.diag(self.root)).sum() + np.log(self.deviations).sum())
+        squared = float((self.scores(points) ** 2).mean())
+        return -0.5 * (squared / inflation + log_determinant + d * float(np.log(inflation)))
+
+
+def contiguous_folds(n: int, folds: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield positions to fit on and to hold out: neighbouring clips are alike, so each fold is a run of them."""
+    positions = np.arange(n)
+    for held_out in np.array_split(positions, min(folds, n)):
+        yield np.setdiff1d(positions, held_out), held_out
+
+
+def choose_weight(points: ScoreArray, others: Others | None) -> float:
+    """Choose how much the others' covariance counts: what predicts the machine's own held-out clips best.
+
+    Parameters
+    ----------
+    points : ScoreArray
+        ``[n, d]``, the machine's normal clips.
+    others : Others or None
+
+    Returns
+    -------
+    float
+        nu; 0 where there are no others.
+    """
+    if others is None:
+        return 0.0
+    candidates = sorted({w for w in WEIGHTS if w < others.dof} | {float(others.dof)})
+    if len(points) >= ENOUGH_ALONE:
+        candidates.insert(0, 0.0)
+    if len(points) < 3:
+        return candidates[-1]
+    likelihood = [weight_likelihood(points, others, weight) for weight in candidates]
+    return candidates[int(np.argmax(likelihood))]
+
+
+def weight_likelihood(points: ScoreArray, others: Others | None, weight: float) -> float:
+    """Mean log-likelihood per held-out clip, over contiguous folds, with a given weight of the others."""
+    total = 0.0
+    for kept, held_out in contiguous_folds(len(points), CHOICE_FOLDS):
+        model = SecondOrderModel.fit(points[kept], others, weight)
+        total += len(held_out) * model.log_likelihood(points[held_out], len(kept))
+    return total / len(points)
+
+
+def held_out_scores(
+    points: ScoreArray, others: Others | None = None, weight: float | None = None, folds: int = SCORE_FOLDS
+) -> ScoreArray:
+    """Score each normal point ``[n, d]`` by a model of the other folds -> ``[n]``; `weight` is kept in all of them."""
+    if weight is None:
+        weight = choose_weight(points, others)
+    scores = np.empty(len(points))
+    for kept, held_out in contiguous_folds(len(points), folds):
+        scores[held_out] = SecondOrderModel.fit(points[kept], others, weight).scores(points[held_out])
+    return scores
+
+
+LOCAL_HALF = 100.0
+"""Clips with which the local score counts half as much as the pooled one; chosen on synthetic machines and ToyCar's
+tuning clips, where it loses at most 0.003 AUC to the pooled score alone and gains up to 0.010."""
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """Two distances in one score: of all features, with the others' covariance, and of mean levels, without.
+
+    The score is the sum of z-scores of log distances, the local one weighted by n / (n + 100). Where machines vary in
+    different ways, the local distance keeps what the pooled one loses.
+
+    Parameters
+    ----------
+    pooled, local : SecondOrderModel
+        Of 256 and of 128 features.
+    means, deviations : ScoreArray
+        ``[2]``: of the logarithms of held-out distances.
+    local_weight : float
+    """
+
+    pooled: SecondOrderModel
+    local: SecondOrderModel
+    means: ScoreArray
+    deviations: ScoreArray
+    local_weight: float
+
+    @classmethod
+    def fit(cls, points: ScoreArray, others: Others | None = None) -> tuple[Self, ScoreArray]:
+        """Fit to normal points ``[n, 256]``; also return their scores ``[n]`` by models that had not seen them."""
+        pooled, local = SecondOrderModel.fit(points, others), SecondOrderModel.fit(points[:, :MEL_BANDS])
+        logs = _logs(held_out_scores(points, others, pooled.weight), held_out_scores(points[:, :MEL_BANDS], weight=0.0))
+        deviations = np.maximum(logs.std(axis=1), np.sqrt(TINY))
+        model = cls(pooled, local, logs.mean(axis=1), deviations, len(points) / (len(points) + LOCAL_HALF))
+        return model, model._fused(logs)
+
+    def scores(self, points: ScoreArray | FloatArray) -> ScoreArray:
+        """Score points ``[n, 256]`` -> ``[n]``; higher is more anomalous."""
+        return self._fused(_logs(self.pooled.scores(points), self.local.scores(points[:, :MEL_BANDS])))
+
+    def _fused(self, logs: ScoreArray) -> ScoreArray:
+        z = (logs - self.means[:, np.newaxis]) / self.deviations[:, np.newaxis]
+        return np.asarray(z[0] + self.local_weight * z[1])
+
+
+def _logs(*distances: ScoreArray) -> ScoreArray:
+    return np.log(np.maximum(np.stack(distances), np.sqrt(TINY)))
