@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -23,7 +23,6 @@ import numpy as np
 import soundfile
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
@@ -81,7 +80,7 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
     return Partition(client, tuple(drawn), (0,) * len(drawn), (client,) * len(drawn))
 
 
-def draw(message: Message, context: Context, handle: ClientAppCallable) -> Message:
+def draw(message: Message, context: Context, handle: Callable[[Message, Context], Message]) -> Message:
     """Let what would read recordings draw them instead, in whatever process the client is."""
     node_policy.load_partitions = draw_partitions
     embedding_cache.EmbeddingCache = DrawnEmbeddings

@@ -7,10 +7,10 @@ handlers (`NodePolicy.open`), so that importing this module loads none.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import ClientAppCallable
 
 from collab_asd.core.errors import HANDLER_RAISED, InputError, PublicError
 from collab_asd.core.progress import show_progress, step
@@ -35,7 +35,7 @@ DOING = {
 LINE_SECONDS = 10.0  # of each client: many may write into one log
 
 
-def keep_errors_private(message: Message, context: Context, handle: ClientAppCallable) -> Message:
+def keep_errors_private(message: Message, context: Context, handle: Callable[[Message, Context], Message]) -> Message:
     """Log here what went wrong; tell the server only that something did, since an error's text may hold names."""
     show_progress(every=LINE_SECONDS)
     try:

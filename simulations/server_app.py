@@ -28,12 +28,12 @@ from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import exclusive_lock, results_dir
 from collab_asd.core.progress import show_progress, step
-from collab_asd.core.releases import untested
 from collab_asd.core.runtime import PeakMemory, pin_threads, require_device
 from collab_asd.core.types import Partition
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.detection.evaluation import evaluate
+from collab_asd.federation import flwr_compat
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.federation.results import ResultFolder, mark_thresholds, summarize, summarize_kept
@@ -102,8 +102,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         The configuration, the data, the federation or a client is at fault.
     """
     started = time.perf_counter()
-    if unknown_flower := untested("flwr"):
-        logger.warning(unknown_flower)
+    flwr_compat.require_tested()
     pin_threads(config.threads)
     require_device(config.device)
     method, fewest = build_method(config), fewest_clients(config)

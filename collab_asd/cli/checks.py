@@ -10,13 +10,14 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir, require_writable
 from collab_asd.data.layouts import layout_of
+from collab_asd.federation import flwr_compat
 from collab_asd.methods import require_possible
 
 ANOTHER_OUT, ANOTHER_CACHE = "name another folder with --out", "name another with --set cache-dir=FOLDER"
 
 
 def require_valid(config: RunConfig) -> None:
-    """Refuse names and paths that do not exist, and what does not go together.
+    """Refuse an untested Flower, names and paths that do not exist, and what does not go together.
 
     Raises
     ------
@@ -26,6 +27,7 @@ def require_valid(config: RunConfig) -> None:
     from collab_asd.detection.scorers import DetectorSettings
     from collab_asd.wire.codecs import parse
 
+    flwr_compat.require_tested()
     encoders.require_valid(config)
     require_possible(config)
     DetectorSettings.of(config)

@@ -14,7 +14,6 @@ from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir, exclusive_lock
 from collab_asd.core.progress import leave_out_flowers_log, show_progress, step
-from collab_asd.core.releases import untested
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.deployment.settings import SERVER
 
@@ -93,8 +92,9 @@ Settings = Annotated[
 @deploy_app.callback()
 def require_tested_flower() -> None:
     """Run on real machines: one server, and one SuperNode per client."""
-    if unknown := untested("flwr"):
-        raise InputError(f"a deployment stands on parts of Flower that change with every minor release: {unknown}")
+    from collab_asd.federation import flwr_compat
+
+    flwr_compat.require_tested()
 
 
 @deploy_app.command("init")

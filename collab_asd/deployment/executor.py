@@ -29,26 +29,26 @@ from collab_asd.deployment.processes import settle
 
 if TYPE_CHECKING:
     from flwr.app import Context, Message
-    from flwr.supercore.protobuf.client import ProtobufClientInterceptor
-    from flwr.supercore.runtime import RuntimeHttpClient
+
+    from collab_asd.federation.flwr_compat import ProtobufClientInterceptor, RuntimeHttpClient
 
 CLIENT_APP = "simulations.client_app:app"
 LARGEST_SETTINGS = 2**20  # bytes of a bundle's pyproject.toml
 Processes = ForkServerContext | SpawnContext
 PAUSE = 0.2  # seconds between two questions for a task
-ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 
 
 def main() -> None:
     """Take tasks of the SuperNode that started this process, until it ends: ``executor ADDRESS SECRET-FILE``."""
     settle()
-    from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor
+    from collab_asd.federation import flwr_compat as flower
 
     address, secret = sys.argv[1], Path(sys.argv[2])
     supernode = os.getppid()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        known = SuperExecAuthHttpInterceptor(master_secret=secret.read_bytes(), protected_methods={ACQUIRE})
+        methods = {flower.ACQUIRE_TASK}
+        known = flower.SuperExecAuthHttpInterceptor(master_secret=secret.read_bytes(), protected_methods=methods)
         client = _client(address, known, "SuperExec")
         processes = _processes()
         while os.getppid() == supernode:
@@ -72,18 +72,15 @@ def run_task(address: str, token: str) -> None:
         What the task is asked for by.
     """
     settle()
-    from flwr.common.constant import SubStatus
-    from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
-    from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor
-    from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+    from collab_asd.federation import flwr_compat as flower
 
-    client = _client(address, RuntimeTokenHttpInterceptor(token), "flwr-clientapp", persistent=True)
-    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    client = _client(address, flower.RuntimeTokenHttpInterceptor(token), "flwr-clientapp", persistent=True)
+    heartbeat = flower.HeartbeatSender(flower.make_task_heartbeat_fn_http(client))
     heartbeat.start()
     try:
-        message, context, _, bundle = pull_task_input(client)
-        push_message(client, answer(message, context, bundle.content), context)
-        push_task_output(client=client, context=context, sub_status=SubStatus.COMPLETED, details="")
+        message, context, _, bundle = flower.pull_task_input(client)
+        flower.push_message(client, answer(message, context, bundle.content), context)
+        flower.push_task_output(client=client, context=context, sub_status=flower.SubStatus.COMPLETED, details="")
     finally:
         if heartbeat.is_running:
             heartbeat.stop()
@@ -135,21 +132,21 @@ def _settings(archive: zipfile.ZipFile) -> dict[str, Any]:
 def _client(
     address: str, identity: ProtobufClientInterceptor, component: str, persistent: bool = False
 ) -> RuntimeHttpClient:
-    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-    from flwr.supercore.retry import make_simple_http_retry_invoker
-    from flwr.supercore.runtime import RuntimeHttpClient
+    from collab_asd.federation import flwr_compat as flower
 
-    retries = make_simple_http_retry_invoker() if persistent else None
-    interceptors = [RuntimeVersionHttpInterceptor(component_name=component), identity]
-    return RuntimeHttpClient.from_server_address(address, True, None, interceptors, retry_invoker=retries)
+    retries = flower.make_simple_http_retry_invoker() if persistent else None
+    interceptors = [flower.RuntimeVersionHttpInterceptor(component_name=component), identity]
+    return flower.RuntimeHttpClient.from_server_address(address, True, None, interceptors, retry_invoker=retries)
 
 
 def _processes() -> Processes:
     """Return how tasks get a process: copies of one that has imported all of the ClientApp, where there are such."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from collab_asd.federation.flwr_compat import RUN_CLIENTAPP
+
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["simulations.client_app", "flwr.supernode.runtime.run_clientapp"])
+    context.set_forkserver_preload(["simulations.client_app", RUN_CLIENTAPP])
     forkserver.ensure_running()
     return context
 
@@ -157,11 +154,11 @@ def _processes() -> Processes:
 def _next_task(client: RuntimeHttpClient) -> str | None:
     """Ask for a task; its token, an empty one if there is no task, None if the SuperNode does not answer yet."""
     import httpx
-    from flwr.proto.runtime_pb2 import AcquireTaskRequest
-    from flwr.supercore.constant import TaskType
+
+    from collab_asd.federation import flwr_compat as flower
 
     try:
-        answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+        answer = client.AcquireTask(flower.AcquireTaskRequest(supported_task_types=[flower.TaskType.CLIENT_APP]))
     except httpx.TransportError:
         return None
     return str(answer.token) if answer.HasField("task") else ""

@@ -14,24 +14,22 @@ from base64 import b64decode
 from typing import NamedTuple
 
 from cachetools import LRUCache, TTLCache
-from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
-from flwr.proto.fleet_pb2 import PushMessagesRequest
-from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
-from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
 from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collab_asd.federation import flwr_compat as flower
+
 logger = logging.getLogger(__name__)
 
-FLEET = "/v1/fleet/"
+FLEET = flower.FLEET_PATH
 PUSH_MESSAGES, PUSH_OBJECT = FLEET + "push-messages", FLEET + "push-object"
 LOOPBACK = {"127.0.0.1", "::1"}
 LARGEST_REQUEST = 32 * 2**20  # bytes; Flower sends messages in objects of 5 MiB
 LARGEST_REPLY = 256 * 2**20
 REMEMBERED = 100_000  # signatures, and nodes
-SIGNED_SECONDS = TIMESTAMP_TOLERANCE + 2 * SYSTEM_TIME_TOLERANCE  # so long Flower takes a signature
+SIGNED_SECONDS = flower.TIMESTAMP_TOLERANCE + 2 * flower.SYSTEM_TIME_TOLERANCE  # so long Flower takes a signature
 
 
 class Refusal(NamedTuple):
@@ -113,10 +111,10 @@ class Gate:
 def _signed(headers: Headers) -> Signed | None:
     """Read who signed a request; None if the signature is missing or unsound."""
     try:
-        key = b64decode(headers[FLEET_HTTP_PUBLIC_KEY_HEADER], validate=True)
-        signature = b64decode(headers[FLEET_HTTP_SIGNATURE_HEADER], validate=True)
-        moment = headers[TIMESTAMP_HEADER]
-        sound = verify_signature(bytes_to_public_key(key), moment.encode("ascii"), signature)
+        key = b64decode(headers[flower.FLEET_HTTP_PUBLIC_KEY_HEADER], validate=True)
+        signature = b64decode(headers[flower.FLEET_HTTP_SIGNATURE_HEADER], validate=True)
+        moment = headers[flower.TIMESTAMP_HEADER]
+        sound = flower.verify_signature(flower.bytes_to_public_key(key), moment.encode("ascii"), signature)
     except (KeyError, ValueError, TypeError, binascii.Error):
         return None
     return Signed(key, moment) if sound else None
@@ -131,7 +129,7 @@ def _is_local(scope: Scope) -> bool:
 def _is_own(body: bytes) -> bool:
     """Whether all replies of a request are from the node that Flower compares with the key."""
     try:
-        request = PushMessagesRequest.FromString(body)
+        request = flower.PushMessagesRequest.FromString(body)
     except DecodeError:
         return False
     return all(message.metadata.src_node_id == request.node.node_id for message in request.messages_list)

@@ -36,14 +36,13 @@ def main() -> None:
     parser.add_argument("--largest-reply-megabytes", type=int, default=256)
     ours, flowers = parser.parse_known_args()
     settle()
-    from flwr.superlink.cli.flower_superlink import flower_superlink
-
     from collab_asd.core.progress import show_progress
+    from collab_asd.federation import flwr_compat
 
     show_progress()
     guard(ours.largest_reply_megabytes * 2**20)
     sys.argv = ["flower-superlink", *flowers]
-    flower_superlink()
+    flwr_compat.flower_superlink()
 
 
 def guard(largest_reply: int) -> None:

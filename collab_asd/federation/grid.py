@@ -10,15 +10,17 @@ from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from collab_asd.core.errors import InputError
 from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.recording import ViewRecorder, Way
+
+if TYPE_CHECKING:
+    from collab_asd.federation.flwr_compat import Run
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0

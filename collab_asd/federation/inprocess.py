@@ -8,13 +8,16 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from flwr.app import ArrayRecord, Context, Error, Message, RecordDict
-from flwr.app.user_config import UserConfig
+from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
-from flwr.supercore.task_identity import TaskIdentity
+
+from collab_asd.federation import flwr_compat
+
+if TYPE_CHECKING:
+    from collab_asd.federation.flwr_compat import Run
 
 SERVER_NODE_ID = 1
 FIRST_CLIENT_NODE_ID = 1000
@@ -44,10 +47,11 @@ class InProcessGrid(Grid):
         node_configs: Sequence[UserConfig] | None = None,
     ) -> None:
         self._client_app = client_app
-        self._run = Run.create_empty(run_id=1)
+        self._run = flwr_compat.Run.create_empty(run_id=1)
         self._numbers = itertools.count(1)
         self._replies: dict[str, Message] = {}
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = self._run.run_id, SERVER_NODE_ID, 1
+        task = flwr_compat.TaskIdentity
+        task.run_id, task.node_id, task.task_id = self._run.run_id, SERVER_NODE_ID, 1
         told = node_configs or [{"partition-id": k, "num-partitions": clients} for k in range(clients)]
         self._contexts = {
             node: Context(self._run.run_id, node, node_config, RecordDict(), run_config)
@@ -87,7 +91,7 @@ class InProcessGrid(Grid):
         """Let the ClientApp answer a copy of each message in turn; nobody is waited for, so `timeout` is not used."""
         replies = []
         for message in messages:
-            message.metadata.__dict__["_message_id"] = str(next(self._numbers))
+            flwr_compat.set_message_id(message, str(next(self._numbers)))
             try:
                 reply = _copied(self._client_app(_copied(message), self._contexts[message.metadata.dst_node_id]))
             except (

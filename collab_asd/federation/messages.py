@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from flwr.common.serde import recorddict_to_proto
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
+from collab_asd.federation import flwr_compat
 
 NUMPY = "numpy.ndarray"  # what Flower calls NumPy's format
 HELLO = "query.hello"
@@ -46,7 +46,7 @@ def content_bytes(content: RecordDict) -> int:
             arrays += sum(len(a.data) + _label_bytes(key, a.dtype, a.shape, a.stype) for key, a in record.items())
         else:
             light[name] = record
-    return arrays + (int(recorddict_to_proto(light).ByteSize()) if light else 0)
+    return arrays + (int(flwr_compat.recorddict_to_proto(light).ByteSize()) if light else 0)
 
 
 def _lay_out(array: NDArray[Any]) -> Array:
@@ -68,7 +68,7 @@ def _describe(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[str, bytes]
 @lru_cache(maxsize=10_000)  # rounds send the same names over and over
 def _empty_bytes(name: str) -> int:
     """Size of a record without any arrays."""
-    return int(recorddict_to_proto(RecordDict({name: ArrayRecord()})).ByteSize())
+    return int(flwr_compat.recorddict_to_proto(RecordDict({name: ArrayRecord()})).ByteSize())
 
 
 @lru_cache(maxsize=10_000)
@@ -76,7 +76,7 @@ def _label_bytes(key: str, dtype: str, shape: tuple[int, ...], stype: str) -> in
     """Size of what stands around an array's data: its name, type and shape."""
     empty = RecordDict({"": ArrayRecord()})
     labelled = RecordDict({"": ArrayRecord({key: Array(dtype, shape, stype, b"")})})
-    return int(recorddict_to_proto(labelled).ByteSize() - recorddict_to_proto(empty).ByteSize())
+    return int(flwr_compat.recorddict_to_proto(labelled).ByteSize() - flwr_compat.recorddict_to_proto(empty).ByteSize())
 
 
 def _view(array: Array) -> NDArray[Any]:

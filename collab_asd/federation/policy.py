@@ -16,8 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flwr.app import Context, RecordDict
-from flwr.app.user_config import UserConfigValue
+from flwr.app import Context, RecordDict, UserConfigValue
 
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.core.errors import InputError

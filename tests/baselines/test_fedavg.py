@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 from numpy.testing import assert_array_equal
 
 from baselines.client_training.rounds import frame_sums, pooled_statistics, settings_of, start_model
@@ -23,6 +22,7 @@ from collab_asd.core.seeding import derive
 from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import run_inprocess, run_ray
+from collab_asd.federation.flwr_compat import TaskIdentity
 from collab_asd.federation.messages import from_record, to_record
 from collab_asd.methods import METHODS
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import Message, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 from numpy.testing import assert_array_equal
 
 from baselines.client_training.client import training_clips
@@ -36,6 +35,7 @@ from collab_asd.core.seeding import derive
 from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import run_inprocess, run_ray
+from collab_asd.federation.flwr_compat import TaskIdentity, set_message_id
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.methods import build_method
 
@@ -89,7 +89,7 @@ class Clients:
                 self.clients[number] = replace(self.clients[number])
             content = split_client.train(self.clients[number], self.config, self.states[number], message.content)
         self.replies.append(content)
-        message.metadata.__dict__["_message_id"] = str(len(self.replies))
+        set_message_id(message, str(len(self.replies)))
         return Message(content, reply_to=message)
 
 

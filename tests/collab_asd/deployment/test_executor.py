@@ -11,12 +11,12 @@ import httpx
 import psutil
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 
 from collab_asd.core.errors import PublicError
 from collab_asd.deployment import executor as executing
 from collab_asd.deployment import supernode
 from collab_asd.deployment.processes import is_open
+from collab_asd.federation.flwr_compat import TaskIdentity, set_message_id
 from collab_asd.federation.messages import HELLO
 from collab_asd.federation.roster import own_versions
 
@@ -61,7 +61,7 @@ def test_code_of_others_is_refused(members, why):
 def test_installed_app_answers(members, said):
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1
     message = Message(RecordDict({"server": ConfigRecord(own_versions())}), 5, HELLO)
-    message.metadata.__dict__["_message_id"] = "1"
+    set_message_id(message, "1")
     context = Context(run_id=7, node_id=5, node_config={"partition-id": 0}, state=RecordDict(), run_config={})
     reply = executing.answer(message, context, bundle(**members))
     assert said in (reply.error.reason if reply.has_error() else reply.content.config_records)

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 
 from collab_asd.config import RunConfig
 from collab_asd.deployment.consortium import agreement_text
+from collab_asd.federation.flwr_compat import TaskIdentity, set_message_id
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, HELLO, SCORE, content_bytes, to_record
 from collab_asd.federation.roster import own_versions
 from simulations.client_app import app
@@ -44,7 +44,7 @@ def ask(node, fresh_process, capsys):
     def send(kind, content=None, run_config=None, **changed):
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1
         message = Message(content or RecordDict(), 5, kind)
-        message.metadata.__dict__["_message_id"] = "1"
+        set_message_id(message, "1")
         config = AGREED.to_mapping() | {"results-dir": "/server/results"} | (run_config or {})
         context = Context(run_id=7, node_id=5, node_config=node | changed, state=RecordDict(), run_config=config)
         return app(message, context)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
-from flwr.common.serde import recorddict_to_proto
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
+from collab_asd.federation.flwr_compat import recorddict_to_proto
 from collab_asd.federation.messages import content_bytes, from_record, to_record
 
 
