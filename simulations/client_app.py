@@ -63,9 +63,9 @@ app = ClientApp(mods=[keep_errors_private])
 @app.query("hello")
 def hello(message: Message, context: Context) -> Message:
     """Say which client this is, of how many, whether its folder is its own, and what it runs."""
-    require_same_version(message.content.config_records.get("server", ConfigRecord()), "the server")
     policy = policy_of(context)
     client, clients = policy.number
+    require_same_version(message.content.config_records.get("server", ConfigRecord()), "the server", f"client {client}")
     said = {"client": client, "clients": clients, "private": policy.private, **own_versions()}
     return Message(RecordDict({"hello": ConfigRecord(said)}), reply_to=message)
 

@@ -20,6 +20,7 @@ from collab_asd.audit.threat_models import ARCHITECTURE, KNOWS, LENGTHS, MEMBER,
 from collab_asd.config import RunConfig
 from collab_asd.core.files import replacing
 from collab_asd.core.progress import step
+from collab_asd.core.schemas import AUDIT as AUDIT_SCHEMA
 from collab_asd.core.types import FloatArray
 from collab_asd.report.privacy import JSON, PICTURE, SOUNDS, attack_sheets, parties_sheet
 from collab_asd.report.tables import Sheet
@@ -46,6 +47,7 @@ def _table(sheet: Sheet) -> Table:
 def to_plain(audit: Audit, config: RunConfig) -> dict[str, Any]:
     """Lay out for JSON, but for pictures and sounds."""
     return {
+        **AUDIT_SCHEMA.stamp,
         "run": {key: getattr(config, key) for key in ("method", "encoder", "codec", "inference", "seed")},
         "findings": [finding.to_plain() for finding in audit.findings],
         "parties": [party.to_plain() for party in audit.parties],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,13 +12,14 @@ from collab_asd.audit.observations import FeatureExtractor, ObservedClip, Tags, 
 from collab_asd.audit.spectra import Timing
 from collab_asd.audit.view import View
 from collab_asd.config import RunConfig
-from collab_asd.core.errors import InputError, reason
+from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
 from collab_asd.core.types import Clip, Encoder, Partition
 from collab_asd.data.manifest import difference, manifest_rows, read_manifest
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.results import read_config
 from collab_asd.methods import METHODS
 from collab_asd.methods.embedding_sharing.pages import codec_of
 from collab_asd.wire.codecs import Codec, parse
@@ -83,7 +83,7 @@ class AuditedRun:
         InputError
             There is no recorded view, or the recordings or the encoder are not those of the run.
         """
-        config = _config(results)
+        config = read_config(results)
         if config.join:
             raise InputError(f"{results}: joined {config.join}, and only newcomers sent embeddings: audit that run")
         named = {
@@ -177,10 +177,3 @@ class AuditedRun:
     def _tags(self) -> dict[str, Tags]:
         clips = [clip for partition in self.partitions for clip in partition.clips]
         return {clip.sha256: tags for clip, tags in tags_of(self.folder, clips).items()}
-
-
-def _config(results: Path) -> RunConfig:
-    try:
-        return RunConfig.from_mapping(json.loads((results / "config.json").read_bytes()))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{results}: no result folder of a run ({reason(error)}); name one") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.numpy import load as load_arrays
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays
 from collab_asd.core.errors import InputError, reason
+from collab_asd.core.schemas import VIEW as VIEW_SCHEMA
 from collab_asd.wire.codecs import Codec, CodecPlan
 
 DESCRIBE, STATISTICS = "query.describe", "query.statistics"
@@ -142,8 +142,8 @@ def _clips(message: Recorded, plan: CodecPlan) -> Iterator[SharedRows]:
 
 
 def _read(card: Path) -> Recorded:
+    plain = VIEW_SCHEMA.read(card)
     try:
-        plain = json.loads(card.read_bytes())
         arrays = load_arrays(card.with_suffix(".safetensors").read_bytes())
         return Recorded(plain["way"], plain["client"], plain["kind"], plain["records"], arrays)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +10,12 @@ import typer
 
 from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
 from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.core.errors import InputError, reason
+from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir, exclusive_lock
 from collab_asd.core.progress import leave_out_flowers_log, show_progress, step
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.deployment.settings import SERVER
+from collab_asd.federation.results import read_config
 
 LEFT = """\
 What this cannot undo:
@@ -50,7 +50,7 @@ def _forget(result: Path, client: int) -> str:
 
     with exclusive_lock(result, "result"):
         try:
-            done = forget(result, client, cache_dir(_config(result).cache_dir) / "classifiers")
+            done = forget(result, client, cache_dir(read_config(result).cache_dir) / "classifiers")
         except InputError as error:
             return str(error)
     console.print(
@@ -67,15 +67,8 @@ def _forget(result: Path, client: int) -> str:
 def _results(folder: Path) -> list[Path]:
     if (folder / SERVER).exists():
         return sorted(path.parent for path in (folder / "results").glob("*/config.json"))
-    _config(folder)
+    read_config(folder)
     return [folder]
-
-
-def _config(folder: Path) -> RunConfig:
-    try:
-        return RunConfig.from_mapping(json.loads((folder / "config.json").read_bytes()))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: is no result folder of a server ({reason(error)})") from error
 
 
 deploy_app = typer.Typer(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +20,11 @@ from rich.text import Text
 from collab_asd.cli.checks import ANOTHER_CACHE
 from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
 from collab_asd.config import RunConfig, parse_assignment
-from collab_asd.core.errors import InputError, reason
+from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir, require_writable
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole
-from collab_asd.core.text import read_text
+from collab_asd.federation.agreement import Agreement
 
 if TYPE_CHECKING:
     from collab_asd.encoders.weights import WeightSource
@@ -85,20 +84,12 @@ def _agreed(digest: str, agreement: Path | None) -> str:
     if bool(digest) == bool(agreement):
         raise InputError("give the agreed digest, as --digest or as --agreement FILE, not both")
     if agreement is not None:
-        digest = _digest_of(agreement.expanduser())
+        digest = Agreement.load(str(agreement)).encoder_digest
+        if not digest:
+            raise InputError(f"{agreement}: holds no encoder-digest; give it as --digest")
     if not DIGEST.fullmatch(digest):
         raise InputError(f"digest {digest!r}: expected all 64 hexadecimal digits")
     return digest
-
-
-def _digest_of(agreement: Path) -> str:
-    try:
-        found = tomllib.loads(read_text(agreement))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{agreement}: cannot be read as an agreement ({reason(error)})") from error
-    if not isinstance(found.get("encoder-digest"), str):
-        raise InputError(f"{agreement}: holds no encoder-digest; give it as --digest")
-    return str(found["encoder-digest"])
 
 
 def described(config: RunConfig) -> dict[str, Any]:

@@ -26,10 +26,10 @@ def report_command(
     """Write report.html, its figures, and its tables as CSV and LaTeX."""
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     from collab_asd.cli.checks import ANOTHER_OUT
-    from collab_asd.report.reading import require_finished
+    from collab_asd.federation.results import read_summary
 
     for folder in folders:
-        require_finished(folder)
+        read_summary(folder)
     chosen = out.expanduser() if out else folders[0] if len(folders) == 1 else COMPARED
     require_writable(chosen, ANOTHER_OUT)
     with step("drawing the report"), filling(chosen):

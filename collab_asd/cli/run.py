@@ -5,7 +5,6 @@ What takes long to import is imported where it is used, so that ``--help`` and b
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import replace
@@ -18,6 +17,7 @@ from collab_asd.config import RunConfig, check_choice, parse_assignment
 from collab_asd.core.errors import InputError
 from collab_asd.core.progress import leave_out_flowers_log, line_written, show_progress, step
 from collab_asd.core.terminal import PlainConsole, without_colours
+from collab_asd.federation.results import read_summary
 from collab_asd.methods import METHODS, build_method, fewest_clients
 
 OUR_LINES = re.compile(r"(^|\) |m )\d\d:\d\d:\d\d \S")  # at the start, or behind the name of a Ray actor
@@ -168,7 +168,7 @@ def _print_results(folder: Path, supernodes: int) -> None:
     from collab_asd.data.run_data import data_folder
     from collab_asd.report.printing import print_table
 
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(folder)
     print_table(console, folder)
     up, seconds = sum(summary["bytes_up"].values()) / 1e6, summary["seconds"]["total"]
     for client, why in summary["excluded"].items():

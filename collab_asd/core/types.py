@@ -26,8 +26,6 @@ NORMAL, ANOMALY = 0, 1
 RAW_ENCODERS = frozenset({"waveform"})
 """Encoders whose frames are the samples of the recording: they mean nothing until a spectrum is made of them, and hide
 nothing. The server's side, which imports no encoder, knows them by name."""
-SUMMARY_VERSION = 1
-"""Of ``summary.json``, which says it."""
 KEPT_BY_CLIENTS = "kept by the clients"
 """In ``summary.json``, in place of scores that did not leave the clients."""
 

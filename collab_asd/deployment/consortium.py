@@ -17,6 +17,7 @@ from typing import Any
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import filling
+from collab_asd.core.schemas import AGREEMENT as AGREEMENT_SCHEMA
 from collab_asd.deployment.certificates import (
     AUTHORITY,
     SERVER_FOLDER,
@@ -277,7 +278,7 @@ def agreement_text(config: RunConfig, digest: str) -> str:
     """Lay out ``agreement.toml``: every key that decides what leaves a client, or how its machines are judged."""
     agreed = {key: value for key, value in config.to_mapping().items() if key not in FREE}
     versions = {program: version(program) for program in PROGRAMS}
-    return _AGREEMENT_HEAD + to_toml({**versions, **agreed, ENCODER_DIGEST: digest})
+    return _AGREEMENT_HEAD + to_toml({**AGREEMENT_SCHEMA.stamp, **versions, **agreed, ENCODER_DIGEST: digest})
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from collab_asd.core.files import replacing
 from collab_asd.core.processes import run_streaming
 from collab_asd.deployment.processes import STATE, environment, is_open
 from collab_asd.deployment.settings import ServerSettings
+from collab_asd.federation.results import read_summary
 
 logger = logging.getLogger(__name__)
 CONNECTION = "consortium"
@@ -140,6 +141,6 @@ def _result(folder: Path) -> str:
     summary = folder / "summary.json"
     if not summary.exists():
         return f"{folder}: unfinished; `{folder.parents[1] / 'run.sh'} --out {folder}` takes it up again"
-    excluded = json.loads(summary.read_text(encoding="utf-8"))["excluded"]
+    excluded = read_summary(folder)["excluded"]
     out = "; ".join(f"client {client} was left out: {why}" for client, why in excluded.items())
     return f"{folder}: finished" + (f" ({out})" if out else "")

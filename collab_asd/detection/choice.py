@@ -5,7 +5,6 @@ Apart from what takes long to import: nothing is loaded, only the description of
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from collab_asd.config import RunConfig, nearest
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import machine_folder_name
+from collab_asd.core.schemas import DETECTOR
 from collab_asd.data.recordings import shorten
 
 CARD_FILE = "detector.json"
@@ -24,6 +24,19 @@ WHERE = "name a result folder, or a folder such as results/RUN/detectors/TYPE_id
 NAMED_ID = re.compile(r"(?:^|_)(?:id|section)_([0-9A-Za-z]+)(?=_|$)")  # DCASE until 2021, and from 2022 on
 SPLITS = re.compile(r"(.+_)?(train|test)")  # a folder of DCASE, below that of the machine's type
 LABELS = ("normal", "abnormal")  # folders of MIMII, below that of the machine's ID
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read what lies beside a detector's arrays.
+
+    Raises
+    ------
+    InputError
+        There is no detector, or its description is damaged or another release's.
+    """
+    if not (folder / CARD_FILE).is_file():
+        raise InputError(f"{folder}: no detector there (no {CARD_FILE}); {WHERE}")
+    return DETECTOR.read(folder / CARD_FILE)
 
 
 @dataclass(frozen=True)
@@ -45,13 +58,10 @@ class SavedDetector:
             It cannot be read, or is none.
         """
         try:
-            card = json.loads((folder / CARD_FILE).read_bytes())["card"]
+            card = read_description(folder)["card"]
             return cls(folder, str(card["machine_type"]), str(card["machine_id"]), dict(card))
-        except OSError as error:
-            raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {WHERE}") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            path = folder / CARD_FILE
-            raise InputError(f"{path}: not a detector's description, or damaged; copy it again") from error
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder / CARD_FILE}: not {DETECTOR.what}, or damaged; {DETECTOR.remedy}") from error
 
     def encoder_config(self, weights: str, key_file: str) -> RunConfig:
         """Return the configuration of the encoder that it needs, with the user's files of it."""

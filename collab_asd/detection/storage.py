@@ -24,8 +24,9 @@ from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arra
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, Thresholding
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part, replacing
+from collab_asd.core.schemas import DETECTOR
 from collab_asd.core.types import FloatArray
-from collab_asd.detection.choice import CARD_FILE, WHERE
+from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.wire.codecs import Codec, parse
@@ -34,7 +35,6 @@ from collab_asd.wire.defences.erasure import Erasure
 from collab_asd.wire.defences.noise import Clipping
 from collab_asd.wire.defences.rotation import Rotation, load_rotation
 
-FORMAT = 1
 KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}
 ARRAYS_FILE = "detector.safetensors"
 Arrays = dict[str, NDArray[Any]]
@@ -104,7 +104,7 @@ def save(folder: Path, detector: Detector, card: DetectorCard) -> None:
         by_name["levels"] = detector.levels
     arrays = save_arrays(by_name)
     content = {
-        "format": FORMAT,
+        **DETECTOR.stamp,
         "card": asdict(card),
         "spaces": [_settings(space) for space in detector.spaces],
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
@@ -232,23 +232,11 @@ def _clips(arrays: Arrays) -> list[FloatArray]:
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
-    path = folder / CARD_FILE
-    try:
-        content = json.loads(path.read_bytes())
-        seal = content.pop("sha256")
-        version = content["format"]
-    except OSError as error:
-        raise InputError(f"{folder}: no detector there ({CARD_FILE}: {error.strerror}); {WHERE}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not a detector's description, or damaged; copy it again") from error
-    if version != FORMAT:
-        raise InputError(
-            f"{path}: a detector of format {version}, this version of collab-asd reads format {FORMAT}; "
-            "use the version that made it, or repeat the run"
-        )
+    content = read_description(folder)
+    seal = content.pop("sha256", "")
     if _hash(content) != seal:
-        raise InputError(f"{path}: damaged or edited (its SHA-256 is another); copy it again")
-    return dict(content)
+        raise InputError(f"{folder / CARD_FILE}: damaged or edited (SHA-256 mismatch); copy it again")
+    return content
 
 
 def _read_arrays(folder: Path) -> bytes:

@@ -28,9 +28,11 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import ENCODER_BUNDLE, VersionError
 from collab_asd.encoders import ENCODERS, build
 
-START = b"collab-asd encoder bundle 1\n"  # signed, too, so that a signature is of no use for anything else
+NAME = b"collab-asd encoder bundle "
+START = NAME + f"{ENCODER_BUNDLE.version}\n".encode()  # signed, too: a signature is of no use for anything else
 LENGTH, SIGNATURE = 4, 64  # bytes of the card's length (little-endian), of a signature
 LARGEST_CARD, CHUNK = 65_536, 2**20  # bytes
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -196,8 +198,11 @@ def _digest(config: RunConfig) -> str:
 
 def _signed_card(opened: IO[bytes], signer: Ed25519PublicKey) -> Card:
     """Read what stands before the content, and nothing of it before the signature is right."""
-    if opened.read(len(START)) != START:
-        raise ValueError("it is no bundle, or another version's")
+    if (head := opened.read(len(START))) != START:
+        number = head.removeprefix(NAME).strip()
+        if not number.isdigit():
+            raise ValueError("it is no bundle")
+        ENCODER_BUNDLE.require_readable({ENCODER_BUNDLE.key: int(number)}, Path(opened.name))
     length = int.from_bytes(opened.read(LENGTH), "little")
     if length > LARGEST_CARD:
         raise ValueError("its card is too large")
@@ -221,6 +226,8 @@ def _copy(opened: IO[bytes], card: Card, out: IO[bytes]) -> None:
 def _explained(bundle: Path) -> Iterator[None]:
     try:
         yield
+    except VersionError:
+        raise
     except InvalidSignature as error:
         raise InputError(f"{bundle}: refused, another key has signed it, or its card was changed") from error
     except (OSError, ValueError, TypeError) as error:

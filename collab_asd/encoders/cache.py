@@ -20,6 +20,7 @@ import numpy as np
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import CACHED_EMBEDDINGS
 from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray
 from collab_asd.data.audio import load_waveform
 from collab_asd.encoders.offset import DerivedEncoder
@@ -27,7 +28,6 @@ from collab_asd.encoders.offset import DerivedEncoder
 log = logging.getLogger(__name__)
 Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 
-DECODING = "2"  # to be raised when decoding or resampling changes, which no encoder's digest tells
 CHECKSUM_SIZE = hashlib.sha256().digest_size
 
 
@@ -118,7 +118,7 @@ class EmbeddingCache:
     def path(self, spec: EncoderSpec, clip: Clip) -> Path:
         """Where the frames of a clip lie."""
         name = f"{clip.sha256}-{clip.channel}.npy"
-        return self.folder / f"{spec.name}-{spec.digest[:32]}-{DECODING}" / clip.sha256[:2] / name
+        return self.folder / f"{spec.name}-{spec.digest[:32]}-{CACHED_EMBEDDINGS.version}" / clip.sha256[:2] / name
 
 
 def _read(path: Path, dimension: int, mapped: bool) -> FloatArray:

@@ -22,6 +22,7 @@ from collab_asd.experiments.tables import (
     summarize_rows,
     write_csv,
 )
+from collab_asd.federation.results import read_summary
 from collab_asd.report.tables import marks_of
 
 
@@ -52,11 +53,7 @@ class Comparison:
 def collect(experiment: Experiment, cells: Sequence[Cell]) -> Comparison:
     """Read what the finished cells found."""
     ordered = sorted(cells, key=lambda cell: _place(experiment, cell))
-    summaries = {
-        cell.name: json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
-        for cell in ordered
-        if cell.state == "finished"
-    }
+    summaries = {cell.name: read_summary(cell.folder) for cell in ordered if cell.state == "finished"}
     results = [read_result(cell, summaries[cell.name]) for cell in ordered if cell.name in summaries]
     return Comparison(experiment, ordered, summaries, summarize_rows(results, experiment.reference_scorer))
 

@@ -8,7 +8,6 @@ Cells may run in processes of their own: what one does, and how it dies, is noth
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import shutil
@@ -34,7 +33,7 @@ from collab_asd.data.run_data import data_folder, load_partitions, require_train
 from collab_asd.encoders.precompute import ensure_embedded
 from collab_asd.experiments.experiment import Cell
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.results import ResultFolder
+from collab_asd.federation.results import ResultFolder, read_summary
 from collab_asd.methods import METHODS, build_method
 
 log = logging.getLogger(__name__)
@@ -213,6 +212,7 @@ def _require_same(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> Non
     """Refuse finished cells that have other clips, or other settings, than the comparison is to have."""
     for cell in cells:
         if cell.state == "finished":
+            read_summary(cell.folder)
             ResultFolder(cell.folder, cell.config, manifest).require_same_run()
 
 
@@ -246,5 +246,4 @@ def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def _peaks(cells: Sequence[Cell]) -> list[float]:
     """Memory that finished cells took at most, in MB."""
-    done = [cell.folder / "summary.json" for cell in cells if cell.state == "finished"]
-    return [json.loads(path.read_text(encoding="utf-8"))["peak_rss_mb"] for path in done]
+    return [read_summary(cell.folder)["peak_rss_mb"] for cell in cells if cell.state == "finished"]

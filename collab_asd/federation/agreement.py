@@ -14,6 +14,7 @@ from typing import Self
 
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.core.schemas import AGREEMENT, VersionError
 from collab_asd.core.text import read_text
 from collab_asd.core.types import RAW_ENCODERS
 from collab_asd.methods import METHODS
@@ -66,9 +67,13 @@ class Agreement:
             return cls()
         try:
             named = tomllib.loads(read_text(Path(path).expanduser()))
+            AGREEMENT.require_readable(named, Path(path))
+            named.pop(AGREEMENT.key, None)
             digest = str(named.pop(ENCODER_DIGEST, ""))
             versions = {program: str(named.pop(program)) for program in PROGRAMS if program in named}
             return cls(RunConfig.from_mapping(named), digest, versions)
+        except VersionError:
+            raise
         except (OSError, ValueError) as error:
             raise InputError(f"agreement {path}: {error}; ask whoever set up the consortium for it") from error
 

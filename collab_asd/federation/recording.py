@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import VIEW as VIEW_SCHEMA
 from collab_asd.federation.messages import from_record
 
 VIEW = "view"
@@ -53,6 +54,7 @@ class ViewRecorder:
         stem = f"{number:05d}-{way}-{kind}"
         content = RecordDict() if message.has_error() else message.content
         card: dict[str, Any] = {"way": way, "client": client, "kind": kind, "records": _plain(content)}
+        card |= VIEW_SCHEMA.stamp
         if message.has_error():
             card["error"] = message.error.reason
         _write(folder / f"{stem}.safetensors", save_arrays(_arrays(content)))

@@ -19,9 +19,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from collab_asd.config import RunConfig
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import filling, machine_folder_name, replacing
-from collab_asd.core.types import KEPT_BY_CLIENTS, SUMMARY_VERSION, Partition, ScoreRow, ScoreTable
+from collab_asd.core.schemas import RESULTS
+from collab_asd.core.types import KEPT_BY_CLIENTS, Partition, ScoreRow, ScoreTable
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import shorten
@@ -140,6 +141,36 @@ class ResultFolder:
                 writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read ``summary.json`` of a finished run.
+
+    Raises
+    ------
+    InputError
+        There is none, it is damaged, or another release's.
+    """
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: holds no finished run (no summary.json); finish that run or name another folder")
+    return RESULTS.read(path)
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Read the configuration of a result folder, finished or not.
+
+    Raises
+    ------
+    InputError
+        There is none, it is damaged, or another release's.
+    """
+    if (folder / "summary.json").exists():
+        read_summary(folder)
+    try:
+        return RunConfig.from_mapping(json.loads((folder / "config.json").read_bytes()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder}: not the result folder of a run ({reason(error)}); name one") from error
+
+
 def require_unfinished(path: Path) -> None:
     """Refuse a folder that holds a complete result."""
     if (path / "summary.json").exists():
@@ -165,7 +196,7 @@ def scorer_name(config: RunConfig) -> str:
 def _run_named(config: RunConfig) -> dict[str, Any]:
     """Return what every ``summary.json`` begins with."""
     return {
-        "version": SUMMARY_VERSION,
+        **RESULTS.stamp,
         "method": config.method,
         "encoder": config.encoder,
         "scorer": scorer_name(config),

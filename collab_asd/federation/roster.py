@@ -30,15 +30,15 @@ def own_versions() -> dict[str, Any]:
     return {"version": __version__, "protocol": PROTOCOL}
 
 
-def require_same_version(other: Mapping[str, object], who: str) -> None:
+def require_same_version(other: Mapping[str, object], who: str, own: str) -> None:
     """Refuse a side that runs another version.
 
     Parameters
     ----------
     other : mapping
         What it said of itself.
-    who : str
-        ``"the server"``, ``"client 2"``.
+    who, own : str
+        It, and this side: ``"the server"``, ``"client 2"``.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def require_same_version(other: Mapping[str, object], who: str) -> None:
     theirs = {name: other.get(name, "unknown") for name in mine}
     if theirs != mine:
         raise PublicError(
-            f"{who} runs collab-asd {theirs['version']} (protocol {theirs['protocol']}), and this side "
-            f"{mine['version']} (protocol {mine['protocol']}): install the same version on both"
+            f"{who} runs collab-asd {theirs['version']} (protocol {theirs['protocol']}), {own} runs "
+            f"{mine['version']} (protocol {mine['protocol']}): install the same version at both"
         )
 
 
@@ -176,7 +176,7 @@ def _greet(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answe
             raise InputError(f"SuperNode {node} could not be greeted: {reply.error.reason}")
         said = reply.content.config_records["hello"]
         client, clients = int(str(said["client"])), int(str(said["clients"]))
-        require_same_version(said, f"client {client}")
+        require_same_version(said, f"client {client}", "the server")
         if clients > MOST_CLIENTS:
             raise InputError(f"client {client} says that there are {clients} clients: at most {MOST_CLIENTS}")
         answers[node] = _Answer(client, clients, bool(said["private"]))

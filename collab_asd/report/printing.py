@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from collab_asd.data.manifest import ManifestRow, read_manifest, untested
 from collab_asd.detection.evaluation import Evaluation, MachineResult
 from collab_asd.detection.storage import read_cards
+from collab_asd.federation.results import read_summary
 from collab_asd.report.contents import KeptDetector
 from collab_asd.report.reading import read_run
 from collab_asd.report.tables import detector_table, machine_table
@@ -29,7 +29,7 @@ def print_table(console: Console, folder: Path, *others: Path) -> None:
         A finished result folder; those of all clients where each keeps its scores.
     """
     folders = (folder, *others)
-    summary, *more = [json.loads((path / "summary.json").read_text(encoding="utf-8")) for path in folders]
+    summary, *more = [read_summary(path) for path in folders]
     if "machines" not in summary:
         console.print(f"each client keeps its scores: {folder / 'client-0'} and so on", soft_wrap=True)
         return

@@ -14,7 +14,8 @@ import soundfile
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from collab_asd.core.errors import InputError, reason
+from collab_asd.core.errors import InputError
+from collab_asd.core.schemas import AUDIT as AUDIT_SCHEMA
 from collab_asd.report.contents import Sound
 from collab_asd.report.figures import player
 from collab_asd.report.tables import Sheet
@@ -78,11 +79,11 @@ def read_audit(results: Path) -> AuditResult | None:
     folder = results / AUDIT
     if not (folder / JSON).is_file():
         return None
+    plain = AUDIT_SCHEMA.read(folder / JSON)
     try:
-        plain = json.loads((folder / JSON).read_bytes())
         findings, parties, missing = (plain[name] for name in NEEDED)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / JSON}: not an audit ({reason(error)}); repeat collab-asd audit") from error
+    except KeyError as error:
+        raise InputError(f"{folder / JSON}: not an audit ({error}); repeat collab-asd audit") from error
     return AuditResult(folder, plain.get("run", {}), findings, parties, missing, plain.get("sounds", []))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from collab_asd.core.errors import InputError, reason
-from collab_asd.core.types import ANOMALY, KEPT_BY_CLIENTS, NORMAL, SUMMARY_VERSION, ScoreRow, ScoreTable
+from collab_asd.core.types import ANOMALY, KEPT_BY_CLIENTS, NORMAL, ScoreRow, ScoreTable
 from collab_asd.data.manifest import difference, machines_in, manifest_sha256, read_manifest
 from collab_asd.detection.evaluation import Evaluation, evaluate
+from collab_asd.federation.results import read_summary
 from collab_asd.report.contents import Run
 
 SCORE_COLUMNS = (
@@ -74,38 +74,15 @@ def require_same_clips(runs: Sequence[Run]) -> None:
             )
 
 
-def require_finished(folder: Path) -> Path:
-    """Return a run's summary file.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    path = folder / "summary.json"
-    if not path.is_file():
-        raise InputError(f"{folder}: holds no finished run (no summary.json); finish that run or name another folder")
-    return path
-
-
 def _read_summary(folder: Path) -> dict[str, Any]:
-    path = require_finished(folder)
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a summary of a run ({reason(error)}); repeat the run in a new folder") from error
-    if not isinstance(summary, dict):
-        raise InputError(f"{path}: not a summary of a run; repeat the run in a new folder")
-    if (version := summary.get("version", SUMMARY_VERSION)) != SUMMARY_VERSION:
-        raise InputError(
-            f"{path}: has version {version!r}, this program reads version {SUMMARY_VERSION}; "
-            "report it with the version of collab-asd that made it"
-        )
+    summary = read_summary(folder)
     if summary.get("scores") == KEPT_BY_CLIENTS:
         raise InputError(f"{folder}: holds no scores, the clients keep them; report the folder of a client")
     for key, kind in NEEDED.items():
         if not isinstance(summary.get(key), kind):
-            raise InputError(f"{path}: {key!r} is missing or of a wrong type; repeat the run in a new folder")
+            raise InputError(
+                f"{folder / 'summary.json'}: {key!r} is missing or of a wrong type; repeat the run in a new folder"
+            )
     return summary
 
 

@@ -9,7 +9,6 @@ budget is spent clips stay unexplained.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir, holding_name
 from collab_asd.core.progress import step
@@ -29,6 +27,7 @@ from collab_asd.data.manifest import ManifestRow
 from collab_asd.detection.detector import MOST_NORMALS, ClipPoints
 from collab_asd.encoders import ENCODERS
 from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.federation.results import read_config
 from collab_asd.monitoring.explain import COARSE, FINE, Grid, build_clip_card
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
@@ -97,7 +96,7 @@ def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True
 
 def _embeddings(run: Run) -> list[Embeddings]:
     """Read where each machine's clips lie before and after f_s; what a client did not keep is left out."""
-    mixed = _config_of(run).mixed
+    mixed = read_config(run.path).mixed
     held: dict[tuple[str, str], dict[int, list[ManifestRow]]] = defaultdict(lambda: defaultdict(list))
     for row in run.manifest:
         held[row.machine_type, row.machine_id][int(row.client)].append(row)
@@ -140,10 +139,6 @@ def _joined(parts: Sequence[Embeddings]) -> Embeddings:
     )
 
 
-def _config_of(run: Run) -> RunConfig:
-    return RunConfig.from_mapping(json.loads((run.path / "config.json").read_text(encoding="utf-8")))
-
-
 def _portraits(run: Run) -> tuple[list[ClipPortrait], list[ClipPortrait], str]:
     """Portray the worst mistakes and the loudest alarms; or say why there are none."""
     mistakes, alarms = _mistakes(run), _alarms(run)
@@ -168,7 +163,7 @@ class _Artist:
 
     def __init__(self, run: Run, alarms: int) -> None:
         self._folder = run.path / "detectors"
-        self._config = _config_of(run)
+        self._config = read_config(run.path)
         if not self._folder.is_dir():
             raise InputError(
                 "this run kept no detectors (under Algorithm 2 f_s stays with the server; local networks are not kept)."

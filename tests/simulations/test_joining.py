@@ -124,7 +124,7 @@ def test_who_joins_must_be_new_and_alike(config, earlier, listed, tmp_path):
     [
         (CARD, None, "holds nothing to join"),
         (CARD, b"<html>", "holds nothing to join"),
-        (CARD, b'{"format": 9}', "another version"),
+        (CARD, b'{"format": 9}', "of version 9"),
         (ARRAYS, b"half", "damaged"),
     ],
 )

@@ -30,6 +30,7 @@ from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_a
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.core import logmel
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import CACHED_CLASSIFIER
 from collab_asd.core.types import MachineFrames
 from collab_asd.methods.embedding_sharing.algorithm import by_group, train_on_group
 
@@ -124,6 +125,7 @@ def classifier_key(
         The machines of one group; only their training clips count.
     """
     circumstances = {
+        **CACHED_CLASSIFIER.stamp,
         "training": asdict(training),
         "stacking": stacking,
         "seed": seed,

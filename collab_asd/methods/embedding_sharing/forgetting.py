@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from collab_asd.classifier.model import IdClassifier, to_arrays
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import STORE as STORE_SCHEMA
 from collab_asd.federation.recording import VIEW
 from collab_asd.methods.embedding_sharing import store
 from collab_asd.methods.embedding_sharing.state import CARD, KEPT, STORE, ServerState
@@ -125,7 +126,7 @@ def _strike_out(card: Path, client: int) -> None:
     """Take a client out of the store's own list."""
     if not card.exists():
         return
-    found = json.loads(card.read_bytes())
+    found = STORE_SCHEMA.read(card)
     found["clients"].pop(str(client), None)
     with replacing(card) as file:
         file.write(json.dumps(found).encode())

@@ -20,10 +20,10 @@ from safetensors.numpy import save as save_arrays
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import part, replacing
+from collab_asd.core.schemas import REPEAT, SERVER_STATE
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.wire.codecs import Codec, parse
 
-FORMAT = 1
 KEPT, STORE = "server", "store"
 CARD, ARRAYS = "server.json", "server.safetensors"
 
@@ -52,7 +52,7 @@ class ServerState:
         named |= {f"codec/{name}": array for name, array in self.codec.to_arrays().items()}
         arrays = save_arrays({name: np.ascontiguousarray(array) for name, array in named.items()})
         card = {
-            "format": FORMAT,
+            **SERVER_STATE.stamp,
             "codec": self.codec.text,
             "classifiers": {group: model.settings.to_plain() for group, model in self.classifiers.items()},
             "clients": {client: asdict(said) for client, said in self.descriptions.items()},
@@ -78,8 +78,9 @@ class ServerState:
                 f"{folder}: holds nothing to join ({reason(error)}); "
                 "name the result folder of a run of embedding sharing"
             ) from error
-        if card.get("format") != FORMAT or hashlib.sha256(arrays).hexdigest() != card.get("arrays_sha256"):
-            raise InputError(f"{folder}: was written by another version, or is damaged; repeat the run that made it")
+        SERVER_STATE.require_readable(card, folder / CARD)
+        if hashlib.sha256(arrays).hexdigest() != card.get("arrays_sha256"):
+            raise InputError(f"{folder / ARRAYS}: damaged (its SHA-256 is not the one in {CARD}); {REPEAT}")
         try:
             by_name = load_arrays(arrays)
             classifiers = {int(g): _classifier(plain, by_name, g) for g, plain in card["classifiers"].items()}

@@ -26,12 +26,12 @@ from safetensors.numpy import save as save_arrays
 from collab_asd.classifier.sampling import LazyClips
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import STORE
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames
 from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, ClientDescription, PageNumber
 from collab_asd.wire.codecs import Codec, CodecPlan
 
 log = logging.getLogger(__name__)
-VERSION = 1
 CARD, BASIS = "store.json", "codec.safetensors"
 RECENT_BYTES = 128_000_000  # of decoded clips: a small run decodes each clip once, and a large one stays small
 
@@ -119,16 +119,15 @@ class EmbeddingStore:
         InputError
             The folder is another run's or version's, or cannot be written.
         """
-        card = {"version": VERSION, "codec": self._plan.text}
+        card = {**STORE.stamp, "codec": self._plan.text}
         path = self.folder / CARD
         if path.exists():
-            found = json.loads(path.read_bytes())
-            if {key: found.get(key) for key in card} != card:
+            found = STORE.read(path)
+            if (codec := found.get("codec")) != self._plan.text:
                 raise InputError(
-                    f"{self.folder}: was left by version {found.get('version')} with codec = {found.get('codec')}; "
-                    f"this run has version {VERSION} and {self._plan.text}: delete it, or name another results-dir"
+                    f"{self.folder}: was left with codec = {codec}, this run has {self._plan.text}; {STORE.remedy}"
                 )
-            if found["clients"] != _identities(descriptions):
+            if found.get("clients") != _identities(descriptions):
                 log.warning(
                     "other clients, or other clips of theirs, than when the run broke off: asking for all again"
                 )
@@ -193,6 +192,8 @@ class EmbeddingStore:
         clients : mapping of int to int
             Number of a client there -> its number here.
         """
+        if (other / CARD).exists():
+            STORE.read(other / CARD)
         self.folder.mkdir(parents=True, exist_ok=True)
         _link(other / BASIS, self.folder / BASIS)
         for there, here in clients.items():

@@ -93,7 +93,7 @@ def test_who_is_not_there_is_said_before_it_asks(finished):
 
 def test_no_result_folder(tmp_path):
     result = call(tmp_path, "--client", 0, "--yes")
-    assert (result.exit_code, "is no result folder" in result.stderr) == (2, True)
+    assert (result.exit_code, "not the result folder" in result.stderr) == (2, True)
 
 
 def test_asks_first(finished):

@@ -77,7 +77,7 @@ def test_parties_agree_on_all_that_decides_what_leaves(made):
     (text,) = {path.read_text() for path in made.rglob("agreement.toml")}
     agreed = tomllib.loads(text)
     versions = {agreed.pop("collab-asd"), agreed.pop("flwr")}
-    digest = agreed.pop("encoder-digest")
+    digest, _ = agreed.pop("encoder-digest"), agreed.pop("agreement-version")
     assert agreed.keys() == RunConfig().to_mapping().keys() - FREE
     assert (agreed["group-by"], agreed["codec"]) == ("all", "int8")
     assert digest == remove_offset(RandomConv(load_key(made / "client-1" / "encoder.key"))).spec.digest

@@ -22,7 +22,7 @@ def result(tmp_path):
             folder = tmp_path / root / "detectors" / machine_folder_name(machine_type, machine_id)
             folder.mkdir(parents=True)
             card = {"machine_type": machine_type, "machine_id": machine_id, "encoder": "logmel", "seed": 0}
-            (folder / CARD_FILE).write_text(json.dumps({"card": card}))
+            (folder / CARD_FILE).write_text(json.dumps({"format": 1, "card": card}))
         return tmp_path / root
 
     return write
@@ -109,7 +109,7 @@ def test_a_detector_that_is_not_there_is_told_those_of_similar_name(result, tmp_
         find_detectors(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"card": {}}', '{"card": 3}', "\0"])
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 1, "card": {}}', '{"format": 1, "card": 3}', "\0"])
 def test_a_damaged_description_is_named(result, content):
     run = result(ONE_TYPE)
     (run / "detectors" / "ToyCar_id_02" / CARD_FILE).write_text(content)

@@ -43,11 +43,6 @@ def test_a_summary_with_a_wrong_key_is_refused_by_name(make_folder, key, value):
         read_run(make_folder(**{key: value}))
 
 
-def test_a_summary_of_another_version_is_refused(make_folder):
-    with pytest.raises(InputError, match="has version 2, this program reads version 1"):
-        read_run(make_folder(version=2))
-
-
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -108,7 +108,7 @@ def test_other_clips_of_a_client_begin_anew(store, tmp_path, caplog):
 
 
 def test_what_another_codec_left_is_refused(store, tmp_path):
-    with pytest.raises(InputError, match=r"store: was left by version 1 with codec = pool:2\+fp16; this run has"):
+    with pytest.raises(InputError, match=r"store: was left with codec = pool:2\+fp16, this run has fp32"):
         EmbeddingStore(tmp_path / "store", parse("fp32")).open({3: FACTS})
 
 

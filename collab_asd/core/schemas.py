@@ -1,0 +1,115 @@
+"""Versions of what one release writes and another may read: one table, and one sentence for what cannot be read.
+
+A version is raised when files of the version before can no longer be read as they are. Messages between server and
+clients have a version of their own, `collab_asd.federation.roster.PROTOCOL`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collab_asd import __version__
+from collab_asd.core.errors import InputError
+
+
+class VersionError(InputError):
+    """A file is of a version that this release does not read."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """How files of one kind say their version.
+
+    Parameters
+    ----------
+    what : str
+        What a file is: ``"a detector"``.
+    remedy : str
+        What to do about a file that is too old, or damaged.
+    readable : tuple of int
+        Versions that this release reads; it writes the last.
+    key : str
+        Where the version stands in a file.
+    unnamed : int or None
+        Version of a file that names none; None where each names one.
+    """
+
+    what: str
+    remedy: str
+    readable: tuple[int, ...] = (1,)
+    key: str = "version"
+    unnamed: int | None = None
+
+    @property
+    def version(self) -> int:
+        """The version that this release writes."""
+        return self.readable[-1]
+
+    @property
+    def stamp(self) -> dict[str, int]:
+        """What a new file says."""
+        return {self.key: self.version}
+
+    def require_readable(self, content: Mapping[str, object], file: Path) -> int:
+        """Return the version of a file.
+
+        Parameters
+        ----------
+        content : mapping
+            Of the file.
+        file : Path
+            For the message.
+
+        Raises
+        ------
+        VersionError
+            This release does not read it: names the file, its version, the readable ones, and what to do.
+        """
+        found = content.get(self.key, self.unnamed)
+        if isinstance(found, int) and not isinstance(found, bool) and found in self.readable:
+            return found
+        if found is None:
+            raise InputError(f"{file}: not {self.what}, or damaged; {self.remedy}")
+        is_newer = isinstance(found, int) and found > self.version
+        remedy = "install the collab-asd that wrote it, or a newer one" if is_newer else self.remedy
+        readable = f"collab-asd {__version__} reads version {' and '.join(map(str, self.readable))}"
+        raise VersionError(f"{file}: {self.what} of version {found!r}, {readable}; {remedy}")
+
+    def read(self, file: Path) -> dict[str, Any]:
+        """Read a JSON file.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, is damaged, or of a version that this release does not read.
+        """
+        try:
+            content = json.loads(file.read_bytes())
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror}); {self.remedy}") from error
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise InputError(f"{file}: not {self.what}, or damaged; {self.remedy}")
+        self.require_readable(content, file)
+        return content
+
+
+REPEAT = "repeat the run that made it"
+RESULTS = Schema("a summary of a run", "use the release of collab-asd that wrote it, or repeat the run", unnamed=1)
+AUDIT = Schema("an audit", "repeat collab-asd audit", unnamed=1)
+DETECTOR = Schema("a detector's description", "copy it again, or repeat the run that made it", key="format")
+SERVER_STATE = Schema("what a server keeps of a run", REPEAT, key="format")
+STORE = Schema("a store of embeddings", "delete it, or name another results-dir")
+VIEW = Schema("a recorded message", "repeat the run with --set record-view=true", unnamed=1)
+AGREEMENT = Schema("an agreement", "write a new one with `collab-asd deploy init`", key="agreement-version", unnamed=1)
+ENCODER_BUNDLE = Schema("a bundle", "ask the distributor for a new one")
+CACHED_EMBEDDINGS = Schema("cached embeddings", "", readable=(2,))
+"""Part of their path, and so found by nobody else: to be raised when decoding or resampling changes, too, which no
+encoder's digest tells."""
+CACHED_CLASSIFIER = Schema("a cached classifier", "")
+"""Part of its key."""
