@@ -279,7 +279,7 @@ def hello_of(**said):
     [
         ({"client": 1}, "two SuperNodes say that they are client 1"),
         ({"client": 3}, "none of 3"),
-        ({"protocol": 1}, r"client 0 runs collab-asd .* \(protocol 1\), and this side"),
+        ({"protocol": 1}, r"client 0 runs collab-asd .* \(protocol 1\), the server runs"),
     ],
 )
 def test_a_supernode_that_cannot_be_who_it_says_is_refused(said, why):
