@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from collab_asd import __version__
 from collab_asd.config import RunConfig
 from collab_asd.core.environment import ERROR_FILE_VARIABLE
 from collab_asd.core.errors import InputError
@@ -94,7 +95,7 @@ def write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path
         f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in config.to_mapping().items()
     )
     (folder / "pyproject.toml").write_text(
-        '[project]\nname = "collab-asd-run"\nversion = "0.0.0"\ndescription = "A run"\nlicense = "Apache-2.0"\n'
+        f'[project]\nname = "collab-asd-run"\nversion = "{__version__}"\ndescription = "A run"\nlicense = "Apache-2.0"\n'
         '[tool.flwr.app]\npublisher = "collab-asd"\n'
         f'[tool.flwr.app.components]\nserverapp = "{server}"\nclientapp = "{client}"\n'
         f"[tool.flwr.app.config]\n{settings}\n",

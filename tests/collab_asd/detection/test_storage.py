@@ -4,7 +4,9 @@ import hashlib
 import json
 import pickle
 import shutil
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -278,3 +280,18 @@ def test_a_first_save_broken_off_is_no_detector(make_detector, card, tmp_path, b
         save(tmp_path, make_detector(), card)
     with pytest.raises(InputError, match=r"no detector there \(no detector\.json"):
         load(tmp_path)
+
+
+def test_a_detector_that_was_saved_long_ago_scores_as_it_did_then(clips, tmp_path):
+    """Fused, with f_s and a codec; its description has none of the keys that came later. The archive says what it gave.
+
+    Commit eba9e84 wrote it, for the clips of `random_clips`, which gave the scores beside it for those of `clips`.
+    """
+    with zipfile.ZipFile(Path(__file__).with_name("old_detector.zip")) as archive:
+        archive.extractall(tmp_path)
+    detector, card = load(tmp_path)
+    then = json.loads((tmp_path / "scores.json").read_text())
+    embedded = [detector.embed(clip) for clip in clips]
+    np.testing.assert_allclose([detector.score(clip) for clip in embedded], then["scores"], atol=1e-5)
+    assert [detector.nearest(clip) for clip in embedded] == then["nearest"]
+    assert (card.machine, card.threshold, card.rotation, len(card.normals)) == ("fan/01", 0.3, "", 11)
