@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from collab_asd.classifier import settings
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.config import Preset, RunConfig
-from collab_asd.methods.costs import Costs, Holding
+from collab_asd.methods.costs import Bytes, Holding
 from collab_asd.methods.embedding_sharing import costs as embedding_sharing_costs
 from collab_asd.methods.embedding_sharing import strategy as embedding_sharing
 
@@ -32,6 +32,6 @@ def build_strategy(config: RunConfig) -> embedding_sharing.EmbeddingSharing:
     return embedding_sharing.build_strategy(config, PRESETS[config.preset])
 
 
-def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
+def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:
     """Count as embedding sharing does, with the training of this method."""
     return embedding_sharing_costs.describe_costs(config, entry, holdings, PRESETS[config.preset])

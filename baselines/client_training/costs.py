@@ -11,11 +11,9 @@ from collab_asd.config import RunConfig
 from collab_asd.methods.costs import (
     ARRAY_HEADER,
     Bytes,
-    Costs,
     Group,
     Holding,
     Part,
-    Work,
     groups_of,
     model_arrays,
     scores_sent,
@@ -55,14 +53,8 @@ def sent_beside_training(holdings: Sequence[Holding], groups: Sequence[Group]) -
     return scores_sent(holdings) + Bytes(up, down)
 
 
-def work_of(groups: Sequence[Group]) -> Work:
-    """Count the work of the clients, who train and score."""
-    macs = sum(group.trained_macs + group.scored_macs for group in groups)
-    return Work(client_macs=macs, client_steps=sum(group.steps for group in groups))
-
-
-def describe_model_exchange(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
-    """Count what federated averaging sends and computes: the model to each client and back in every round."""
+def describe_model_exchange(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:
+    """Count what federated averaging sends: the model to each client and back in every round."""
     groups, rounds = trained_groups(config, entry, holdings), settings_of(config).rounds
     model = sum(rounds * len(group.clients) * model_arrays(group.settings).sent for group in groups)
-    return Costs(sent_beside_training(holdings, groups) + Bytes(model, model), work_of(groups))
+    return sent_beside_training(holdings, groups) + Bytes(model, model)

@@ -12,7 +12,7 @@ VAE = MethodSpec(
     score="baselines.local_networks.client:score",
     encoders=("logmel",),
     scorer="vae",
-    describe_costs="baselines.local_networks.costs:describe_costs",
+    describe_costs="collab_asd.methods.costs:share_nothing",
 )
 VIDNN = replace(
     VAE,

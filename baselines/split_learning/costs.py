@@ -1,4 +1,4 @@
-"""What a run of split learning will send and compute."""
+"""What a run of split learning will send."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from baselines.client_training.costs import sent_beside_training, trained_groups, work_of
+from baselines.client_training.costs import sent_beside_training, trained_groups
 from baselines.client_training.rounds import settings_of
 from collab_asd.classifier.backbones import TwoStages
 from collab_asd.classifier.model import ClassifierSettings
 from collab_asd.config import RunConfig
-from collab_asd.methods.costs import ARRAY_HEADER, WINDOWS, Arrays, Bytes, Costs, Group, Holding, arrays_of, new_model
+from collab_asd.methods.costs import ARRAY_HEADER, Arrays, Bytes, Group, Holding, arrays_of, new_model
 
 if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry
@@ -40,11 +40,10 @@ class Cut:
     activations: int
 
 
-def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
+def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:
     """Count activations for gradients, and the first stage from turn to turn."""
     groups = trained_groups(config, entry, holdings)
-    sent = sum((_steps_sent(config, group) for group in groups), sent_beside_training(holdings, groups))
-    return Costs(sent, work_of(groups))
+    return sum((_steps_sent(config, group) for group in groups), sent_beside_training(holdings, groups))
 
 
 def _steps_sent(config: RunConfig, group: Group) -> Bytes:
@@ -68,7 +67,7 @@ def model_cut(settings: ClassifierSettings) -> Cut:
     backbone = new_model(settings).backbone
     if not isinstance(backbone, TwoStages):
         raise TypeError(f"backbone {settings.backbone!r} cannot be split")
-    sent = backbone.first(torch.empty(WINDOWS, 1, settings.stack, settings.dimension, device="meta"))
+    sent = backbone.first(torch.empty(2, 1, settings.stack, settings.dimension, device="meta"))
     learnt = list(backbone.first.parameters())
     moments = Arrays(3 * len(learnt), sum(2 * 4 * p.numel() + 4 for p in learnt))  # of AdamW: two moments and a count
     return Cut(arrays_of(backbone.first), moments, sent[0].numel())

@@ -1,97 +1,34 @@
-"""What a comparison will cost before it is begun: bytes, hours, and what is missing.
+"""What the runs of a comparison will send, before they are begun.
 
-How long a run will take follows from its multiply-accumulates, within a factor of about two. The machine is measured in
-the moment, by matrix products. How much of that rate training reaches, and what a step and a run cost whatever their
-size, was measured with the experiment ``toycar`` and with the preset ``paper``.
+That follows from what each client holds, by the lengths of its clips. Recordings that are not here yet are taken from
+what is published of them, and synthetic ones from their settings.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from statistics import median
-
-import torch
+from pathlib import Path
 
 from collab_asd.config import RunConfig
 from collab_asd.core.registry import load
-from collab_asd.encoders import ENCODERS, EncoderEntry
+from collab_asd.core.types import Clip, Partition, Split
+from collab_asd.data.audio import seconds_of
+from collab_asd.data.download.dcase2020 import CLIP_SECONDS, DEVELOPMENT, Development
+from collab_asd.data.layouts import find_clips
+from collab_asd.data.run_data import deal
+from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.encoders import ENCODERS
 from collab_asd.experiments.experiment import Cell
-from collab_asd.experiments.holdings import Recordings, holdings
+from collab_asd.federation.client_data import local_machines
 from collab_asd.methods import METHODS
-from collab_asd.methods.costs import Bytes, Holding, Seconds, Work
-
-GIGA = 1e9
-SIZE, PRODUCTS = 1024, 15  # of the square matrices, and how many times they are multiplied
-RUN_SECONDS, CLIP_SECONDS = 1.0, 0.001  # of a run, and of each clip, whatever the method
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What trains, or scores.
-
-    Parameters
-    ----------
-    gmacs : float
-        Multiply-accumulates per second of a matrix product, in 10^9.
-    share : float
-        Of it that a network in training reaches.
-    step : float
-        Seconds that a step costs beside.
-    """
-
-    gmacs: float
-    share: float = 0.3
-    step: float = 0.004
-
-    def seconds(self, macs: float, steps: int = 0) -> float:
-        """Seconds of some multiply-accumulates in some steps."""
-        return macs / (self.share * self.gmacs * GIGA) + self.step * steps
-
-
-GPU = Speed(4000.0, step=0.02)
-"""Assumed, not measured: fp32 of a card such as an NVIDIA T4."""
-
-
-def run_seconds(work: Work, holdings: Sequence[Holding], client: Speed, server: Speed, trained: bool = False) -> float:
-    """Seconds of a run, if the server need not train what an earlier run has `trained`."""
-    clips = sum(len(holding.all) for holding in holdings)
-    at_server = 0.0 if trained else server.seconds(work.server_macs, work.server_steps)
-    at_clients = client.seconds(work.client_macs, work.client_steps)
-    return RUN_SECONDS + CLIP_SECONDS * clips + at_server + at_clients
-
-
-def measured_speed() -> Speed:
-    """Measure how fast this machine multiplies, with as many threads as a run has by default."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(RunConfig.threads)
-    try:
-        matrix = torch.rand(SIZE, SIZE)
-        seconds = median(_seconds(matrix) for _ in range(PRODUCTS))
-    finally:
-        torch.set_num_threads(threads)
-    return Speed(SIZE**3 / seconds / GIGA)
-
-
-def _seconds(matrix: torch.Tensor) -> float:
-    start = time.perf_counter()
-    matrix @ matrix
-    return time.perf_counter() - start
-
-
-def encoding_seconds(entry: EncoderEntry, lengths: Seconds, speed: Speed) -> float:
-    """Seconds to encode clips of some lengths, on one core."""
-    return sum(lengths) * entry.work / speed.gmacs
-
-
-HOUR = 3600.0
+from collab_asd.methods.costs import Bytes, Holding, Seconds
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the runs of one method with one encoder will cost; bytes of one run, on average. None where it cannot say.
+    """What the runs of one method with one encoder will send; bytes of one run, on average. None where it cannot say.
 
     Parameters
     ----------
@@ -99,8 +36,6 @@ class Forecast:
     runs : int
     bytes_up, bytes_down : float
         From all clients to the server, and from the server to all clients.
-    hours, hours_gpu : float
-        Of all runs one after the other, on one core of this machine; and where a GPU trains what the server trains.
     """
 
     method: str
@@ -108,84 +43,32 @@ class Forecast:
     runs: int
     bytes_up: float | None
     bytes_down: float | None
-    hours: float | None
-    hours_gpu: float | None
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """Hours on one core to encode all clips with an encoder, as many times as seeds or settings ask for."""
-
-    encoder: str
-    times: int
-    hours: float
-
-
-@dataclass(frozen=True)
-class _Run:
-    sent: Bytes
-    seconds: float
-    seconds_gpu: float
-
-
-def forecast(cells: Sequence[Cell], found: Recordings, speed: Speed) -> list[Forecast]:
-    """Return the costs of the cells that are not finished, method by method.
+def forecast(cells: Sequence[Cell], found: Recordings) -> list[Forecast]:
+    """Return what the cells that are not finished will send, method by method.
 
     Raises
     ------
     InputError
         The clips cannot be dealt as a cell asks for.
     """
-    runs: dict[tuple[str, str], list[_Run | None]] = {}
-    deal = lru_cache(None)(lambda config: holdings(config, found))
-    trained: set[RunConfig] = set()
+    runs: dict[tuple[str, str], list[Bytes | None]] = {}
+    dealt = lru_cache(None)(lambda config: holdings(config, found))
     for cell in cells:
-        alike = _but_for_the_scorer(cell.config)
         if cell.state != "finished":
-            held = deal(_deal_of(cell.config))
-            run = _run(cell.config, held, speed, trained=alike in trained)
-            runs.setdefault((cell.method, cell.config.encoder), []).append(run)
-        trained.add(alike)
-    return [_summed(method, encoder, some) for (method, encoder), some in runs.items()]
+            describe = METHODS.find(cell.config.method).describe_costs
+            entry = ENCODERS.find(cell.config.encoder)
+            sent = load(describe)(cell.config, entry, dealt(_deal_of(cell.config))) if describe else None
+            runs.setdefault((cell.method, cell.config.encoder), []).append(sent)
+    return [Forecast(*named, len(sent), *_averaged(sent)) for named, sent in runs.items()]
 
 
-def encodings(cells: Sequence[Cell], found: Recordings, speed: Speed) -> list[Encoding]:
-    """Return what encoding the clips for unfinished cells will take, if none of them is in the cache."""
-    lengths = tuple(found.seconds(clip) for clip in found.clips)
-    builds = {_frames_of(cell.config): cell.config for cell in cells if cell.state != "finished"}
-    of_encoder: dict[str, list[RunConfig]] = {}
-    for config in builds.values():
-        of_encoder.setdefault(config.encoder, []).append(config)
-    return [
-        Encoding(name, len(configs), sum(encoding_seconds(ENCODERS.find(name), lengths, speed) for _ in configs) / HOUR)
-        for name, configs in of_encoder.items()
-        if ENCODERS.find(name).made_from not in of_encoder
-    ]
-
-
-def _run(config: RunConfig, held: Sequence[Holding], speed: Speed, trained: bool) -> _Run | None:
-    """Count a run; None where its method cannot say."""
-    describe_costs = METHODS.find(config.method).describe_costs
-    if describe_costs is None:
-        return None
-    costs = load(describe_costs)(config, ENCODERS.find(config.encoder), held)
-    seconds, seconds_gpu = (run_seconds(costs.work, held, speed, server, trained) for server in (speed, GPU))
-    return _Run(costs.sent, seconds, seconds_gpu)
-
-
-def _summed(method: str, encoder: str, runs: Sequence[_Run | None]) -> Forecast:
-    counted = [run for run in runs if run is not None]
-    if len(counted) < len(runs):
-        return Forecast(method, encoder, len(runs), None, None, None, None)
-    return Forecast(
-        method,
-        encoder,
-        len(runs),
-        sum(run.sent.up for run in counted) / len(runs),
-        sum(run.sent.down for run in counted) / len(runs),
-        sum(run.seconds for run in counted) / HOUR,
-        sum(run.seconds_gpu for run in counted) / HOUR,
-    )
+def _averaged(runs: Sequence[Bytes | None]) -> tuple[float | None, float | None]:
+    sent = [run for run in runs if run is not None]
+    if len(sent) < len(runs):
+        return None, None
+    return sum(run.up for run in sent) / len(runs), sum(run.down for run in sent) / len(runs)
 
 
 def _deal_of(config: RunConfig) -> RunConfig:
@@ -200,11 +83,82 @@ def _deal_of(config: RunConfig) -> RunConfig:
     )
 
 
-def _but_for_the_scorer(config: RunConfig) -> RunConfig:
-    return replace(config, scorer="", results_dir="")
+@dataclass(frozen=True)
+class Recordings:
+    """Clips, how long each is, and in words what they are."""
+
+    clips: tuple[Clip, ...]
+    seconds: Callable[[Clip], float]
+    words: str
 
 
-def _frames_of(config: RunConfig) -> tuple[str | int, ...]:
-    """Return what decides which frames there are: the demo key of an encoder that draws one hangs on the seed."""
-    drawn = config.seed if ENCODERS.find(config.encoder).takes_key and not config.encoder_key_file else 0
-    return config.encoder, config.encoder_weights, config.encoder_key_file, config.openl3_model, config.frontend, drawn
+def recordings(data_dir: str, channel: int, machines: int) -> Recordings:
+    """Return what an experiment runs on: a folder, synthetic machines, or else the benchmark as it is published.
+
+    Raises
+    ------
+    InputError
+        The folder is of no known layout, or a recording in it cannot be read.
+    """
+    if data_dir:
+        clips = find_clips(Path(data_dir).expanduser(), channel)
+        return Recordings(tuple(clips), lru_cache(None)(lambda clip: seconds_of(clip.path)), data_dir)
+    if machines:
+        settings = SyntheticSettings(machines=machines)
+        return Recordings(_synthetic(settings), lambda clip: settings.seconds, f"{machines} synthetic machines")
+    words = f"no --data: as for DCASE 2020's development clips, {CLIP_SECONDS:.0f} s each"
+    return Recordings(_published(), lambda clip: CLIP_SECONDS, words)
+
+
+def holdings(config: RunConfig, found: Recordings) -> list[Holding]:
+    """Deal clips as a run of this configuration would."""
+    return [holding for part in deal(found.clips, config) for holding in _held(part, config.calibration, found.seconds)]
+
+
+def _held(partition: Partition, calibration: float, seconds: Callable[[Clip], float]) -> list[Holding]:
+    def lengths(indices: Sequence[int]) -> Seconds:
+        return tuple(seconds(partition.clips[i]) for i in indices)
+
+    return [
+        Holding(
+            partition.client,
+            machine.group,
+            machine.machine_class,
+            lengths(machine.train),
+            lengths(machine.calibration),
+            lengths(machine.test),
+        )
+        for machine in local_machines(partition, calibration)
+    ]
+
+
+def _synthetic(settings: SyntheticSettings) -> tuple[Clip, ...]:
+    from collab_asd.data.synthetic.dataset import machines
+
+    counts = settings.train, settings.test_normal + settings.test_anomaly
+    return tuple(clip for machine in machines(settings.machines) for clip in _unseen(*machine, *counts))
+
+
+def _published() -> tuple[Clip, ...]:
+    return tuple(clip for name, kind in DEVELOPMENT.items() for clip in _evenly(name, kind))
+
+
+def _evenly(machine_type: str, kind: Development) -> list[Clip]:
+    """Divide clips into equal shares; the first machines have one more where they do not come out even."""
+
+    def share(of: int, machine: int) -> int:
+        return of // kind.machines + (machine < of % kind.machines)
+
+    return [
+        clip
+        for i in range(kind.machines)
+        for clip in _unseen(machine_type, f"{i:02d}", share(kind.train, i), share(kind.test, i))
+    ]
+
+
+def _unseen(machine_type: str, machine_id: str, train: int, test: int) -> list[Clip]:
+    """Return clips that can be dealt and counted, but not read."""
+    parts: list[tuple[Split, int]] = [("train", train), ("test", test)]
+    splits = [split for split, count in parts for _ in range(count)]
+    names = [f"{machine_type}/{machine_id}/{split}/{i}" for i, split in enumerate(splits)]
+    return [Clip(Path(n), machine_type, machine_id, s, None, n) for n, s in zip(names, splits, strict=True)]

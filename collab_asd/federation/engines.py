@@ -95,7 +95,8 @@ def write_app(folder: Path, config: RunConfig, server: str, client: str) -> Path
         f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in config.to_mapping().items()
     )
     (folder / "pyproject.toml").write_text(
-        f'[project]\nname = "collab-asd-run"\nversion = "{__version__}"\ndescription = "A run"\nlicense = "Apache-2.0"\n'
+        f'[project]\nname = "collab-asd-run"\nversion = "{__version__}"\ndescription = "A run"\n'
+        'license = "Apache-2.0"\n'
         '[tool.flwr.app]\npublisher = "collab-asd"\n'
         f'[tool.flwr.app.components]\nserverapp = "{server}"\nclientapp = "{client}"\n'
         f"[tool.flwr.app.config]\n{settings}\n",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collab_asd.federation.client_data import ClientData
     from collab_asd.federation.grid import SupervisedGrid
     from collab_asd.federation.scoring import ClientScores, MachineScores
-    from collab_asd.methods.costs import Costs, Holding
+    from collab_asd.methods.costs import Bytes, Holding
 
 Shared: TypeAlias = Literal["nothing", "embeddings", "recordings", "statistics", "weights", "activations"]
 """What leaves the clients, beside the scores of their test clips."""
@@ -83,7 +83,7 @@ class MethodSpec:
     scorer : str
         The scorer in the results, where the method and not the configuration decides it.
     describe_costs : callable, optional
-        Configuration, facts of the encoder and what the clients hold -> what a run sends and computes.
+        Configuration, facts of the encoder and what the clients hold -> what a run sends.
     """
 
     summary: str
@@ -93,7 +93,7 @@ class MethodSpec:
     handlers: Mapping[str, Lazy[Handler]] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     scorer: str = ""
-    describe_costs: Lazy[Callable[[RunConfig, EncoderEntry, Sequence[Holding]], Costs]] | None = None
+    describe_costs: Lazy[Callable[[RunConfig, EncoderEntry, Sequence[Holding]], Bytes]] | None = None
 
     def __post_init__(self) -> None:
         """Check that Flower can route the messages."""

@@ -1,20 +1,19 @@
-"""What a run of a method will send and compute, before it is begun: what the methods' own counts are made of.
+"""What a run of a method will send, before it is begun: what the methods' own counts are made of.
 
-Bytes are counted from what a method says that it sends. The sizes of f_s and the multiply-accumulates of a window are
-counted on PyTorch's meta device, where tensors have shapes and no numbers.
+Bytes are counted from what a method says that it sends; the size of f_s on PyTorch's meta device, where tensors have
+shapes and no numbers.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.classifier.sampling import window_count
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 ARRAY_HEADER = 170  # bytes around an array's numbers: name, type, shape
 SCORE, SCORE_ARRAYS = 25, 5  # bytes of a test clip's score: number, score, threshold, decision, class; and their arrays
-WINDOWS = 2  # one alone has no batch statistics
-INPUT_MACS = 175  # of a network in training that cost as much as to copy, standardise and mix one number of its input
-
 Seconds = tuple[float, ...]
 
 
@@ -61,24 +57,6 @@ class Bytes:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Multiply-accumulates and steps of a run, those of all clients together, beside encoding and scoring points."""
-
-    server_macs: float = 0.0
-    server_steps: int = 0
-    client_macs: float = 0.0
-    client_steps: int = 0
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a run sends, its messages of a few numbers left out, and what it computes."""
-
-    sent: Bytes
-    work: Work
-
-
-@dataclass(frozen=True)
 class Arrays:
     """How many arrays, and of how many bytes all together."""
 
@@ -92,14 +70,6 @@ class Arrays:
     def sent(self) -> int:
         """Bytes of a message that holds them."""
         return self.size + self.count * ARRAY_HEADER
-
-
-@dataclass(frozen=True)
-class WindowCost:
-    """Multiply-accumulates of one window: in a step of training, forward and backward; and in scoring."""
-
-    training: float
-    scoring: float
 
 
 @dataclass(frozen=True)
@@ -120,36 +90,17 @@ class Group:
     clients : tuple of int
         Who holds machines of it.
     parts : tuple of Part
-        Who trains: the server, or each of the clients.
-    scored : int
-        Windows of all clips, each of which is embedded to be scored or compared with.
+        What each of the clients trains on; none where the server trains.
     """
 
     settings: ClassifierSettings
     clients: tuple[int, ...]
-    parts: tuple[Part, ...]
-    scored: int
-
-    @property
-    def trained_macs(self) -> float:
-        """Multiply-accumulates of training."""
-        window = model_cost(self.settings).training + INPUT_MACS * self.settings.stack * self.settings.dimension
-        return window * sum(part.windows for part in self.parts)
-
-    @property
-    def steps(self) -> int:
-        """Steps of training."""
-        return sum(part.steps for part in self.parts)
-
-    @property
-    def scored_macs(self) -> float:
-        """Multiply-accumulates of scoring."""
-        return model_cost(self.settings).scoring * self.scored
+    parts: tuple[Part, ...] = ()
 
 
-def share_nothing(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
-    """Count what scores alone cost."""
-    return Costs(scores_sent(holdings), Work())
+def share_nothing(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:
+    """Count scores alone."""
+    return scores_sent(holdings)
 
 
 def scores_sent(holdings: Sequence[Holding]) -> Bytes:
@@ -174,7 +125,7 @@ def groups_of(
     entry: EncoderEntry,
     holdings: Iterable[Holding],
     backbone: str,
-    divide: Callable[[Sequence[Holding]], tuple[Part, ...]],
+    divide: Callable[[Sequence[Holding]], tuple[Part, ...]] = lambda members: (),
 ) -> list[Group]:
     """Return the groups whose machines an f_s is trained to tell apart.
 
@@ -182,23 +133,22 @@ def groups_of(
     ----------
     backbone : str
     divide : callable
-        Machines of one group -> who trains, on how much.
+        Machines of one group -> what each of its clients trains on.
     """
     members: dict[int, list[Holding]] = defaultdict(list)
     for holding in holdings:
         members[holding.group].append(holding)
-    return [_group(config, entry, own, backbone, divide(own)) for own in members.values()]
-
-
-def _group(
-    config: RunConfig, entry: EncoderEntry, members: Sequence[Holding], backbone: str, parts: tuple[Part, ...]
-) -> Group:
-    clients = tuple(sorted({holding.client for holding in members}))
-    classes = 1 + max(holding.machine_class for holding in members)
-    spec = entry.spec
-    settings = ClassifierSettings(backbone, spec.dimension, spec.stack, spec.stack_hop, classes, config.normalization)
-    scored = sum(windows_of(entry, holding.all, spec.stack, spec.stack_hop) for holding in members)
-    return Group(settings, clients, parts, scored)
+    return [
+        Group(
+            ClassifierSettings(
+                *(backbone, entry.spec.dimension, entry.spec.stack, entry.spec.stack_hop),
+                *(1 + max(holding.machine_class for holding in own), config.normalization),
+            ),
+            tuple(sorted({holding.client for holding in own})),
+            divide(own),
+        )
+        for own in members.values()
+    ]
 
 
 def trained_on(entry: EncoderEntry, held: Sequence[Holding], training: TrainingSettings) -> Part:
@@ -215,17 +165,6 @@ def model_arrays(settings: ClassifierSettings) -> Arrays:
     return arrays_of(new_model(settings))
 
 
-def model_cost(settings: ClassifierSettings) -> WindowCost:
-    """Cost of a window ``[stack, D]`` in f_s; how many classes there are, and how it is normalised, hardly matters."""
-    return _backbone_cost(replace(settings, classes=1, normalization="batch"))
-
-
-@lru_cache
-def _backbone_cost(settings: ClassifierSettings) -> WindowCost:
-    windows = torch.empty(WINDOWS, settings.stack, settings.dimension, device="meta")
-    return window_cost(new_model(settings), windows)
-
-
 def new_model(settings: ClassifierSettings) -> IdClassifier:
     """Build an f_s that has shapes and no numbers."""
     with torch.device("meta"):
@@ -236,12 +175,3 @@ def arrays_of(module: nn.Module) -> Arrays:
     """Count the arrays of a module."""
     tensors = module.state_dict().values()
     return Arrays(len(tensors), sum(t.numel() * t.element_size() for t in tensors))
-
-
-def window_cost(forward: Callable[[Tensor], Tensor], windows: Tensor) -> WindowCost:
-    """Count a step forward over `WINDOWS` windows, which is as much as scoring, and back."""
-    with FlopCounterMode(display=False) as counter:
-        loss = forward(windows).sum()
-        scoring = counter.get_total_flops()
-        loss.backward()  # type: ignore[no-untyped-call]
-    return WindowCost(counter.get_total_flops() / 2 / WINDOWS, scoring / 2 / WINDOWS)

@@ -1,4 +1,4 @@
-"""What a run of embedding sharing will send and compute."""
+"""What a run of embedding sharing will send."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from collab_asd.core.types import PARTS, Part
 from collab_asd.methods.costs import (
     ARRAY_HEADER,
     Bytes,
-    Costs,
     Holding,
-    Work,
     frames_of,
     groups_of,
     model_arrays,
     scores_sent,
-    trained_on,
 )
 from collab_asd.methods.embedding_sharing.pages import codec_of, plan_pages
 from collab_asd.wire.codecs import CodecPlan, FrameStatistics
@@ -39,21 +36,14 @@ def describe_costs(
     entry: EncoderEntry,
     holdings: Sequence[Holding],
     preset: TrainingSettings | None = None,
-) -> Costs:
-    """Count pages up, and down f_s (Algorithm 1) or scores (Algorithm 2); the server trains."""
+) -> Bytes:
+    """Count pages up, and down f_s (Algorithm 1) or scores (Algorithm 2)."""
     training = training_of(config, preset)
-    groups = groups_of(
-        config, entry, holdings, training.backbone, lambda members: (trained_on(entry, members, training),)
-    )
+    groups = groups_of(config, entry, holdings, training.backbone)
     sent = scores_sent(holdings) + _embeddings_sent(config, entry, holdings)
     if config.inference == "client":
         sent += Bytes(0, sum(len(group.clients) * model_arrays(group.settings).sent for group in groups))
-    work = Work(
-        server_macs=sum(group.trained_macs for group in groups),
-        server_steps=sum(group.steps for group in groups),
-        client_macs=sum(group.scored_macs for group in groups),
-    )
-    return Costs(sent, work)
+    return sent
 
 
 def _embeddings_sent(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:

@@ -1,4 +1,4 @@
-"""What a comparison will cost, held against closed forms and against what runs count."""
+"""What a comparison will send, held against closed forms and against what runs count."""
 
 import json
 from dataclasses import replace
@@ -11,27 +11,19 @@ from collab_asd.cli.main import app
 from collab_asd.config import RunConfig
 from collab_asd.core.registry import load
 from collab_asd.encoders import ENCODERS
-from collab_asd.experiments.cost import Speed, encodings, forecast
-from collab_asd.experiments.experiment import Cell, Experiment
-from collab_asd.experiments.holdings import holdings, recordings
+from collab_asd.experiments.cost import forecast, holdings, recordings
+from collab_asd.experiments.experiment import Experiment
 from collab_asd.federation.engines import run_inprocess
 from collab_asd.methods import METHODS
-from collab_asd.methods.costs import model_arrays, model_cost
+from collab_asd.methods.costs import model_arrays
 
 
-def costs(config, found):
+def sent_by(config, found):
     describe_costs = load(METHODS.find(config.method).describe_costs)
     return describe_costs(config, ENCODERS.find(config.encoder), holdings(config, found))
 
 
 REQUESTS = 500  # bytes of messages of a few numbers, which no forecast counts
-
-
-def test_multiply_accumulates_of_the_light_network():
-    forward = 128 * 512 + 512 * 512 + 512 * 128
-    cost = model_cost(ClassifierSettings("light", 128, 64, 8, 4))
-    assert cost.scoring == forward
-    assert cost.training == 3 * forward - 128 * 512  # nobody asks for the gradient of the input
 
 
 def test_arrays_of_the_light_network():
@@ -41,10 +33,6 @@ def test_arrays_of_the_light_network():
     arrays = model_arrays(ClassifierSettings("light", 128, 64, 8, 4))
     assert arrays.size == 4 * (weights + norms + standardisation + directions) + 8 * counts
     assert arrays.count == 3 + 3 * 5 + 3
-
-
-def test_seconds_are_those_of_the_work_and_of_the_steps():
-    assert Speed(10, share=0.5, step=0.1).seconds(5e9, steps=3) == pytest.approx(1.3)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +60,7 @@ def test_bytes_are_those_that_a_run_counts(machines, cache, tmp_path, method, se
         report=False,
     )
     summary = json.loads((run_inprocess(config, 3) / "summary.json").read_text())
-    sent = costs(config, recordings(str(machines), 0, 0)).sent
+    sent = sent_by(config, recordings(str(machines), 0, 0))
     assert sent.up == pytest.approx(sum(summary["bytes_up"].values()), rel=0.02)
     assert sent.down == pytest.approx(sum(summary["bytes_down"].values()), rel=0.02, abs=REQUESTS)
 
@@ -99,29 +87,9 @@ def test_synthetic_machines_are_not_made_to_be_counted(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_window_counts_under_the_preset_of_the_paper():
-    """13 windows of 8 of YAMNet's 20 frames; two types of three machines with 60 clips each; 20 epochs."""
-    config = RunConfig(encoder="yamnet", preset="paper", calibration=0.0)
-    found = recordings("", 0, 6)
-    window = model_cost(ClassifierSettings("mobilefacenet", 1024, 8, 1, 3)).training + 175 * 8 * 1024
-    work = costs(config, found).work
-    assert work.server_macs == pytest.approx(20 * 6 * 60 * 13 * window)
-    assert work.server_steps == 2 * 20 * (3 * 60 * 13 // 32)
-
-
 def cells_of(scorers, tmp_path, **changes):
     experiment = Experiment("x", ("embedding-sharing",), ("logmel",), scorers, machines=6)
     return [replace(cell, config=replace(cell.config, **changes)) for cell in experiment.cells(tmp_path)]
-
-
-def test_what_one_scorer_has_trained_the_next_one_finds(tmp_path):
-    found, speed = recordings("", 0, 6), Speed(50)
-    (alone,) = forecast(cells_of(("knn",), tmp_path), found, speed)
-    (both,) = forecast(cells_of(("knn", "lof"), tmp_path), found, speed)
-    config = cells_of(("knn",), tmp_path)[0].config
-    work = costs(config, found).work
-    assert (alone.runs, both.runs) == (1, 2)
-    assert 3600 * (2 * alone.hours - both.hours) == pytest.approx(speed.seconds(work.server_macs, work.server_steps))
 
 
 def test_what_is_finished_costs_nothing(tmp_path):
@@ -129,26 +97,29 @@ def test_what_is_finished_costs_nothing(tmp_path):
     cells[0].folder.mkdir(parents=True)
     (cells[0].folder / "summary.json").touch()
     found = recordings("", 0, 6)
-    assert [one.runs for one in forecast(cells, found, Speed(50))] == [1]
+    assert [one.runs for one in forecast(cells, found)] == [1]
     cells[1].folder.mkdir()
     (cells[1].folder / "summary.json").touch()
-    assert forecast(cells, found, Speed(50)) == encodings(cells, found, Speed(50)) == []
+    assert forecast(cells, found) == []
 
 
-def test_each_key_encodes_anew_and_short_frames_come_from_long_ones():
-    found, speed = recordings("", 0, 6), Speed(80)
-    cells = [
-        Cell(RunConfig(encoder=encoder, seed=seed))
-        for encoder in ("random-conv", "openl3-6144", "openl3-512", "logmel")
-        for seed in (0, 1)
-    ]
-    hours = {one.encoder: (one.times, one.hours) for one in encodings(cells, found, speed)}
-    assert {name: times for name, (times, _) in hours.items()} == {"random-conv": 2, "openl3-6144": 1, "logmel": 1}
-    work = ENCODERS.find("openl3-6144").work
-    assert hours["openl3-6144"][1] == pytest.approx(6 * 120 * 10 * work / 80 / 3600)
+def test_bytes_are_those_of_one_run_on_average(tmp_path):
+    found = recordings("", 0, 6)
+    once, whole = (cells_of(("knn",), tmp_path, epochs=1, codec=codec) for codec in ("fp16", "fp32"))
+    sent = [sent_by(cell.config, found) for cell in once + whole]
+    (mean,) = forecast(once + whole, found)
+    assert (mean.runs, mean.bytes_up) == (2, (sent[0].up + sent[1].up) / 2)
+    assert sent[1].up > 1.9 * sent[0].up
 
 
-def test_dry_run_says_what_it_costs_and_what_is_missing(tmp_path, monkeypatch):
+def test_a_method_that_does_not_say_has_no_bytes(tmp_path, monkeypatch):
+    spec = replace(METHODS.find("embedding-sharing"), describe_costs=None)
+    monkeypatch.setattr(METHODS, "find", lambda name: spec)
+    (silent,) = forecast(cells_of(("knn",), tmp_path), recordings("", 0, 6))
+    assert (silent.runs, silent.bytes_up, silent.bytes_down) == (1, None, None)
+
+
+def test_dry_run_says_what_is_sent_and_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.delenv("COLLAB_ASD_WEIGHTS", raising=False)
     (tmp_path / "x.toml").write_text(
         'name = "x"\nmethods = ["embedding-sharing", "local-knn"]\nencoders = ["yamnet", "logmel"]\nscorers = ["knn"]'
@@ -156,7 +127,7 @@ def test_dry_run_says_what_it_costs_and_what_is_missing(tmp_path, monkeypatch):
     arguments = [str(tmp_path / "x.toml"), "--out", str(tmp_path), "--set", f"cache-dir={tmp_path}", "--dry-run"]
     shown = CliRunner().invoke(app, ["compare", *arguments])
     assert shown.exit_code == 0, shown.output
-    for words in ("all, with encoding", "DCASE 2020's development clips", "collab-asd encoders fetch yamnet"):
+    for words in ("MB up", "DCASE 2020's development clips", "collab-asd encoders fetch yamnet"):
         assert words in shown.stdout
     told = json.loads(CliRunner().invoke(app, ["compare", *arguments, "--json"]).stdout)["forecast"]
     assert [one["runs"] for one in told["runs"]] == [1] * 4
