@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -133,7 +134,7 @@ def shorten(names: Sequence[object]) -> str:
 
 
 def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
-    """Read each file once for its hash.
+    """Read each file for its hash, once per process.
 
     Raises
     ------
@@ -154,9 +155,18 @@ def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
 
 def _sha256_or_fault(path: Path) -> str | ClipError:
     try:
+        with suppress(OSError):  # of which `sha256_of` says more
+            now = path.stat()
+            return _sha256(path, now.st_size, now.st_mtime_ns, now.st_ino)
         return sha256_of(path)
     except ClipError as fault:
         return fault
+
+
+@lru_cache(maxsize=100_000)
+def _sha256(path: Path, size: int, changed: int, inode: int) -> str:
+    """Hash a file once per process, as long as it stays the same: command line, server and clients all read it."""
+    return sha256_of(path)
 
 
 def in_threads(
