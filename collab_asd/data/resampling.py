@@ -28,6 +28,7 @@ from collab_asd.core.types import FloatArray
 CROSSINGS, STEPS = 64, 512  # zero crossings on either side, table values per crossing
 ROLLOFF = 0.9475937167399596  # pass band, as a share of the lower rate's
 BETA = 14.769656459379492  # of the Kaiser window
+BLOCK = 1 << 22  # samples that are filtered at once, for the sake of memory
 
 
 @torch.inference_mode()
@@ -49,9 +50,15 @@ def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
     divisor = gcd(rate, new_rate)
     old, new = rate // divisor, new_rate // divisor
     kernels, reach = _kernels(old, new)
-    padded = F.pad(torch.tensor(waveform)[None, None], (reach, reach + old))
-    phases = F.conv1d(padded, kernels[:, None], stride=old)[0]  # [new, periods of `old` samples]
-    resampled: FloatArray = phases.T.flatten()[: ceil(len(waveform) * new / old)].numpy()
+    resampled = np.empty(ceil(len(waveform) * new / old), np.float32)
+    periods, step = len(waveform) // old + 1, max(1, BLOCK // old)
+    for first in range(0, periods, step):
+        begin, end = first * old - reach, min(first + step, periods) * old + reach
+        inside = torch.tensor(waveform[max(0, begin) : end])
+        padded = F.pad(inside[None, None], (max(0, -begin), end - max(0, begin) - len(inside)))
+        phases = F.conv1d(padded, kernels[:, None], stride=old)[0]  # [new, periods of `old` samples]
+        part = phases.T.flatten()[: len(resampled) - first * new].numpy()
+        resampled[first * new : first * new + len(part)] = part
     return resampled
 
 
@@ -61,10 +68,15 @@ def _kernels(old: int, new: int) -> tuple[Tensor, int]:
     scale = min(1.0, new / old)
     reach = ceil(CROSSINGS / scale)
     taps = np.arange(-reach, reach + old)
-    distance = np.arange(new)[:, None] * old / new - taps
     table = _table()
-    kernels = scale * np.interp(np.abs(distance) * scale * STEPS, np.arange(len(table)), table, right=0.0)
-    return torch.from_numpy(kernels.astype(np.float32)), reach
+    kernels = np.empty((new, len(taps)), np.float32)
+    rows = max(1, BLOCK // len(taps))  # computed at once
+    for first in range(0, new, rows):
+        distance = np.arange(first, min(first + rows, new))[:, None] * old / new - taps
+        kernels[first : first + rows] = scale * np.interp(
+            np.abs(distance) * scale * STEPS, np.arange(len(table)), table, right=0.0
+        )
+    return torch.from_numpy(kernels), reach
 
 
 def _table() -> NDArray[np.float64]:

@@ -3,6 +3,7 @@ import pytest
 import torch
 import torchaudio.functional
 
+from collab_asd.data import resampling
 from collab_asd.data.resampling import resample
 
 
@@ -49,3 +50,11 @@ def test_reads_a_read_only_waveform():
     waveform = np.ones(100, np.float32)
     waveform.flags.writeable = False
     assert resample(waveform, 1, 2).shape == (200,)
+
+
+@pytest.mark.parametrize(("rate", "new_rate"), [(48_000, 16_000), (8_000, 16_000), (44_100, 16_000)])
+def test_long_recordings_are_resampled_piece_by_piece_to_the_same(monkeypatch, rate, new_rate):
+    noise = np.random.default_rng(0).standard_normal(10_003).astype(np.float32)
+    whole = resample(noise, rate, new_rate)
+    monkeypatch.setattr(resampling, "BLOCK", 1_000)
+    np.testing.assert_allclose(resample(noise, rate, new_rate), whole, atol=3e-6)
