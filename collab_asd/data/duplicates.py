@@ -19,7 +19,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import coherence, resample_poly
 
 from collab_asd.core.types import Clip, FloatArray, ScoreArray
 from collab_asd.data.audio import Audio, ClipError, load_audio
@@ -149,6 +148,8 @@ def _shared(a: Clip, b: Clip, shift: float) -> float:
         audio = load_audio(a), load_audio(b)
     except ClipError:
         return 0.0
+    from scipy.signal import coherence  # here: it takes a second, and most data need none of it
+
     rate = min(HIGHEST_RATE, audio[0].rate, audio[1].rate)
     one, other = (_at_rate(sound, rate) for sound in audio)
     late = round(shift * rate)
@@ -167,5 +168,7 @@ def _shared(a: Clip, b: Clip, shift: float) -> float:
 
 
 def _at_rate(audio: Audio, rate: int) -> FloatArray:
+    from scipy.signal import resample_poly
+
     divisor = gcd(audio.rate, rate)
     return np.asarray(resample_poly(audio.waveform, rate // divisor, audio.rate // divisor), np.float32)
