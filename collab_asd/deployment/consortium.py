@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -76,33 +76,25 @@ A client that would rather make its own key: `collab-asd deploy key FOLDER`, the
 Fingerprint of a file, to compare: `sha256sum ca.crt`.
 """
 
-EXECUTABLE, READABLE = 0o755, 0o644
-Files = list[tuple[str, str, int]]
-"""Name, text and mode of each."""
+
+def node_files(client: int) -> dict[str, str]:
+    """Return what starts a client's SuperNode, by name."""
+    return {
+        "start.sh": _SHELL.format(what="Keeps the SuperNode running; Ctrl-C stops it.", command="node"),
+        "collab-asd-node.service": _UNIT.format(description=f"collab-asd client {client}", command="node"),
+        "compose.yml": _COMPOSE.format(name=f"client-{client}", command="node", ports=""),
+    }
 
 
-def node_files(client: int) -> Files:
-    """Return what starts a client's SuperNode."""
-    return [
-        ("start.sh", _SHELL.format(what="Keeps the SuperNode running; Ctrl-C stops it.", command="node"), EXECUTABLE),
-        ("collab-asd-node.service", _unit(f"collab-asd client {client}", "node"), READABLE),
-        ("compose.yml", _COMPOSE.format(name=f"client-{client}", command="node", ports=""), READABLE),
-    ]
-
-
-def server_files(port: int) -> Files:
-    """Return what starts the server's SuperLink."""
+def server_files(port: int) -> dict[str, str]:
+    """Return what starts the server's SuperLink, by name."""
     ports = f'    ports: ["{port}:{port}"]\n'
-    return [
-        ("start.sh", _SHELL.format(what="Keeps the SuperLink running; Ctrl-C stops it.", command="server"), EXECUTABLE),
-        ("run.sh", _SHELL.format(what="One run, until its result is there.", command="run"), EXECUTABLE),
-        ("collab-asd-server.service", _unit("collab-asd server", "server"), READABLE),
-        ("compose.yml", _COMPOSE.format(name="server", command="server", ports=ports), READABLE),
-    ]
-
-
-def _unit(description: str, command: str) -> str:
-    return _UNIT.format(description=description, command=command)
+    return {
+        "start.sh": _SHELL.format(what="Keeps the SuperLink running; Ctrl-C stops it.", command="server"),
+        "run.sh": _SHELL.format(what="One run, until its result is there.", command="run"),
+        "collab-asd-server.service": _UNIT.format(description="collab-asd server", command="server"),
+        "compose.yml": _COMPOSE.format(name="server", command="server", ports=ports),
+    }
 
 
 _SHELL = """\
@@ -286,10 +278,10 @@ def to_toml(values: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
 
 
-def _write_files(folder: Path, files: Iterable[tuple[str, str, int]]) -> None:
-    for name, text, mode in files:
+def _write_files(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-        (folder / name).chmod(mode)
+        (folder / name).chmod(0o755 if name.endswith(".sh") else 0o644)
 
 
 _AGREEMENT_HEAD = """\

@@ -21,7 +21,7 @@ from io import BytesIO
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from collab_asd.core.errors import HANDLER_RAISED, PublicError
 from collab_asd.core.registry import load
@@ -116,17 +116,13 @@ def require_settings_only(bundle: bytes) -> None:
         names = [info.filename for info in archive.infolist()]
         if any(name.endswith((".py", ".pyc", ".so", ".pth")) for name in names):
             raise PublicError("the bundle holds code: this client runs its installed collab-asd alone, submit no other")
-        settings = _settings(archive)
+        info = archive.getinfo("pyproject.toml")
+        if info.file_size > LARGEST_SETTINGS:
+            raise PublicError(f"the bundle's pyproject.toml has {info.file_size} bytes: at most {LARGEST_SETTINGS}")
+        settings = tomllib.loads(archive.read(info).decode("utf-8"))
     component = settings["tool"]["flwr"]["app"]["components"].get("clientapp")
     if component != CLIENT_APP:
         raise PublicError(f"the bundle asks for another ClientApp than {CLIENT_APP}, which is all that runs here")
-
-
-def _settings(archive: zipfile.ZipFile) -> dict[str, Any]:
-    info = archive.getinfo("pyproject.toml")
-    if info.file_size > LARGEST_SETTINGS:
-        raise PublicError(f"the bundle's pyproject.toml has {info.file_size} bytes: at most {LARGEST_SETTINGS}")
-    return tomllib.loads(archive.read(info).decode("utf-8"))
 
 
 def _client(

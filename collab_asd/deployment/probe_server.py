@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
@@ -50,12 +50,19 @@ def ask(superlink: str, authority: Path) -> Answer:
         context = ssl.create_default_context(cafile=str(authority))
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{authority}: not a certificate ({error}); INVENTORY.md says who gives it to you") from error
+    with closing(HTTPSConnection(host, int(port), timeout=SECONDS, context=context)) as connection:
+        return _answer(connection, superlink)
+
+
+def _answer(connection: HTTPSConnection, superlink: str) -> Answer:
+    date, certificate = None, None
     try:
-        with (
-            socket.create_connection((host, int(port)), SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secure,
-        ):
-            return _answer(secure, host)
+        connection.connect()
+        certificate = connection.sock.getpeercert()
+        connection.request("GET", "/")
+        date = connection.getresponse().getheader("Date")
+    except HTTPException:
+        pass  # it speaks no HTTP
     except ssl.SSLCertVerificationError as error:
         raise InputError(
             f"{superlink}: its certificate is refused ({error.verify_message}); compare ca.crt with the consortium's, "
@@ -65,6 +72,10 @@ def ask(superlink: str, authority: Path) -> Answer:
         raise InputError(
             f"{superlink}: cannot be reached ({error}); is it running, and does the firewall let this out?"
         ) from error
+    if date is None or not certificate:
+        raise InputError(f"{superlink}: answers, but is no SuperLink; check host and port in node.toml")
+    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+    return Answer(expires, (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
 
 
 def reachable(answer: Answer) -> str:
@@ -86,23 +97,3 @@ def clock(answer: Answer) -> str:
     if not -MOST_BEHIND < answer.ahead < MOST_AHEAD:
         raise InputError(f"{said}: Flower refuses this; set it, for example by `timedatectl set-ntp true`")
     return said
-
-
-def _answer(secure: ssl.SSLSocket, host: str) -> Answer:
-    certificate = secure.getpeercert()
-    assert certificate is not None
-    expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
-    secure.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    head = _read(lambda: secure.recv(4096)).decode("latin-1")
-    dates = [line.partition(":")[2].strip() for line in head.splitlines() if line.lower().startswith("date:")]
-    if not dates:
-        raise InputError(f"{host}: answers, but is no SuperLink; check host and port in node.toml")
-    return Answer(expires, (datetime.now(UTC) - parsedate_to_datetime(dates[0])).total_seconds())
-
-
-def _read(receive: Callable[[], bytes]) -> bytes:
-    """Read the head of an HTTP answer."""
-    head = b""
-    while b"\r\n\r\n" not in head and (part := receive()) and len(head) < 2**16:
-        head += part
-    return head

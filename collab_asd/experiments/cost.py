@@ -104,10 +104,15 @@ def recordings(data_dir: str, channel: int, machines: int) -> Recordings:
         clips = find_clips(Path(data_dir).expanduser(), channel)
         return Recordings(tuple(clips), lru_cache(None)(lambda clip: seconds_of(clip.path)), data_dir)
     if machines:
+        from collab_asd.data.synthetic.dataset import machines as synthetic
+
         settings = SyntheticSettings(machines=machines)
-        return Recordings(_synthetic(settings), lambda clip: settings.seconds, f"{machines} synthetic machines")
+        counts = settings.train, settings.test_normal + settings.test_anomaly
+        clips = [clip for machine in synthetic(machines) for clip in _unseen(*machine, *counts)]
+        return Recordings(tuple(clips), lambda clip: settings.seconds, f"{machines} synthetic machines")
+    clips = [clip for name, kind in DEVELOPMENT.items() for clip in _evenly(name, kind)]
     words = f"no --data: as for DCASE 2020's development clips, {CLIP_SECONDS:.0f} s each"
-    return Recordings(_published(), lambda clip: CLIP_SECONDS, words)
+    return Recordings(tuple(clips), lambda clip: CLIP_SECONDS, words)
 
 
 def holdings(config: RunConfig, found: Recordings) -> list[Holding]:
@@ -130,17 +135,6 @@ def _held(partition: Partition, calibration: float, seconds: Callable[[Clip], fl
         )
         for machine in local_machines(partition, calibration)
     ]
-
-
-def _synthetic(settings: SyntheticSettings) -> tuple[Clip, ...]:
-    from collab_asd.data.synthetic.dataset import machines
-
-    counts = settings.train, settings.test_normal + settings.test_anomaly
-    return tuple(clip for machine in machines(settings.machines) for clip in _unseen(*machine, *counts))
-
-
-def _published() -> tuple[Clip, ...]:
-    return tuple(clip for name, kind in DEVELOPMENT.items() for clip in _evenly(name, kind))
 
 
 def _evenly(machine_type: str, kind: Development) -> list[Clip]:
