@@ -94,7 +94,10 @@ def _problems(faults: Sequence[tuple[Clip, ClipError]], data: Path) -> list[Prob
     from collab_asd.data.layouts import clip_name
     from collab_asd.data.problems import Problem
 
-    return [Problem("error", clip_name(clip, data), fault.what, fault.remedy, fault.path) for clip, fault in faults]
+    return [
+        Problem("error", clip_name(clip, data), fault.what, fault.remedy, fault.path, fault.detail)
+        for clip, fault in faults
+    ]
 
 
 def _tell(outcome: dict[str, Any], problems: Sequence[Problem], as_json: bool) -> None:

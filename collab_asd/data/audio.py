@@ -36,6 +36,7 @@ UNREADABLE_SUFFIXES = (
 CONVERT = "convert it to WAV or FLAC, for example with ffmpeg"
 COPY_AGAIN = "copy or download it again"
 TRUNCATED = "the file is truncated"
+CUT = "cut it into clips of some seconds"
 REWRITE = "rewrite its header, for example with ffmpeg -ignore_length 1 -i OLD NEW, or record it again"
 
 # What no recording of a machine has; a damaged header may claim anything, and one file must not fill the memory.
@@ -64,22 +65,26 @@ class ClipError(InputError):
         What is wrong with it.
     remedy : str
         What to do.
+    detail : str
+        Figures that are this file's own, so that files with the same fault can be named in one line.
     """
 
-    def __init__(self, path: Path, what: str, remedy: str) -> None:
-        super().__init__(path, what, remedy)
-        self.path, self.what, self.remedy = path, what, remedy
+    def __init__(self, path: Path, what: str, remedy: str, detail: str = "") -> None:
+        super().__init__(path, what, remedy, detail)
+        self.path, self.what, self.remedy, self.detail = path, what, remedy, detail
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {self.what}; {self.remedy}"
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{printable(self.path)}: {self.what}{detail}; {self.remedy}"
 
 
 class Remark(NamedTuple):
-    """Something odd about a file that can be used."""
+    """Something odd about a file that can be used; the fields are those of a `ClipError`."""
 
     severity: Literal["warning", "note"]
     what: str
     remedy: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -238,10 +243,10 @@ def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | No
         return ClipError(path, "a constant signal, as from a dead sensor", "remove it or choose another channel")
     if 1 < peak <= 2**31 and np.array_equal(audio.waveform, np.rint(audio.waveform)):
         scale = next(2**bits for bits in (7, 15, 23, 31) if peak <= 2**bits)
-        what = f"integers stored as floats: values up to {peak:.0f}, where full scale is 1"
-        return ClipError(path, what, f"divide them by {scale}, or export it again")
+        what = "integers stored as floats, whose full scale is 1"
+        return ClipError(path, what, f"divide them by {scale}, or export it again", f"peak {peak:.0f}")
     if peak > LARGEST_VALUE:
-        return ClipError(path, f"values up to {peak:.3g}, where full scale is 1", "export it again")
+        return ClipError(path, "floats far beyond their full scale, which is 1", "export it again", f"peak {peak:.3g}")
     if seconds < min_seconds:
         what = f"shorter than one embedding window of {min_seconds:g} s"
         return ClipError(path, what, "record longer or remove it")
@@ -264,11 +269,11 @@ def _audio(data: bytes, path: Path, channel: int) -> Audio:
 def _remarks(waveform: FloatArray, rate: int, is_float: bool, extent: Extent) -> Iterator[Remark]:
     if extent.unfinished:
         what = "its header was never finished and states no length; it was read to the end of the file"
-        yield Remark("note", what, f"check that {len(waveform) / rate:.2f} s is its length")
+        yield Remark("note", what, "check that this is its length", f"{len(waveform) / rate:.2f} s")
     peak = float(np.abs(waveform).max()) if is_float else 0.0
     if peak > 1:
-        what = f"values up to {peak:.3g}, where full scale is 1"
-        yield Remark("warning", what, "export it again with less gain, unless all recordings are in this unit")
+        remedy = "export it again with less gain, unless all recordings are in another unit, such as pascals"
+        yield Remark("warning", "floats beyond their full scale, which is 1", remedy, f"peak {peak:.3g}")
 
 
 @contextmanager
@@ -286,7 +291,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
 def _bytes_of(path: Path) -> bytes:
     with _opened(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
-            raise ClipError(path, f"too large for one clip ({size / 1e9:.1f} GB)", "cut it into clips of some seconds")
+            raise ClipError(path, "too large for one clip", CUT, f"{size / 1e9:.1f} GB")
         return file.read()
 
 
@@ -334,16 +339,16 @@ def _refuse_wrong_length(path: Path, extent: Extent, seconds: float) -> None:
         How much audio the decoder expects, s.
     """
     if extent.is_truncated:
-        what = TRUNCATED
+        detail = ""
         if extent.stated is not None:
             share = extent.present / extent.stated
             stated = seconds if extent.counts_stated else seconds / share if share else 0.0
-            what = f"{TRUNCATED}: its header states {stated:.2f} s, {stated * share:.2f} s are present"
-        raise ClipError(path, what, COPY_AGAIN)
+            detail = f"{stated:.2f} s stated, {stated * share:.2f} s present"
+        raise ClipError(path, TRUNCATED, COPY_AGAIN, detail)
     behind = seconds * extent.behind / max(1, extent.present)
     if behind >= SHORTEST_BEHIND:
-        what = f"its header states {seconds:.2f} s of audio, but {behind:.2f} s more seem to lie behind them"
-        raise ClipError(path, what, REWRITE)
+        what = "its header states less audio than seems to lie behind it"
+        raise ClipError(path, what, REWRITE, f"{seconds:.2f} s stated, {behind:.2f} s more")
 
 
 def _read(file: soundfile.SoundFile, channel: int, path: Path) -> tuple[FloatArray, tuple[float, ...]]:
@@ -367,16 +372,15 @@ def _read(file: soundfile.SoundFile, channel: int, path: Path) -> tuple[FloatArr
             raise _too_long(path, samples, file.samplerate)
     if samples < file.frames:
         rate = file.samplerate
-        what = f"its header states {file.frames / rate:.2f} s, {samples / rate:.2f} s can be decoded"
-        raise ClipError(path, f"the file is truncated or damaged: {what}", COPY_AGAIN)
+        detail = f"{file.frames / rate:.2f} s stated, {samples / rate:.2f} s can be decoded"
+        raise ClipError(path, f"{TRUNCATED} or damaged", COPY_AGAIN, detail)
     mean, square = sums / max(1, samples)
     powers = tuple(map(float, square - mean**2)) if file.channels > 1 else ()
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), powers
 
 
 def _too_long(path: Path, samples: int, rate: int) -> ClipError:
-    what = f"too long for one clip: {samples} samples at {rate} Hz, {samples / rate / 60:.0f} minutes"
-    return ClipError(path, what, "cut it into clips of some seconds")
+    return ClipError(path, "too long for one clip", CUT, f"{samples / rate / 60:.0f} minutes at {rate} Hz")
 
 
 def _refuse_odd_ratio(path: Path, rate: int, new_rate: int) -> None:

@@ -151,7 +151,7 @@ def check(
             *(_unusable(fault, file_name(fault.path, data_dir)) for fault in refused if fault.path not in without),
             *(_unread(file_name(path, data_dir)) for path in unread),
             *(_unusable(result.fault, name(result.clip)) for result in left if result.fault),
-            *(Problem(r.severity, name(result.clip), r.what, r.remedy) for result in left for r in result.remarks),
+            *(_remark(name(result.clip), remark) for result in left for remark in result.remarks),
             *mislabelled([result.clip for result in left], name),
             *repeated(sound, name),
             *nearly_repeated(near, name),
@@ -219,7 +219,11 @@ def _examine(clip: Clip, min_seconds: float) -> _Examined:
 
 
 def _unusable(fault: ClipError, name: str) -> Problem:
-    return Problem("error", name, fault.what, fault.remedy, fault.path)
+    return Problem("error", name, fault.what, fault.remedy, fault.path, fault.detail)
+
+
+def _remark(name: str, remark: Remark) -> Problem:
+    return Problem(remark.severity, name, remark.what, remark.remedy, detail=remark.detail)
 
 
 def _unread(name: str) -> Problem:

@@ -39,6 +39,8 @@ class Problem:
         What is wrong, and what to do.
     path : Path or None
         The file, if the problem goes away by leaving this file out.
+    detail : str
+        Figures of this subject, which those with the same problem need not share.
     """
 
     severity: Severity
@@ -46,13 +48,15 @@ class Problem:
     what: str
     remedy: str
     path: Path | None = None
+    detail: str = ""
 
 
 def describe(problems: Sequence[Problem]) -> list[tuple[Severity, str]]:
     """Severity and one line of text for each kind of problem, errors first, naming up to five of its subjects."""
     alike: defaultdict[tuple[Severity, str, str], list[str]] = defaultdict(list)
     for problem in problems:
-        alike[problem.severity, problem.what, problem.remedy].append(problem.subject)
+        detail = f" ({problem.detail})" if problem.detail else ""
+        alike[problem.severity, problem.what, problem.remedy].append(f"{problem.subject}{detail}")
     lines = [(severity, f"{shorten(names)}: {what}; {remedy}") for (severity, what, remedy), names in alike.items()]
     return sorted(lines, key=lambda line: SEVERITIES.index(line[0]))
 

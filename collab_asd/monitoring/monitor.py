@@ -173,7 +173,7 @@ class Monitor:
         if fault := signal_fault(path, audio, SHORTEST_SECONDS):
             raise fault
         for remark in audio.remarks:
-            log.warning("%s: %s; %s", path, remark.what, remark.remedy)
+            log.warning("%s: %s (%s); %s", path, remark.what, remark.detail, remark.remedy)
         self._note_rate(path, audio.rate)
         return audio
 

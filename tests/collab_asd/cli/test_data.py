@@ -69,6 +69,7 @@ def test_json_is_the_whole_report(folder):
         "what": "the file is empty",
         "remedy": "copy or download it again",
         "path": str(folder / "fan/train/normal_id_00_7.wav"),
+        "detail": "",
     }
 
 

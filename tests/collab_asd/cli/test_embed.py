@@ -80,7 +80,7 @@ def test_bad_clips_are_told_together_and_the_others_embedded(embed, copy):
     soundfile.write(short, np.random.default_rng(0).uniform(-0.5, 0.5, 8_000), 16_000)
     result = embed(data=copy)
     assert result.exit_code == 2
-    assert f"error fan/train/{truncated.name}: the file is truncated" in result.stderr
+    assert f"error fan/train/{truncated.name} (4.00 s stated, 0.15 s present): the file is truncated" in result.stderr
     assert f"error fan/train/{silent.name}: a constant signal" in result.stderr
     assert f"error fan/train/{short.name}: shorter than one embedding window of 1 s" in result.stderr
     assert f"logmel: {CLIPS - 3} clips embedded" in result.stdout

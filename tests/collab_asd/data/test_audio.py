@@ -183,7 +183,7 @@ def test_floats_beyond_full_scale_are_named(tmp_path):
     audio, fault = floats(tmp_path / "clip.wav", 3.5 * tone(440, RATE))
     assert fault is None
     (remark,) = audio.remarks
-    assert (remark.severity, remark.what) == ("warning", "values up to 3.5, where full scale is 1")
+    assert (remark.severity, remark.detail) == ("warning", "peak 3.5")
 
 
 @pytest.mark.parametrize(("bits", "scale"), [(16, 32768), (24, 8388608)])
@@ -203,6 +203,8 @@ def test_floats_that_are_no_sound_are_refused(tmp_path, value):
 def test_error_survives_the_way_back_from_another_process():
     error = pickle.loads(pickle.dumps(ClipError("a.wav", "is bad", "mend it")))  # noqa: S301 -- our own bytes
     assert str(error) == "a.wav: is bad; mend it"
+    error = pickle.loads(pickle.dumps(ClipError("a.wav", "is bad", "mend it", "7 times")))  # noqa: S301
+    assert str(error) == "a.wav: is bad (7 times); mend it"
 
 
 def test_real_eight_channel_recording(shared, clip_of):

@@ -75,8 +75,8 @@ def test_window_sets_the_shortest_length(dcase_folder):
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        (lambda data: data[:-8000], "the file is truncated: its header states 1.50 s, 1.00 s are present"),
-        (lambda data: data[:44], "the file is truncated: its header states 0.00 s, 0.00 s are present"),
+        (lambda data: data[:-8000], "the file is truncated"),
+        (lambda data: data[:44], "the file is truncated"),
         (
             lambda data: b"<html>404</html>",
             "cannot be decoded: it is no WAV, RF64, W64, AIFF, FLAC, Ogg, MP3, CAF or AU file",

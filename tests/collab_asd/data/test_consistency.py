@@ -112,7 +112,7 @@ def test_floats_in_another_unit(record_machine):
 
     severities = {what: severity for severity, what in found(record_machine(change, subtype="FLOAT"))}
     assert severities["full scale"] == "error"
-    assert "warning" in {severity for what, severity in severities.items() if what.startswith("values up to")}
+    assert "warning" in {severity for what, severity in severities.items() if what.startswith("floats beyond")}
 
 
 def test_a_fault_may_be_louder_and_fill_other_frequencies(record_machine):

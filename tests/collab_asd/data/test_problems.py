@@ -123,5 +123,7 @@ def test_copies_with_contradicting_labels():
 
 
 def test_description_joins_what_is_alike_and_puts_errors_first():
+    figures = [Problem("error", x, "bad", "mend", detail=f"peak {x}") for x in "ab"]
+    assert describe(figures) == [("error", "a (peak a), b (peak b): bad; mend")]
     problems = [Problem("warning", "z", "odd", "look"), *(Problem("error", f"{i}", "bad", "mend") for i in range(7))]
     assert describe(problems) == [("error", "0, 1, 2, 3, 4 and 2 more: bad; mend"), ("warning", "z: odd; look")]

@@ -189,7 +189,7 @@ UNUSABLE = {
     "missing": (lambda path, write, hum: None, "cannot be read"),
     "truncated": (
         lambda path, write, hum: path.write_bytes(write(path, hum).read_bytes()[:-2000]),
-        "truncated: its header states 1.50 s",
+        "truncated (1.50 s stated",
     ),
     "odd rate": (lambda path, write, hum: write(path, hum, rate=15_991), "15991 Hz cannot be resampled"),
 }
