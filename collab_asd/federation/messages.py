@@ -21,6 +21,7 @@ DESCRIBE = "query.describe"
 STATISTICS = "query.statistics"
 SPLIT = "train.split"
 EMBEDDINGS = "train.embeddings"
+VARIANCES, SCATTER, RESIDUALS = "train.variances", "train.scatter", "train.residuals"
 SCORE = "evaluate.score"
 
 

@@ -123,6 +123,7 @@ METHODS: Registry[MethodSpec] = Registry(
     MethodSpec,
     {
         "embedding-sharing": "collab_asd.methods.embedding_sharing:METHOD",
+        "covariance-sharing": "collab_asd.methods.covariance_sharing:METHOD",
         "centralized": "baselines.centralized:METHOD",
         "local-knn": "baselines.local:KNN",
         "local-mahalanobis": "baselines.local:MAHALANOBIS",
