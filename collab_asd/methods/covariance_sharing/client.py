@@ -23,6 +23,7 @@ from collab_asd.detection.second_order import (
     FusedModel,
     Others,
     clip_features,
+    squares_of,
     standard_deviations,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
@@ -64,15 +65,15 @@ class Points:
 
     def variances(self) -> Part:
         """Return what it adds in the first round."""
-        squares = np.diag(scatter_of(self.shared))
-        return Part(1, len(self.shared) - 1, to_fixed(squares, SQUARES_BITS))
+        return Part(1, len(self.shared) - 1, to_fixed(squares_of(self.shared), SQUARES_BITS))
 
     def scatter(self, known: Part, is_included: bool, bits: int) -> Part:
         """Return what it adds in the second round, given the first's sums, which it may be part of."""
         own = self.variances()
         others = known - own if is_included else known
         given = (others.dof, others.squares / (2.0**SQUARES_BITS * others.dof)) if others.dof > 0 else (0, None)
-        standardized = scatter_of(self.shared / standard_deviations(self.shared, *given))
+        deviations = standard_deviations(squares_of(self.shared), own.dof, *given)
+        standardized = scatter_of(self.shared / deviations)
         return replace(own, scatter=to_fixed(standardized[TRIANGLE], bits))
 
 
