@@ -72,7 +72,8 @@ def _judged(run: AuditedRun, scope: AuditConfig) -> Iterator[tuple[str, ScoreArr
             features = np.array([clip_features(f) for side in frames for f in side])
             others = facts["squares-dof"] - own.dof, known.squares - own.squares
             given = (others[0], others[1] * 2.0**-SQUARES_BITS / others[0]) if others[0] else (0, None)
-            deviations = standard_deviations(own.squares * 2.0**-SQUARES_BITS, own.dof, *given)
+            squares = np.asarray(own.squares * 2.0**-SQUARES_BITS, np.float64)
+            deviations = standard_deviations(squares, own.dof, *given)
             for which, part in (("one", own), ("sum", summed)):
                 judged = nearness(part, facts["bits"], features / deviations)
                 yield which, judged[: len(frames[0])], judged[len(frames[0]) :]

@@ -25,6 +25,7 @@ from collab_asd.detection.second_order import (
     clip_features,
     squares_of,
     standard_deviations,
+    suits,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
 from collab_asd.detection.second_order_space import SecondOrderSpace
@@ -45,6 +46,10 @@ from collab_asd.methods.covariance_sharing.sums import (
 )
 
 logger = logging.getLogger(__name__)
+UNSUITED = (
+    "%s/%s: its normal recordings vary in other ways than those of the machines that it is pooled with; its detector "
+    "may be worse for it: compare local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
+)
 QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 
@@ -79,11 +84,12 @@ class Points:
 
 @dataclass(frozen=True)
 class Fitted:
-    """One machine's model, and scores of its normal clips by models that had not seen them."""
+    """One machine's model, scores of its normal clips by models that had not seen them, whether pooling suits it."""
 
     points: Points
     model: FusedModel
     held_out: ScoreArray
+    is_suited: bool
 
     def residuals(self) -> Integers:
         """Count the held-out scores in units of their own mean and deviation, over `GRID`."""
@@ -152,6 +158,9 @@ def _score_machine(client: ClientData, fitted: Fitted, content: RecordDict) -> M
     points = fitted.points
     known, _ = take(content, points.machine.group)
     expected = fitted.held_out if known.residuals is None else fitted.expected(known.residuals)
+    clip = client.partition.clips[points.clips[0]]
+    if not fitted.is_suited:
+        logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
     space = SecondOrderSpace(fitted.model, [row[np.newaxis] for row in points.features], expected)
     frames = client.machine_frames(points.machine)
     return score_with(Detector((space,)), frames, normal=points.clips, test=points.machine.test)
@@ -162,8 +171,9 @@ def fit(client: ClientData, content: RecordDict) -> Iterator[Fitted]:
     for group, members in _by_group(client).items():
         known, facts = take(content, group)
         for points, own in _scatters(members, known, facts).items():
-            model, held_out = FusedModel.fit(points.features.astype(np.float64), _others(known, own, facts))
-            yield Fitted(points, model, held_out)
+            features, others = points.features.astype(np.float64), _others(known, own, facts)
+            model, held_out = FusedModel.fit(features, others)
+            yield Fitted(points, model, held_out, others is None or suits(features, others))
 
 
 def _others(known: Part, own: Part, facts: Mapping[str, Any]) -> Others | None:
