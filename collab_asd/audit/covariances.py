@@ -26,9 +26,10 @@ from collab_asd.audit.membership import FEWEST, finding, too_few
 from collab_asd.audit.run import AuditedRun
 from collab_asd.audit.view import Recorded
 from collab_asd.core.types import NORMAL, ScoreArray
-from collab_asd.detection.second_order import clip_features, standard_deviations
+from collab_asd.detection.second_order import standard_deviations
+from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.federation.client_data import local_machines
-from collab_asd.methods.covariance_sharing.sums import SQUARES_BITS, Part
+from collab_asd.methods.covariance_sharing.sums import SQUARES_BITS, Part, read_part
 
 SCATTER, RESIDUALS = "train.scatter", "train.residuals"
 KNOWLEDGE = {"one": "one client's matrix", "sum": "the sum over a group"}
@@ -56,6 +57,7 @@ COVARIANCES = Attack(("statistics",), attack_matrices)
 
 def _judged(run: AuditedRun, scope: AuditConfig) -> Iterator[tuple[str, ScoreArray, ScoreArray]]:
     """Score members and others of each client that holds one machine of a group, once by each matrix."""
+    summarize = ClipSpectrum()
     asked = {m.client: m for m in run.view.of("down", SCATTER)}
     told = {m.client: m for m in run.view.of("down", RESIDUALS)}
     for message in run.view.of("up", SCATTER):
@@ -68,8 +70,8 @@ def _judged(run: AuditedRun, scope: AuditConfig) -> Iterator[tuple[str, ScoreArr
             own, summed = _part(message, machine.group)[0], _part(told[message.client], machine.group)[0]
             clips = partition.clips
             held = [*machine.normal][: scope.per_client], [i for i in machine.test if clips[i].label == NORMAL]
-            frames = [[run.ear.cache.encode(run.encoder, clips[i]) for i in side[: scope.per_client]] for side in held]
-            features = np.array([clip_features(f) for side in frames for f in side])
+            frames = [[run.ear.cache.encode(summarize, clips[i]) for i in side[: scope.per_client]] for side in held]
+            features = np.concatenate([f for side in frames for f in side]).astype(np.float64)
             others = facts["squares-dof"] - own.dof, known.squares - own.squares
             given = (others[0], others[1] * 2.0**-SQUARES_BITS / others[0]) if others[0] else (0, None)
             squares = np.asarray(own.squares * 2.0**-SQUARES_BITS, np.float64)
@@ -93,6 +95,5 @@ def nearness(part: Part, bits: int, points: ScoreArray) -> ScoreArray:
 
 
 def _part(message: Recorded, group: int) -> tuple[Part, Mapping[str, Any]]:
-    facts, arrays = message.records[f"facts/{group}"], message.part(f"sums/{group}")
-    wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-    return Part(facts["machines"], facts["dof"], wide["squares"], wide.get("scatter")), facts
+    facts = message.records[f"facts/{group}"]
+    return read_part(facts, message.part(f"sums/{group}")), facts

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import ScorerSettings
-from collab_asd.detection.second_order import FusedModel, SecondOrderModel, clip_features
+from collab_asd.detection.second_order import FusedModel, SecondOrderModel
 
 
 class SecondOrderSpace(Space):
-    """Clips are `clip_features` of their log-mel frames, and score as a `FusedModel` says.
+    """Clips are `clip_features`, whatever the encoder, and score as a `FusedModel` says.
 
     Parameters
     ----------
@@ -28,17 +28,9 @@ class SecondOrderSpace(Space):
     """
 
     def __init__(self, model: FusedModel, normals: Sequence[FloatArray], held_out: ScoreArray) -> None:
-        self.classifier, self.codec, self.settings = None, None, ScorerSettings("mahalanobis")
+        self.classifier, self.codec, self.trained = None, None, 0
+        self.settings = ScorerSettings("mahalanobis", average="spectrum")
         self.model, self.normals, self.held_out = model, list(normals), held_out
-
-    @property
-    def name(self) -> str:
-        """``"second-order"``."""
-        return "second-order"
-
-    def embed(self, frames: FloatArray) -> FloatArray:
-        """Describe one clip, log-mel frames ``[T, 128]`` -> ``[1, 256]``."""
-        return np.asarray(clip_features(frames)[np.newaxis], np.float32)
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""

@@ -14,7 +14,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import storage
-from collab_asd.detection.second_order import FusedModel, add, clip_features, pooled_sums
+from collab_asd.detection.second_order import FusedModel, add, pooled_sums
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
@@ -34,7 +34,7 @@ NODE = 1000 + SICK
 def config(many_machines, cache, tmp_path):
     return RunConfig(
         method="covariance-sharing", data_dir=str(many_machines), cache_dir=str(cache),
-        results_dir=str(tmp_path / "run"), encoder="logmel", report=False,
+        results_dir=str(tmp_path / "run"), report=False,
     )  # fmt: skip
 
 
@@ -57,8 +57,8 @@ def test_the_strategy_computes_the_plain_function(config, scores_of):
     for client, own, part in zip(held, normals, parts, strict=True):
         model, _ = FusedModel.fit(own, add(parts).without(part))
         (machine,) = client.machines()
-        for i, frames in zip(machine.test, client.frames(machine.test), strict=True):
-            expected = model.scores(clip_features(frames)[np.newaxis].astype(np.float32))[0]
+        for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
+            expected = model.scores(spectrum)[0]
             assert float(found[client.partition.clips[i].path.name][0]) == pytest.approx(expected, abs=1e-3)
 
 
@@ -69,8 +69,8 @@ def test_one_client_alone_is_the_local_detector_to_the_bit(config, listing, many
     (client,), (own,) = points(config, 1)
     model, _ = FusedModel.fit(own)
     (machine,) = client.machines()
-    for i, frames in zip(machine.test, client.frames(machine.test), strict=True):
-        score = model.scores(clip_features(frames)[np.newaxis].astype(np.float32))[0]
+    for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
+        score = model.scores(spectrum)[0]
         assert float(found[client.partition.clips[i].path.name][0]) == score
 
 
@@ -127,8 +127,10 @@ def test_saved_detectors_score_as_the_run_did(config, scores_of):
         clip = client.partition.clips[0]
         detector, card = storage.load(folder / "detectors" / f"{clip.machine_type}_id_{clip.machine_id}")
         (machine,) = client.machines()
-        for i, frames in zip(machine.test, client.frames(machine.test), strict=True):
-            assert detector.score(detector.embed(frames)) == float(found[client.partition.clips[i].path.name][0])
+        for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
+            assert detector.score(detector.embed(spectrum, spectrum)) == float(
+                found[client.partition.clips[i].path.name][0]
+            )
         assert np.mean(detector.normal_scores > card.threshold) == pytest.approx(config.false_alarm_rate, abs=0.05)
 
 

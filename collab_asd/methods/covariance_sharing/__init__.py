@@ -18,7 +18,6 @@ METHOD = MethodSpec(
         "train.scatter": "collab_asd.methods.covariance_sharing.client:scatter",
         "train.residuals": "collab_asd.methods.covariance_sharing.client:residuals",
     },
-    encoders=("logmel",),
     scorer="mahalanobis",
     describe_costs="collab_asd.methods.covariance_sharing.sums:describe_costs",
 )

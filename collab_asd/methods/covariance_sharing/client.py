@@ -16,20 +16,22 @@ import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 
 from collab_asd.config import RunConfig
+from collab_asd.core.progress import step
 from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.second_order import (
     FEATURES_DIGEST,
     FusedModel,
     Others,
-    clip_features,
     squares_of,
     standard_deviations,
     suits,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
 from collab_asd.detection.second_order_space import SecondOrderSpace
-from collab_asd.federation.client_data import ClientData, LocalMachine
+from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.federation.client_data import ClientData, LocalMachine, recording_ranks
+from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.covariance_sharing.sums import (
     GRID,
@@ -38,9 +40,7 @@ from collab_asd.methods.covariance_sharing.sums import (
     TRIANGLE,
     Integers,
     Part,
-    groups_in,
-    put,
-    take,
+    read_part,
     to_fixed,
     total,
 )
@@ -108,12 +108,16 @@ class Fitted:
 @lru_cache(maxsize=32)
 def points_of(client: ClientData) -> tuple[Points, ...]:
     """Describe the normal clips of each of the client's machines."""
-    client.prepare(range(len(client.partition.clips)))
-    described = []
+    described, all_clips, summarize = [], client.partition.clips, ClipSpectrum()
     for machine in client.machines():
-        clips = tuple(sorted(machine.normal, key=lambda i: str(client.partition.clips[i].path)))
-        features = np.array([clip_features(frames) for frames in client.frames(clips)], np.float32)
-        described.append(Points(machine, clips, features))
+        ranks = recording_ranks([all_clips[i] for i in machine.normal])
+        clips = tuple(machine.normal[i] for i in np.argsort(ranks))
+        with step(f"client {client.partition.client}: spectra of recordings", len(clips)) as advance:
+            features = []
+            for i in clips:
+                features.append(client.cache.encode(summarize, all_clips[i]))
+                advance()
+        described.append(Points(machine, clips, np.concatenate(features)))
     return tuple(described)
 
 
@@ -123,16 +127,19 @@ def variances(client: ClientData, config: RunConfig, state: RecordDict, content:
     facts: dict[str, Any] = {"features": FEATURES_DIGEST, "clips": hashlib.sha256(hashes.encode()).hexdigest()}
     reply = RecordDict({"client": ConfigRecord(facts)})
     for group, members in _by_group(client).items():
-        put(reply, group, total(points.variances() for points in members))
+        part = total(points.variances() for points in members)
+        put_sums(reply, group, part.facts, part.arrays)
     return reply
 
 
 def scatter(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Add up the standardised scatter matrices of each group that is asked for."""
     reply, members = RecordDict(), _by_group(client)
-    for group in groups_in(content):
-        known, facts = take(content, group)
-        put(reply, group, total(_scatters(members[group], known, facts).values()))
+    for group in groups_of_sums(content):
+        facts, arrays = read_sums(content, group)
+        known = read_part(facts, arrays)
+        part = total(_scatters(members[group], known, facts).values())
+        put_sums(reply, group, part.facts, part.arrays)
     return reply
 
 
@@ -145,7 +152,7 @@ def residuals(client: ClientData, config: RunConfig, state: RecordDict, content:
         counts[group] = counts[group] + own if group in counts else own
     reply = RecordDict()
     for group, part in counts.items():
-        put(reply, group, part)
+        put_sums(reply, group, part.facts, part.arrays)
     return reply
 
 
@@ -156,20 +163,21 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
 
 def _score_machine(client: ClientData, fitted: Fitted, content: RecordDict) -> MachineScores:
     points = fitted.points
-    known, _ = take(content, points.machine.group)
+    known = read_part(*read_sums(content, points.machine.group))
     expected = fitted.held_out if known.residuals is None else fitted.expected(known.residuals)
     clip = client.partition.clips[points.clips[0]]
     if not fitted.is_suited:
         logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
     space = SecondOrderSpace(fitted.model, [row[np.newaxis] for row in points.features], expected)
-    frames = client.machine_frames(points.machine)
+    frames = client.machine_frames(points.machine, with_spectra=True)
     return score_with(Detector((space,)), frames, normal=points.clips, test=points.machine.test)
 
 
 def fit(client: ClientData, content: RecordDict) -> Iterator[Fitted]:
     """Fit each machine's model, with what the other machines of its group say in a message."""
     for group, members in _by_group(client).items():
-        known, facts = take(content, group)
+        facts, arrays = read_sums(content, group)
+        known = read_part(facts, arrays)
         for points, own in _scatters(members, known, facts).items():
             features, others = points.features.astype(np.float64), _others(known, own, facts)
             model, held_out = FusedModel.fit(features, others)

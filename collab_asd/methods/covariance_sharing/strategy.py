@@ -21,16 +21,14 @@ from collab_asd.config import RunConfig
 from collab_asd.core.runtime import Stopwatch
 from collab_asd.detection.second_order import FEATURES_DIGEST
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import RESIDUALS, SCATTER, SCORE, VARIANCES
+from collab_asd.federation.messages import RESIDUALS, SCATTER, SCORE, VARIANCES, groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.covariance_sharing.state import KEPT, Group, Member, ServerState
 from collab_asd.methods.covariance_sharing.sums import (
-    groups_in,
-    put,
+    read_part,
     require_valid_residuals,
     require_valid_scatter,
     require_valid_variances,
-    take,
     total,
 )
 
@@ -58,7 +56,7 @@ class CovarianceSharing(ScoreGathering):
     """
 
     tolerates_exclusion = True
-    encoder_note = "log-mel; sums over clips alone left the clients"
+    encoder_note = "log-mel spectra, whatever the encoder; only sums over clips left the clients"
 
     def __init__(self, earlier: ServerState | None = None, retain: bool = False) -> None:
         self.earlier, self.retain, self.watch = earlier or ServerState(), retain, Stopwatch()
@@ -86,7 +84,7 @@ class CovarianceSharing(ScoreGathering):
             read_member(content)
         elif kind in (SCATTER, RESIDUALS):
             for group, announced in self.members[client].parts.items():
-                part, _ = take(content, group)
+                part = read_part(*read_sums(content, group))
                 if kind == SCATTER:
                     require_valid_scatter(part, announced, self.groups[group].bits)
                 else:
@@ -119,14 +117,14 @@ class CovarianceSharing(ScoreGathering):
             raise ClientLostError
         elif server_round == 2:
             for client, content in answers.items():
-                parts = {g: take(content, g)[0] for g in self.members[client].parts}
+                parts = {g: read_part(*read_sums(content, g)) for g in self.members[client].parts}
                 self.members[client] = replace(self.members[client], parts=parts)
                 for g, part in parts.items():
                     self.groups[g] = self.groups[g].plus(part)
         else:
             for client, content in answers.items():
                 for g in self.members[client].parts:
-                    self.groups[g] = self.groups[g].with_residuals(take(content, g)[0])
+                    self.groups[g] = self.groups[g].with_residuals(read_part(*read_sums(content, g)))
         return None, MetricRecord({"clients": len(answers)})
 
     def score_request(self, client: int) -> RecordDict:
@@ -142,7 +140,8 @@ class CovarianceSharing(ScoreGathering):
             known = replace(group.total, squares=group.first.squares)
             if kind == SCATTER:
                 known = replace(known, scatter=None)
-            put(content, g, known, bits=group.bits, **{"squares-dof": group.first.dof, "is-included": is_included})
+            facts = {"bits": group.bits, "squares-dof": group.first.dof, "is-included": is_included}
+            put_sums(content, g, known.facts | facts, known.arrays)
         return content
 
     def _begin(self) -> None:
@@ -191,7 +190,7 @@ def read_member(content: RecordDict) -> Member:
             f"its features are defined otherwise (digest {features[:12]}, here {FEATURES_DIGEST[:12]}): install the "
             "same version of collab-asd"
         )
-    parts = {group: take(content, group)[0] for group in groups_in(content)}
+    parts = {group: read_part(*read_sums(content, group)) for group in groups_of_sums(content)}
     if not parts:
         raise ValueError("it has no machine")
     for part in parts.values():

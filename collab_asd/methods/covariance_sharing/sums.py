@@ -11,19 +11,17 @@ A triangle of integers is symmetric and finite by construction; all else is chec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from collab_asd.config import RunConfig
 from collab_asd.core.types import ScoreArray
 from collab_asd.detection.second_order import DIMENSION, VARIANCE_PRIOR, Sums
-from collab_asd.federation.messages import from_record, to_record
-from collab_asd.methods.costs import ARRAY_HEADER, Bytes, Costs, Holding, Work, scores_sent
+from collab_asd.methods.costs import ARRAY_HEADER, Bytes, Holding, scores_sent
 
 if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry
@@ -108,6 +106,19 @@ class Part:
             together(self.residuals, other.residuals),
         )
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is sent beside the arrays."""
+        return {"machines": self.machines, "dof": self.dof}
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What is sent: sums of squares in 64 bits, the others in 32."""
+        narrow = {"scatter": self.scatter, "residuals": self.residuals}
+        return {"squares": self.squares} | {
+            name: array.astype(np.int32) for name, array in narrow.items() if array is not None
+        }
+
     def to_sums(self, bits: int) -> Sums:
         """Return the same in floating point."""
         matrix = np.zeros((DIMENSION, DIMENSION))
@@ -133,33 +144,14 @@ def total(parts: Iterable[Part]) -> Part:
     return first
 
 
-def put(content: RecordDict, group: int, part: Part, **facts: int | bool) -> None:
-    """Lay out one group's part in a message."""
-    content[f"facts/{group}"] = ConfigRecord({"machines": part.machines, "dof": part.dof, **facts})
-    arrays = {"squares": part.squares}
-    for name, array in (("scatter", part.scatter), ("residuals", part.residuals)):
-        if array is not None:
-            arrays[name] = array.astype(np.int32)
-    content[f"sums/{group}"] = to_record(arrays)
-
-
-def groups_in(content: RecordDict) -> list[int]:
-    """Return the groups that a message tells of."""
-    return sorted(int(name.removeprefix("facts/")) for name in content.config_records if name.startswith("facts/"))
-
-
-def take(content: RecordDict, group: int) -> tuple[Part, Mapping[str, Any]]:
-    """Read one group's part, and the facts beside it, which are as they came.
+def read_part(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Part:
+    """Read what `Part.facts` and `Part.arrays` have laid out.
 
     Raises
     ------
     ValueError
         Something is missing, or of another type.
     """
-    if f"facts/{group}" not in content.config_records or f"sums/{group}" not in content.array_records:
-        raise ValueError(f"its answer holds no sums of group {group}")
-    facts = content.config_records[f"facts/{group}"]
-    arrays = from_record(content.array_records[f"sums/{group}"])
     expected = {"squares": ("int64", DIMENSION), "scatter": ("int32", len(TRIANGLE[0])), "residuals": ("int32", BINS)}
     for name, array in arrays.items():
         if name not in expected or (str(array.dtype), *array.shape) != expected[name]:
@@ -168,7 +160,7 @@ def take(content: RecordDict, group: int) -> tuple[Part, Mapping[str, Any]]:
     if not isinstance(machines, int) or not isinstance(dof, int) or "squares" not in arrays:
         raise ValueError("its sums lack the number of machines, degrees of freedom or squares")
     wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-    return Part(machines, dof, wide["squares"], wide.get("scatter"), wide.get("residuals")), facts
+    return Part(machines, dof, wide["squares"], wide.get("scatter"), wide.get("residuals"))
 
 
 def require_valid_variances(part: Part) -> None:
@@ -222,15 +214,10 @@ def require_valid_residuals(part: Part, announced: Part) -> None:
         raise ValueError(f"its residuals are missing, or not those of {clips} clips")
 
 
-def without_matrices(part: Part) -> Part:
-    """Return what was announced in the first round."""
-    return replace(part, scatter=None, residuals=None)
-
-
-def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Costs:
-    """Count three sums up, and what is known of them with each question down; adding is no work."""
+def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:
+    """Count three sums up, and what is known of them with each question down."""
     squares, matrix, counts = 8 * DIMENSION, 4 * len(TRIANGLE[0]), 4 * BINS
     pairs = len({(holding.client, holding.group) for holding in holdings})
     up = 3 * squares + matrix + counts + 5 * ARRAY_HEADER
     down = 3 * squares + 2 * matrix + counts + 6 * ARRAY_HEADER
-    return Costs(scores_sent(holdings) + Bytes(pairs * up, pairs * down), Work())
+    return scores_sent(holdings) + Bytes(pairs * up, pairs * down)

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from flwr.app import RecordDict
+from flwr.app import ConfigRecord, RecordDict
 
 from collab_asd.detection.second_order import DIMENSION, pooled_sums
 from collab_asd.methods.covariance_sharing.strategy import read_member
@@ -16,11 +16,10 @@ from collab_asd.methods.covariance_sharing.sums import (
     TRIANGLE,
     Part,
     bits_of,
-    put,
+    read_part,
     require_valid_residuals,
     require_valid_scatter,
     require_valid_variances,
-    take,
     to_fixed,
     total,
 )
@@ -53,12 +52,10 @@ def test_who_joins_and_leaves_has_changed_no_bit(parts):
 
 
 def test_a_matrix_takes_132_kilobytes(parts):
-    content = RecordDict()
-    put(content, 0, parts[0])
-    assert content.array_records["sums/0"]["scatter"].numpy().nbytes == 131_584
-    part, facts = take(content, 0)
-    assert np.array_equal(part.scatter, parts[0].scatter)
-    assert (facts["machines"], facts["dof"]) == (1, 7)
+    assert parts[0].arrays["scatter"].nbytes == 131_584
+    read = read_part(parts[0].facts, parts[0].arrays)
+    assert np.array_equal(read.scatter, parts[0].scatter)
+    assert (read.machines, read.dof) == (1, 7)
 
 
 @pytest.mark.parametrize(("machines", "dof"), [(1, 4), (4, 696), (600, 60_000), (4000, 3_996_000)])
@@ -126,15 +123,16 @@ def test_a_histogram_is_of_the_announced_clips(parts):
 
 @pytest.mark.parametrize("array", [np.zeros(32_896), np.zeros(10, np.int32), np.full(32_896, np.nan, np.float32)])
 def test_a_matrix_of_other_numbers_is_refused(parts, array):
-    content = RecordDict()
-    put(content, 0, parts[0])
-    content.array_records["sums/0"]["scatter"] = type(content.array_records["sums/0"]["scatter"])(array)
     with pytest.raises(ValueError, match="scatter"):
-        take(content, 0)
+        read_part(parts[0].facts, parts[0].arrays | {"scatter": array})
 
 
-def test_other_features_are_refused(parts):
-    content = RecordDict()
-    put(content, 0, parts[0])
+@pytest.mark.parametrize("lacking", ["machines", "dof"])
+def test_sums_of_an_unknown_number_are_refused(parts, lacking):
+    with pytest.raises(ValueError, match="lack"):
+        read_part({name: fact for name, fact in parts[0].facts.items() if name != lacking}, parts[0].arrays)
+
+
+def test_other_features_are_refused():
     with pytest.raises(ValueError, match="features"):
-        read_member(content)
+        read_member(RecordDict({"client": ConfigRecord({"features": "another", "clips": ""})}))
