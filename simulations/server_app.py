@@ -194,7 +194,7 @@ class Simulation:
             A run on it would come out wrong, or it has more clients than there are nodes.
         """
         partitions, data_dir = load_partitions(config, len(nodes)), data_folder(config, len(nodes))
-        require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
+        require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)
         if any(p.client not in nodes for p in partitions):
             raise InputError(
                 f"the data have {len(partitions)} clients (partition = {config.partition}) but the federation has "

@@ -88,6 +88,7 @@ ATTACKS: Registry[Attack] = Registry(
         "speech": "collab_asd.audit.probes:SPEECH",
         "membership": "collab_asd.audit.audit:MEMBERSHIP",
         "mean-spectrum": "collab_asd.audit.pooled_sums:MEAN_SPECTRUM",
+        "covariances": "collab_asd.audit.covariances:COVARIANCES",
         "answers": "collab_asd.audit.query_attacks:ANSWERS",
         "theft": "collab_asd.audit.model_extraction:THEFT",
         "weights": "baselines.fedavg.audit:WEIGHTS",

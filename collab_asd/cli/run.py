@@ -128,7 +128,7 @@ def _count_clients(config: RunConfig, supernodes: int) -> int:
 
     partitions = load_partitions(config, supernodes) if config.data_dir else []
     if partitions:
-        require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
+        require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)
     clients = len(partitions) or supernodes
     _require_clients(config, clients)
     if config.erase:

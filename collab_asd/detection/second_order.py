@@ -310,6 +310,36 @@ def held_out_scores(
     return scores
 
 
+def foreign_variation(points: ScoreArray, others: Others) -> float:
+    """Return how much a machine's clips vary in directions in which the others' hardly do.
+
+    It is the mean variance of the clips once the others' covariance has been made the identity. Up to
+    `SUITABLE_VARIATION` is seen where machines are of one type; much more where they are of unlike kinds. A machine
+    that varies less than the others is not told.
+
+    Parameters
+    ----------
+    points : ScoreArray
+        ``[n, d]``, the machine's normal clips.
+    others : Others
+    """
+    dof = len(points) - 1
+    deviations = standard_deviations(squares_of(points), dof, others.dof, others.variances)
+    root = np.linalg.cholesky(shrunk(others.covariance, others.dof))
+    whitened = solve_triangular(root, ((points - points.mean(axis=0)) / deviations).T, lower=True)
+    return float((whitened**2).sum() / (dof * points.shape[1]))
+
+
+def suits(points: ScoreArray, others: Others) -> bool:
+    """Whether the others' covariance describes how a machine's normal clips vary.
+
+    With few clips the deviations are those of the others, and more is not seen.
+    """
+    return foreign_variation(points, others) <= SUITABLE_VARIATION * len(points) / (len(points) + SUITABLE_CLIPS)
+
+
+SUITABLE_VARIATION, SUITABLE_CLIPS = 1.6, 10
+"""Chosen so that none of 232 machines among others of their type (synthetic, and ToyCar's tuning clips) is above."""
 LOCAL_HALF = 100.0
 """Clips with which the local score counts half as much as the pooled one; chosen on synthetic machines and ToyCar's
 tuning clips, where it loses at most 0.003 AUC to the pooled score alone and gains up to 0.010."""

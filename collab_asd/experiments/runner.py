@@ -193,7 +193,7 @@ def _prepare(cells: Sequence[Cell], clients: int) -> list[ManifestRow]:
         encoders.build(config)
     for config in {_data_config(cell.config): cell.config for cell in cells}.values():
         partitions = load_partitions(config, clients)
-        require_trainable(config, partitions, METHODS.find(config.method).is_collaborative)
+        require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)
     return manifest_rows(partitions, data_folder(config, clients))
 
 
@@ -205,7 +205,7 @@ def _encoder_config(config: RunConfig) -> tuple[str, ...]:
 def _data_config(config: RunConfig) -> tuple[str | int | float, ...]:
     """Return what decides whether the data are fit, and can be dealt."""
     deal = (config.partition, config.dirichlet_alpha, config.clients, config.seed) if config.mixed else ()
-    return config.data_dir, config.group_by, config.channel, METHODS.find(config.method).is_collaborative, *deal
+    return config.data_dir, config.group_by, config.channel, METHODS.find(config.method).tells_machines_apart, *deal
 
 
 def _require_same(cells: Sequence[Cell], manifest: Sequence[ManifestRow]) -> None:

@@ -34,6 +34,8 @@ FREE = frozenset(
 """Keys that need no agreement: how the server trains and waits."""
 DEPLOYED = ("embeddings", "nothing")
 """What a method that a deployment runs may share: what else would leave a client, no agreement says."""
+NAMED = "statistics"
+"""What it may share besides, where an agreement names the method: one client's sums tell which clips are in them."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,13 @@ class Agreement:
         InputError
             Names each key, with what was agreed on.
         """
-        if (shared := METHODS.find(config.method).shares) not in DEPLOYED:
+        shared = METHODS.find(config.method).shares
+        if shared == NAMED and self.config is None:
+            raise InputError(
+                f"method = {config.method}: refused without an agreement that names it: the server sees one matrix of "
+                "each client, which tells whoever holds a recording whether it is in it (docs/privacy.md)"
+            )
+        if shared not in (*DEPLOYED, NAMED):
             raise InputError(
                 f"method = {config.method}: refused, it shares {shared}; a deployment runs methods that share "
                 f"{' or '.join(DEPLOYED)}"

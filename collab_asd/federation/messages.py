@@ -21,6 +21,7 @@ DESCRIBE = "query.describe"
 STATISTICS = "query.statistics"
 SPLIT = "train.split"
 EMBEDDINGS = "train.embeddings"
+VARIANCES, SCATTER, RESIDUALS = "train.variances", "train.scatter", "train.residuals"
 SCORE = "evaluate.score"
 
 
@@ -101,6 +102,30 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], i
     if dtype.hasobject:
         raise ValueError("a message holds an array of Python objects: refused")
     return shape, fortran, dtype, stream.tell()
+
+
+def put_sums(content: RecordDict, group: int, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Lay out what is added up of a group, and what is said of it."""
+    content[f"facts/{group}"] = ConfigRecord(dict(facts))
+    content[f"sums/{group}"] = to_record(arrays)
+
+
+def read_sums(content: RecordDict, group: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `put_sums` has laid out.
+
+    Raises
+    ------
+    ValueError
+        It is not there.
+    """
+    if f"facts/{group}" not in content.config_records or f"sums/{group}" not in content.array_records:
+        raise ValueError(f"its answer holds no sums of group {group}")
+    return dict(content.config_records[f"facts/{group}"]), from_record(content.array_records[f"sums/{group}"])
+
+
+def groups_of_sums(content: RecordDict) -> list[int]:
+    """Return the groups of which a message holds sums."""
+    return sorted(int(name.removeprefix("facts/")) for name in content.config_records if name.startswith("facts/"))
 
 
 def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[int]) -> RecordDict:

@@ -108,6 +108,11 @@ class MethodSpec:
         return self.shares != "nothing"
 
     @property
+    def tells_machines_apart(self) -> bool:
+        """Whether each group needs two machines, because a classifier is to tell them apart."""
+        return self.shares not in ("nothing", "statistics")
+
+    @property
     def sends_frames(self) -> bool:
         """Whether the server gets frames of an encoder, be they embeddings or samples, and trains on them."""
         return self.shares in ("embeddings", "recordings")
@@ -123,6 +128,7 @@ METHODS: Registry[MethodSpec] = Registry(
     MethodSpec,
     {
         "embedding-sharing": "collab_asd.methods.embedding_sharing:METHOD",
+        "covariance-sharing": "collab_asd.methods.covariance_sharing:METHOD",
         "centralized": "baselines.centralized:METHOD",
         "local-knn": "baselines.local:KNN",
         "local-mahalanobis": "baselines.local:MAHALANOBIS",

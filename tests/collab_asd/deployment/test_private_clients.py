@@ -77,6 +77,25 @@ def scores(folders):
     return found
 
 
+def test_covariances_of_a_deployment_give_the_scores_of_a_simulation(config, folders, two_types, tmp_path):
+    config = agree(config, folders, method="covariance-sharing")
+    server_app.run(private_grid(config, folders), config, "inprocess")
+    simulated = run_inprocess(
+        replace(config, data_dir=str(two_types), results_dir=str(tmp_path / "simulated"), record_view=False), 4
+    )
+    assert scores(folder / "results-dir" / "run-1" for folder in folders) == scores([simulated])
+
+
+def test_no_covariance_is_shared_that_no_agreement_names(config, folders):
+    agree(config, folders)
+    asked = replace(config, method="covariance-sharing", record_view=True)
+    with pytest.raises(InputError, match=r"client 0: .*its log says more"):
+        server_app.run(private_grid(asked, folders), asked, "inprocess")
+    (folders[0].parent / "agreement.toml").unlink()
+    with pytest.raises(InputError, match="client 0: "):
+        server_app.run(private_grid(asked, folders), asked, "inprocess")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("inference", ["client", "server"])
 def test_scores_of_a_simulation_stay_with_the_clients(config, folders, two_types, tmp_path, inference):

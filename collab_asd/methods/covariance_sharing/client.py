@@ -1,0 +1,207 @@
+"""The client's half of covariance sharing: add to the sums, then score with its own covariance and the others'.
+
+Each of its machines adds its own part; a machine takes that out of the sums again, and what is left is the others'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord, RecordDict
+
+from collab_asd.config import RunConfig
+from collab_asd.core.progress import step
+from collab_asd.core.types import FloatArray, ScoreArray
+from collab_asd.detection.detector import Detector
+from collab_asd.detection.second_order import (
+    FEATURES_DIGEST,
+    FusedModel,
+    Others,
+    squares_of,
+    standard_deviations,
+    suits,
+)
+from collab_asd.detection.second_order import scatter as scatter_of
+from collab_asd.detection.second_order_space import SecondOrderSpace
+from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.federation.client_data import ClientData, LocalMachine, recording_ranks
+from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
+from collab_asd.federation.scoring import MachineScores, score_with
+from collab_asd.methods.covariance_sharing.sums import (
+    GRID,
+    MOST_CLIPS,
+    SQUARES_BITS,
+    TRIANGLE,
+    Integers,
+    Part,
+    read_part,
+    to_fixed,
+    total,
+)
+
+logger = logging.getLogger(__name__)
+UNSUITED = (
+    "%s/%s: its normal recordings vary in other ways than those of the machines that it is pooled with; its detector "
+    "may be worse for it: compare local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
+)
+QUANTILES = (np.arange(1000) + 0.5) / 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """One machine's normal clips in the order of recording: their positions, and features ``[n, 256]``."""
+
+    machine: LocalMachine
+    clips: tuple[int, ...]
+    features: FloatArray
+
+    @property
+    def shared(self) -> ScoreArray:
+        """Features of the clips by which the machine contributes: a thousand at most, evenly spaced."""
+        n = len(self.features)
+        chosen = np.linspace(0, n - 1, min(n, MOST_CLIPS)).round().astype(int)
+        return np.asarray(self.features[chosen], np.float64)
+
+    def variances(self) -> Part:
+        """Return what it adds in the first round."""
+        return Part(1, len(self.shared) - 1, to_fixed(squares_of(self.shared), SQUARES_BITS))
+
+    def scatter(self, known: Part, is_included: bool, bits: int) -> Part:
+        """Return what it adds in the second round, given the first's sums, which it may be part of."""
+        own = self.variances()
+        others = known - own if is_included else known
+        given = (others.dof, others.squares / (2.0**SQUARES_BITS * others.dof)) if others.dof > 0 else (0, None)
+        deviations = standard_deviations(squares_of(self.shared), own.dof, *given)
+        standardized = scatter_of(self.shared / deviations)
+        return replace(own, scatter=to_fixed(standardized[TRIANGLE], bits))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One machine's model, scores of its normal clips by models that had not seen them, whether pooling suits it."""
+
+    points: Points
+    model: FusedModel
+    held_out: ScoreArray
+    is_suited: bool
+
+    def residuals(self) -> Integers:
+        """Count the held-out scores in units of their own mean and deviation, over `GRID`."""
+        deviation = max(float(self.held_out.std()), 1e-9)
+        z = np.clip((self.held_out - self.held_out.mean()) / deviation, GRID[0], GRID[-1])
+        return np.asarray(np.histogram(z, GRID)[0], np.int64)
+
+    def expected(self, residuals: Integers) -> ScoreArray:
+        """Return a thousand quantiles of the scores of new normal clips, by the residuals of all machines."""
+        heights = np.concatenate([[0.0], np.cumsum(residuals) / residuals.sum()])
+        z = np.interp(QUANTILES, heights, GRID)
+        spread = float(self.held_out.std()) * np.sqrt(1 + 1 / len(self.held_out))
+        return np.asarray(self.held_out.mean() + spread * z)
+
+
+@lru_cache(maxsize=32)
+def points_of(client: ClientData) -> tuple[Points, ...]:
+    """Describe the normal clips of each of the client's machines."""
+    described, all_clips, summarize = [], client.partition.clips, ClipSpectrum()
+    for machine in client.machines():
+        ranks = recording_ranks([all_clips[i] for i in machine.normal])
+        clips = tuple(machine.normal[i] for i in np.argsort(ranks))
+        with step(f"client {client.partition.client}: spectra of recordings", len(clips)) as advance:
+            features = []
+            for i in clips:
+                features.append(client.cache.encode(summarize, all_clips[i]))
+                advance()
+        described.append(Points(machine, clips, np.concatenate(features)))
+    return tuple(described)
+
+
+def variances(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
+    """Tell degrees of freedom and sums of squares of each group, and what the features are."""
+    hashes = "".join(client.partition.clips[i].sha256 for points in points_of(client) for i in points.clips)
+    facts: dict[str, Any] = {"features": FEATURES_DIGEST, "clips": hashlib.sha256(hashes.encode()).hexdigest()}
+    reply = RecordDict({"client": ConfigRecord(facts)})
+    for group, members in _by_group(client).items():
+        part = total(points.variances() for points in members)
+        put_sums(reply, group, part.facts, part.arrays)
+    return reply
+
+
+def scatter(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
+    """Add up the standardised scatter matrices of each group that is asked for."""
+    reply, members = RecordDict(), _by_group(client)
+    for group in groups_of_sums(content):
+        facts, arrays = read_sums(content, group)
+        known = read_part(facts, arrays)
+        part = total(_scatters(members[group], known, facts).values())
+        put_sums(reply, group, part.facts, part.arrays)
+    return reply
+
+
+def residuals(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
+    """Count each group's residuals: how held-out normal clips score, in units of their machine's own spread."""
+    counts: dict[int, Part] = {}
+    for fitted in fit(client, content):
+        group = fitted.points.machine.group
+        own = replace(fitted.points.variances(), residuals=fitted.residuals())
+        counts[group] = counts[group] + own if group in counts else own
+    reply = RecordDict()
+    for group, part in counts.items():
+        put_sums(reply, group, part.facts, part.arrays)
+    return reply
+
+
+def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
+    """Score the test clips of each machine with its own covariance and the others'."""
+    return [_score_machine(client, fitted, content) for fitted in fit(client, content)]
+
+
+def _score_machine(client: ClientData, fitted: Fitted, content: RecordDict) -> MachineScores:
+    points = fitted.points
+    known = read_part(*read_sums(content, points.machine.group))
+    expected = fitted.held_out if known.residuals is None else fitted.expected(known.residuals)
+    clip = client.partition.clips[points.clips[0]]
+    if not fitted.is_suited:
+        logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
+    space = SecondOrderSpace(fitted.model, [row[np.newaxis] for row in points.features], expected)
+    frames = client.machine_frames(points.machine, with_spectra=True)
+    return score_with(Detector((space,)), frames, normal=points.clips, test=points.machine.test)
+
+
+def fit(client: ClientData, content: RecordDict) -> Iterator[Fitted]:
+    """Fit each machine's model, with what the other machines of its group say in a message."""
+    for group, members in _by_group(client).items():
+        facts, arrays = read_sums(content, group)
+        known = read_part(facts, arrays)
+        for points, own in _scatters(members, known, facts).items():
+            features, others = points.features.astype(np.float64), _others(known, own, facts)
+            model, held_out = FusedModel.fit(features, others)
+            yield Fitted(points, model, held_out, others is None or suits(features, others))
+
+
+def _others(known: Part, own: Part, facts: Mapping[str, Any]) -> Others | None:
+    """Take a machine's own part out of the sums. Those of squares may be an earlier run's, without it."""
+    squares, dof = (known.squares, facts["squares-dof"])
+    if facts["is-included"]:
+        squares, dof = squares - own.squares, dof - own.dof
+    if dof <= 0 or known.dof <= own.dof:
+        return None
+    bits = facts["bits"]
+    sums = (known - own).to_sums(bits)
+    return Others(sums.dof, squares / (2.0**SQUARES_BITS * dof), sums.scatter / sums.dof)
+
+
+def _scatters(members: list[Points], known: Part, facts: Mapping[str, Any]) -> dict[Points, Part]:
+    before = replace(known, dof=facts["squares-dof"])
+    return {points: points.scatter(before, facts["is-included"], facts["bits"]) for points in members}
+
+
+def _by_group(client: ClientData) -> dict[int, list[Points]]:
+    described = points_of(client)
+    groups = sorted({points.machine.group for points in described})
+    return {group: [points for points in described if points.machine.group == group] for group in groups}

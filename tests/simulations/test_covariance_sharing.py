@@ -1,0 +1,239 @@
+"""Whole runs of covariance sharing: what is exact, what leaves a client, who is refused, who joins and leaves."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from flwr.app import Message, RecordDict
+
+from collab_asd.audit.view import View
+from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
+from collab_asd.data.run_data import load_partitions
+from collab_asd.detection import storage
+from collab_asd.detection.second_order import FusedModel, add, pooled_sums
+from collab_asd.encoders import build
+from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.federation.client_data import ClientData
+from collab_asd.federation.engines import run_inprocess, run_ray
+from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.messages import RESIDUALS, SCATTER, SCORE, VARIANCES, from_record, to_record
+from collab_asd.federation.recording import VIEW
+from collab_asd.methods.covariance_sharing.client import points_of
+from collab_asd.methods.covariance_sharing.state import ARRAYS, CARD, KEPT, ServerState
+from simulations import client_app, server_app
+
+SICK = 1  # client, and machine
+NODE = 1000 + SICK
+
+
+@pytest.fixture
+def config(many_machines, cache, tmp_path):
+    return RunConfig(
+        method="covariance-sharing", data_dir=str(many_machines), cache_dir=str(cache),
+        results_dir=str(tmp_path / "run"), report=False,
+    )  # fmt: skip
+
+
+def run(config, clients=4, grid=InProcessGrid):
+    return server_app.run(grid(client_app.app, clients, config.to_mapping()), config, engine="inprocess")
+
+
+def points(config, clients=4):
+    """Features of each machine's normal clips."""
+    cache, encoder = EmbeddingCache(Path(config.cache_dir) / "embeddings"), build(config)
+    partitions = load_partitions(config, clients)
+    held = [ClientData(p, encoder, cache, Path(config.data_dir), config.calibration) for p in partitions]
+    return held, [points_of(client)[0].features.astype(np.float64) for client in held]
+
+
+def test_the_strategy_computes_the_plain_function(config, scores_of):
+    found = scores_of(run(config))
+    held, normals = points(config)
+    parts = pooled_sums(normals)
+    for client, own, part in zip(held, normals, parts, strict=True):
+        model, _ = FusedModel.fit(own, add(parts).without(part))
+        (machine,) = client.machines()
+        for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
+            expected = model.scores(spectrum)[0]
+            assert float(found[client.partition.clips[i].path.name][0]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_one_client_alone_is_the_local_detector_to_the_bit(config, listing, many_machines, scores_of, tmp_path):
+    listed = listing(many_machines, tmp_path / "one.csv", lambda machine: "" if machine else "fan")
+    config = replace(config, data_dir=str(listed), min_clients=1)
+    found = scores_of(run(config, 1))
+    (client,), (own,) = points(config, 1)
+    model, _ = FusedModel.fit(own)
+    (machine,) = client.machines()
+    for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
+        score = model.scores(spectrum)[0]
+        assert float(found[client.partition.clips[i].path.name][0]) == score
+
+
+class Reversed(InProcessGrid):
+    """Answers come in the other order."""
+
+    def send_and_receive(self, messages, *, timeout=None):
+        return super().send_and_receive(list(messages)[::-1], timeout=timeout)
+
+
+def test_the_order_of_the_clients_changes_no_bit(config, tmp_path):
+    one = run(config)
+    other = run(replace(config, results_dir=str(tmp_path / "reversed")), grid=Reversed)
+    assert (one / "scores.csv").read_bytes() == (other / "scores.csv").read_bytes()
+    assert (one / KEPT / ARRAYS).read_bytes() == (other / KEPT / ARRAYS).read_bytes()
+
+
+def test_only_sums_leave_a_client(config):
+    """Neither a mean, nor an embedding, nor a clip: read in all messages."""
+    folder = run(replace(config, record_view=True))
+    _, normals = points(config)
+    sent = {}
+    for message in View.read(folder / VIEW).messages:
+        if message.way == "up":
+            names = {name.split("/")[-1] for name in message.arrays}
+            sent.setdefault(message.kind, set()).update(names)
+            if message.kind != SCORE:
+                own = normals[message.client]
+                for array in message.arrays.values():
+                    values = np.asarray(array, float).ravel()
+                    for vector in (own.mean(axis=0), *own):
+                        for scale in (1.0, 2.0**20, 2.0**12):
+                            close = np.isclose(values[:, None], vector[None, :16] * scale, rtol=1e-3).any(axis=0)
+                            assert not close[np.abs(vector[:16]) > 1].all()
+    assert {kind: names for kind, names in sent.items() if kind not in (SCORE, "query.hello")} == {
+        VARIANCES: {"squares"},
+        SCATTER: {"squares", "scatter"},
+        RESIDUALS: {"squares", "residuals"},
+    }
+
+
+def test_bytes_do_not_grow_with_the_clips(config):
+    summary = json.loads((run(config) / "summary.json").read_text())
+    for phases in summary["bytes_by_phase"].values():
+        up = sum(phases[kind][0] for kind in (VARIANCES, SCATTER, RESIDUALS))
+        assert 131_584 < up < 150_000
+
+
+def test_saved_detectors_score_as_the_run_did(config, scores_of):
+    folder = run(config)
+    found = scores_of(folder)
+    held, _ = points(config)
+    for client in held:
+        clip = client.partition.clips[0]
+        detector, card = storage.load(folder / "detectors" / f"{clip.machine_type}_id_{clip.machine_id}")
+        (machine,) = client.machines()
+        for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
+            assert detector.score(detector.embed(spectrum, spectrum)) == float(
+                found[client.partition.clips[i].path.name][0]
+            )
+        assert np.mean(detector.normal_scores > card.threshold) == pytest.approx(config.false_alarm_rate, abs=0.05)
+
+
+class Sick(InProcessGrid):
+    """One client's answers to one kind of message are spoilt."""
+
+    kind, spoil = SCATTER, staticmethod(lambda arrays: None)
+
+    def send_and_receive(self, messages, *, timeout=None):
+        for reply in super().send_and_receive(messages, timeout=timeout):
+            if reply.metadata.src_node_id == NODE and reply.metadata.message_type == self.kind and reply.has_content():
+                arrays = {k: v.copy() for k, v in from_record(reply.content.array_records["sums/0"]).items()}
+                self.spoil(arrays)
+                content = RecordDict(dict(reply.content.items()))
+                content["sums/0"] = to_record(arrays)
+                reply.content = content
+            yield reply
+
+
+def sick(kind, spoil):
+    return type("Spoilt", (Sick,), {"kind": kind, "spoil": staticmethod(spoil)})
+
+
+def negative(arrays):
+    arrays["scatter"] = -arrays["scatter"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        (VARIANCES, lambda arrays: arrays["squares"].__imul__(-1)),
+        (SCATTER, negative),
+        (SCATTER, lambda arrays: arrays.update(scatter=arrays["scatter"].astype(np.float32) * np.nan)),
+        (RESIDUALS, lambda arrays: arrays["residuals"].__iadd__(1)),
+    ],
+)
+def test_a_client_that_sends_nonsense_is_named_and_left_out_of_the_sums(
+    config, kind, spoil, listing, many_machines, scores_of, tmp_path
+):
+    with pytest.raises(InputError, match=f"client {SICK}: "):
+        run(replace(config, on_failure="fail"), grid=sick(kind, spoil))
+    excluding = replace(config, on_failure="exclude", results_dir=str(tmp_path / "excluding"))
+    folder = run(excluding, grid=sick(kind, spoil))
+    assert str(SICK) in json.loads((folder / "summary.json").read_text())["excluded"]
+    listed = listing(many_machines, tmp_path / "others.csv", lambda machine: "" if machine == SICK else "fan")
+    without = run(replace(config, data_dir=str(listed), results_dir=str(tmp_path / "without")), 3)
+    assert scores_of(folder) == scores_of(without)
+
+
+def test_joining_and_leaving_again_is_never_having_joined(config, listing, many_machines, tmp_path):
+    listed = listing(many_machines, tmp_path / "first.csv", lambda machine: "" if machine == 3 else "fan")
+    few = replace(config, data_dir=str(listed), retain_embeddings=True)
+    first = run(replace(few, results_dir=str(tmp_path / "first")), 3)
+    joined = run(replace(config, retain_embeddings=True, join=str(first), results_dir=str(tmp_path / "joined")))
+    left = run(replace(few, join=str(joined), results_dir=str(tmp_path / "left")), 3)
+    before, between, after = (ServerState.load(folder / KEPT) for folder in (first, joined, left))
+    assert between.groups[0].total.machines == 4
+    assert np.array_equal(before.groups[0].total.scatter, after.groups[0].total.scatter)
+    assert before.groups[0].total.dof == after.groups[0].total.dof
+    assert (first / "scores.csv").read_bytes() == (left / "scores.csv").read_bytes()
+
+
+class Counting(InProcessGrid):
+    """Writes down who was asked for a matrix."""
+
+    asked: ClassVar[list[int]] = []
+
+    def send_and_receive(self, messages, *, timeout=None):
+        sent: list[Message] = list(messages)
+        self.asked.extend(m.metadata.dst_node_id - 1000 for m in sent if m.metadata.message_type == SCATTER)
+        return super().send_and_receive(sent, timeout=timeout)
+
+
+def test_a_newcomer_alone_sends_its_matrix(config, listing, many_machines, tmp_path):
+    listed = listing(many_machines, tmp_path / "first.csv", lambda machine: "" if machine == 3 else "fan")
+    first = run(replace(config, data_dir=str(listed), results_dir=str(tmp_path / "first")), 3)
+    assert not any(member.is_retained for member in ServerState.load(first / KEPT).members.values())
+    Counting.asked.clear()
+    run(replace(config, join=str(first), results_dir=str(tmp_path / "joined")), grid=Counting)
+    assert Counting.asked == [3]
+
+
+def test_what_cannot_be_joined_is_refused(config, tmp_path):
+    with pytest.raises(InputError, match=r"join: .*covariance-sharing"):
+        run(replace(config, join=str(tmp_path)))
+    folder = run(config)
+    (folder / KEPT / CARD).write_text("{}")
+    with pytest.raises(InputError, match=r"join: .*repeat"):
+        run(replace(config, join=str(folder), results_dir=str(tmp_path / "joined")))
+
+
+def test_each_group_has_sums_of_its_own(config, listing, many_machines, tmp_path):
+    listed = listing(many_machines, tmp_path / "types.csv", ("a", "a", "b", "b").__getitem__)
+    types, everything = (
+        run(replace(config, data_dir=str(listed), group_by=group_by, results_dir=str(tmp_path / group_by)))
+        for group_by in ("machine-type", "all")
+    )
+    assert [g.total.machines for g in ServerState.load(types / KEPT).groups.values()] == [2, 2]
+    assert [g.total.machines for g in ServerState.load(everything / KEPT).groups.values()] == [4]
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_file(config, tmp_path):
+    ray = run_ray(replace(config, cache_dir=str(tmp_path / "cache")), 4, lambda line: None)
+    inprocess = run_inprocess(replace(config, results_dir=str(tmp_path / "inprocess")), 4)
+    assert (ray / "scores.csv").read_bytes() == (inprocess / "scores.csv").read_bytes()
