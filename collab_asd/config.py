@@ -154,6 +154,10 @@ class RunConfig:
     codec: Annotated[
         str, "how embeddings travel: any of pool:N, every:N, pca:N, then one of fp32, fp16, int8, pq:N, joined by +"
     ] = "pool:8+pca:64+int8"
+    share_covariances: Annotated[
+        bool,
+        "embedding sharing: clients tell how their clips vary, too, 132 kB per machine; needs local-features = logmel",
+    ] = True
     rotation_key_file: Annotated[
         str, "file with the clients' secret key of a rotation of the embeddings (no protection to rely on); empty: none"
     ] = ""

@@ -88,10 +88,10 @@ class ClientData:
         clips, parts = self.partition.clips, (machine.train, machine.calibration, machine.test)
         place = machine.group, machine.machine_class
         recorded = recording_ranks([clips[i] for i in machine.normal])
-        spectra = MachineFrames(*place, *map(self._spectra, parts)) if with_spectra else None
+        spectra = MachineFrames(*place, *map(self.spectra, parts)) if with_spectra else None
         return MachineFrames(*place, *map(self.frames, parts), spectra=spectra, recorded=recorded)
 
-    def _spectra(self, indices: Sequence[int]) -> list[FloatArray]:
+    def spectra(self, indices: Sequence[int]) -> list[FloatArray]:
         """Summaries ``[1, 256]`` of the spectra of some clips: from the cache, computed where they are missing."""
         found, summarizer = [], ClipSpectrum()
         with step(f"client {self.partition.client}: spectra of recordings", len(indices)) as advance:

@@ -192,11 +192,12 @@ class DeploymentPolicy(NodePolicy):
         """See `NodePolicy`. Paths are the node's own: none of the server's is used."""
         self.agreement.require_agreed(_parse(tuple(self._context.run_config.items())))
         own = {key: str(self._node.get(key, "")) for key in OWN_KEYS}
+        agreed = {} if self.agreement.covariances else {"share-covariances": False}
         if not own["data-dir"]:
             raise InputError("data-dir: is empty; name the folder of your recordings in node.toml")
         if own["results-dir"]:
             own["results-dir"] += f"/run-{self._context.run_id}"
-        return RunConfig.from_mapping(self._context.run_config | UNASKED | own)
+        return RunConfig.from_mapping(self._context.run_config | UNASKED | agreed | own)
 
     def open(self) -> ClientData:
         """See `NodePolicy`; refuses another encoder than was agreed on, too."""
