@@ -99,6 +99,11 @@ class RunConfig:
     encoder_key_file: Annotated[str, "for random-conv: file with the clients' secret key; empty: a public demo key"] = (
         ""
     )
+    train_clips: Annotated[
+        int,
+        "normal clips that a client uses of each machine, drawn by the seed: how few are enough; 0: all",
+        NOT_NEGATIVE,
+    ] = 0
     openl3_model: Annotated[
         OpenL3Model, "mel bands and training data of OpenL3: mel256-music, mel256-env, mel128-music, mel128-env"
     ] = "mel256-music"

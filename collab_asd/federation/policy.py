@@ -234,7 +234,15 @@ def _open_share(run_id: int, config: RunConfig, client: int, clients: int) -> Cl
     if client >= len(partitions):
         raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
     encoder, cache = _encoder_and_cache(config)
-    return ClientData(partitions[client], encoder, cache, data_folder(config, clients), config.calibration)
+    return ClientData(
+        partitions[client],
+        encoder,
+        cache,
+        data_folder(config, clients),
+        config.calibration,
+        train_clips=config.train_clips,
+        seed=config.seed,
+    )
 
 
 @lru_cache(maxsize=32)
@@ -252,6 +260,8 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str)
         data_folder(config, 1),
         config.calibration,
         shared_parts=shared,
+        train_clips=config.train_clips,
+        seed=config.seed,
         told_of_encoder=f"{encoder.spec.name}, digest {encoder.spec.digest[:12]}",
     )
 
