@@ -31,6 +31,7 @@ from collab_asd.detection.thresholds import threshold
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, fit_local_detector, train_id_classifiers
+from collab_asd.methods.embedding_sharing.covariances import others_of_machines, shares_covariances
 from collab_asd.monitoring.monitor import Monitor
 
 
@@ -269,11 +270,12 @@ class CollaborativeModel:
         stacking = encoder.spec.stack, encoder.spec.stack_hop
         classifiers = train_id_classifiers(frames, training_of(config), stacking, config.seed)
         settings = DetectorSettings.of(config)
+        others = others_of_machines(frames) if shares_covariances(config) else [None] * len(frames)
         self.detectors_ = {
             name: AnomalyDetector.of(
-                fit_detector(classifiers[machine.frames.group], machine.frames, settings), config.false_alarm_rate
+                fit_detector(classifiers[machine.group], machine, settings, others=told), config.false_alarm_rate
             )
-            for name, machine in machines.items()
+            for name, machine, told in zip(machines, frames, others, strict=True)
         }
         return self
 

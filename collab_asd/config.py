@@ -99,6 +99,11 @@ class RunConfig:
     encoder_key_file: Annotated[str, "for random-conv: file with the clients' secret key; empty: a public demo key"] = (
         ""
     )
+    train_clips: Annotated[
+        int,
+        "normal clips that a client uses of each machine, drawn by the seed: how few are enough; 0: all",
+        NOT_NEGATIVE,
+    ] = 0
     openl3_model: Annotated[
         OpenL3Model, "mel bands and training data of OpenL3: mel256-music, mel256-env, mel128-music, mel128-env"
     ] = "mel256-music"
@@ -154,6 +159,10 @@ class RunConfig:
     codec: Annotated[
         str, "how embeddings travel: any of pool:N, every:N, pca:N, then one of fp32, fp16, int8, pq:N, joined by +"
     ] = "pool:8+pca:64+int8"
+    share_covariances: Annotated[
+        bool,
+        "embedding sharing: clients tell how their clips vary, too, 132 kB per machine; needs local-features = logmel",
+    ] = True
     rotation_key_file: Annotated[
         str, "file with the clients' secret key of a rotation of the embeddings (no protection to rely on); empty: none"
     ] = ""

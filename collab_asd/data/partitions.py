@@ -285,6 +285,7 @@ def apportion(clips: int, weights: Sequence[int]) -> list[int]:
     return [share + (client in first) for client, share in enumerate(whole)]
 
 
+CLIPS = "clips-"
 PREFIX = "dirichlet-"
 
 
@@ -295,25 +296,33 @@ def partition_settings(name: str) -> dict[str, Any]:
     --------
     >>> partition_settings("dirichlet-0.1")
     {'partition': 'dirichlet', 'dirichlet-alpha': 0.1}
+    >>> partition_settings("clips-20")
+    {'partition': 'machine', 'train-clips': 20}
 
     Raises
     ------
     InputError
         The name stands for nothing.
     """
+    if name.startswith(CLIPS) and name.removeprefix(CLIPS).isdecimal() and int(name.removeprefix(CLIPS)):
+        return {"partition": "machine", "train-clips": int(name.removeprefix(CLIPS))}
     if name in ("", "machine", "iid"):
         return {"partition": name} if name else {}
     return {"partition": "dirichlet", "dirichlet-alpha": _alpha(name)}
 
 
 def evenness(name: str) -> float:
-    """Return where a partition stands between one machine each, 0, and IID, infinity."""
+    """Return where a partition stands between one machine each, 0, and IID, infinity; or how many clips there are."""
+    if name.startswith(CLIPS):
+        return float(partition_settings(name)["train-clips"])
     ends = {"machine": 0.0, "iid": math.inf}
     return ends[name] if name in ends else _alpha(name)
 
 
 def partition_words(name: str) -> str:
     """Return a partition's name as a figure writes it, in two short lines."""
+    if name.startswith(CLIPS):
+        return f"{name.removeprefix(CLIPS)} clips\nper machine"
     words = {"machine": "one machine\neach", "iid": "same for all\n(IID)"}
     return words.get(name) or f"Dirichlet\n{_alpha(name):g}"
 
@@ -324,5 +333,7 @@ def _alpha(name: str) -> float:
     except ValueError:
         alpha = 0.0
     if not 0 < alpha < math.inf:
-        raise InputError(f"partitions: {name!r} does not exist; write machine, iid or dirichlet-ALPHA (dirichlet-0.5)")
+        raise InputError(
+            f"partitions: {name!r} does not exist; write machine, iid, dirichlet-ALPHA (dirichlet-0.5) or clips-N"
+        )
     return alpha

@@ -19,11 +19,12 @@ from safetensors.numpy import load_file, save
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
-from collab_asd.core.logmel import log_mel
+from collab_asd.core.logmel import MEL_BANDS, log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import Average, ScorerSettings
 from collab_asd.detection.scorers.clip_scorer import ClipScorer
+from collab_asd.detection.second_order import Others
 from collab_asd.wire.codecs import Codec
 
 
@@ -43,6 +44,8 @@ class Space:
         What frames went through on their way to f_s: it was trained on what is left of them, and sees no more here.
     trained : int
         How many of the first clips of `held_out` f_s was trained on.
+    others : Others, optional
+        In a space of spectra, how the clips of other machines vary.
     """
 
     def __init__(
@@ -53,10 +56,11 @@ class Space:
         held_out: ScoreArray,
         codec: Codec | None = None,
         trained: int = 0,
+        others: Others | None = None,
     ) -> None:
         self.classifier, self.settings, self.held_out, self.codec = classifier, settings, held_out, codec
-        self.trained = trained
-        self._scorer = ClipScorer(settings).fit(normals)
+        self.trained, self.others = trained, others
+        self._scorer = ClipScorer(settings, others).fit(normals)
         self.normals = [self._scorer.points(clip) for clip in normals]
 
     @classmethod
@@ -66,6 +70,7 @@ class Space:
         settings: ScorerSettings,
         classifier: IdClassifier | None = None,
         codec: Codec | None = None,
+        others: Others | None = None,
     ) -> Space:
         """Build the space of f_s, or the client's own without a classifier, from one machine's normal clips.
 
@@ -79,30 +84,31 @@ class Space:
             It is a space of spectra, and the machine comes without.
         """
         source = machine
-        if classifier is None and settings.average == "spectrum":
+        if classifier is None and settings.reads_spectrum:
             if machine.spectra is None:
                 raise InputError(NO_SPECTRUM)
             source = machine.spectra
         clips = chain(source.normal, source.calibration)
         normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
         if settings.half_weight is not None:
-            held_out = ClipScorer(settings).held_out_scores(normals, machine.recorded)
-            return cls(classifier, settings, normals, held_out, codec, 0 if classifier is None else len(machine.normal))
+            held_out = ClipScorer(settings, others).held_out_scores(normals, machine.recorded)
+            trained = 0 if classifier is None else len(machine.normal)
+            return cls(classifier, settings, normals, held_out, codec, trained, others)
         held_out = ClipScorer(settings).held_out_scores(normals)
         unseen = held_out[len(machine.normal) if machine.calibration else 0 :]
         return cls(classifier, settings, normals, unseen, codec)
 
     @property
     def name(self) -> str:
-        """``"f_s"``, the shared space, or the client's own: ``"f_c"``, or ``"spectrum"``."""
+        """``"f_s"``, the shared space, or the client's own: ``"f_c"``, ``"spectrum"``, or ``"levels"`` of it."""
         if self.classifier is None:
-            return "spectrum" if self.reads_spectrum else "f_c"
+            return self.settings.average if self.reads_spectrum else "f_c"
         return "f_s"
 
     @property
     def reads_spectrum(self) -> bool:
         """Whether a clip is given by the summary of its spectrum, and not by frames of f_c."""
-        return self.classifier is None and self.settings.average == "spectrum"
+        return self.classifier is None and self.settings.reads_spectrum
 
     def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> FloatArray:
         """Bring one clip into this space -> ``[w, d]``.
@@ -123,7 +129,7 @@ class Space:
             return _embed(self.classifier, self.codec, self.settings.average, frames)
         if spectrum is None:
             raise InputError(NO_SPECTRUM)
-        return spectrum
+        return _embed(None, None, self.settings.average, spectrum)
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""
@@ -154,7 +160,7 @@ def mean_frame(frames: FloatArray, average: Average) -> FloatArray:
 def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Average, frames: FloatArray) -> FloatArray:
     if classifier is not None:
         return classifier.embed(frames if codec is None else codec.round_trip(frames))
-    return mean_frame(frames, average)[np.newaxis]
+    return mean_frame(frames[:, :MEL_BANDS] if average == "levels" else frames, average)[np.newaxis]
 
 
 NO_SPECTRUM = (
@@ -204,9 +210,16 @@ class Detector:
 
     def scores(self, clips: Sequence[Embedded]) -> SpaceScores:
         """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
-        by_space = [[clip[i] for clip in clips] for i in range(len(self.spaces))]
-        scores = [space.scores(points) for space, points in zip(self.spaces, by_space, strict=True)]
-        return fuse(scores, [space.settings.half_weight for space in self.spaces])
+        return fuse(self.scores_by_space(clips), self.half_weights)
+
+    def scores_by_space(self, clips: Sequence[Embedded]) -> list[SpaceScores]:
+        """Anomaly scores in each space, before they are fused; parameters as of `scores`."""
+        return [space.scores([clip[i] for clip in clips]) for i, space in enumerate(self.spaces)]
+
+    @property
+    def half_weights(self) -> list[float | None]:
+        """Of each space, for the fusion."""
+        return [space.settings.half_weight for space in self.spaces]
 
     def score(self, clip: Embedded) -> float:
         """Anomaly score of one clip; higher is more anomalous."""

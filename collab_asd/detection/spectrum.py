@@ -5,12 +5,16 @@ That score never leaves the client, so there is nothing to gain from looking thr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from collab_asd.core.logmel import FFT, HOP, SAMPLE_RATE, log_mel
-from collab_asd.core.types import EncoderSpec, FloatArray
-from collab_asd.detection.second_order import DIMENSION, FEATURES_DIGEST, clip_features
+from collab_asd.core.types import EncoderSpec, FloatArray, ScoreArray
+from collab_asd.detection.second_order import DIMENSION, FEATURES_DIGEST, Others, clip_features
 
 SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, DIMENSION, stack=1, stack_hop=1, digest=FEATURES_DIGEST)
 
@@ -30,3 +34,25 @@ class ClipSpectrum:
         """Summarize a waveform ``[samples]`` at 16 kHz -> ``[1, 256]`` in dB."""
         features = clip_features(log_mel(torch.tensor(waveform)).numpy())
         return features.astype(np.float32)[np.newaxis]
+
+
+TRIANGLE = np.triu_indices(DIMENSION)
+
+
+def others_to_arrays(others: Others) -> dict[str, NDArray[Any]]:
+    """Lay out what the server sends to one machine, or what its detector keeps."""
+    covariance = others.covariance[TRIANGLE].astype(np.float32)
+    return {"dof": np.array([others.dof]), "variances": others.variances.astype(np.float32), "covariance": covariance}
+
+
+def others_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Others:
+    """Read what `others_to_arrays` wrote."""
+    covariance = symmetric(np.asarray(arrays["covariance"], np.float64))
+    return Others(int(arrays["dof"][0]), np.asarray(arrays["variances"], np.float64), covariance)
+
+
+def symmetric(triangle: ScoreArray) -> ScoreArray:
+    """Put the triangle ``[32896]`` of a symmetric matrix together -> ``[256, 256]``."""
+    matrix = np.zeros((DIMENSION, DIMENSION))
+    matrix[TRIANGLE] = triangle
+    return np.asarray(matrix + matrix.T - np.diag(matrix.diagonal()))

@@ -31,6 +31,7 @@ from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.detection.second_order_space import SecondOrderSpace
+from collab_asd.detection.spectrum import others_from_arrays, others_to_arrays
 from collab_asd.wire.codecs import Codec, parse
 from collab_asd.wire.codecs.stages import Stage
 from collab_asd.wire.defences.erasure import Erasure
@@ -186,6 +187,7 @@ def _arrays(space: Space) -> Arrays:
         "lengths": np.array([len(clip) for clip in space.normals], np.int64),
         "held_out": space.held_out,
         **{f"model/{name}": np.asarray(array, order="C") for name, array in model.items()},
+        **({} if space.others is None else {f"others/{k}": v for k, v in others_to_arrays(space.others).items()}),
         **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
         **{f"codec/{name}": np.asarray(array, order="C") for name, array in codec.items()},
         **{p + name: np.asarray(array, order="C") for p, learnt in own.items() for name, array in learnt.items()},
@@ -218,7 +220,9 @@ def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Ro
     scorer, codec = ScorerSettings(**settings["scorer"]), _codec(settings.get("codec"), arrays)
     if codec is not None:
         codec = codec.with_own(_defences(int(settings.get("turned", 0)), arrays, turn))
-    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec, int(settings.get("trained", 0)))
+    trained, told = int(settings.get("trained", 0)), part(arrays, "others/")
+    others = others_from_arrays(told) if told else None
+    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec, trained, others)
 
 
 def _codec(text: str | None, arrays: Arrays) -> Codec | None:

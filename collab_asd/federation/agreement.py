@@ -50,11 +50,15 @@ class Agreement:
         Digest that f_c must have; empty: any.
     versions : mapping
         Program -> version that was agreed on, for `collab-asd deploy check`; a run compares versions itself.
+    covariances : bool
+        Whether the file itself allows ``share-covariances``: a machine's matrix tells who holds a recording whether it
+        was among its clips, so the default does not.
     """
 
     config: RunConfig | None = None
     encoder_digest: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    covariances: bool = False
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -73,7 +77,8 @@ class Agreement:
             named.pop(AGREEMENT.key, None)
             digest = str(named.pop(ENCODER_DIGEST, ""))
             versions = {program: str(named.pop(program)) for program in PROGRAMS if program in named}
-            return cls(RunConfig.from_mapping(named), digest, versions)
+            config = RunConfig.from_mapping(named)
+            return cls(config, digest, versions, "share-covariances" in named and config.share_covariances)
         except VersionError:
             raise
         except (OSError, ValueError) as error:

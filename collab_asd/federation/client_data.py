@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from collab_asd.core.progress import step
+from collab_asd.core.seeding import derive
 from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
@@ -64,6 +67,8 @@ class ClientData:
     calibration: float = 0.0
     shared_parts: Sequence[Part] = PARTS
     told_of_encoder: str = ""
+    train_clips: int = 0
+    seed: int = 0
     _sizes: dict[int, int] = field(default_factory=dict, init=False)  # of embeddings in the cache, by clip
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
@@ -88,10 +93,10 @@ class ClientData:
         clips, parts = self.partition.clips, (machine.train, machine.calibration, machine.test)
         place = machine.group, machine.machine_class
         recorded = recording_ranks([clips[i] for i in machine.normal])
-        spectra = MachineFrames(*place, *map(self._spectra, parts)) if with_spectra else None
+        spectra = MachineFrames(*place, *map(self.spectra, parts)) if with_spectra else None
         return MachineFrames(*place, *map(self.frames, parts), spectra=spectra, recorded=recorded)
 
-    def _spectra(self, indices: Sequence[int]) -> list[FloatArray]:
+    def spectra(self, indices: Sequence[int]) -> list[FloatArray]:
         """Summaries ``[1, 256]`` of the spectra of some clips: from the cache, computed where they are missing."""
         found, summarizer = [], ClipSpectrum()
         with step(f"client {self.partition.client}: spectra of recordings", len(indices)) as advance:
@@ -106,10 +111,10 @@ class ClientData:
 
     def machines(self) -> list[LocalMachine]:
         """Return the machines of this client, in the order of group and class."""
-        return local_machines(self.partition, self.calibration)
+        return local_machines(self.partition, self.calibration, self.train_clips, self.seed)
 
 
-def local_machines(partition: Partition, calibration: float) -> list[LocalMachine]:
+def local_machines(partition: Partition, calibration: float, train_clips: int = 0, seed: int = 0) -> list[LocalMachine]:
     """Divide the clips of each machine that a client holds; `calibration` as of `ClientData`.
 
     Clips are in the order of their hashes, so the first ones are a random sample.
@@ -120,6 +125,9 @@ def local_machines(partition: Partition, calibration: float) -> list[LocalMachin
     machines = []
     for place, clips in sorted(members.items()):
         normal = [i for i in clips if partition.clips[i].split == "train"]
+        if 0 < train_clips < len(normal):
+            rng = np.random.default_rng(derive(seed, "train-clips", *place))
+            normal = sorted(rng.choice(normal, train_clips, replace=False).tolist())
         test = [i for i in clips if partition.clips[i].split == "test"]
         held = calibration_clips(len(normal), calibration)
         machines.append(LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test)))

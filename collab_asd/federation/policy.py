@@ -191,11 +191,12 @@ class DeploymentPolicy(NodePolicy):
         """See `NodePolicy`. Paths are the node's own: none of the server's is used."""
         self.agreement.require_agreed(_parse(tuple(self._context.run_config.items())))
         own = {key: str(self._node.get(key, "")) for key in OWN_KEYS}
+        agreed = {} if self.agreement.covariances else {"share-covariances": False}
         if not own["data-dir"]:
             raise InputError("data-dir: is empty; name the folder of your recordings in node.toml")
         if own["results-dir"]:
             own["results-dir"] += f"/run-{self._context.run_id}"
-        return RunConfig.from_mapping(self._context.run_config | UNASKED | own)
+        return RunConfig.from_mapping(self._context.run_config | UNASKED | agreed | own)
 
     def open(self) -> ClientData:
         """See `NodePolicy`; refuses another encoder than was agreed on, too."""
@@ -232,7 +233,15 @@ def _open_share(run_id: int, config: RunConfig, client: int, clients: int) -> Cl
     if client >= len(partitions):
         raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
     encoder, cache = _encoder_and_cache(config)
-    return ClientData(partitions[client], encoder, cache, data_folder(config, clients), config.calibration)
+    return ClientData(
+        partitions[client],
+        encoder,
+        cache,
+        data_folder(config, clients),
+        config.calibration,
+        train_clips=config.train_clips,
+        seed=config.seed,
+    )
 
 
 @lru_cache(maxsize=32)
@@ -250,6 +259,8 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str)
         data_folder(config, 1),
         config.calibration,
         shared_parts=shared,
+        train_clips=config.train_clips,
+        seed=config.seed,
         told_of_encoder=f"{encoder.spec.name}, digest {encoder.spec.digest[:12]}",
     )
 

@@ -220,7 +220,8 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
     uncertain = set()
     for partition in partitions:
         normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
-        for machine, count in normals.items():
+        for machine, held in normals.items():
+            count = min(held, config.train_clips or held)
             # each clip in turn, by a scorer or by the client's own space of a fusion
             held_out = METHODS.find(config.method).scorer in SCORERS or looks_at_spectra(config)
             unseen = count if held_out else calibration_clips(count, config.calibration)

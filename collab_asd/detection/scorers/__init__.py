@@ -5,13 +5,18 @@ A scorer is added by a file with a class that is built with ``metric=`` and foll
 to answer within seconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from collab_asd.config import Metric, Pooling, RunConfig, check_choice
 from collab_asd.core.registry import Registry
 from collab_asd.core.types import RAW_ENCODERS, AnomalyScorer
+
+if TYPE_CHECKING:
+    from collab_asd.detection.second_order import Others
 
 SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
     "scorer",
@@ -25,8 +30,11 @@ SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
     },
 )
 FUSION = "fusion"
-SHARED_HALF_WEIGHT = 200.0  # chosen on the tuning clips of ToyCar and on synthetic machines
-Average = Literal["frames", "log-mel", "spectrum"]
+SHARED_HALF_WEIGHT, LOCAL_HALF_WEIGHT = (
+    200.0,
+    100.0,
+)  # the latter beside covariances of other machines; chosen on the tuning clips of ToyCar and on synthetic machines
+Average = Literal["frames", "log-mel", "spectrum", "levels"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,10 @@ class ScorerSettings:
     metric : {"euclidean", "cosine"}
     pooling : {"mean-embedding", "mean", "max", "top-k"}
         How the windows of a clip become its score.
-    average : {"frames", "log-mel", "spectrum"}
+    average : {"frames", "log-mel", "spectrum", "levels"}
         What a clip's point in the client's own space is: the mean of its frames, or of the log-mel spectrum of the
         samples that these are; or the summary of its spectrum that comes beside the frames
-        (`collab_asd.detection.spectrum`).
+        (`collab_asd.detection.spectrum`), or of that the levels alone.
     half_weight : float or None
         Number of normal clips with which the score has half its full weight in a fusion; 0: always the full one. None:
         the fusion is the sum of plain z-scores, as in earlier versions.
@@ -59,12 +67,17 @@ class ScorerSettings:
         """Check the name."""
         check_choice("scorer", self.name, SCORERS)
 
-    def make(self) -> AnomalyScorer:
+    @property
+    def reads_spectrum(self) -> bool:
+        """Whether a clip is given by the summary of its spectrum, and not by frames of f_c."""
+        return self.average in ("spectrum", "levels")
+
+    def make(self, others: Others | None = None) -> AnomalyScorer:
         """Build an unfitted scorer; in the space of spectra ``mahalanobis`` is the one that is made for them."""
-        if self.average == "spectrum" and self.name == "mahalanobis":
+        if self.reads_spectrum and self.name == "mahalanobis":
             from collab_asd.detection.scorers.spectrum import SpectrumScorer
 
-            return SpectrumScorer()
+            return SpectrumScorer(others)
         return SCORERS.find(self.name)(metric=self.metric)
 
 

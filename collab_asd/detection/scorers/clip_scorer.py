@@ -14,6 +14,7 @@ import numpy as np
 from collab_asd.config import Pooling
 from collab_asd.core.types import AnomalyScorer, ClipNumbers, FloatArray, ScoreArray
 from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.detection.second_order import Others
 
 TOP_WINDOWS = 5
 
@@ -25,9 +26,9 @@ class ClipScorer:
     the clip's score is their mean, their maximum, or the mean of the five highest (``"top-k"``).
     """
 
-    def __init__(self, settings: ScorerSettings) -> None:
+    def __init__(self, settings: ScorerSettings, others: Others | None = None) -> None:
         self._pooling: Pooling = settings.pooling
-        self._scorer: AnomalyScorer = settings.make()
+        self._scorer: AnomalyScorer = settings.make(others)
 
     def fit(self, clips: Sequence[FloatArray]) -> Self:
         """Learn from normal clips."""

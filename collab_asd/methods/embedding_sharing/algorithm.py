@@ -23,6 +23,7 @@ K. Dohi and Y. Kawaguchi, "Distributed collaborative anomalous sound detection b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from collab_asd.classifier.model import IdClassifier
@@ -32,7 +33,9 @@ from collab_asd.classifier.training import train
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector, Space
-from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
+from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT, DetectorSettings, ScorerSettings
+from collab_asd.detection.second_order import Others
+from collab_asd.methods.embedding_sharing.covariances import others_of_machines
 from collab_asd.wire.codecs import Codec
 
 
@@ -51,7 +54,10 @@ def algorithm_1(
         Anomaly scores of each machine, in the order given.
     """
     classifiers = train_id_classifiers(machines, training, stacking, seed)  # server, lines 4-6
-    detectors = [fit_detector(classifiers[machine.group], machine, scorer) for machine in machines]  # clients, 7-10
+    detectors = [
+        fit_detector(classifiers[machine.group], machine, scorer, others=others)  # clients, 7-10
+        for machine, others in zip(machines, others_of_machines(machines), strict=True)
+    ]
     return [
         detector.scores(detector.embed_tests(machine))  # 11-14
         for detector, machine in zip(detectors, machines, strict=True)
@@ -128,14 +134,38 @@ def train_on_group(
 
 
 def fit_detector(
-    classifier: IdClassifier, machine: MachineFrames, scorer: DetectorSettings, codec: Codec | None = None
+    classifier: IdClassifier,
+    machine: MachineFrames,
+    scorer: DetectorSettings,
+    codec: Codec | None = None,
+    others: Others | None = None,
 ) -> Detector:
-    """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own space of f_c.
+    """Build f_a in the space of f_s (lines 9 and 10); with ``fusion`` also in the client's own spaces.
 
-    `codec` is what f_s was trained through; the client's own space needs none.
+    `codec` is what f_s was trained through; the client's own spaces need none. `others` is as of `own_spaces`.
     """
     shared = Space.fit(machine, scorer.shared, classifier, codec)
-    return Detector((shared,) if scorer.local is None else (shared, Space.fit(machine, scorer.local)))
+    return Detector((shared, *own_spaces(machine, scorer, others)))
+
+
+def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others | None = None) -> tuple[Space, ...]:
+    """Build the spaces that a client needs no f_s for; none without ``fusion``.
+
+    Parameters
+    ----------
+    machine : MachineFrames
+    scorer : DetectorSettings
+    others : Others, optional
+        How the clips of other machines vary: they support the covariance of the spectra. The levels alone are then
+        scored beside, by the machine's own covariance, for machines that the others are unlike.
+    """
+    if scorer.local is None:
+        return ()
+    if others is None or scorer.local.average != "spectrum":
+        return (Space.fit(machine, scorer.local),)
+    levels = replace(scorer.local, average="levels", half_weight=LOCAL_HALF_WEIGHT)
+    pooled = replace(scorer.local, name="mahalanobis")
+    return Space.fit(machine, levels), Space.fit(machine, pooled, others=others)
 
 
 def fit_local_detector(machine: MachineFrames, scorer: ScorerSettings) -> Detector:

@@ -19,13 +19,16 @@ from collab_asd.core.keys import derived
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
-from collab_asd.detection.detector import ClipPoints, Detector, Space
+from collab_asd.detection.detector import ClipPoints, Detector
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import DetectorSettings, looks_at_spectra
+from collab_asd.detection.second_order import Others
+from collab_asd.detection.spectrum import others_from_arrays
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.methods.embedding_sharing.algorithm import fit_detector
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector, own_spaces
+from collab_asd.methods.embedding_sharing.covariances import Scatter, shares_covariances
 from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber, SharedClip, codec_of, encode_page, plan_pages
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
@@ -107,6 +110,10 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
     if plan.learns:
         rows = shaped_training_rows(client, defences, plan)
         reply["statistics"] = to_record(plan.statistics_of(rows).to_arrays())
+    if shares_covariances(config):
+        for machine in machines:
+            told = Scatter.of(client.spectra(machine.normal))
+            reply[f"scatter/{machine.group}/{machine.machine_class}"] = to_record(told.to_arrays())
     return reply
 
 
@@ -133,16 +140,21 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
         codec = _codec(config, content).with_own(defences_of(client, config).lasting)
     for machine in client.machines():
         frames = client.machine_frames(machine, with_spectra=with_spectra)
+        place = f"{machine.group}/{machine.machine_class}"
+        told = content.array_records.get(f"others/{place}")
+        others = None if told is None else others_from_arrays(from_record(told))
         if holds_classifier(content, machine.group):
-            detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec)
+            detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec, others)
             found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
         else:
-            shared = content.array_records[f"shared/{machine.group}/{machine.machine_class}"]
-            found.append(_complete(from_record(shared), machine, frames, scorer))
+            shared = from_record(content.array_records[f"shared/{place}"])
+            found.append(_complete(shared, machine, frames, scorer, others))
     return found
 
 
-def _complete(shared: Arrays, machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings) -> MachineScores:
+def _complete(
+    shared: Arrays, machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings, others: Others | None
+) -> MachineScores:
     """Add the scores of the client's own space to the server's (Algorithm 2), which must be of this machine's clips."""
     for name, clips in {"normal-clips": machine.normal, "test-clips": machine.test}.items():
         if tuple(shared[name].tolist()) != clips:
@@ -153,10 +165,9 @@ def _complete(shared: Arrays, machine: LocalMachine, frames: MachineFrames, scor
             if len(scores.normal) != len(machine.normal):
                 raise ValueError(f"the server scored {len(scores.normal)} of {len(machine.normal)} normal clips")
             scores = replace(scores, trained=len(machine.train))
-        local = Space.fit(frames, scorer.local)
-        own = Detector((local,))
-        halves = [scorer.shared.half_weight, scorer.local.half_weight]
-        scores = fuse([scores, own.scores(own.embed_tests(frames))], halves)
+        own = Detector(own_spaces(frames, scorer, others))
+        in_own = own.scores_by_space(own.embed_tests(frames))
+        scores = fuse([scores, *in_own], [scorer.shared.half_weight, *own.half_weights])
     predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
 

@@ -10,6 +10,7 @@ import numpy as np
 from collab_asd.classifier.settings import TrainingSettings, training_of
 from collab_asd.config import RunConfig
 from collab_asd.core.types import PARTS, Part
+from collab_asd.detection.second_order import DIMENSION
 from collab_asd.methods.costs import (
     ARRAY_HEADER,
     Bytes,
@@ -19,6 +20,7 @@ from collab_asd.methods.costs import (
     model_arrays,
     scores_sent,
 )
+from collab_asd.methods.embedding_sharing.covariances import shares_covariances
 from collab_asd.methods.embedding_sharing.pages import codec_of, plan_pages
 from collab_asd.wire.codecs import CodecPlan, FrameStatistics
 
@@ -29,6 +31,7 @@ CLIP_NUMBERS = 16  # bytes of a clip on a page: its number, frames, group and cl
 PAGE_ARRAYS = 6
 SHARED_ARRAYS = 5  # of a machine's scores under Algorithm 2
 MEGABYTE = 1_000_000
+COVARIANCE = 4 * DIMENSION * (DIMENSION + 1) // 2 + 8
 
 
 def describe_costs(
@@ -62,6 +65,9 @@ def _embeddings_sent(config: RunConfig, entry: EncoderEntry, holdings: Sequence[
     told, codec = _learning(plan, dimension)
     fetched = pages if whole else pages + len(clients)  # with each page, and beside f_s
     back = sum(map(_shared_scores, holdings)) if whole else 0
+    if shares_covariances(config):
+        up += len(holdings) * (COVARIANCE + 2 * ARRAY_HEADER)
+        back += len(holdings) * (COVARIANCE + 4 * DIMENSION + 3 * ARRAY_HEADER)
     return Bytes(up + len(clients) * told, fetched * codec + back)
 
 

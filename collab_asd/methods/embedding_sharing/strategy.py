@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -32,12 +32,15 @@ from collab_asd.core.runtime import TRAINED_BEFORE, Stopwatch
 from collab_asd.core.types import MachineFrames, Part
 from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
+from collab_asd.detection.second_order import Others
+from collab_asd.detection.spectrum import others_to_arrays
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, from_record, put_classifiers, to_record
 from collab_asd.federation.roster import require_same_encoder
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
 from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache
+from collab_asd.methods.embedding_sharing.covariances import Scatter, others_of
 from collab_asd.methods.embedding_sharing.pages import (
     Arrays,
     ClientDescription,
@@ -58,6 +61,8 @@ from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
 
 logger = logging.getLogger(__name__)
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
+Place: TypeAlias = tuple[int, int]
+SCATTER = "scatter/"
 PAGES_PER_ROUND = 8  # so many are in memory at once
 
 
@@ -107,6 +112,8 @@ class EmbeddingSharing(ScoreGathering):
         self.watch = Stopwatch()
         self.descriptions: dict[int, ClientDescription] = {}
         self._statistics: dict[int, FrameStatistics] = {}
+        self._scatters: dict[int, dict[Place, Scatter]] = {}
+        self._others: dict[tuple[int, Place], Others | None] = {}
         self._schedule: list[list[tuple[int, PageNumber]]] = []
         self._train_rounds = 0
         self._members: set[int] = set()
@@ -136,6 +143,7 @@ class EmbeddingSharing(ScoreGathering):
             for reply in grid.send_and_receive(Message(RecordDict(), node, DESCRIBE) for node in asked):
                 client = grid.client_of(reply)
                 self.descriptions[client], statistics = _read_description(reply, self.plan)
+                self._scatters[client] = _read_scatters(reply, self.descriptions[client])
                 if statistics is not None:
                     self._statistics[client] = statistics
         require_same_encoder({client: self.descriptions[client].digest for client in grid.clients})
@@ -190,7 +198,7 @@ class EmbeddingSharing(ScoreGathering):
     def check_reply(self, client: int, request: Message, reply: Message) -> None:
         """See `ScoreGathering`."""
         if request.metadata.message_type == DESCRIBE:
-            _read_description(reply, self.plan)
+            _read_scatters(reply, _read_description(reply, self.plan)[0])
         elif request.metadata.message_type == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
             require_valid_page(number, _read_page(reply), self.descriptions[client], self.plan)
@@ -223,12 +231,23 @@ class EmbeddingSharing(ScoreGathering):
     def score_request(self, client: int) -> RecordDict:
         """Send f_s and its codec (Algorithm 1, line 6), or the scores in its space (Algorithm 2)."""
         if self.inference == "server":
-            return self._shared[client]
+            return RecordDict(dict(self._shared[client]) | self._told(client))
         groups = tuple(sorted(set(self.descriptions[client].groups)))
         if groups not in self._score_requests:  # laid out once: clients of the same groups share the bytes
             self._score_requests[groups] = put_classifiers(self._classifiers, groups)
             self._score_requests[groups]["codec"] = to_record(self.codec.to_arrays())
-        return RecordDict(dict(self._score_requests[groups]))
+        return RecordDict(dict(self._score_requests[groups]) | self._told(client))
+
+    def _told(self, client: int) -> dict[str, ArrayRecord]:
+        """Return what the covariances of the others say to each machine of a client that has told its own."""
+        found = {place: self._others.get((client, place)) for place in self._scatters.get(client, {})}
+        return {f"others/{g}/{c}": to_record(others_to_arrays(others)) for (g, c), others in found.items() if others}
+
+    def _pool(self) -> None:
+        """Add up the covariances that the clients have told, in each group."""
+        told = {(client, place): s for client in self.grid.clients for place, s in self._scatters[client].items()}
+        for group in {place[0] for _, place in told}:
+            self._others |= others_of({key: scatter for key, scatter in told.items() if key[1][0] == group})
 
     @property
     def _codec_invalidated(self) -> bool:
@@ -257,6 +276,7 @@ class EmbeddingSharing(ScoreGathering):
 
     def _train(self) -> None:
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
+        self._pool()
         first = self.descriptions[next(iter(self.grid.clients))]
         machines = [machine.frames for client in self.grid.clients for machine in self._store.machines(client)]
         ranks = self.ranks(machines)
@@ -335,6 +355,24 @@ def _read_description(reply: Message, plan: CodecPlan) -> tuple[ClientDescriptio
     if len(statistics.mean) != description.dimension:
         raise ValueError("its statistics are of another dimension than its embeddings")
     return description, statistics
+
+
+def _read_scatters(reply: Message, said: ClientDescription) -> dict[Place, Scatter]:
+    """Read how the clips of a client's machines vary; nothing where it does not tell.
+
+    Raises
+    ------
+    ValueError
+        It cannot be, or is of a machine that the client has not described.
+    """
+    found = {}
+    for name, record in reply.content.array_records.items():
+        if name.startswith(SCATTER):
+            places = {f"{SCATTER}{group}/{number}": (group, number) for group, number in said.places}
+            if name not in places:
+                raise ValueError(f"{name}: it has no such machine")
+            found[places[name]] = Scatter.from_arrays(from_record(record))
+    return found
 
 
 def _read_page(reply: Message) -> Arrays:

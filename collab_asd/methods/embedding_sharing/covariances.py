@@ -1,0 +1,115 @@
+"""The covariances that travel beside embeddings: how the clips of each machine differ among themselves.
+
+A client sends one symmetric matrix for each of its machines, about the machine's own mean, and gets the mean of the
+other machines' of the group. What it is good for is told by `collab_asd.detection.second_order`; the method
+``covariance-sharing`` shares nothing else, in sums that could be encrypted. Here the server holds embeddings anyway, so
+one message does. Who holds a recording can tell from a machine's matrix whether it was among its clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collab_asd.config import RunConfig
+from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray
+from collab_asd.detection.scorers import looks_at_spectra
+from collab_asd.detection.second_order import Others, Sums, add, scatter, standard_deviations
+from collab_asd.detection.spectrum import TRIANGLE, others_from_arrays, others_to_arrays, symmetric
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+Key = TypeVar("Key")
+LOUDEST = 1e4
+"""dB^2: no band of a machine's clips varies by a hundred dB."""
+NEGATIVE = 1e-4
+"""Of the largest eigenvalue: below lies no rounding of single precision."""
+
+
+def shares_covariances(config: RunConfig) -> bool:
+    """Whether covariances travel beside the embeddings: not where these are to be protected, or are not fused."""
+    protected = config.noise_epsilon or config.rotation_key_file or config.erase
+    return config.share_covariances and looks_at_spectra(config) and not protected and not config.join
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """What one machine tells.
+
+    Parameters
+    ----------
+    dof : int
+        Its clips less one.
+    matrix : ScoreArray
+        ``[256, 256]``, dB^2: scatter of its clips about their mean.
+    """
+
+    dof: int
+    matrix: ScoreArray
+
+    @classmethod
+    def of(cls, summaries: Sequence[FloatArray]) -> Self:
+        """Compute it from summaries ``[1, 256]`` of a machine's normal clips, in single precision, as it is sent."""
+        points = np.concatenate(summaries).astype(np.float64)
+        return cls(len(points) - 1, scatter(points).astype(np.float32).astype(np.float64))
+
+    def to_arrays(self) -> Arrays:
+        """Lay it out: one triangle."""
+        return {"dof": np.array([self.dof]), "scatter": self.matrix[TRIANGLE].astype(np.float32)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Read what a client sent.
+
+        Raises
+        ------
+        ValueError
+            It is no scatter matrix of spectra.
+        """
+        if arrays.keys() != {"dof", "scatter"} or arrays["dof"].shape != (1,):
+            raise ValueError("its covariances are another version's")
+        dof, triangle = int(arrays["dof"][0]), np.asarray(arrays["scatter"], np.float64)
+        if dof < 1 or triangle.shape != TRIANGLE[0].shape or not np.isfinite(triangle).all():
+            raise ValueError("its covariances are not finite, or of another dimension")
+        matrix = symmetric(triangle)
+        values = np.linalg.eigvalsh(matrix)
+        if values[0] < -NEGATIVE * max(values[-1], 0.0) or matrix.diagonal().max() > LOUDEST * dof:
+            raise ValueError("its covariances cannot be: they are not positive semidefinite, or absurdly large")
+        return cls(dof, matrix)
+
+
+def others_of(told: Mapping[Key, Scatter]) -> dict[Key, Others | None]:
+    """Return what the other machines of a group say to each one; None to one that is alone."""
+    if not told:
+        return {}
+    squares = {key: machine.matrix.diagonal() for key, machine in told.items()}
+    dof, total = sum(machine.dof for machine in told.values()), np.sum(list(squares.values()), axis=0)
+    parts = {}
+    for key, machine in told.items():
+        left = dof - machine.dof
+        variances = (total - squares[key]) / left if left else None
+        deviations = standard_deviations(squares[key], machine.dof, left, variances)
+        parts[key] = Sums(machine.dof, squares[key], machine.matrix / np.outer(deviations, deviations))
+    everyone = add(list(parts.values()))
+    return {key: _rounded(everyone.without(part)) for key, part in parts.items()}
+
+
+def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]:
+    """Return what the others of its group say to each machine, in the order given; None without spectra."""
+    held = list(machines)
+    found: dict[int, Others | None] = {}
+    for group in {machine.group for machine in held}:
+        members = {
+            i: Scatter.of([*machine.spectra.normal, *machine.spectra.calibration])
+            for i, machine in enumerate(held)
+            if machine.group == group and machine.spectra is not None
+        }
+        found |= others_of(members)
+    return [found.get(i) for i in range(len(held))]
+
+
+def _rounded(others: Others | None) -> Others | None:
+    return None if others is None else others_from_arrays(others_to_arrays(others))
