@@ -62,7 +62,7 @@ def _judged(run: AuditedRun, scope: AuditConfig) -> Iterator[tuple[str, ScoreArr
     told = {m.client: m for m in run.view.of("down", RESIDUALS)}
     for message in run.view.of("up", SCATTER):
         partition = run.partitions[message.client]
-        machines = local_machines(partition, run.config.calibration)
+        machines = local_machines(partition, run.config.calibration, run.config.train_clips, run.config.seed)
         for machine in machines:
             if len([m for m in machines if m.group == machine.group]) > 1:
                 continue  # its client's matrix is a sum over machines

@@ -117,10 +117,10 @@ def recordings(data_dir: str, channel: int, machines: int) -> Recordings:
 
 def holdings(config: RunConfig, found: Recordings) -> list[Holding]:
     """Deal clips as a run of this configuration would."""
-    return [holding for part in deal(found.clips, config) for holding in _held(part, config.calibration, found.seconds)]
+    return [holding for part in deal(found.clips, config) for holding in _held(part, config, found.seconds)]
 
 
-def _held(partition: Partition, calibration: float, seconds: Callable[[Clip], float]) -> list[Holding]:
+def _held(partition: Partition, config: RunConfig, seconds: Callable[[Clip], float]) -> list[Holding]:
     def lengths(indices: Sequence[int]) -> Seconds:
         return tuple(seconds(partition.clips[i]) for i in indices)
 
@@ -133,7 +133,7 @@ def _held(partition: Partition, calibration: float, seconds: Callable[[Clip], fl
             lengths(machine.calibration),
             lengths(machine.test),
         )
-        for machine in local_machines(partition, calibration)
+        for machine in local_machines(partition, config.calibration, config.train_clips, config.seed)
     ]
 
 
