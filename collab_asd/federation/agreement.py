@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from collab_asd.config import KEY_FILES, RunConfig
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.schemas import AGREEMENT, VersionError
 from collab_asd.core.text import read_text
 from collab_asd.core.types import RAW_ENCODERS
@@ -82,7 +82,7 @@ class Agreement:
         except VersionError:
             raise
         except (OSError, ValueError) as error:
-            raise InputError(f"agreement {path}: {error}; ask whoever set up the consortium for it") from error
+            raise InputError(f"agreement {path}: {reason(error)}; ask whoever set up the consortium for it") from error
 
     def require_agreed(self, config: RunConfig) -> None:
         """Refuse a run that asks for anything else.

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from collab_asd.cli.main import app
 from collab_asd.config import RunConfig, settings
+from collab_asd.core.schemas import DETECTOR
 from collab_asd.deployment.consortium import Consortium
 from collab_asd.experiments.experiment import shipped_experiments
 
@@ -79,7 +80,7 @@ REFUSED = [  # arguments, and words of the message; FILE is a file and EMPTY an 
     ("encoders verify yamnet nope", "encoder 'nope' does not exist"),
     ("encoders verify --weights /nowhere", "--weights /nowhere: name the one encoder"),
     ("encoders bundle yamnet /nowhere --key FILE", "/nowhere: no such file"),
-    ("encoders unbundle FILE --signer FILE --agreement /nowhere", "an agreement (No such file or directory)"),
+    ("encoders unbundle FILE --signer FILE --agreement /nowhere", "agreement /nowhere: No such file or directory"),
     ("encoders info openl3", "'openl3-512'"),
     ("data check /nowhere", "/nowhere: no such folder"),
     ("data check EMPTY --group-by machine_type", "did you mean 'machine-type'?"),
@@ -113,8 +114,9 @@ def places(tmp_path_factory):
     (folder / "one" / "fan" / "train").mkdir(parents=True)
     (folder / "one" / "fan" / "train" / "normal_id_00_0.wav").touch()
     (folder / "detector").mkdir()
-    card = {"card": {"machine_type": "fan", "machine_id": "00", "encoder": "logmel"}}
-    (folder / "detector" / "detector.json").write_text(json.dumps(card))
+    card = {"machine_type": "fan", "machine_id": "00", "encoder": "logmel"}
+    description = DETECTOR.stamp | {"card": card}
+    (folder / "detector" / "detector.json").write_text(json.dumps(description))
     Consortium(2, ["localhost"], RunConfig(encoder="logmel"), 9443, False).write(folder / "consortium")
     return folder
 
