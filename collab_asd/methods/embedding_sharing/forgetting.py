@@ -61,6 +61,8 @@ class _Held:
     @classmethod
     def of(cls, result: Path, client: int) -> Self:
         kept = ServerState.load(result / KEPT) if (result / KEPT / CARD).exists() else None
+        if (result / KEPT / STORE / store.CARD).exists():
+            STORE_SCHEMA.read(result / KEPT / STORE / store.CARD)  # another release's is refused before any deletion
         pages = list((result / KEPT / STORE).glob(f"client-{client}-*"))
         return cls(client, kept, pages, result / VIEW / f"client-{client}")
 

@@ -96,6 +96,15 @@ def test_no_result_folder(tmp_path):
     assert (result.exit_code, "not the result folder" in result.stderr) == (2, True)
 
 
+def test_the_store_of_a_newer_release_is_left_as_it_is(finished):
+    card = finished / KEPT / STORE / "store.json"
+    card.write_text(json.dumps(json.loads(card.read_bytes()) | {"version": 9}))
+    before = files_of(finished, LEAVER)
+    result = call(finished, "--client", LEAVER, "--yes")
+    assert (result.exit_code, "of version 9" in result.stderr) == (2, True)
+    assert files_of(finished, LEAVER) == before
+
+
 def test_asks_first(finished):
     assert call(finished, "--client", LEAVER).exit_code == 1
     assert files_of(finished, LEAVER)
