@@ -94,15 +94,15 @@ def _by_recorder(machine: str, groups: Groups, severity: Severity) -> Iterator[P
     for words, kind in kinds.items():
         found = {group: Counter(filter(None, (kind(*pair) for pair in pairs))) for group, pairs in groups.items()}
         yield from _of_kinds(machine, words, {group: counts for group, counts in found.items() if counts}, severity)
-    offsets = _values(groups, lambda clip: clip.offset / _deviation(clip))
-    errors = [clip.offset_error / _deviation(clip) for clip in everything]
+    offsets = _values(groups, lambda clip: clip.offset / deviation(clip))
+    errors = [clip.offset_error / deviation(clip) for clip in everything]
     least = max(LEAST_OFFSET, STANDARD_ERRORS * float(np.median(errors)))
     yield from _of_amounts(machine, "offset (DC), standard deviations", offsets, least, severity)
     paddings = _values(groups, lambda clip: clip.padding)
     yield from _of_amounts(machine, "constant stretches at their ends, s", paddings, LEAST_PADDING, severity)
 
 
-def _deviation(clip: ClipStatistics) -> float:
+def deviation(clip: ClipStatistics) -> float:
     """Return the standard deviation of a clip's samples, but not less than where the last bit counts."""
     return max(float(10 ** (clip.level / 20)), FAINTEST)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import part, replacing
 from collab_asd.core.schemas import DETECTOR
 from collab_asd.core.types import FloatArray
+from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import ScorerSettings
@@ -72,6 +73,8 @@ class DetectorCard:
         Which of OpenL3's networks and front ends; of no meaning to other encoders.
     rotation : str
         Fingerprint of the secret rotation of the space of f_s, whose key its user must name; empty for none.
+    recorder : mapping
+        How the normal clips were recorded; empty in detectors of earlier versions.
     """
 
     machine_type: str
@@ -91,6 +94,7 @@ class DetectorCard:
     frontend: FrontEnd = RunConfig.frontend
     openl3_backend: OpenL3Backend = RunConfig.openl3_backend
     rotation: str = ""
+    recorder: RecorderProfile = field(default_factory=dict)
 
     @property
     def machine(self) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 
 from collab_asd.config import RunConfig
 from collab_asd.core.files import holding_name
-from collab_asd.data.audio import sample_rate_of
+from collab_asd.data.audio import load_audio, sample_rate_of
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.manifest import machines_in, manifest_rows
+from collab_asd.data.recorder import profile
+from collab_asd.data.statistics import measure
 from collab_asd.detection import storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.evaluation import evaluate
@@ -48,6 +50,10 @@ def save_client_artifacts(
             machine.points.save(folder / "embeddings" / f"{name}.safetensors")
 
 
+MOST_PROFILED = 50
+"""Normal clips by which it is known how they are recorded; they are in the order of their hashes."""
+
+
 def _card(client: ClientData, machine: MachineScores, detector: Detector, config: RunConfig) -> DetectorCard:
     clips = client.partition.clips
     any_clip = clips[machine.normal[0]]
@@ -71,6 +77,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
+        recorder=profile([measure(load_audio(clips[i])) for i in machine.normal[:MOST_PROFILED]]),
     )
 
 

@@ -16,6 +16,8 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import Encoder, FloatArray
 from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, signal_fault
+from collab_asd.data.recorder import differences
+from collab_asd.data.statistics import measure
 from collab_asd.detection import storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
@@ -69,6 +71,8 @@ class Monitor:
         Loads the detectors of other machines that lie beside this one.
     odd_rates : set of int
         Sample rates in Hz, other than that of the training recordings, that were warned of.
+    odd_kinds : set of str
+        Other differences from them that were warned of.
     """
 
     detector: Detector
@@ -76,6 +80,7 @@ class Monitor:
     encoder: Encoder
     neighbours: Callable[[], Mapping[str, Detector]] = dict
     odd_rates: set[int] = field(default_factory=set)
+    odd_kinds: set[str] = field(default_factory=set)
 
     @classmethod
     def open(
@@ -175,6 +180,7 @@ class Monitor:
         for remark in audio.remarks:
             log.warning("%s: %s (%s); %s", path, remark.what, remark.detail, remark.remedy)
         self._note_rate(path, audio.rate)
+        self._note_recorder(path, audio)
         return audio
 
     def _at_rate(self, audio: Audio, path: Path) -> FloatArray:
@@ -191,6 +197,16 @@ class Monitor:
                 "frequencies, which may raise the scores",
                 path, rate, self.card.sample_rate,
             )  # fmt: skip
+
+    def _note_recorder(self, path: Path, audio: Audio) -> None:
+        """Warn once of each kind of difference from the training recordings that a recorder makes."""
+        for kind, what in differences(self.card.recorder, measure(audio)):
+            if kind not in self.odd_kinds:
+                self.odd_kinds.add(kind)
+                log.warning(
+                    "%s: recorded in another way than the training recordings (%s): its score may tell of the "
+                    "recorder, and not of the machine", path, what,
+                )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
