@@ -109,7 +109,8 @@ def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bo
     require_places(results, [config])
     require_keys(config)
     config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
-    _require_clients(config, count_clients(replace(config, skip_bad=False), supernodes))
+    if not config.skip_bad:  # or else they are counted once it is known what is left
+        _require_clients(config, count_clients(config, supernodes))
     from collab_asd.core.runtime import require_device
 
     require_device(config.device)

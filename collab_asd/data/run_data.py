@@ -13,7 +13,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.files import cache_dir, replacing
 from collab_asd.core.types import Clip, Partition
 from collab_asd.data.check import check, require_good
-from collab_asd.data.layouts import find_clips, list_clips
+from collab_asd.data.layouts import divided_again, find_clips, list_clips
 from collab_asd.data.partitions import by_machine, dirichlet, iid
 from collab_asd.data.synthetic.settings import SyntheticSettings
 
@@ -101,7 +101,7 @@ def _usable(config: RunConfig, folder: Path) -> tuple[list[Clip], list[str]]:
         bad = {str(clip.path) for clip in clips} - {str(clip.path) for clip in kept}
         with replacing(note) as file:
             file.write(json.dumps({"bad": sorted(bad), "lines": lines}).encode())
-    return [clip for clip in clips if str(clip.path) not in bad], lines
+    return divided_again(folder, [clip for clip in clips if str(clip.path) not in bad]), lines
 
 
 def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares: bool) -> None:

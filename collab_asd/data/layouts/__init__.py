@@ -116,6 +116,12 @@ def list_clips(data_dir: Path, channel: int = 0) -> Listing:
     return Listing(sorted(clips, key=lambda clip: clip.path), refused, unread)
 
 
+def divided_again(data_dir: Path, clips: list[Clip]) -> list[Clip]:
+    """Divide what is left of a folder's clips into training and test, where that is for the layout to do (MIMII)."""
+    divide = getattr(layout_of(absolute(data_dir)), "split_by_hash", None)
+    return clips if divide is None else list(divide(clips))
+
+
 def absolute(data_dir: Path) -> Path:
     """Absolute path without ``~`` and ``..``; symbolic links stay, since names of machine types may be links."""
     return Path(os.path.abspath(data_dir.expanduser()))

@@ -52,14 +52,20 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
 
 
 def split_by_hash(clips: Sequence[Clip]) -> list[Clip]:
-    """Move normal clips into the test split: per machine as many as it has anomalies, at most half, in hash order."""
+    """Divide normal clips into both splits: per machine as many tests as it has anomalies, at most half, in hash order.
+
+    How they were divided before does not matter: without a clip that cannot be used, they are divided anew.
+    """
     test_normals: set[Path] = set()
     anomalies = Counter(clip.machine for clip in clips if clip.label == ANOMALY)
     for machine in sorted({clip.machine for clip in clips}):
         normals = sorted((clip.sha256, clip.path) for clip in clips if clip.machine == machine and clip.label == NORMAL)
         count = min(anomalies[machine], len(normals) // 2)
         test_normals.update(path for _, path in normals[:count])
-    return [replace(clip, split="test") if clip.path in test_normals else clip for clip in clips]
+    return [
+        replace(clip, split="test" if clip.path in test_normals else "train") if clip.label == NORMAL else clip
+        for clip in clips
+    ]
 
 
 def _machine_folders(machine_type: Path) -> list[Path]:
