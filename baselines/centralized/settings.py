@@ -1,7 +1,7 @@
 """How `centralized` trains: embedding sharing whose embedding is the recording.
 
-The protocol, the strategy and the scorers are those of embedding sharing. Only f_s differs: it hears samples, and
-learns a front end for them.
+The protocol, the strategy and the scorers are those of embedding sharing. Only the ID classifier differs: it hears
+samples, and learns a front end for them.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def _client_part(config: RunConfig, entry: EncoderEntry, client: int, members: S
 
 
 def sent_beside_training(holdings: Sequence[Holding], groups: Sequence[Group]) -> Bytes:
-    """Count scores; sums and sums of squares of each dimension, as 64-bit floats; and the last f_s."""
+    """Count scores; sums and sums of squares of each dimension, as 64-bit floats; and the last ID classifier."""
     up = sum(len(g.clients) * (2 * 8 * g.settings.dimension + 3 * ARRAY_HEADER) for g in groups)
     down = sum(len(group.clients) * model_arrays(group.settings).sent for group in groups)
     return scores_sent(holdings) + Bytes(up, down)

@@ -47,7 +47,7 @@ class Group:
 
 
 class ClientTraining(ScoreGathering):
-    """A method whose clients train f_s; they score with the last model, as under Algorithm 1.
+    """A method whose clients train the ID classifier; they score with the last model, as under Algorithm 1.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class ClientTraining(ScoreGathering):
             return self.conduct(grid)
 
     def score_request(self, client: int) -> RecordDict:
-        """Send f_s of each of the client's groups."""
+        """Send the ID classifier of each of the client's groups."""
         return put_classifiers(self._classifiers, self._groups[client])
 
 

@@ -1,4 +1,4 @@
-"""Federated averaging of f_s: weights travel, neither recordings nor embeddings.
+"""Federated averaging of the ID classifier: weights travel, neither recordings nor embeddings.
 
 References
 ----------
@@ -12,7 +12,7 @@ METHOD = MethodSpec(
     "averaged them, and so on for some rounds. Neither recordings nor embeddings were sent.",
     shares="weights",
     build_strategy="baselines.fedavg.strategy:FederatedAveraging",
-    score="collab_asd.methods.embedding_sharing.client:score",  # f_s comes from the server, as in Algorithm 1
+    score="collab_asd.methods.embedding_sharing.client:score",  # the classifier comes from the server
     handlers={
         "query.statistics": "baselines.client_training.client:statistics",
         "train": "baselines.fedavg.client:train",

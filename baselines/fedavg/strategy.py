@@ -155,7 +155,7 @@ def build_strategy(
 
 
 class FederatedAveraging(ClientTraining):
-    """FedAvg and its kin on f_s; the configured ``method`` names the stock strategy."""
+    """FedAvg and its kin on the ID classifier; the configured ``method`` names the stock strategy."""
 
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
         """Run the stock strategy with the clients of one group."""

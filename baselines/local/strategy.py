@@ -1,8 +1,8 @@
-"""Methods in which nothing is shared: the clients are only asked for their scores, which they find in the space of f_c.
+"""Methods in which nothing is shared: clients score in the space of the encoder, and the server gathers the scores.
 
-The same frames and the same scorers as embedding sharing, without f_s. The paper has no such comparison: what it sets
-against sharing are networks that each client trains alone (`baselines.local_networks`). ``local-mahalanobis`` is the
-strongest local detector that we know of, and what sharing has to beat.
+The same frames and the same scorers as embedding sharing, without the ID classifier. The paper has no such comparison:
+what it sets against sharing are networks that each client trains alone (`baselines.local_networks`).
+``local-mahalanobis`` is the strongest local detector that we know of, and what sharing has to beat.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Split learning of f_s: its first stage at the clients, the rest at the server; activations and gradients travel.
+"""Split learning of the ID classifier: its first stage at the clients, the rest at the server.
 
 References
 ----------
@@ -14,7 +14,7 @@ METHOD = MethodSpec(
     "what their part made of a few recordings, and got back how to change it. The recordings themselves were not sent.",
     shares="activations",
     build_strategy="baselines.split_learning.strategy:SplitLearning",
-    score="collab_asd.methods.embedding_sharing.client:score",  # f_s comes from the server, as in Algorithm 1
+    score="collab_asd.methods.embedding_sharing.client:score",  # the classifier comes from the server
     handlers={
         "query.statistics": "baselines.client_training.client:statistics",
         "train.split": "baselines.split_learning.client:train",

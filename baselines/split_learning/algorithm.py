@@ -37,7 +37,7 @@ STAGE_STATE = "client_stage_state"
 
 
 class ClientHalf:
-    """The first stage of f_s at one client, for one round of it.
+    """The first stage of the ID classifier at one client, for one round of it.
 
     What it has learnt is its `state`, which the server hands on to the next client or averages: the stage's arrays, and
     the moments of its optimiser, so that training goes on as if there were one client.
@@ -94,7 +94,7 @@ class ClientHalf:
 
 
 class ServerHalf:
-    """The rest of f_s and the head, at the server, for the whole training.
+    """The rest of the ID classifier and the head, at the server, for the whole training.
 
     Parameters
     ----------

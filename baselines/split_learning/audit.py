@@ -139,7 +139,7 @@ class Inversion:
     Parameters
     ----------
     run : AuditedRun
-    own : sequence of Heard
+    own : sequence of ObservedClip
         The adversary's own sounds.
     picked : sequence of Picked
         What is attacked.
@@ -201,7 +201,7 @@ def invert(batch: FirstBatch, stage: nn.Module, own: Sequence[ObservedClip]) -> 
     ----------
     stage : nn.Module
         What the adversary takes for the first stage.
-    own : sequence of Heard
+    own : sequence of ObservedClip
         Mean frames of windows of its own sounds.
     """
     inputs, outputs, machines = [], [], []

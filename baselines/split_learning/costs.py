@@ -25,7 +25,7 @@ STEP_ARRAYS = 4  # activations, two kinds of labels, share
 
 @dataclass(frozen=True)
 class Cut:
-    """What is sent of the first stage of f_s.
+    """What is sent of the first stage of the ID classifier.
 
     Parameters
     ----------
@@ -49,21 +49,21 @@ def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Ho
 def _steps_sent(config: RunConfig, group: Group) -> Bytes:
     """Activations for gradients; the stage and its optimiser's moments handed on each round, no moments at first."""
     cut, rounds, clients = model_cut(group.settings), settings_of(config).rounds, len(group.clients)
-    baton, first = (cut.stage + cut.moments).sent, cut.stage.sent
+    stage_state, first = (cut.stage + cut.moments).sent, cut.stage.sent
     beginners = clients if config.method == "splitfed" else 1
     windows, steps = (sum(getattr(part, name) for part in group.parts) for name in ("windows", "steps"))
     numbers = 4 * windows * cut.activations
     labels = windows * WINDOW_LABELS + steps * STEP_ARRAYS * ARRAY_HEADER
     standardisation = 2 * 4 * group.settings.dimension + 2 * ARRAY_HEADER
     turns = rounds * clients
-    batons_down = (turns - beginners) * baton + beginners * first
-    down = numbers + steps * ARRAY_HEADER + batons_down + turns * standardisation
-    return Bytes(numbers + labels + turns * baton, down)
+    stages_down = (turns - beginners) * stage_state + beginners * first
+    down = numbers + steps * ARRAY_HEADER + stages_down + turns * standardisation
+    return Bytes(numbers + labels + turns * stage_state, down)
 
 
 @lru_cache
 def model_cut(settings: ClassifierSettings) -> Cut:
-    """Return the sizes of the first stage of f_s."""
+    """Return the sizes of the first stage of the ID classifier."""
     backbone = new_model(settings).backbone
     if not isinstance(backbone, TwoStages):
         raise TypeError(f"backbone {settings.backbone!r} cannot be split")

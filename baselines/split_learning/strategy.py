@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class SplitLearning(ClientTraining):
-    """Split learning of f_s, sequential or parallel by the configured ``method``.
+    """Split learning of the ID classifier, sequential or parallel by the configured ``method``.
 
     A Flower round is one exchange: every client whose turn it is sends its next batch and gets back the gradient of it.
 

@@ -40,7 +40,7 @@ class Case:
     run : AuditedRun
     data : Path
         Folder of the adversary's own sounds.
-    scope : Scope
+    scope : AuditConfig
     """
 
     run: AuditedRun

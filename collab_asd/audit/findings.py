@@ -137,7 +137,7 @@ def hear(run: AuditedRun, data: Path, scope: AuditConfig) -> list[ObservedClip]:
     with step("the adversary's own sounds", len(clips)) as advance:
         own = []
         for clip in clips:
-            own.append(ear.own(clip, run.encoder, run.codec.with_own(run.defences.leaving("")), tags[clip]))
+            own.append(ear.own(clip, run.encoder, run.codec.with_own(run.defences.sender_stages("")), tags[clip]))
             advance()
     return own
 

@@ -50,7 +50,7 @@ def judge(
 
     Parameters
     ----------
-    level : Level
+    level : ThreatModel
     estimates : sequence of FloatArray
     attack : str
         What the findings are named.

@@ -70,10 +70,10 @@ def in_context(rows: FloatArray) -> FloatArray:
 class RidgeDecoder:
     """Ridge regression from rows in context to spectra (A. Hoerl and R. Kennard, Technometrics 12(1), 1970).
 
-    Where each clip has one row, there is no context: the row stands alone.
+    Where each clip has one row, there is no context: the row is decoded by itself.
     """
 
-    alone: bool
+    single: bool
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     weights: NDArray[np.float64]
@@ -94,8 +94,8 @@ class RidgeDecoder:
     @classmethod
     def _fits(cls, pairs: Pairs, strengths: Sequence[float]) -> list[Self]:
         """Fit once for each strength, from one decomposition."""
-        alone = all(len(rows) == 1 for rows in pairs.rows)
-        inputs = np.concatenate([rows if alone else in_context(rows) for rows in pairs.rows]).astype(np.float64)
+        single = all(len(rows) == 1 for rows in pairs.rows)
+        inputs = np.concatenate([rows if single else in_context(rows) for rows in pairs.rows]).astype(np.float64)
         outputs = np.concatenate(pairs.spectra).astype(np.float64)
         mean, deviation, offset = inputs.mean(axis=0), inputs.std(axis=0), outputs.mean(axis=0)
         scale = 1.0 / np.where(deviation > 1e-6, deviation, np.inf)  # what is constant says nothing
@@ -104,15 +104,15 @@ class RidgeDecoder:
         projected = axes.T @ (inputs.T @ (outputs - offset))
         penalties = [strength * len(inputs) for strength in strengths]
         weights = [axes @ (projected / (np.maximum(lengths, 0) + p)[:, np.newaxis]) for p in penalties]
-        return [cls(alone, mean, scale, w, offset) for w in weights]
+        return [cls(single, mean, scale, w, offset) for w in weights]
 
     def decode(self, rows: FloatArray) -> FloatArray:
         """Estimate the spectra ``[n, m]`` of one clip from its rows ``[n, d]``."""
-        inputs = ((rows if self.alone else in_context(rows)) - self.mean) * self.scale
+        inputs = ((rows if self.single else in_context(rows)) - self.mean) * self.scale
         return np.asarray(inputs @ self.weights + self.offset, np.float32)
 
     def _error(self, pairs: Pairs) -> float:
-        if self.alone:  # all at once: there may be thousands
+        if self.single:  # all at once: there may be thousands
             return float(np.square(self.decode(np.concatenate(pairs.rows)) - np.concatenate(pairs.spectra)).mean())
         differences = (self.decode(r) - s for r, s in zip(pairs.rows, pairs.spectra, strict=True))
         return float(np.mean([np.square(difference).mean() for difference in differences]))

@@ -112,7 +112,7 @@ def attack(
 
     Parameters
     ----------
-    own : sequence of Heard
+    own : sequence of ObservedClip
         The adversary's own sounds.
     means : mapping of int to FloatArray
         Mean frame ``[D]`` by client.

@@ -120,10 +120,10 @@ def detect(
 
     Parameters
     ----------
-    level : Level
+    level : ThreatModel
         What it is learnt from.
     tag, value, attack : str
-    attacked : mapping of str to sequence of Heard
+    attacked : mapping of str to sequence of ObservedClip
         Sets of clips by the name of the measure: all are judged by what was learnt once.
     """
     models = list(_models(level.learnt_from, tag, level.control))
@@ -208,7 +208,7 @@ def _levels(
 
 def _as_sent(run: AuditedRun) -> Codec:
     """Return the codec, with noise of the adversary's own where clients add some."""
-    return run.codec.with_own(run.defences.leaving(""))
+    return run.codec.with_own(run.defences.sender_stages(""))
 
 
 def _as_shared(clips: Sequence[ObservedClip]) -> Sequence[ObservedClip]:

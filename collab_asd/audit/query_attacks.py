@@ -26,8 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from collab_asd.audit import membership
-from collab_asd.audit import model_extraction as theft
+from collab_asd.audit import membership, model_extraction
 from collab_asd.audit.attacks import Attack, Case
 from collab_asd.audit.findings import Audit
 from collab_asd.audit.measures import Finding, rate_with_interval
@@ -70,18 +69,18 @@ def attacks(run: AuditedRun, classifiers: Mapping[int, IdClassifier], own: Seque
         Of Algorithm 2.
     classifiers : mapping of int to IdClassifier
         f_s by group, which the server keeps.
-    own : sequence of Heard
+    own : sequence of ObservedClip
         Recordings that the adversary asks about.
     """
     yield from _membership(run, classifiers)
-    if theft.can_be_measured(run):
+    if model_extraction.can_be_measured(run):
         yield from _distillation(run, classifiers, own)
 
 
 def _membership(run: AuditedRun, classifiers: Mapping[int, IdClassifier]) -> Iterator[Finding]:
     settings = DetectorSettings.of(run.config).shared
     scored: list[ScoreArray] = []
-    for held in theft.machines_of(run, run.encoder):
+    for held in model_extraction.machines_of(run, run.encoder):
         machine, unlabelled = held.frames, [clip.label != NORMAL for clip in held.tested]
         space = Space.fit(machine, settings, classifiers[machine.group], run.members_codec)
         members = [space.embed(f) for f in machine.normal]
@@ -138,21 +137,21 @@ def _distillation(
     settings = DetectorSettings.of(run.config)
     with step("thieves", len(thieves)) as advance:
         for name, thief in thieves.items():
-            yield theft.detection(run, name, run.encoder, thief.detector(settings))
+            yield model_extraction.detection(run, name, run.encoder, thief.detector(settings))
             yield _agreement(run, name, thief, classifiers)
             advance()
 
-    def by_f_s(held: theft.Held) -> Detector:
+    def by_f_s(held: model_extraction.Held) -> Detector:
         return fit_detector(classifiers[held.frames.group], held.frames, settings, run.members_codec)
 
-    yield theft.detection(run, "f_c and f_s", run.encoder, by_f_s)
-    yield theft.detection(run, "f_c", run.encoder, theft.local)
+    yield model_extraction.detection(run, "f_c and f_s", run.encoder, by_f_s)
+    yield model_extraction.detection(run, "f_c", run.encoder, model_extraction.local)
 
 
 def _agreement(run: AuditedRun, name: str, thief: Thief, classifiers: Mapping[int, IdClassifier]) -> Finding:
     """Ask each client's f_s and the true one about test clips of all machines of the client's group."""
     hits, chances, clips = [], [], 0
-    machines = list(theft.machines_of(run, run.encoder))
+    machines = list(model_extraction.machines_of(run, run.encoder))
     for group, f_s in classifiers.items():
         students = [thief.student(held) for held in machines if held.frames.group == group]
         heard = [f for held in machines if held.frames.group == group for f in held.frames.test[:COMPARED]]
@@ -162,7 +161,9 @@ def _agreement(run: AuditedRun, name: str, thief: Thief, classifiers: Mapping[in
             hits += [s is not None and s.predict(s.embed(frames)) == truth for s in students]
             chances += [1 / f_s.settings.classes] * len(students)
     rate = rate_with_interval(np.array(hits))
-    return Finding(theft.ATTACK, name, AGREEMENT, rate.value, rate.low, rate.high, float(np.mean(chances)), clips)
+    return Finding(
+        model_extraction.ATTACK, name, AGREEMENT, rate.value, rate.low, rate.high, float(np.mean(chances)), clips
+    )
 
 
 class Thief:
@@ -180,18 +181,20 @@ class Thief:
         self._run, self._oracle, self._queries = run, oracle, queries
         self._students: dict[tuple[int, int, int], IdClassifier | None] = {}
 
-    def detector(self, settings: DetectorSettings) -> theft.Build:
+    def detector(self, settings: DetectorSettings) -> model_extraction.Build:
         """Return what builds a client's detector: f_c alone where the answers teach it nothing."""
 
-        def build(held: theft.Held) -> Detector:
+        def build(held: model_extraction.Held) -> Detector:
             f_s = self.student(held)
             return (
-                theft.local(held) if f_s is None else fit_detector(f_s, held.frames, settings, self._run.members_codec)
+                model_extraction.local(held)
+                if f_s is None
+                else fit_detector(f_s, held.frames, settings, self._run.members_codec)
             )
 
         return build
 
-    def student(self, held: theft.Held) -> IdClassifier | None:
+    def student(self, held: model_extraction.Held) -> IdClassifier | None:
         """Return what the owner of a machine has trained; None where all answers are its own class."""
         key = (held.client, held.frames.group, held.frames.machine_class)
         if key not in self._students:

@@ -113,11 +113,11 @@ class AuditedRun:
     @property
     def members_codec(self) -> Codec:
         """What a client pushes recordings through, but for its noise and its own erasure."""
-        return self.codec.with_own(self.defences.lasting)
+        return self.codec.with_own(self.defences.detector_stages)
 
     def imitated(self, codec: Codec) -> Codec:
         """Return a codec with noise of the adversary's own, as large as that on what it attacks, and no rotation."""
-        return codec.with_own(replace(self.defences, rotation=None).leaving(""))
+        return codec.with_own(replace(self.defences, rotation=None).sender_stages(""))
 
     @property
     def ear(self) -> FeatureExtractor:

@@ -49,8 +49,8 @@ class ThreatModel:
     Parameters
     ----------
     name : str
-    learnt_from : sequence of Heard
-    attacked : sequence of Heard
+    learnt_from : sequence of ObservedClip
+    attacked : sequence of ObservedClip
         Their rows are in the same space as those of `learnt_from`.
     control : bool
         Pairs are mixed up; `probe` mixes them up anew, many times.
@@ -87,11 +87,11 @@ def aligned(
     ----------
     count : int
         How many clips are leaked.
-    leaks, twins : sequence of Heard
+    leaks, twins : sequence of ObservedClip
         The leaked clips as they were shared, and in the adversary's own space.
-    own : sequence of Heard
+    own : sequence of ObservedClip
         The adversary's own sounds in its own space.
-    attacked : sequence of Heard
+    attacked : sequence of ObservedClip
     """
     pairs = [(a.rows, b.rows) for a, b in zip(leaks[:count], twins[:count], strict=True)]
     turn = Alignment.fit(*(np.concatenate(side) for side in zip(*pairs, strict=True)))

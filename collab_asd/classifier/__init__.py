@@ -1,1 +1,1 @@
-"""The ID classifier f_s: backbones, sampling of windows, training."""
+"""The ID classifier: backbones, sampling of windows, training."""

@@ -1,4 +1,4 @@
-"""The networks of f_s, each in two parts: what split learning leaves at the client, and the rest.
+"""The networks of the ID classifier, each in two parts: what split learning leaves at the client, and the rest.
 
 MobileFaceNet is the paper's ID-classification network (section V-B), over windows of stacked frames.
 

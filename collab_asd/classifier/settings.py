@@ -1,4 +1,4 @@
-"""How f_s is trained: the numbers, and the two presets."""
+"""How the ID classifier is trained: the numbers, and the two presets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Normalization = Literal["batch", "group"]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How f_s is trained.
+    """How the ID classifier is trained.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ PRESETS = {
 
 
 def training_of(config: RunConfig, preset: TrainingSettings | None = None) -> TrainingSettings:
-    """Read how f_s is trained out of a run's configuration.
+    """Read how the ID classifier is trained out of a run's configuration.
 
     Parameters
     ----------

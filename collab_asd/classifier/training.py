@@ -1,4 +1,4 @@
-"""Training f_s to tell machines apart by their embeddings: outlier exposure (paper, Algorithm 1, line 5).
+"""Training the ID classifier f_s to tell machines apart: outlier exposure (paper, Algorithm 1, line 5).
 
 Windows are drawn in batches, some of them mixed, and compared with directions of the classes on the sphere.
 """
@@ -131,7 +131,7 @@ def train(
     progress: Progress | None = None,
     start: IdClassifier | None = None,
 ) -> IdClassifier:
-    """Train f_s on the normal clips of one group of machines.
+    """Train the ID classifier on the normal clips of one group of machines.
 
     The same input, seed, thread count and settings give the same weights, whatever ran before; the caller's random
     state is left as it was. Every class gives the same number of windows to an epoch, however many clips it has.
@@ -185,7 +185,7 @@ def _take_over(model: IdClassifier, start: IdClassifier, labels: Sequence[int]) 
 
 
 def new_classifier(settings: ClassifierSettings, mean: FloatArray, deviation: FloatArray, seed: int) -> IdClassifier:
-    """Make an untrained f_s, class directions and all; the caller's random state is left as it was.
+    """Make an untrained ID classifier, class directions and all; the caller's random state is left as it was.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def fit(
     seed: int,
     progress: Progress | None = None,
 ) -> None:
-    """Train f_s from where it stands, on the device that it is on; parameters as of `train`.
+    """Train the ID classifier from where it stands, on the device that it is on; parameters as of `train`.
 
     One class is enough here: a client of a federation may hold no other.
     """

@@ -19,8 +19,8 @@ from collab_asd.federation.results import read_config
 
 LEFT = """\
 What this cannot undo:
-- f_s and the codec in this folder were trained with the client's embeddings, and the other clients have both. To be rid
-  of that influence, start a new run without the client, in a new folder and not with join.
+- The ID classifier and the codec in this folder were trained with the client's embeddings, and the other clients have
+  both. To be rid of that influence, start a new run without the client, in a new folder and not with join.
 - Copies elsewhere: backups, freed sectors of the disk, and the SuperLink's database (state/superlink.db), which may
   hold messages. Stop the SuperLink and delete the folder state; keys are registered anew from nodes/ when it starts.
 - The client may still connect: take its key from nodes/.
@@ -55,7 +55,7 @@ def _forget(result: Path, client: int) -> str:
             return str(error)
     console.print(
         f"{result}: deleted {done.pages} files of embeddings ({done.page_bytes / 1e6:.1f} MB) of client {client}, "
-        f"{done.messages} recorded messages, {done.classifiers} cached copies of f_s"
+        f"{done.messages} recorded messages, {done.classifiers} cached copies of the ID classifier"
     )
     if done.shared:
         console.print(

@@ -21,7 +21,7 @@ HANDLER_RAISED = 2
 
 
 class InputError(ValueError):
-    """Something that the user gave is wrong and the user can mend it.
+    """Something that the user gave is wrong and the user can fix it.
 
     The message names the file, key or client, says what is wrong with it and what to do. The command line prints it
     without a traceback and ends with exit code 2.

@@ -202,7 +202,7 @@ def _stream(file: RemoteFile, part: Path, session: requests.Session) -> None:
         chunks = response.iter_content(CHUNK)
         first = next(chunks, b"")
         if not resumes and (wrong := misfit(file.begins, first)):  # before it takes the place of what came earlier
-            raise TransferError(f"{file.url}: {wrong}; where that is mended, {RESUME}")
+            raise TransferError(f"{file.url}: {wrong}; where that is fixed, {RESUME}")
         what, there = f"downloading {file.name}", have if resumes else 0
         with (
             part.open("ab" if resumes else "wb") as out,

@@ -20,7 +20,7 @@ ClipNumbers: TypeAlias = NDArray[np.int64]
 Split: TypeAlias = Literal["train", "test"]
 Part: TypeAlias = Literal["train", "calibration", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)  # in the order of the fields of `MachineFrames`
-"""Clips that f_s is trained on; normal clips of the training split that it has not seen; test clips."""
+"""Clips that the ID classifier is trained on; normal clips of the training split that it has not seen; test clips."""
 
 NORMAL, ANOMALY = 0, 1
 RAW_ENCODERS = frozenset({"waveform"})
@@ -161,7 +161,7 @@ class AnomalyScorer(Protocol):
 
 @dataclass(frozen=True)
 class MachineFrames:
-    """Embeddings of one machine's clips under f_c.
+    """Embeddings of one machine's clips.
 
     Parameters
     ----------
@@ -170,9 +170,9 @@ class MachineFrames:
     machine_class : int
         Its number within the group.
     normal : sequence of FloatArray
-        Frames ``[T, D]`` of each normal clip that f_s is trained on.
+        Frames ``[T, D]`` of each normal clip that the ID classifier is trained on.
     calibration : sequence of FloatArray
-        Those of normal clips that f_s has not seen. They tell how new normal clips will score.
+        Those of normal clips that the ID classifier has not seen. They tell how new normal clips will score.
     test : sequence of FloatArray
         Those of test clips.
     spectra : MachineFrames or None

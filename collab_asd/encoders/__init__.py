@@ -1,4 +1,4 @@
-"""Frozen encoders f_c, by name. An `EncoderEntry` is all that the rest of the program knows of one.
+"""Frozen encoders, by name. An `EncoderEntry` is all that the rest of the program knows of one.
 
 An encoder is added by a file that exports its entry, and by its line in `ENCODERS`, or by an entry point of the group
 ``collab_asd.encoders`` in a package of its own. Only clients build encoders; the server's side never imports this

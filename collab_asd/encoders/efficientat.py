@@ -1,4 +1,4 @@
-"""EfficientAT mn04: a MobileNet over log-mel spectrograms, trained on AudioSet, as an encoder f_c.
+"""EfficientAT mn04: a MobileNet over log-mel spectrograms, trained on AudioSet.
 
 F. Schmid, K. Koutini, G. Widmer, "Efficient Large-Scale Audio Tagging via Transformer-to-CNN Knowledge Distillation",
 ICASSP 2023 (code and weights MIT); 1 M parameters, on AudioSet as good as PANNs' CNN14 (mAP 0.432). The network is

@@ -1,4 +1,4 @@
-"""Log-mel frames as an encoder f_c: the honest reference that is not private.
+"""Log-mel frames as an encoder: the honest reference that is not private.
 
 A log-mel spectrogram with a hop of 32 ms is nearly the recording itself: Griffin-Lim turns it back into sound. Whoever
 shares these frames shares raw data. What they score is what embedding sharing could reach if nothing had to be kept

@@ -1,4 +1,4 @@
-"""PANNs Wavegram-Logmel-CNN14, trained on AudioSet, as an encoder f_c: embeddings of 1-s windows every 0.1 s.
+"""PANNs Wavegram-Logmel-CNN14, trained on AudioSet, as an encoder: embeddings of 1-s windows every 0.1 s.
 
 Q. Kong et al., IEEE/ACM TASLP 28, 2020 (code MIT, weights CC-BY-4.0). The paper brings its recordings to 32 kHz and has
 90 frames of 2048 dimensions for 10 s, of which it stacks 32 with an overlap of 28. A window begins every 0.1 s as long

@@ -1,4 +1,4 @@
-"""An untrained convolutional network drawn from a key, as an encoder f_c that needs no download.
+"""An untrained convolutional network drawn from a key, as an encoder that needs no download.
 
 The network follows the audio half of Look, Listen and Learn (blocks of convolutions and max pooling over a log-mel
 spectrogram), but is never trained and keeps the position in frequency, by which machines are told apart. All clients
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from collab_asd.config import RunConfig
-from collab_asd.core import keys as keyed
+from collab_asd.core import keys
 from collab_asd.core.errors import InputError
 from collab_asd.core.torch_audio import torchaudio
 from collab_asd.core.types import EncoderSpec, FloatArray
@@ -70,15 +70,15 @@ def load_key(path: Path) -> bytes:
     InputError
         The file is missing, cannot be read, is too short or holds a demo key.
     """
-    key = keyed.read_key(path, "encoder key")
+    key = keys.read_key(path, "encoder key")
     if key.startswith(_DEMO):
         raise InputError(f"encoder key {path} is a public demo key: make a secret one with `head -c 32 /dev/urandom`")
     return key
 
 
 def gaussian(key: bytes, layer: int, count: int) -> NDArray[np.float64]:
-    """Draw `count` standard normal numbers for one layer of the network of a key (`keyed.gaussian`)."""
-    return keyed.gaussian(f"collab-asd random-conv/{layer}/".encode() + key, count)
+    """Draw `count` standard normal numbers for one layer of the network of a key (`keys.gaussian`)."""
+    return keys.gaussian(f"collab-asd random-conv/{layer}/".encode() + key, count)
 
 
 class RandomConv:

@@ -1,4 +1,4 @@
-"""The recording itself as an encoder f_c: not private at all.
+"""The recording itself as an encoder: not private at all.
 
 What it shares lets a server train whatever it likes, its own front end included: the upper bound that embeddings are
 measured against (method ``centralized``).

@@ -1,4 +1,4 @@
-"""YAMNet: a MobileNet over log-mel patches of 0.96 s, trained on AudioSet, as an encoder f_c.
+"""YAMNet: a MobileNet over log-mel patches of 0.96 s, trained on AudioSet.
 
 M. Plakal, D. Ellis, "YAMNet", tensorflow/models, research/audioset/yamnet (2019; code and weights Apache-2.0). The
 network is MobileNet v1: A. G. Howard et al., "MobileNets", arXiv:1704.04861. The classifier is left out: a frame is the

@@ -47,7 +47,7 @@ class Agreement:
     config : RunConfig or None
         None where a client has no such file.
     encoder_digest : str
-        Digest that f_c must have; empty: any.
+        Digest that the encoder must have; empty: any.
     versions : mapping
         Program -> version that was agreed on, for `collab-asd deploy check`; a run compares versions itself.
     covariances : bool

@@ -36,7 +36,7 @@ def save_client_artifacts(
 ) -> None:
     """Write ``detectors/`` and ``embeddings/`` into the client's results folder.
 
-    Under Algorithm 2 there is no detector to keep: f_s stays with the server.
+    Under Algorithm 2 there is no detector to keep: the ID classifier stays with the server.
     """
     clips, owner = client.partition.clips, client.partition.client if config.mixed else None
     for machine in machines:

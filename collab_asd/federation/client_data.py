@@ -53,7 +53,7 @@ class ClientData:
     data_dir : Path
         What the clips were found in.
     calibration : float
-        Share of each machine's training clips, in [0, 1), that f_s is not to be trained on.
+        Share of each machine's training clips, in [0, 1), that the ID classifier is not to be trained on.
     shared_parts : sequence of {"train", "calibration", "test"}
         Parts of which a server may ask for embeddings, if the method shares them.
     told_of_encoder : str

@@ -129,7 +129,7 @@ def groups_of_sums(content: RecordDict) -> list[int]:
 
 
 def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[int]) -> RecordDict:
-    """Lay out the f_s of some groups."""
+    """Lay out the ID classifiers of some groups."""
     content = RecordDict()
     for group in groups:
         content[f"f_s/{group}"] = to_record(to_arrays(classifiers[group]))
@@ -138,11 +138,11 @@ def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[in
 
 
 def holds_classifier(content: RecordDict, group: int) -> bool:
-    """Whether a message brings the f_s of a group."""
+    """Whether a message brings the ID classifier of a group."""
     return f"f_s/{group}" in content.array_records
 
 
 def read_classifier(content: RecordDict, group: int) -> IdClassifier:
-    """Rebuild the f_s of a group."""
+    """Rebuild the ID classifier of a group."""
     settings = ClassifierSettings.from_plain(content.config_records[f"settings/{group}"])
     return from_arrays(settings, from_record(content.array_records[f"f_s/{group}"]))

@@ -48,7 +48,7 @@ class MachineScores:
     detector : Detector or None
         What the client keeps to score tomorrow's clips; None if it needs the server for that (Algorithm 2).
     points : ClipPoints or None
-        Where the clips lie before and after f_s.
+        Where the clips lie before and after the ID classifier.
     """
 
     test: tuple[int, ...]

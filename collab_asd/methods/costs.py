@@ -1,6 +1,6 @@
 """What a run of a method will send, before it is begun: what the methods' own counts are made of.
 
-Bytes are counted from what a method says that it sends; the size of f_s on PyTorch's meta device, where tensors have
+Bytes are counted from what a method says that it sends; the size of the classifier on PyTorch's meta device, where tensors have
 shapes and no numbers.
 """
 
@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of machines and its f_s.
+    """One group of machines and its ID classifier.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def groups_of(
     backbone: str,
     divide: Callable[[Sequence[Holding]], tuple[Part, ...]] = lambda members: (),
 ) -> list[Group]:
-    """Return the groups whose machines an f_s is trained to tell apart.
+    """Return the groups whose machines an ID classifier is trained to tell apart.
 
     Parameters
     ----------
@@ -161,12 +161,12 @@ def trained_on(entry: EncoderEntry, held: Sequence[Holding], training: TrainingS
 
 @lru_cache
 def model_arrays(settings: ClassifierSettings) -> Arrays:
-    """Arrays of f_s, as they travel."""
+    """Arrays of the ID classifier, as they travel."""
     return arrays_of(new_model(settings))
 
 
 def new_model(settings: ClassifierSettings) -> IdClassifier:
-    """Build an f_s that has shapes and no numbers."""
+    """Build an ID classifier that has shapes and no numbers."""
     with torch.device("meta"):
         return IdClassifier(settings).train()
 

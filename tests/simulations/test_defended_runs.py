@@ -98,7 +98,7 @@ def test_what_leaves_has_gone_through_all_of_them(run, config, cache):
     sent = [clip for clip in audited.view.shared(codec_of(config)) if clip.client == 1 and clip.part == 0]
     plain = [audited.ear.cache.encode(audited.encoder, audited.partitions[1].clips[clip.clip]) for clip in sent]
     decoded = [audited.codec.decode(clip.rows, clip.length) for clip in sent]
-    clipping, rotation = audited.defences.lasting
+    clipping, rotation = audited.defences.detector_stages
     turned = [rotation.encode(clipping.encode(frames)) for frames in plain]
     apart = [np.corrcoef(a.ravel() - a.mean(), b.ravel() - b.mean())[0, 1] for a, b in zip(decoded, plain, strict=True)]
     near = [np.corrcoef(a.ravel() - a.mean(), b.ravel() - b.mean())[0, 1] for a, b in zip(decoded, turned, strict=True)]

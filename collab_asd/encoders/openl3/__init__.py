@@ -1,4 +1,4 @@
-"""OpenL3, the audio half of Look, Listen and Learn, as an encoder f_c: a PyTorch port that reads the official weights.
+"""OpenL3, the audio half of Look, Listen and Learn, as an encoder: a PyTorch port that reads the official weights.
 
 The paper uses it at 48 kHz with 256 mel bands, 96 frames for 10 s, and embeddings of 512 and of 6144 dimensions, 32
 frames stacked with an overlap of 28 (section V-B). It leaves three things open:

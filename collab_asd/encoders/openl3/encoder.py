@@ -1,4 +1,4 @@
-"""OpenL3 as an encoder f_c: 96 frames of 512 or 6144 dimensions for 10 s."""
+"""OpenL3 as an encoder: 96 frames of 512 or 6144 dimensions for 10 s."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def defences_of(client: ClientData, config: RunConfig) -> Defences:
 def shaped_training_rows(client: ClientData, defences: Defences, plan: CodecPlan) -> Iterator[FloatArray]:
     """Rows ``[n, D]`` of each clip that f_s is to be trained on, as all that learns from them sees them."""
     for i in client.indices("train"):
-        own = defences.leaving(clip_label(client.partition, i))
+        own = defences.sender_stages(clip_label(client.partition, i))
         yield plan.with_own(own).shaped(client.frames([i])[0])
 
 
@@ -126,7 +126,7 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
     clips = client.indices(number.part)[number.start : number.stop]
     p, defences = client.partition, defences_of(client, config)
     shared = [
-        SharedClip(i, p.groups[i], p.classes[i], frames, defences.leaving(clip_label(p, i)))
+        SharedClip(i, p.groups[i], p.classes[i], frames, defences.sender_stages(clip_label(p, i)))
         for i, frames in zip(clips, client.frames(clips), strict=True)
     ]
     return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
@@ -137,7 +137,7 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
     scorer, with_spectra, found = DetectorSettings.of(config), looks_at_spectra(config), []
     codec = None
     if "codec" in content:
-        codec = _codec(config, content).with_own(defences_of(client, config).lasting)
+        codec = _codec(config, content).with_own(defences_of(client, config).detector_stages)
     for machine in client.machines():
         frames = client.machine_frames(machine, with_spectra=with_spectra)
         place = f"{machine.group}/{machine.machine_class}"

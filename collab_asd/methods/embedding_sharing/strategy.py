@@ -87,7 +87,7 @@ class EmbeddingSharing(ScoreGathering):
         A PyTorch device to train f_s on.
     cache : ClassifierCache, optional
         Where classifiers that were trained before are found; without it each run trains its own.
-    loudest : float
+    norm_ratio : float
         A client whose embeddings are so many times as large, or small, as the median client's is excluded.
     retain : bool
         Keep the embeddings after the run, for machines that join later (`joining`).
@@ -104,11 +104,11 @@ class EmbeddingSharing(ScoreGathering):
         seed: int = 0,
         device: str = "cpu",
         cache: ClassifierCache | None = None,
-        loudest: float = 10.0,
+        norm_ratio: float = 10.0,
         retain: bool = False,
     ) -> None:
         self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
-        self.plan, self.cache, self.loudest, self.retain = codec, cache, loudest, retain
+        self.plan, self.cache, self.norm_ratio, self.retain = codec, cache, norm_ratio, retain
         self.watch = Stopwatch()
         self.descriptions: dict[int, ClientDescription] = {}
         self._statistics: dict[int, FrameStatistics] = {}
@@ -149,7 +149,7 @@ class EmbeddingSharing(ScoreGathering):
         require_same_encoder({client: self.descriptions[client].digest for client in grid.clients})
         grid.exclude(find_mismatched({client: self.descriptions[client] for client in grid.clients}))
         sizes = {c: described_size(self._statistics[c]) for c in grid.clients if self.plan.learns}
-        grid.exclude(find_norm_outliers(sizes, self.loudest))
+        grid.exclude(find_norm_outliers(sizes, self.norm_ratio))
 
     def share(self, folder: Path) -> list[ClientScores]:
         """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
@@ -270,7 +270,7 @@ class EmbeddingSharing(ScoreGathering):
     def _screen(self) -> None:
         """Exclude clients whose embeddings cannot be, and those that no other machine is left for."""
         sizes = {client: received_size(self._store.machines(client)) for client in self.grid.clients}
-        self.grid.exclude(find_norm_outliers(sizes, self.loudest))
+        self.grid.exclude(find_norm_outliers(sizes, self.norm_ratio))
         self.grid.exclude(find_singletons({c: self.descriptions[c].places for c in self.grid.clients}))
         self._drop_lost_clients()
 

@@ -25,13 +25,13 @@ class Defences:
     erasure: Erasure | None = None
 
     @property
-    def lasting(self) -> tuple[Stage, ...]:
+    def detector_stages(self) -> tuple[Stage, ...]:
         """Those that the client's own detectors see, too: all but the noise, which is for others."""
         return (() if self.noise is None else (self.noise.clipping,)) + self._linear
 
-    def leaving(self, clip: str) -> tuple[Stage, ...]:
+    def sender_stages(self, clip: str) -> tuple[Stage, ...]:
         """Return what a clip, named by `clip_label`, goes through before it leaves."""
-        return self.lasting if self.noise is None else (self.noise.of(clip), *self._linear)
+        return self.detector_stages if self.noise is None else (self.noise.of(clip), *self._linear)
 
     @property
     def _linear(self) -> tuple[Stage, ...]:

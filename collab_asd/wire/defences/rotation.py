@@ -1,8 +1,8 @@
 """A secret rotation of the embedding space, which all clients share and the server does not know.
 
 No protection to rely on. Distances, and with them all that clients and server compute from distances, stay as they are.
-So do lengths, angles and principal components: who knows f_c can align the turned space with its own by these, without
-any leaked clip (docs/privacy.md, "A secret rotation does not protect recordings").
+So do lengths, angles and principal components: who knows the encoder can align the turned space with its own by these,
+without any leaked clip (docs/privacy.md, "A secret rotation does not protect recordings").
 
 References
 ----------
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg.lapack import sormqr
 
-from collab_asd.core import keys as keyed
+from collab_asd.core import keys
 from collab_asd.wire.codecs.stages import Rows, Stage
 
 PURPOSE = "collab-asd rotation"
@@ -35,9 +35,9 @@ class Rotation(Stage):
     """
 
     @classmethod
-    def drawn(cls, key: bytes, dimension: int) -> Rotation:
+    def of_key(cls, key: bytes, dimension: int) -> Rotation:
         """Draw the rotation of `dimension` dimensions that belongs to a key; the last one is kept in memory."""
-        return _drawn(key, dimension)
+        return _of_key(key, dimension)
 
     @property
     def fingerprint(self) -> str:
@@ -55,7 +55,7 @@ class Rotation(Stage):
         return np.ascontiguousarray(turned * self.learnt["signs"])
 
     def decode(self, rows: Rows, count: int) -> Rows:
-        """Nothing is turned back: f_s is trained on turned frames."""
+        """Nothing is turned back: the ID classifier is trained on turned frames."""
         return rows
 
 
@@ -67,7 +67,7 @@ def load_rotation(path: str, dimension: int) -> Rotation:
     InputError
         The file cannot be used.
     """
-    return Rotation.drawn(load_rotation_key(path), dimension)
+    return Rotation.of_key(load_rotation_key(path), dimension)
 
 
 def load_rotation_key(path: str) -> bytes:
@@ -78,14 +78,14 @@ def load_rotation_key(path: str) -> bytes:
     InputError
         The file cannot be used.
     """
-    return keyed.read_key(Path(path).expanduser(), "rotation-key-file")
+    return keys.read_key(Path(path).expanduser(), "rotation-key-file")
 
 
 @lru_cache(maxsize=1)
-def _drawn(key: bytes, dimension: int) -> Rotation:
-    seed = keyed.derived(key, PURPOSE)
-    heads = keyed.gaussian(seed + b"heads", dimension)
-    below = keyed.gaussian(seed + b"below", dimension * (dimension - 1) // 2)
+def _of_key(key: bytes, dimension: int) -> Rotation:
+    seed = keys.derived(key, PURPOSE)
+    heads = keys.gaussian(seed + b"heads", dimension)
+    below = keys.gaussian(seed + b"below", dimension * (dimension - 1) // 2)
     reflections, scales = np.zeros((dimension, dimension), np.float32, "F"), np.zeros(dimension, np.float32)
     drawn = 0
     for column, head in enumerate(heads[:-1]):
@@ -94,5 +94,5 @@ def _drawn(key: bytes, dimension: int) -> Rotation:
         reflections[column + 1 :, column] = tail / (head + np.copysign(length, head))
         scales[column] = 1 + np.abs(head) / length
     signs = np.append(-np.sign(heads[:-1]), np.sign(heads[-1:])).astype(np.float32)
-    fingerprint = np.frombuffer(keyed.derived(key, f"{PURPOSE}, fingerprint"), np.uint8)
+    fingerprint = np.frombuffer(keys.derived(key, f"{PURPOSE}, fingerprint"), np.uint8)
     return Rotation(learnt={"reflections": reflections, "scales": scales, "signs": signs, "fingerprint": fingerprint})

@@ -18,8 +18,8 @@ def test_a_burst_is_in_the_row_in_whose_stretch_it_sounds():
     sound[2048 + 2 * 4096 : 2048 + 3 * 4096] = np.sin(np.arange(4096) * 0.8)
     rows = spectra_of_rows(sound, timing, rows=5)
     assert rows.shape == (5, 8 * MEL_BANDS)
-    loudest = rows.reshape(40, MEL_BANDS).max(axis=1)
-    assert sorted(np.argsort(loudest)[-8:].tolist()) == list(range(16, 24))
+    norm_ratio = rows.reshape(40, MEL_BANDS).max(axis=1)
+    assert sorted(np.argsort(norm_ratio)[-8:].tolist()) == list(range(16, 24))
 
 
 def test_rows_beyond_the_end_are_left_out():

@@ -41,7 +41,7 @@ def test_worst_machine_is_that_of_the_lowest_mean(make_folder, make_comparison):
     scores.write_text("".join(worse))
     comparison = read_comparison(folder)
     assert comparison.worst_machine(comparison.entries[1]) == "fan/01"
-    assert comparison.entries[1].auc_of("fan/01").mean == 8 / 16  # the loudest fault has become the most normal clip
+    assert comparison.entries[1].auc_of("fan/01").mean == 8 / 16  # the norm_ratio fault has become the most normal clip
 
 
 def test_folder_that_is_no_comparison_is_refused(tmp_path):

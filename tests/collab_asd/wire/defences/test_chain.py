@@ -34,20 +34,20 @@ def keys(tmp_path):
 def test_nothing_is_done_by_default(encoder):
     defences = open_defences(RunConfig(), encoder)
     assert defences == Defences()
-    assert (defences.lasting, defences.leaving("a")) == ((), ())
+    assert (defences.detector_stages, defences.sender_stages("a")) == ((), ())
     assert (defences.digest("abc"), defences.note("secret key")) == ("abc", "secret key")
 
 
 def test_noise_comes_first_and_is_for_others_alone(encoder, keys):
     config = RunConfig(noise_epsilon=8.0, **keys)
     defences = replace(open_defences(config, encoder), erasure=Erasure())
-    assert [type(stage).__name__ for stage in defences.leaving("a")] == ["Noise", "Rotation", "Erasure"]
-    assert [type(stage).__name__ for stage in defences.lasting] == ["Clipping", "Rotation", "Erasure"]
+    assert [type(stage).__name__ for stage in defences.sender_stages("a")] == ["Noise", "Rotation", "Erasure"]
+    assert [type(stage).__name__ for stage in defences.detector_stages] == ["Clipping", "Rotation", "Erasure"]
 
 
 def test_digest_of_a_turned_space_names_neither_encoder_nor_key(encoder, keys):
     turned = open_defences(RunConfig(rotation_key_file=keys["rotation_key_file"]), encoder)
-    other = Defences(rotation=Rotation.drawn(bytes(32), 512))
+    other = Defences(rotation=Rotation.of_key(bytes(32), 512))
     digests = {d.digest(encoder.spec.digest) for d in (turned, other, Defences())}
     assert len(digests) == 3
     again = open_defences(RunConfig(rotation_key_file=keys["rotation_key_file"]), encoder)

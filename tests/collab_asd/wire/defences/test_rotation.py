@@ -10,7 +10,7 @@ KEY = bytes(range(32))
 
 
 def matrix(key, dimension):
-    return Rotation.drawn(key, dimension).encode(np.eye(dimension, dtype=np.float32)).astype(np.float64)
+    return Rotation.of_key(key, dimension).encode(np.eye(dimension, dtype=np.float32)).astype(np.float64)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3, 7, 512])
@@ -35,13 +35,13 @@ def test_follows_from_the_key_alone():
     first, again, other = (matrix(key, 6) for key in (KEY, KEY, KEY[::-1]))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
-    assert Rotation.drawn(KEY, 6).fingerprint == Rotation.drawn(KEY, 9).fingerprint
-    assert Rotation.drawn(KEY, 6).fingerprint != Rotation.drawn(KEY[::-1], 6).fingerprint
+    assert Rotation.of_key(KEY, 6).fingerprint == Rotation.of_key(KEY, 9).fingerprint
+    assert Rotation.of_key(KEY, 6).fingerprint != Rotation.of_key(KEY[::-1], 6).fingerprint
 
 
 def test_distances_and_mahalanobis_scores_stay():
     rows = np.random.default_rng(0).normal(size=(60, 24)).astype(np.float32)
-    turned = Rotation.drawn(KEY, 24).encode(rows)
+    turned = Rotation.of_key(KEY, 24).encode(rows)
     apart, still = (np.linalg.norm(x[:, None] - x[None], axis=2) for x in (rows, turned))
     np.testing.assert_allclose(still, apart, atol=1e-5)
     scores = [MahalanobisScorer().fit(x[:40]).score(x[40:]) for x in (rows, turned)]
@@ -51,7 +51,7 @@ def test_distances_and_mahalanobis_scores_stay():
 @pytest.mark.parametrize("text", ["fp32", "pool:4", "pool:4+pca:6", "every:3+pca:24+fp32"])
 def test_codecs_lose_what_they_would_lose_without_it(text):
     """Pooling and principal components commute with a rotation."""
-    rng, turn = np.random.default_rng(1), Rotation.drawn(KEY, 24)
+    rng, turn = np.random.default_rng(1), Rotation.of_key(KEY, 24)
     clips = [(rng.normal(size=(12, 24)) * 0.7 ** np.arange(24)).astype(np.float32) for _ in range(20)]
     plain, turning = parse(text), parse(text).with_own([turn])
     codecs = [plan.fit([plan.statistics(clips)] if plan.learns else []) for plan in (plain, turning)]
@@ -63,7 +63,7 @@ def test_codecs_lose_what_they_would_lose_without_it(text):
 def test_many_dimensions_are_not_decomposed(monkeypatch):
     monkeypatch.setattr(np.linalg, "qr", None)
     rows = np.random.default_rng(2).normal(size=(3, 1500)).astype(np.float32)
-    turned = Rotation.drawn(KEY, 1500).encode(rows)
+    turned = Rotation.of_key(KEY, 1500).encode(rows)
     np.testing.assert_allclose(turned @ turned.T, rows @ rows.T, atol=2e-2)
 
 
