@@ -1,7 +1,7 @@
 """What a run of a method will send, before it is begun: what the methods' own counts are made of.
 
-Bytes are counted from what a method says that it sends; the size of the classifier on PyTorch's meta device, where tensors have
-shapes and no numbers.
+Bytes are counted from what a method says that it sends; the size of the classifier on PyTorch's meta device, where
+tensors have shapes and no numbers.
 """
 
 from __future__ import annotations
