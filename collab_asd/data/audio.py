@@ -126,6 +126,11 @@ def is_unreadable_sound(path: Path) -> bool:
     return path.suffix.lower() in UNREADABLE_SUFFIXES and not path.name.startswith(".")
 
 
+def is_sound(path: Path) -> bool:
+    """Whether a file is a recording, or sound that cannot be decoded: what nobody may pass over without a word."""
+    return is_recording(path) or is_unreadable_sound(path)
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes.
 

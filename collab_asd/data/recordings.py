@@ -15,7 +15,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.terminal import is_text, printable
 from collab_asd.core.types import Clip, Split
-from collab_asd.data.audio import CONVERT, ClipError, is_recording, is_unreadable_sound, sha256_of
+from collab_asd.data.audio import CONVERT, ClipError, is_recording, is_sound, is_unreadable_sound, sha256_of
 
 NAMES_SHOWN = 5
 
@@ -77,17 +77,20 @@ def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
     if data_dir in known:
         return
     others = [folder for folder in subfolders(data_dir) if folder not in known]
-    strays = [Path(entry.path) for entry in _entries(data_dir) if entry.is_file() and is_recording(Path(entry.path))]
+    strays = [Path(entry.path) for entry in _entries(data_dir) if entry.is_file() and is_sound(Path(entry.path))]
     strays += [path for folder in others for path in recordings_below(folder)]
     refuse(sorted(strays), f"in the wrong place; expected {expected}")
 
 
 def recordings_below(folder: Path) -> list[Path]:
-    """All recordings in a folder and the folders inside it, by path, but for hidden ones; none of a file."""
+    """All recordings in a folder and the folders inside it, by path, but for hidden ones; none of a file.
+
+    Sound that nothing here decodes is among them.
+    """
     found = []
     for root, folders, names in os.walk(os.path.abspath(folder.expanduser())):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        found += [Path(root, name) for name in names if not name.startswith(".") and is_recording(Path(name))]
+        found += [Path(root, name) for name in names if is_sound(Path(name))]
     return sorted(found)
 
 

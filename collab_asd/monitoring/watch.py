@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
-from collab_asd.data.audio import is_recording, is_unreadable_sound
+from collab_asd.data.audio import is_sound
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
@@ -93,4 +93,4 @@ def _inside(folder: Path) -> list[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]  # as in a data folder
         found += (Path(root, name) for name in names)
-    return sorted(path for path in found if (is_recording(path) or is_unreadable_sound(path)) and path.is_file())
+    return sorted(path for path in found if is_sound(path) and path.is_file())

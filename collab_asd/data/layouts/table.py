@@ -13,7 +13,7 @@ from pathlib import Path
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
 from collab_asd.data.audio import is_recording
-from collab_asd.data.recordings import Recording, hashed, shorten
+from collab_asd.data.recordings import Recording, hashed, refuse, shorten
 from collab_asd.data.tables import Row, path_of, read_header, read_table
 
 COLUMNS = ("path", "machine_type", "machine_id", "split", "label")
@@ -46,7 +46,15 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
         raise InputError(f"{shorten(tables)}: several tables of recordings; name one of them as the data folder")
     rows = read_table(tables[0], COLUMNS)
     _refuse_wrong_cells(tables[0], rows)
-    return hashed([_recording(tables[0].parent, row.cells) for row in rows], channel)
+    files = {path_of(tables[0].parent, row.cells["path"]): row.line for row in rows}
+    missing = [file for file in files if not file.is_file()]
+    others = [file for file in files if file.is_file() and not is_recording(file)]
+    for bad, why in ((missing, "no such file; paths are relative to it"), (others, "not a recording; remove its line")):
+        if bad:
+            refuse(bad, f"{tables[0].name}, line {files[bad[0]]}{' and more' if bad[1:] else ''}: {why}")
+    good = files.keys() - {*missing, *others}
+    recordings = [_recording(tables[0].parent, row.cells) for row in rows]
+    return hashed([recording for recording in recordings if recording.path in good], channel)
 
 
 def _tables(data_dir: Path) -> list[Path]:
@@ -58,7 +66,7 @@ def _tables(data_dir: Path) -> list[Path]:
 
 
 def _refuse_wrong_cells(path: Path, rows: Sequence[Row]) -> None:
-    wrong = [f"line {line}, column {column}: {what}" for line, cells in rows for column, what in _faults(path, cells)]
+    wrong = [f"line {line}, column {column}: {what}" for line, cells in rows for column, what in _faults(cells)]
     first: dict[Path, int] = {}
     for line, cells in rows:
         earlier = first.setdefault(path_of(path.parent, cells["path"]), line)
@@ -68,13 +76,10 @@ def _refuse_wrong_cells(path: Path, rows: Sequence[Row]) -> None:
         raise InputError(f"{path}: {shorten(wrong)}")
 
 
-def _faults(table: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _faults(cells: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Column and fault of each wrong cell of a row."""
-    file = path_of(table.parent, cells["path"])
-    if not cells["path"] or not file.is_file():
-        yield "path", f"no file {cells['path']!r}; paths are relative to the CSV file"
-    elif not is_recording(file):
-        yield "path", f"{cells['path']!r} is not named as a recording"
+    if not cells["path"]:
+        yield "path", "it is empty; name a recording, relative to the CSV file"
     for column in ("machine_type", "machine_id"):
         if not cells[column] or set(cells[column]) & set("/\\"):
             yield column, f"{cells[column]!r} is not a name without slashes"

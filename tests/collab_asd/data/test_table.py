@@ -1,6 +1,7 @@
 import pytest
 
 from collab_asd.core.errors import InputError
+from collab_asd.data.layouts import list_clips
 from collab_asd.data.layouts.table import matches, read
 
 HEADER = "path,machine_type,machine_id,split,label"
@@ -81,9 +82,9 @@ def test_table_of_another_country(table, tmp_path, record):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("c.wav,fan,00,train,0", "line 3, column path: no file 'c.wav'; paths are relative to the CSV file"),
-        (",fan,00,train,0", "line 3, column path: no file ''"),
-        ("table.csv,fan,00,train,0", "line 3, column path: 'table.csv' is not named as a recording"),
+        ("c.wav,fan,00,train,0", "c.wav: table.csv, line 3: no such file; paths are relative to it"),
+        (",fan,00,train,0", "line 3, column path: it is empty"),
+        ("table.csv,fan,00,train,0", "table.csv: table.csv, line 3: not a recording"),
         ("b.wav,,00,train,0", "line 3, column machine_type: '' is not a name"),
         ("b.wav,fan,0/1,train,0", "line 3, column machine_id: '0/1' is not a name without slashes"),
         ("b.wav,fan,00,dev,0", "line 3, column split: 'dev' is not one of train, test"),
@@ -99,5 +100,11 @@ def test_wrong_cell_is_named_by_line_and_column(table, line, message):
 
 
 def test_many_wrong_cells_are_counted(table):
-    with pytest.raises(InputError, match=r"line 6, column path: .* and 2 more"):
+    with pytest.raises(InputError, match=r"x4\.wav and 2 more: table\.csv, line 2 and more: no such file"):
         read(table(*(f"x{number}.wav,fan,00,train,0" for number in range(7))), 0)
+
+
+def test_files_that_are_not_there_can_be_left_out(table, tmp_path):
+    listing = list_clips(table("a.wav,fan,00,train,0", "gone.wav,fan,00,train,0"))
+    assert [clip.path.name for clip in listing.clips] == ["a.wav"]
+    assert [fault.path for fault in listing.refused] == [tmp_path / "gone.wav"]
