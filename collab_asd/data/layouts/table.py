@@ -2,7 +2,7 @@
 
 Paths are relative to the CSV file; ``split`` is ``train`` or ``test``; ``label`` is 0 (normal), 1 (anomaly) or empty.
 `collab_asd.data.tables` says in which forms. A folder's CSV file with further columns is someone's metadata and is left
-alone, unless the file itself is named as the data folder.
+alone, unless the file itself is named as the data folder: then they are attributes, such as ``domain`` or ``load``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
 from collab_asd.data.audio import is_recording
+from collab_asd.data.excerpts import recording_of
 from collab_asd.data.recordings import Recording, hashed, shorten
 from collab_asd.data.tables import Row, path_of, read_header, read_table
 
@@ -71,7 +72,7 @@ def _refuse_wrong_cells(path: Path, rows: Sequence[Row]) -> None:
 def _faults(table: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Column and fault of each wrong cell of a row."""
     file = path_of(table.parent, cells["path"])
-    if not cells["path"] or not file.is_file():
+    if not cells["path"] or not recording_of(file).is_file():
         yield "path", f"no file {cells['path']!r}; paths are relative to the CSV file"
     elif not is_recording(file):
         yield "path", f"{cells['path']!r} is not named as a recording"
@@ -86,4 +87,5 @@ def _faults(table: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 def _recording(folder: Path, cells: dict[str, str]) -> Recording:
     label, split = LABELS[cells["label"].lower()], SPLITS[cells["split"].lower()]
-    return Recording(path_of(folder, cells["path"]), cells["machine_type"], cells["machine_id"], split, label)
+    known = tuple((name, value) for name, value in cells.items() if name not in COLUMNS and value)
+    return Recording(path_of(folder, cells["path"]), cells["machine_type"], cells["machine_id"], split, label, known)
