@@ -24,7 +24,7 @@ class SecondOrderSpace(Space):
     normals : sequence of FloatArray
         ``[1, 256]`` of each normal clip.
     held_out : ScoreArray
-        How new normal clips score: a sample, or quantiles.
+        ``[n]``: how new normal clips score.
     """
 
     def __init__(self, model: FusedModel, normals: Sequence[FloatArray], held_out: ScoreArray) -> None:

@@ -50,7 +50,6 @@ UNSUITED = (
     "%s/%s: its normal recordings vary in other ways than those of the machines that it is pooled with; its detector "
     "may be worse for it: compare local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
 )
-QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +97,12 @@ class Fitted:
         return np.asarray(np.histogram(z, GRID)[0], np.int64)
 
     def expected(self, residuals: Integers) -> ScoreArray:
-        """Return a thousand quantiles of the scores of new normal clips, by the residuals of all machines."""
+        """Return how as many new normal clips score: the shape is all machines', mean and deviation are its own."""
+        n = len(self.held_out)
         heights = np.concatenate([[0.0], np.cumsum(residuals) / residuals.sum()])
-        z = np.interp(QUANTILES, heights, GRID)
-        spread = float(self.held_out.std()) * np.sqrt(1 + 1 / len(self.held_out))
-        return np.asarray(self.held_out.mean() + spread * z)
+        z = np.interp((np.arange(n) + 0.5) / n, heights, GRID)
+        z = (z - z.mean()) / max(float(z.std()), 1e-9)
+        return np.asarray(self.held_out.mean() + self.held_out.std() * z)
 
 
 @lru_cache(maxsize=32)
