@@ -17,7 +17,6 @@ METHOD = MethodSpec(
     handlers={
         "train.variances": "collab_asd.methods.covariance_sharing.client:variances",
         "train.scatter": "collab_asd.methods.covariance_sharing.client:scatter",
-        "train.residuals": "collab_asd.methods.covariance_sharing.client:residuals",
     },
     scorer="mahalanobis",
     describe_costs="collab_asd.methods.covariance_sharing.sums:describe_costs",

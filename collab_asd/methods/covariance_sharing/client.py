@@ -34,11 +34,9 @@ from collab_asd.federation.client_data import ClientData, LocalMachine, recordin
 from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.covariance_sharing.sums import (
-    GRID,
     MOST_CLIPS,
     SQUARES_BITS,
     TRIANGLE,
-    Integers,
     Part,
     read_part,
     to_fixed,
@@ -90,20 +88,6 @@ class Fitted:
     held_out: ScoreArray
     is_suited: bool
 
-    def residuals(self) -> Integers:
-        """Count the held-out scores in units of their own mean and deviation, over `GRID`."""
-        deviation = max(float(self.held_out.std()), 1e-9)
-        z = np.clip((self.held_out - self.held_out.mean()) / deviation, GRID[0], GRID[-1])
-        return np.asarray(np.histogram(z, GRID)[0], np.int64)
-
-    def expected(self, residuals: Integers) -> ScoreArray:
-        """Return how as many new normal clips score: the shape is all machines', mean and deviation are its own."""
-        n = len(self.held_out)
-        heights = np.concatenate([[0.0], np.cumsum(residuals) / residuals.sum()])
-        z = np.interp((np.arange(n) + 0.5) / n, heights, GRID)
-        z = (z - z.mean()) / max(float(z.std()), 1e-9)
-        return np.asarray(self.held_out.mean() + self.held_out.std() * z)
-
 
 @lru_cache(maxsize=32)
 def points_of(client: ClientData) -> tuple[Points, ...]:
@@ -143,32 +127,17 @@ def scatter(client: ClientData, config: RunConfig, state: RecordDict, content: R
     return reply
 
 
-def residuals(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
-    """Count each group's residuals: how held-out normal clips score, in units of their machine's own spread."""
-    counts: dict[int, Part] = {}
-    for fitted in fit(client, content):
-        group = fitted.points.machine.group
-        own = replace(fitted.points.variances(), residuals=fitted.residuals())
-        counts[group] = counts[group] + own if group in counts else own
-    reply = RecordDict()
-    for group, part in counts.items():
-        put_sums(reply, group, part.facts, part.arrays)
-    return reply
-
-
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips of each machine with its own covariance and the others'."""
-    return [_score_machine(client, fitted, content) for fitted in fit(client, content)]
+    return [_score_machine(client, fitted) for fitted in fit(client, content)]
 
 
-def _score_machine(client: ClientData, fitted: Fitted, content: RecordDict) -> MachineScores:
+def _score_machine(client: ClientData, fitted: Fitted) -> MachineScores:
     points = fitted.points
-    known = read_part(*read_sums(content, points.machine.group))
-    expected = fitted.held_out if known.residuals is None else fitted.expected(known.residuals)
     clip = client.partition.clips[points.clips[0]]
     if not fitted.is_suited:
         logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
-    space = SecondOrderSpace(fitted.model, [row[np.newaxis] for row in points.features], expected)
+    space = SecondOrderSpace(fitted.model, [row[np.newaxis] for row in points.features], fitted.held_out)
     frames = client.machine_frames(points.machine, with_spectra=True)
     return score_with(Detector((space,)), frames, normal=points.clips, test=points.machine.test)
 
