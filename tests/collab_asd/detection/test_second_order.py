@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from collab_asd.detection.second_order import (
+    FusedModel,
     Others,
     SecondOrderModel,
     add,
@@ -16,6 +17,7 @@ from collab_asd.detection.second_order import (
     scatter,
     shrunk,
     standard_deviations,
+    suits,
 )
 
 
@@ -113,3 +115,28 @@ def test_a_held_out_score_does_not_know_its_clip():
     points[0] += 100
     after = held_out_scores(points)
     assert after[0] > 10 * before[0]
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_pooling_suits_machines_that_vary_alike(n):
+    parts = pooled_sums([normal_clips(n, 1), *(normal_clips(n, seed) for seed in range(2, 6))])
+    assert suits(normal_clips(n, 1), add(parts).without(parts[0]))
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_pooling_does_not_suit_a_machine_that_varies_where_the_others_do_not(n):
+    rng = np.random.default_rng(3)
+    alien = rng.normal(size=(n, 6))  # without the others' correlations
+    parts = pooled_sums([alien, *(normal_clips(n, seed) for seed in range(2, 6))])
+    assert not suits(alien, add(parts).without(parts[0]))
+
+
+def test_a_fused_score_keeps_both_distances():
+    points = np.random.default_rng(0).normal(size=(30, 256))
+    model, held_out = FusedModel.fit(points)
+    odd = points[:2].copy()
+    odd[0, 3] += 20  # a level, which both see
+    odd[1, 200] += 20  # a flutter, which the local distance of levels does not
+    assert (model.scores(odd) > model.scores(points[:2]) + 1).all()
+    assert held_out.shape == (30,)
+    assert model.local_weight == pytest.approx(30 / 130)
