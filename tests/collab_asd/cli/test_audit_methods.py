@@ -120,3 +120,9 @@ def test_answers_of_algorithm_2_are_enough_to_copy_f_s(recorded, monkeypatch):
         "its score, without itself among the normals"  # six normal test clips are too few for the other
     ]
     assert [(p.f_s, p.complete) for p in parties(run) if p.name == "a client"] == [(False, False)]
+
+
+def test_one_matrix_tells_which_recordings_are_in_it(recorded, sounds):
+    found = pick(audited(recorded("covariance-sharing"), sounds), "membership inference", "AUC")
+    assert found["one client's matrix"]["value"] > 0.95
+    assert set(found) == {"one client's matrix", "the sum over a group"}
