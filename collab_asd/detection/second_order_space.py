@@ -28,7 +28,7 @@ class SecondOrderSpace(Space):
     """
 
     def __init__(self, model: FusedModel, normals: Sequence[FloatArray], held_out: ScoreArray) -> None:
-        self.classifier, self.codec, self.trained = None, None, 0
+        self.classifier, self.codec, self.others, self.trained = None, None, None, 0
         self.settings = ScorerSettings("mahalanobis", average="spectrum")
         self.model, self.normals, self.held_out = model, list(normals), held_out
 
