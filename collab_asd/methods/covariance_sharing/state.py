@@ -23,7 +23,8 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import part as below
 from collab_asd.core.files import replacing
 from collab_asd.detection.second_order import DIMENSION
-from collab_asd.methods.covariance_sharing.sums import TRIANGLE, Part, bits_of, total
+from collab_asd.detection.spectrum import TRIANGLE
+from collab_asd.methods.covariance_sharing.sums import Part, bits_of, total
 
 FORMAT = 1
 KEPT = "server"

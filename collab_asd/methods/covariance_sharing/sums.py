@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from collab_asd.config import RunConfig
 from collab_asd.core.types import ScoreArray
 from collab_asd.detection.second_order import DIMENSION, VARIANCE_PRIOR, Sums
+from collab_asd.detection.spectrum import TRIANGLE, symmetric
 from collab_asd.methods.costs import ARRAY_HEADER, Bytes, Holding, scores_sent
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ MOST_CLIPS = 1000
 """Clips by which a machine contributes, at most: in 256 dimensions more add little, and none can drown the others."""
 MOST_MACHINES = 4096
 MOST_VARIANCE = 1e4  # dB^2; levels lie between -100 and 60 dB
-TRIANGLE = np.triu_indices(DIMENSION)
 
 
 def to_fixed(values: ScoreArray, bits: int) -> Integers:
@@ -114,8 +114,7 @@ class Part:
         """Return the same in floating point."""
         matrix = np.zeros((DIMENSION, DIMENSION))
         if self.scatter is not None:
-            matrix[TRIANGLE] = self.scatter * 2.0**-bits
-            matrix = matrix + np.triu(matrix, 1).T
+            matrix = symmetric(np.asarray(self.scatter * 2.0**-bits, np.float64))
         return Sums(self.dof, np.asarray(self.squares * 2.0**-SQUARES_BITS, np.float64), matrix)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from collab_asd.detection.second_order import (
-    FusedModel,
     Others,
     SecondOrderModel,
     add,
@@ -129,14 +128,3 @@ def test_pooling_does_not_suit_a_machine_that_varies_where_the_others_do_not(n):
     alien = rng.normal(size=(n, 6))  # without the others' correlations
     parts = pooled_sums([alien, *(normal_clips(n, seed) for seed in range(2, 6))])
     assert not suits(alien, add(parts).without(parts[0]))
-
-
-def test_a_fused_score_keeps_both_distances():
-    points = np.random.default_rng(0).normal(size=(30, 256))
-    model, held_out = FusedModel.fit(points)
-    odd = points[:2].copy()
-    odd[0, 3] += 20  # a level, which both see
-    odd[1, 200] += 20  # a flutter, which the local distance of levels does not
-    assert (model.scores(odd) > model.scores(points[:2]) + 1).all()
-    assert held_out.shape == (30,)
-    assert model.local_weight == pytest.approx(30 / 130)
