@@ -238,3 +238,27 @@ def test_ray_gives_the_same_file(config, tmp_path):
     ray = run_ray(replace(config, cache_dir=str(tmp_path / "cache")), 4, lambda line: None)
     inprocess = run_inprocess(replace(config, results_dir=str(tmp_path / "inprocess")), 4)
     assert (ray / "scores.csv").read_bytes() == (inprocess / "scores.csv").read_bytes()
+
+
+class Killed(InProcessGrid):
+    """Dies when the matrices are asked for."""
+
+    def send_and_receive(self, messages, *, timeout=None):
+        sent = list(messages)
+        if sent and sent[0].metadata.message_type == SCATTER:
+            raise KeyboardInterrupt
+        return super().send_and_receive(sent, timeout=timeout)
+
+
+def test_a_run_that_was_killed_is_taken_up_again(config, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(config, grid=Killed)
+    again = run(config)
+    whole = run(replace(config, results_dir=str(tmp_path / "whole")))
+    assert (again / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
+
+
+def test_fewer_clients_than_asked_for_are_refused(config):
+    lost = sick(SCATTER, negative)
+    with pytest.raises(InputError, match=f"client {SICK}"):
+        run(replace(config, on_failure="exclude", min_clients=4), grid=lost)
