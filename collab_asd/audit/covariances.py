@@ -24,14 +24,14 @@ from collab_asd.audit.attacks import Attack, Case
 from collab_asd.audit.findings import Audit, AuditConfig
 from collab_asd.audit.membership import FEWEST, finding, too_few
 from collab_asd.audit.run import AuditedRun
-from collab_asd.audit.view import Recorded
+from collab_asd.audit.view import SCORE, Recorded
 from collab_asd.core.types import NORMAL, ScoreArray
 from collab_asd.detection.second_order import standard_deviations
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.federation.client_data import local_machines
 from collab_asd.methods.covariance_sharing.sums import SQUARES_BITS, Part, read_part
 
-SCATTER, RESIDUALS = "train.scatter", "train.residuals"
+SCATTER = "train.scatter"
 KNOWLEDGE = {"one": "one client's matrix", "sum": "the sum over a group"}
 
 
@@ -59,7 +59,7 @@ def _judged(run: AuditedRun, scope: AuditConfig) -> Iterator[tuple[str, ScoreArr
     """Score members and others of each client that holds one machine of a group, once by each matrix."""
     summarize = ClipSpectrum()
     asked = {m.client: m for m in run.view.of("down", SCATTER)}
-    told = {m.client: m for m in run.view.of("down", RESIDUALS)}
+    told = {m.client: m for m in run.view.of("down", SCORE)}
     for message in run.view.of("up", SCATTER):
         partition = run.partitions[message.client]
         machines = local_machines(partition, run.config.calibration, run.config.train_clips, run.config.seed)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -199,6 +200,7 @@ def check_command(
         console.print(Text(f"layout: {detected.name} ({printable(detected.why)})"), soft_wrap=True)
         _show(report, PlainConsole())
         _recommend(report, data_dir, channel)
+        _caution(report)
     if report.count("error"):
         raise typer.Exit(BAD_INPUT)
 
@@ -255,6 +257,22 @@ def _recommend(report: DataReport, data_dir: Path, channel: int) -> None:
         ways["with all machines in one group"] = ["--set", "group-by=all"]
     for way, options in ways.items():
         typer.echo(f"{way}, they are fit: {shlex.join([*command, *options])}")
+
+
+def _caution(report: DataReport) -> None:
+    """Say what covariance sharing would tell of these recordings."""
+    if report.count("error") or len(report.machines) < 2:
+        return
+    dof: Counter[str] = Counter()
+    for row in report.machines:
+        dof[row.machine_type if report.group_by == "machine-type" else "all"] += max(
+            row.train_normal + row.train_unlabelled - 1, 0
+        )
+    typer.echo(
+        "covariance-sharing: one client's matrix, and the difference of two sums when a client joins or leaves, tell "
+        "whoever holds a recording whether it is in it. Even a sum hides that only from about 2560 degrees of freedom "
+        f"on; here: {', '.join(f'{group} {count}' for group, count in sorted(dof.items()))} (docs/privacy.md)"
+    )
 
 
 CLIPS = {

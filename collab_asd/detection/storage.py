@@ -30,7 +30,6 @@ from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import ScorerSettings
-from collab_asd.detection.second_order_space import SecondOrderSpace
 from collab_asd.detection.spectrum import others_from_arrays, others_to_arrays
 from collab_asd.wire.codecs import Codec, parse
 from collab_asd.wire.codecs.stages import Stage
@@ -177,11 +176,7 @@ def _other_version(folder: Path, error: Exception) -> InputError:
 
 
 def _arrays(space: Space) -> Arrays:
-    """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points.
-
-    Not so a model that other machines have backed: what they said is not kept.
-    """
-    model = space.to_arrays() if isinstance(space, SecondOrderSpace) else {}
+    """Lay out one space. Scorers are fitted again when it is loaded: their state is their normal points."""
     f_s = {} if space.classifier is None else to_arrays(space.classifier)
     codec = {} if space.codec is None else space.codec.to_arrays()
     own = {f"{name}/": stage.learnt for stage in _own(space) for name, kind in KEPT.items() if isinstance(stage, kind)}
@@ -189,7 +184,6 @@ def _arrays(space: Space) -> Arrays:
         "points": np.concatenate(space.normals),
         "lengths": np.array([len(clip) for clip in space.normals], np.int64),
         "held_out": space.held_out,
-        **{f"model/{name}": np.asarray(array, order="C") for name, array in model.items()},
         **({} if space.others is None else {f"others/{k}": v for k, v in others_to_arrays(space.others).items()}),
         **{f"f_s/{name}": np.asarray(array, order="C") for name, array in f_s.items()},
         **{f"codec/{name}": np.asarray(array, order="C") for name, array in codec.items()},
@@ -215,8 +209,6 @@ def _own(space: Space) -> tuple[Stage, ...]:
 
 
 def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Rotation]) -> Space:
-    if model := part(arrays, "model/"):
-        return SecondOrderSpace.from_arrays(model, _clips(arrays), arrays["held_out"])
     classifier = None
     if settings["classifier"] is not None:
         classifier = from_arrays(ClassifierSettings.from_plain(settings["classifier"]), part(arrays, "f_s/"))

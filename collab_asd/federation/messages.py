@@ -21,7 +21,7 @@ DESCRIBE = "query.describe"
 STATISTICS = "query.statistics"
 SPLIT = "train.split"
 EMBEDDINGS = "train.embeddings"
-VARIANCES, SCATTER, RESIDUALS = "train.variances", "train.scatter", "train.residuals"
+VARIANCES, SCATTER = "train.variances", "train.scatter"
 SCORE = "evaluate.score"
 
 

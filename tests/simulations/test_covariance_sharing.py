@@ -14,16 +14,18 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import storage
-from collab_asd.detection.second_order import FusedModel, add, pooled_sums
+from collab_asd.detection.detector import Detector
+from collab_asd.detection.second_order import add, pooled_sums
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import run_inprocess, run_ray
 from collab_asd.federation.inprocess import InProcessGrid
-from collab_asd.federation.messages import RESIDUALS, SCATTER, SCORE, VARIANCES, from_record, to_record
+from collab_asd.federation.messages import SCATTER, SCORE, VARIANCES, from_record, to_record
 from collab_asd.federation.recording import VIEW
-from collab_asd.methods.covariance_sharing.client import points_of
+from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.covariance_sharing.state import ARRAYS, CARD, KEPT, ServerState
+from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 from simulations import client_app, server_app
 
 SICK = 1  # client, and machine
@@ -42,36 +44,40 @@ def run(config, clients=4, grid=InProcessGrid):
     return server_app.run(grid(client_app.app, clients, config.to_mapping()), config, engine="inprocess")
 
 
-def points(config, clients=4):
-    """Features of each machine's normal clips."""
+def machines(config, clients=4):
+    """Clients, and the embedded clips of each one's machine."""
     cache, encoder = EmbeddingCache(Path(config.cache_dir) / "embeddings"), build(config)
     partitions = load_partitions(config, clients)
     held = [ClientData(p, encoder, cache, Path(config.data_dir), config.calibration) for p in partitions]
-    return held, [points_of(client)[0].features.astype(np.float64) for client in held]
+    return held, [client.machine_frames(client.machines()[0], with_spectra=True) for client in held]
+
+
+def normal_points(frames):
+    return np.concatenate([*frames.spectra.normal, *frames.spectra.calibration]).astype(np.float64)
+
+
+def expected(client, frames, others=None):
+    """Scores by name of clip, computed without a federation."""
+    detector = Detector(own_spaces(frames, SCORER, others))
+    names = [client.partition.clips[i].path.name for i in client.machines()[0].test]
+    return dict(zip(names, detector.scores(detector.embed_tests(frames)).test, strict=True))
 
 
 def test_the_strategy_computes_the_plain_function(config, scores_of):
     found = scores_of(run(config))
-    held, normals = points(config)
-    parts = pooled_sums(normals)
-    for client, own, part in zip(held, normals, parts, strict=True):
-        model, _ = FusedModel.fit(own, add(parts).without(part))
-        (machine,) = client.machines()
-        for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
-            expected = model.scores(spectrum)[0]
-            assert float(found[client.partition.clips[i].path.name][0]) == pytest.approx(expected, abs=1e-3)
+    held, frames = machines(config)
+    parts = pooled_sums([normal_points(own) for own in frames])
+    for client, own, part in zip(held, frames, parts, strict=True):
+        for name, score in expected(client, own, add(parts).without(part)).items():
+            assert float(found[name][0]) == pytest.approx(score, abs=1e-3)
 
 
 def test_one_client_alone_is_the_local_detector_to_the_bit(config, listing, many_machines, scores_of, tmp_path):
     listed = listing(many_machines, tmp_path / "one.csv", lambda machine: "" if machine else "fan")
     config = replace(config, data_dir=str(listed), min_clients=1)
     found = scores_of(run(config, 1))
-    (client,), (own,) = points(config, 1)
-    model, _ = FusedModel.fit(own)
-    (machine,) = client.machines()
-    for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
-        score = model.scores(spectrum)[0]
-        assert float(found[client.partition.clips[i].path.name][0]) == score
+    (client,), (frames,) = machines(config, 1)
+    assert {name: float(score) for name, (score, _) in found.items()} == expected(client, frames)
 
 
 class Reversed(InProcessGrid):
@@ -91,7 +97,7 @@ def test_the_order_of_the_clients_changes_no_bit(config, tmp_path):
 def test_only_sums_leave_a_client(config):
     """Neither a mean, nor an embedding, nor a clip: read in all messages."""
     folder = run(replace(config, record_view=True))
-    _, normals = points(config)
+    normals = [normal_points(own) for own in machines(config)[1]]
     sent = {}
     for message in View.read(folder / VIEW).messages:
         if message.way == "up":
@@ -108,30 +114,26 @@ def test_only_sums_leave_a_client(config):
     assert {kind: names for kind, names in sent.items() if kind not in (SCORE, "query.hello")} == {
         VARIANCES: {"squares"},
         SCATTER: {"squares", "scatter"},
-        RESIDUALS: {"squares", "residuals"},
     }
 
 
 def test_bytes_do_not_grow_with_the_clips(config):
     summary = json.loads((run(config) / "summary.json").read_text())
     for phases in summary["bytes_by_phase"].values():
-        up = sum(phases[kind][0] for kind in (VARIANCES, SCATTER, RESIDUALS))
+        up = sum(phases[kind][0] for kind in (VARIANCES, SCATTER))
         assert 131_584 < up < 150_000
 
 
 def test_saved_detectors_score_as_the_run_did(config, scores_of):
     folder = run(config)
     found = scores_of(folder)
-    held, _ = points(config)
-    for client in held:
+    for client, frames in zip(*machines(config), strict=True):
         clip = client.partition.clips[0]
         detector, card = storage.load(folder / "detectors" / f"{clip.machine_type}_id_{clip.machine_id}")
-        (machine,) = client.machines()
-        for i, spectrum in zip(machine.test, client._spectra(machine.test), strict=True):
-            assert detector.score(detector.embed(spectrum, spectrum)) == float(
-                found[client.partition.clips[i].path.name][0]
-            )
-        assert np.mean(detector.normal_scores > card.threshold) == pytest.approx(config.false_alarm_rate, abs=0.05)
+        scores = detector.scores(detector.embed_tests(frames)).test
+        for i, score in zip(client.machines()[0].test, scores, strict=True):
+            name = client.partition.clips[i].path.name
+            assert (score, card.threshold) == tuple(map(float, found[name]))
 
 
 class Sick(InProcessGrid):
@@ -164,7 +166,6 @@ def negative(arrays):
         (VARIANCES, lambda arrays: arrays["squares"].__imul__(-1)),
         (SCATTER, negative),
         (SCATTER, lambda arrays: arrays.update(scatter=arrays["scatter"].astype(np.float32) * np.nan)),
-        (RESIDUALS, lambda arrays: arrays["residuals"].__iadd__(1)),
     ],
 )
 def test_a_client_that_sends_nonsense_is_named_and_left_out_of_the_sums(
@@ -237,3 +238,27 @@ def test_ray_gives_the_same_file(config, tmp_path):
     ray = run_ray(replace(config, cache_dir=str(tmp_path / "cache")), 4, lambda line: None)
     inprocess = run_inprocess(replace(config, results_dir=str(tmp_path / "inprocess")), 4)
     assert (ray / "scores.csv").read_bytes() == (inprocess / "scores.csv").read_bytes()
+
+
+class Killed(InProcessGrid):
+    """Dies when the matrices are asked for."""
+
+    def send_and_receive(self, messages, *, timeout=None):
+        sent = list(messages)
+        if sent and sent[0].metadata.message_type == SCATTER:
+            raise KeyboardInterrupt
+        return super().send_and_receive(sent, timeout=timeout)
+
+
+def test_a_run_that_was_killed_is_taken_up_again(config, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(config, grid=Killed)
+    again = run(config)
+    whole = run(replace(config, results_dir=str(tmp_path / "whole")))
+    assert (again / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
+
+
+def test_fewer_clients_than_asked_for_are_refused(config):
+    lost = sick(SCATTER, negative)
+    with pytest.raises(InputError, match=f"client {SICK}"):
+        run(replace(config, on_failure="exclude", min_clients=4), grid=lost)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,38 +19,35 @@ from collab_asd.config import RunConfig
 from collab_asd.core.progress import step
 from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.detection.detector import Detector
+from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
 from collab_asd.detection.second_order import (
     FEATURES_DIGEST,
-    FusedModel,
     Others,
     squares_of,
     standard_deviations,
     suits,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
-from collab_asd.detection.second_order_space import SecondOrderSpace
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.spectrum import TRIANGLE, ClipSpectrum, others_from_arrays, others_to_arrays
 from collab_asd.federation.client_data import ClientData, LocalMachine, recording_ranks
 from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.covariance_sharing.sums import (
-    GRID,
     MOST_CLIPS,
     SQUARES_BITS,
-    TRIANGLE,
-    Integers,
     Part,
     read_part,
     to_fixed,
     total,
 )
+from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 
 logger = logging.getLogger(__name__)
+SCORER = DetectorSettings(ScorerSettings(), ScorerSettings("mahalanobis", average="spectrum", half_weight=0.0))
 UNSUITED = (
     "%s/%s: its normal recordings vary in other ways than those of the machines that it is pooled with; its detector "
     "may be worse for it: compare local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
 )
-QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,29 +77,6 @@ class Points:
         deviations = standard_deviations(squares_of(self.shared), own.dof, *given)
         standardized = scatter_of(self.shared / deviations)
         return replace(own, scatter=to_fixed(standardized[TRIANGLE], bits))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """One machine's model, scores of its normal clips by models that had not seen them, whether pooling suits it."""
-
-    points: Points
-    model: FusedModel
-    held_out: ScoreArray
-    is_suited: bool
-
-    def residuals(self) -> Integers:
-        """Count the held-out scores in units of their own mean and deviation, over `GRID`."""
-        deviation = max(float(self.held_out.std()), 1e-9)
-        z = np.clip((self.held_out - self.held_out.mean()) / deviation, GRID[0], GRID[-1])
-        return np.asarray(np.histogram(z, GRID)[0], np.int64)
-
-    def expected(self, residuals: Integers) -> ScoreArray:
-        """Return a thousand quantiles of the scores of new normal clips, by the residuals of all machines."""
-        heights = np.concatenate([[0.0], np.cumsum(residuals) / residuals.sum()])
-        z = np.interp(QUANTILES, heights, GRID)
-        spread = float(self.held_out.std()) * np.sqrt(1 + 1 / len(self.held_out))
-        return np.asarray(self.held_out.mean() + spread * z)
 
 
 @lru_cache(maxsize=32)
@@ -143,45 +117,21 @@ def scatter(client: ClientData, config: RunConfig, state: RecordDict, content: R
     return reply
 
 
-def residuals(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
-    """Count each group's residuals: how held-out normal clips score, in units of their machine's own spread."""
-    counts: dict[int, Part] = {}
-    for fitted in fit(client, content):
-        group = fitted.points.machine.group
-        own = replace(fitted.points.variances(), residuals=fitted.residuals())
-        counts[group] = counts[group] + own if group in counts else own
-    reply = RecordDict()
-    for group, part in counts.items():
-        put_sums(reply, group, part.facts, part.arrays)
-    return reply
-
-
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips of each machine with its own covariance and the others'."""
-    return [_score_machine(client, fitted, content) for fitted in fit(client, content)]
-
-
-def _score_machine(client: ClientData, fitted: Fitted, content: RecordDict) -> MachineScores:
-    points = fitted.points
-    known = read_part(*read_sums(content, points.machine.group))
-    expected = fitted.held_out if known.residuals is None else fitted.expected(known.residuals)
-    clip = client.partition.clips[points.clips[0]]
-    if not fitted.is_suited:
-        logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
-    space = SecondOrderSpace(fitted.model, [row[np.newaxis] for row in points.features], expected)
-    frames = client.machine_frames(points.machine, with_spectra=True)
-    return score_with(Detector((space,)), frames, normal=points.clips, test=points.machine.test)
-
-
-def fit(client: ClientData, content: RecordDict) -> Iterator[Fitted]:
-    """Fit each machine's model, with what the other machines of its group say in a message."""
+    scores = []
     for group, members in _by_group(client).items():
         facts, arrays = read_sums(content, group)
         known = read_part(facts, arrays)
         for points, own in _scatters(members, known, facts).items():
-            features, others = points.features.astype(np.float64), _others(known, own, facts)
-            model, held_out = FusedModel.fit(features, others)
-            yield Fitted(points, model, held_out, others is None or suits(features, others))
+            others, machine = _others(known, own, facts), points.machine
+            if others is not None and not suits(points.features.astype(np.float64), others):
+                clip = client.partition.clips[points.clips[0]]
+                logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
+            frames = client.machine_frames(machine, with_spectra=True)
+            detector = Detector(own_spaces(frames, SCORER, others))
+            scores.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+    return scores
 
 
 def _others(known: Part, own: Part, facts: Mapping[str, Any]) -> Others | None:
@@ -193,7 +143,8 @@ def _others(known: Part, own: Part, facts: Mapping[str, Any]) -> Others | None:
         return None
     bits = facts["bits"]
     sums = (known - own).to_sums(bits)
-    return Others(sums.dof, squares / (2.0**SQUARES_BITS * dof), sums.scatter / sums.dof)
+    others = Others(sums.dof, squares / (2.0**SQUARES_BITS * dof), sums.scatter / sums.dof)
+    return others_from_arrays(others_to_arrays(others))  # as precise as a saved detector
 
 
 def _scatters(members: list[Points], known: Part, facts: Mapping[str, Any]) -> dict[Points, Part]:

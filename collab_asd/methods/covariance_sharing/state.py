@@ -23,7 +23,8 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import part as below
 from collab_asd.core.files import replacing
 from collab_asd.detection.second_order import DIMENSION
-from collab_asd.methods.covariance_sharing.sums import TRIANGLE, Part, bits_of, total
+from collab_asd.detection.spectrum import TRIANGLE
+from collab_asd.methods.covariance_sharing.sums import Part, bits_of, total
 
 FORMAT = 1
 KEPT = "server"
@@ -61,16 +62,6 @@ class Group:
     def minus(self, part: Part) -> Self:
         """Return the group without one client's part."""
         return replace(self, total=self.total - part)
-
-    def with_residuals(self, part: Part) -> Self:
-        """Return the group with the residuals of one client more."""
-        before, new = self.total.residuals, part.residuals
-        both = new if before is None or new is None else before + new
-        return replace(self, total=replace(self.total, residuals=both))
-
-    def without_residuals(self) -> Self:
-        """Return the group as it is kept."""
-        return replace(self, total=replace(self.total, residuals=None))
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ class ServerState:
             }
         for clips, member in self.members.items():
             parts = member.parts if retain else {g: replace(p, scatter=None) for g, p in member.parts.items()}
-            told = {g: _put(arrays, f"{clips}/{g}", replace(part, residuals=None)) for g, part in parts.items()}
+            told = {g: _put(arrays, f"{clips}/{g}", part) for g, part in parts.items()}
             members[clips] = {"included": sorted(member.included), "parts": told}
         data = save_arrays(arrays)
         card = {

@@ -1,8 +1,8 @@
 """The server's half of covariance sharing, as a Flower strategy: it adds integers, and checks what it adds.
 
-Round 1 brings degrees of freedom and sums of squares, round 2 standardised scatter matrices, round 3 histograms of
-residuals. Then the clients score. A client that fails before the sums are complete is excluded, and the others are
-asked again: its part is in nothing that they get. Later its matrix stays in the sums.
+Round 1 brings degrees of freedom and sums of squares, round 2 standardised scatter matrices. Then the clients score.
+A client that fails before the sums are complete is excluded, and the others are asked again: its part is in nothing
+that they get. Later its matrix stays in the sums.
 
 Clients may join an earlier run (`state`): the newcomers alone send matrices, in units of the earlier run's variances.
 """
@@ -21,19 +21,18 @@ from collab_asd.config import RunConfig
 from collab_asd.core.runtime import Stopwatch
 from collab_asd.detection.second_order import FEATURES_DIGEST
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import RESIDUALS, SCATTER, SCORE, VARIANCES, groups_of_sums, put_sums, read_sums
+from collab_asd.federation.messages import SCATTER, SCORE, VARIANCES, groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.covariance_sharing.state import KEPT, Group, Member, ServerState
 from collab_asd.methods.covariance_sharing.sums import (
     read_part,
-    require_valid_residuals,
     require_valid_scatter,
     require_valid_variances,
     total,
 )
 
 logger = logging.getLogger(__name__)
-ROUNDS = (VARIANCES, SCATTER, RESIDUALS)
+ROUNDS = (VARIANCES, SCATTER)
 WARNING = (
     "covariance sharing: the server sees each client's matrix, and whoever sees one and holds a recording can tell "
     "whether it is in it (docs/privacy.md)"
@@ -82,13 +81,9 @@ class CovarianceSharing(ScoreGathering):
         kind, content = request.metadata.message_type, reply.content
         if kind == VARIANCES:
             read_member(content)
-        elif kind in (SCATTER, RESIDUALS):
+        elif kind == SCATTER:
             for group, announced in self.members[client].parts.items():
-                part = read_part(*read_sums(content, group))
-                if kind == SCATTER:
-                    require_valid_scatter(part, announced, self.groups[group].bits)
-                else:
-                    require_valid_residuals(part, announced)
+                require_valid_scatter(read_part(*read_sums(content, group)), announced, self.groups[group].bits)
         else:
             super().check_reply(client, request, reply)
 
@@ -115,16 +110,12 @@ class CovarianceSharing(ScoreGathering):
             self._begin()
         elif set(self.grid.clients) < self.members.keys():
             raise ClientLostError
-        elif server_round == 2:
+        else:
             for client, content in answers.items():
                 parts = {g: read_part(*read_sums(content, g)) for g in self.members[client].parts}
                 self.members[client] = replace(self.members[client], parts=parts)
                 for g, part in parts.items():
                     self.groups[g] = self.groups[g].plus(part)
-        else:
-            for client, content in answers.items():
-                for g in self.members[client].parts:
-                    self.groups[g] = self.groups[g].with_residuals(read_part(*read_sums(content, g)))
         return None, MetricRecord({"clients": len(answers)})
 
     def score_request(self, client: int) -> RecordDict:
@@ -173,7 +164,7 @@ class CovarianceSharing(ScoreGathering):
             included = {g for g in member.parts if g not in self.earlier.groups or self._before(client, g)}
             own[member.clips] = before or replace(member, included=frozenset(included))
         gone = {c: m for c, m in self.earlier.members.items() if not m.is_retained}
-        return ServerState({g: group.without_residuals() for g, group in self.groups.items()}, gone | own)
+        return ServerState(self.groups, gone | own)
 
 
 def read_member(content: RecordDict) -> Member:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from collab_asd.config import RunConfig
 from collab_asd.core.types import ScoreArray
 from collab_asd.detection.second_order import DIMENSION, VARIANCE_PRIOR, Sums
+from collab_asd.detection.spectrum import TRIANGLE, symmetric
 from collab_asd.methods.costs import ARRAY_HEADER, Bytes, Holding, scores_sent
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ MOST_CLIPS = 1000
 """Clips by which a machine contributes, at most: in 256 dimensions more add little, and none can drown the others."""
 MOST_MACHINES = 4096
 MOST_VARIANCE = 1e4  # dB^2; levels lie between -100 and 60 dB
-BINS = 480
-GRID = np.linspace(-8.0, 16.0, BINS + 1)
-"""Edges of the histogram of standardised residuals."""
-TRIANGLE = np.triu_indices(DIMENSION)
 
 
 def to_fixed(values: ScoreArray, bits: int) -> Integers:
@@ -77,15 +74,12 @@ class Part:
         ``[256]``: diagonals of their scatter matrices in dB^2, in units of ``2**-20``.
     scatter : Integers or None
         ``[32896]``: upper triangle of their standardised scatter matrices, in units of ``2**-bits``.
-    residuals : Integers or None
-        ``[480]``: number of clips by standardised held-out score, over `GRID`.
     """
 
     machines: int
     dof: int
     squares: Integers
     scatter: Integers | None = None
-    residuals: Integers | None = None
 
     def __add__(self, other: Part) -> Part:
         return self._combined(other, 1)
@@ -103,7 +97,6 @@ class Part:
             self.dof + sign * other.dof,
             squares,
             together(self.scatter, other.scatter),
-            together(self.residuals, other.residuals),
         )
 
     @property
@@ -113,18 +106,15 @@ class Part:
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What is sent: sums of squares in 64 bits, the others in 32."""
-        narrow = {"scatter": self.scatter, "residuals": self.residuals}
-        return {"squares": self.squares} | {
-            name: array.astype(np.int32) for name, array in narrow.items() if array is not None
-        }
+        """What is sent: sums of squares in 64 bits, the matrix in 32."""
+        matrix = {} if self.scatter is None else {"scatter": self.scatter.astype(np.int32)}
+        return {"squares": self.squares, **matrix}
 
     def to_sums(self, bits: int) -> Sums:
         """Return the same in floating point."""
         matrix = np.zeros((DIMENSION, DIMENSION))
         if self.scatter is not None:
-            matrix[TRIANGLE] = self.scatter * 2.0**-bits
-            matrix = matrix + np.triu(matrix, 1).T
+            matrix = symmetric(np.asarray(self.scatter * 2.0**-bits, np.float64))
         return Sums(self.dof, np.asarray(self.squares * 2.0**-SQUARES_BITS, np.float64), matrix)
 
 
@@ -152,7 +142,7 @@ def read_part(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> P
     ValueError
         Something is missing, or of another type.
     """
-    expected = {"squares": ("int64", DIMENSION), "scatter": ("int32", len(TRIANGLE[0])), "residuals": ("int32", BINS)}
+    expected = {"squares": ("int64", DIMENSION), "scatter": ("int32", len(TRIANGLE[0]))}
     for name, array in arrays.items():
         if name not in expected or (str(array.dtype), *array.shape) != expected[name]:
             raise ValueError(f"its {name} are {array.dtype} {array.shape}, not what this version adds up")
@@ -160,7 +150,7 @@ def read_part(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> P
     if not isinstance(machines, int) or not isinstance(dof, int) or "squares" not in arrays:
         raise ValueError("its sums lack the number of machines, degrees of freedom or squares")
     wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-    return Part(machines, dof, wide["squares"], wide.get("scatter"), wide.get("residuals"))
+    return Part(machines, dof, wide["squares"], wide.get("scatter"))
 
 
 def require_valid_variances(part: Part) -> None:
@@ -201,23 +191,9 @@ def require_valid_scatter(part: Part, announced: Part, bits: int) -> None:
         raise ValueError(f"its matrix is not positive semidefinite (smallest eigenvalue {smallest:.3g})")
 
 
-def require_valid_residuals(part: Part, announced: Part) -> None:
-    """Refuse a histogram that is not of the announced clips.
-
-    Raises
-    ------
-    ValueError
-        Says why.
-    """
-    counts, clips = part.residuals, announced.dof + announced.machines
-    if counts is None or counts.min() < 0 or counts.sum() != clips:
-        raise ValueError(f"its residuals are missing, or not those of {clips} clips")
-
-
 def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Holding]) -> Bytes:
-    """Count three sums up, and what is known of them with each question down."""
-    squares, matrix, counts = 8 * DIMENSION, 4 * len(TRIANGLE[0]), 4 * BINS
+    """Count two sums up, and what is known of them with each question down."""
+    squares, matrix = 8 * DIMENSION, 4 * len(TRIANGLE[0])
     pairs = len({(holding.client, holding.group) for holding in holdings})
-    up = 3 * squares + matrix + counts + 5 * ARRAY_HEADER
-    down = 3 * squares + 2 * matrix + counts + 6 * ARRAY_HEADER
+    up, down = 2 * squares + matrix + 3 * ARRAY_HEADER, 2 * squares + matrix + 3 * ARRAY_HEADER
     return scores_sent(holdings) + Bytes(pairs * up, pairs * down)

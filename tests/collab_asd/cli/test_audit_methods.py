@@ -120,3 +120,9 @@ def test_answers_of_algorithm_2_are_enough_to_copy_f_s(recorded, monkeypatch):
         "its score, without itself among the normals"  # six normal test clips are too few for the other
     ]
     assert [(p.f_s, p.complete) for p in parties(run) if p.name == "a client"] == [(False, False)]
+
+
+def test_too_few_recordings_that_no_matrix_holds_are_said_to_be_missing(recorded, sounds):
+    audit = audited(recorded("covariance-sharing"), sounds)
+    assert not pick(audit, "membership inference", "AUC")
+    assert any("membership inference: 6 normal recordings" in missing for missing in audit["missing"])

@@ -16,6 +16,7 @@ from collab_asd.detection.second_order import (
     scatter,
     shrunk,
     standard_deviations,
+    suits,
 )
 
 
@@ -113,3 +114,17 @@ def test_a_held_out_score_does_not_know_its_clip():
     points[0] += 100
     after = held_out_scores(points)
     assert after[0] > 10 * before[0]
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_pooling_suits_machines_that_vary_alike(n):
+    parts = pooled_sums([normal_clips(n, 1), *(normal_clips(n, seed) for seed in range(2, 6))])
+    assert suits(normal_clips(n, 1), add(parts).without(parts[0]))
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_pooling_does_not_suit_a_machine_that_varies_where_the_others_do_not(n):
+    rng = np.random.default_rng(3)
+    alien = rng.normal(size=(n, 6))  # without the others' correlations
+    parts = pooled_sums([alien, *(normal_clips(n, seed) for seed in range(2, 6))])
+    assert not suits(alien, add(parts).without(parts[0]))
