@@ -20,6 +20,7 @@ from collab_asd.detection.second_order import clip_features
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.detection.storage import load
 from collab_asd.encoders.logmel import LogMel
+from collab_asd.encoders.offset import OffsetRemoved
 from collab_asd.encoders.waveform import Waveform
 from collab_asd.federation.engines import run_inprocess, run_ray
 from collab_asd.methods import METHODS
@@ -90,7 +91,7 @@ def test_the_local_space_is_that_of_log_mel_frames(run, machines):
     """Fusion adds what embedding sharing with log-mel frames would add."""
     detector, _ = load(run / "detectors" / "fan_id_00")
     waveform = load_waveform(find_clips(machines, 0)[0], 16_000)
-    mean = LogMel()(waveform).mean(axis=0)
+    mean = OffsetRemoved(LogMel())(waveform).mean(axis=0)
     _, levels, spectrum = detector.spaces
     assert [space.name for space in (levels, spectrum)] == ["levels", "spectrum"]
     clip = Waveform()(waveform), ClipSpectrum()(waveform)
@@ -145,4 +146,6 @@ def _log_mel(machines, name, split):
     """Spectra of one machine's clips by file name, in the order of their hashes."""
     clips = [clip for clip in find_clips(machines, 0) if (clip.machine_id, clip.split) == (name, split)]
     clips.sort(key=lambda clip: clip.sha256)
-    return {str(clip.path.relative_to(machines)): LogMel()(load_waveform(clip, 16_000)) for clip in clips}
+    return {
+        str(clip.path.relative_to(machines)): OffsetRemoved(LogMel())(load_waveform(clip, 16_000)) for clip in clips
+    }
