@@ -418,6 +418,6 @@ def _alpha(name: str) -> float:
         alpha = 0.0
     if not 0 < alpha < math.inf:
         raise InputError(
-            f"partitions: {name!r} does not exist; write machine, iid, dirichlet-ALPHA (dirichlet-0.5) or clips-N"
+            f"partitions: {name!r} does not exist; write machine, iid or dirichlet-ALPHA (dirichlet-0.5), or clips-N"
         )
     return alpha

@@ -32,7 +32,8 @@ class ClipSpectrum:
     @torch.inference_mode()
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Summarize a waveform ``[samples]`` at 16 kHz -> ``[1, 256]`` in dB."""
-        features = clip_features(log_mel(torch.tensor(waveform)).numpy())
+        centred = waveform - np.float32(waveform.mean(dtype=np.float64))  # no machine causes a recorder's offset
+        features = clip_features(log_mel(torch.tensor(centred)).numpy())
         return features.astype(np.float32)[np.newaxis]
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry
 
 ARRAY_HEADER = 170  # bytes around an array's numbers: name, type, shape
-SCORE, SCORE_ARRAYS = 25, 5  # bytes of a test clip's score: number, score, threshold, decision, class; and their arrays
+SCORE, SCORE_ARRAYS = 33, 6
+"""Bytes of a test clip's score: number, score, threshold, decision, p-value, class; and their arrays."""
 Seconds = tuple[float, ...]
 
 

@@ -20,10 +20,12 @@ from collab_asd.detection.second_order import clip_features
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.detection.storage import load
 from collab_asd.encoders.logmel import LogMel
+from collab_asd.encoders.offset import OffsetRemoved
 from collab_asd.encoders.waveform import Waveform
 from collab_asd.federation.engines import run_inprocess, run_ray
 from collab_asd.methods import METHODS
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector
+from collab_asd.methods.embedding_sharing.covariances import others_of_machines
 from collab_asd.monitoring.monitor import Monitor
 
 
@@ -73,9 +75,9 @@ def test_a_run_shares_the_recordings_and_hears_the_whistle(run):
     assert summary["encoder_note"] == "not private: shares the recording itself"
     assert summary["auc"]["total"] > 0.9
     assert len(rows(run)) == 3 * 12
-    # 12 training clips of 4 s as 32-bit samples: 125 whole frames of 512.
+    # 12 training clips of 4 s as 32-bit samples: 125 whole frames of 512; and the triangle of a covariance.
     for sent in summary["bytes_up"].values():
-        assert sent == pytest.approx(12 * 125 * 512 * 4, rel=0.01)
+        assert sent == pytest.approx(12 * 125 * 512 * 4 + 4 * 256 * 257 / 2, rel=0.01)
 
 
 def test_a_saved_detector_scores_as_the_run_did(run, machines):
@@ -89,10 +91,12 @@ def test_the_local_space_is_that_of_log_mel_frames(run, machines):
     """Fusion adds what embedding sharing with log-mel frames would add."""
     detector, _ = load(run / "detectors" / "fan_id_00")
     waveform = load_waveform(find_clips(machines, 0)[0], 16_000)
-    mean = LogMel()(waveform).mean(axis=0)
-    local = detector.spaces[1]
-    assert (local.name, local.settings.name) == ("spectrum", "mahalanobis")
-    np.testing.assert_allclose(local.embed(Waveform()(waveform), ClipSpectrum()(waveform))[0, :128], mean, atol=1e-4)
+    mean = OffsetRemoved(LogMel())(waveform).mean(axis=0)
+    _, levels, spectrum = detector.spaces
+    assert [space.name for space in (levels, spectrum)] == ["levels", "spectrum"]
+    clip = Waveform()(waveform), ClipSpectrum()(waveform)
+    for space in (levels, spectrum):
+        np.testing.assert_allclose(space.embed(*clip)[0, :128], mean, atol=1e-4)
 
 
 def test_algorithm_2_gives_the_same_scores(run, config):
@@ -120,12 +124,15 @@ def test_sharing_log_mel_frames_is_outlier_exposure_on_pooled_recordings(config,
         stack=64,
         stack_hop=8,
     )
-    expected = {}
+    held = {}
     for name, clips in pool.items():
         ranks = np.argsort(np.argsort(list(clips))).tolist()  # file names have numbers of equal length
         own = MachineFrames(0, names.index(name), [summary(spectrum) for spectrum in clips.values()])
-        normal = MachineFrames(0, names.index(name), list(clips.values()), spectra=own, recorded=ranks)
-        detector = fit_detector(f_s, normal, DetectorSettings.of(sharing))
+        held[name] = MachineFrames(0, names.index(name), list(clips.values()), spectra=own, recorded=ranks)
+    expected = {}
+    told = others_of_machines(held.values()) if scorer == "fusion" else [None] * len(held)
+    for (name, normal), others in zip(held.items(), told, strict=True):
+        detector = fit_detector(f_s, normal, DetectorSettings.of(sharing), others=others)
         for clip, spectrum in _log_mel(machines, name, "test").items():
             expected[clip] = detector.score(detector.embed(spectrum, summary(spectrum)))
     assert scores(run_inprocess(sharing, 3)) == expected
@@ -139,4 +146,6 @@ def _log_mel(machines, name, split):
     """Spectra of one machine's clips by file name, in the order of their hashes."""
     clips = [clip for clip in find_clips(machines, 0) if (clip.machine_id, clip.split) == (name, split)]
     clips.sort(key=lambda clip: clip.sha256)
-    return {str(clip.path.relative_to(machines)): LogMel()(load_waveform(clip, 16_000)) for clip in clips}
+    return {
+        str(clip.path.relative_to(machines)): OffsetRemoved(LogMel())(load_waveform(clip, 16_000)) for clip in clips
+    }
