@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry
 
 ARRAY_HEADER = 170  # bytes around an array's numbers: name, type, shape
-SCORE, SCORE_ARRAYS = 25, 5  # bytes of a test clip's score: number, score, threshold, decision, class; and their arrays
+SCORE, SCORE_ARRAYS = 33, 6  # bytes of a test clip's number, score, threshold, decision, p-value, class; their arrays
 Seconds = tuple[float, ...]
 
 
