@@ -19,7 +19,7 @@ from collab_asd.federation.pseudonyms import MOST_CLIENTS
 logger = logging.getLogger(__name__)
 ClientRoster = Mapping[int, int | None]
 """Node ID -> which client has its key; None: nobody's that is known."""
-PROTOCOL = 2
+PROTOCOL = 3
 """Counts changes after which messages are understood no more by the version before."""
 NODES_SECONDS = 60.0
 POLL_SECONDS = 0.05
