@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from collab_asd.config import RunConfig
 from collab_asd.core.files import holding_name
-from collab_asd.data.audio import load_audio, sample_rate_of
+from collab_asd.core.types import Clip
+from collab_asd.data.audio import ClipError, load_audio, sample_rate_of
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.manifest import machines_in, manifest_rows
 from collab_asd.data.recorder import profile
@@ -50,6 +52,15 @@ def save_client_artifacts(
             machine.points.save(folder / "embeddings" / f"{name}.safetensors")
 
 
+def _recorder(clips: Sequence[Clip]) -> dict[str, list[float]]:
+    """Describe how clips were recorded; those whose embeddings are kept need not lie there any more."""
+    measured = []
+    for clip in clips:
+        with suppress(ClipError):
+            measured.append(measure(load_audio(clip)))
+    return profile(measured) if measured else {}
+
+
 MOST_PROFILED = 50
 """Normal clips by which it is known how they are recorded; they are in the order of their hashes."""
 
@@ -77,7 +88,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
-        recorder=profile([measure(load_audio(clips[i])) for i in machine.normal[:MOST_PROFILED]]),
+        recorder=_recorder([clips[i] for i in machine.normal[:MOST_PROFILED]]),
         clip_seconds=config.clip_seconds,
     )
 
