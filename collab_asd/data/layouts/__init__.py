@@ -164,7 +164,7 @@ def _parts(clip: Clip, clip_seconds: float) -> list[Clip]:
 
 def divided_again(data_dir: Path, clips: list[Clip]) -> list[Clip]:
     """Divide what is left of a folder's clips into training and test, where that is for the layout to do (MIMII)."""
-    divide = getattr(layout_of(absolute(data_dir)), "split_by_hash", None)
+    divide = getattr(layout_of(absolute(data_dir)).layout, "split_by_hash", None)
     return clips if divide is None else list(divide(clips))
 
 
