@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--clients 4 23 100 300 1000] [--clips 10 100 1000] [--figure docs/scaling.png]
     python benchmarks/scaling.py --heads 100 1000 10000 100000
 
-In process, with drawn embeddings and real messages (`random_embeddings.py`): every client holds one machine of one type, so that
+In process, with real messages (`random_embeddings.py`): every client holds one machine of one type, so that
 f_s has as many classes as there are clients. Each point is a process of its own. f_s is trained for one epoch on 70
 windows of each machine, a tenth of the preset's: this is linear in both, and 1,000 classes take minutes. Exponents are
 slopes of a least-squares line through the logarithms; those of the last two points tell where growth is going. The
