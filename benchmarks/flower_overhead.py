@@ -171,7 +171,8 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.INFO)
     for method in args.methods:
-        config = RunConfig(method=method, encoder="logmel", codec="fp32", data_dir=str(args.data.absolute()))
+        options = {"encoder": "logmel", "local_features": "encoder", "codec": "fp32"}
+        config = RunConfig(method=method, data_dir=str(args.data.absolute()), **options)
         pin_threads(config.threads)
         compare(config, args.pairs)
 

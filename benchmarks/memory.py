@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-import drawn
+import random_embeddings
 
 from collab_asd.core.runtime import anonymous_mb
 
@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     print(f"with everything imported: {anonymous_mb():.0f} MB")
     settings = {"epochs": args.epochs, "codec": args.codec}
-    measured = drawn.run(args.clients, args.clips, args.engine, args.windows, **settings)
+    measured = random_embeddings.run(args.clients, args.clips, args.engine, args.windows, **settings)
     sent = measured["up"] / 1e9
     print(f"{args.clients} clients x {args.clips} clips, {args.codec}: {sent:.2f} GB of embeddings through the server")
     for phase, seconds in measured["seconds"].items():

@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--clients 4 23 100 300 1000] [--clips 10 100 1000] [--figure docs/scaling.png]
     python benchmarks/scaling.py --heads 100 1000 10000 100000
 
-In process, with drawn embeddings and real messages (`drawn.py`): every client holds one machine of one type, so that
+In process, with real messages (`random_embeddings.py`): every client holds one machine of one type, so that
 f_s has as many classes as there are clients. Each point is a process of its own. f_s is trained for one epoch on 70
 windows of each machine, a tenth of the preset's: this is linear in both, and 1,000 classes take minutes. Exponents are
 slopes of a least-squares line through the logarithms; those of the last two points tell where growth is going. The
@@ -20,8 +20,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import drawn
 import numpy as np
+import random_embeddings
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -43,7 +43,7 @@ PHASES = {
 Row = tuple[str, list[float]]
 
 
-def rows(points: Sequence[drawn.Measured]) -> list[Row]:
+def rows(points: Sequence[random_embeddings.Measured]) -> list[Row]:
     """Turn measurements of growing size into rows: seconds by phase, memory of the server's phases, bytes."""
     seconds = [(f"{name}, s", [p["seconds"].get(phase, 0.0) for p in points]) for phase, name in PHASES.items()]
     known = [sum(p["seconds"].get(phase, 0.0) for phase in PHASES) for p in points]
@@ -64,9 +64,9 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(np.maximum(values, 1e-3)), 1)[0])
 
 
-def measured(codec: str, sizes: Sequence[tuple[int, int]]) -> list[drawn.Measured]:
+def measured(codec: str, sizes: Sequence[tuple[int, int]]) -> list[random_embeddings.Measured]:
     """Measure runs of so many clients and clips, each in its own process."""
-    run = partial(drawn.run, windows=WINDOWS, epochs=1, codec=codec)
+    run = partial(random_embeddings.run, windows=WINDOWS, epochs=1, codec=codec)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         return list(pool.map(run, *zip(*sizes, strict=True)))
 

@@ -31,7 +31,7 @@ from collab_asd.core.progress import show_progress, step
 from collab_asd.core.runtime import PeakMemory, pin_threads, require_device
 from collab_asd.core.types import Partition
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
-from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
+from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable
 from collab_asd.detection.evaluation import evaluate
 from collab_asd.federation import flwr_compat
 from collab_asd.federation.grid import Rules, SupervisedGrid
@@ -102,6 +102,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         The configuration, the data, the federation or a client is at fault.
     """
     started = time.perf_counter()
+    partitions_of_run.cache_clear()  # in one process all runs may have one ID
     flwr_compat.require_tested()
     pin_threads(config.threads)
     require_device(config.device)
@@ -109,8 +110,9 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
     with step("waiting for the clients"):
         met = meet_clients(grid, fewest, config.timeout, roster)
     with step("reading the recordings"):
-        setting = Deployment(met.clients) if met.private else Simulation.read(config, met.clients, engine)
-    folder = ResultFolder.open(results_dir(config.results_dir, grid.run.run_id), config, setting.manifest)
+        run_id = grid.run.run_id
+        setting = Deployment(met.clients) if met.private else Simulation.read(run_id, config, met.clients, engine)
+    folder = ResultFolder.open(results_dir(config.results_dir, run_id), config, setting.manifest)
     exclude = config.on_failure == "exclude" and method.tolerates_exclusion
     supervised = SupervisedGrid(
         grid,
@@ -185,7 +187,7 @@ class Simulation:
     patience = 0.0
 
     @classmethod
-    def read(cls, config: RunConfig, nodes: dict[int, int], engine: str) -> Self:
+    def read(cls, run_id: int, config: RunConfig, nodes: dict[int, int], engine: str) -> Self:
         """Read and check the data folder.
 
         Raises
@@ -193,7 +195,7 @@ class Simulation:
         InputError
             A run on it would come out wrong, or it has more clients than there are nodes.
         """
-        partitions, data_dir = load_partitions(config, len(nodes)), data_folder(config, len(nodes))
+        partitions, data_dir = partitions_of_run(run_id, config, len(nodes)), data_folder(config, len(nodes))
         require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)
         if any(p.client not in nodes for p in partitions):
             raise InputError(

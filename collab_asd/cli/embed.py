@@ -61,11 +61,11 @@ def embed_command(
     began = time.monotonic()
     with step("embedding recordings"):
         from collab_asd.core.runtime import require_device
-        from collab_asd.encoders import precompute as ahead
+        from collab_asd.encoders import precompute
 
         require_device(config.device)
-        todo = ahead.missing(config, find_clips(data, *how(config)))
-        faults = ahead.embed(config, todo.clips, _processes(jobs, len(todo.clips)))
+        todo = precompute.missing(config, find_clips(data, *how(config)))
+        faults = precompute.embed(config, todo.clips, _processes(jobs, len(todo.clips)))
     outcome: dict[str, Any] = {
         "encoder": config.encoder,
         "folder": str(cache_dir(config.cache_dir) / "embeddings"),

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from collab_asd.config import RunConfig
@@ -45,6 +46,12 @@ def load_partitions(config: RunConfig, clients: int) -> list[Partition]:
         The folder is missing, empty or of no known layout, or the clips cannot be dealt as asked for.
     """
     return deal(run_clips(config, clients), config)
+
+
+@lru_cache(maxsize=4)
+def partitions_of_run(run_id: int, config: RunConfig, clients: int) -> list[Partition]:
+    """Return `load_partitions`, read once per process and run: by server and clients in one; a new run looks again."""
+    return load_partitions(config, clients)
 
 
 def deal(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:

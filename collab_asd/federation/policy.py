@@ -25,7 +25,7 @@ from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import Clip, Encoder, Part, Partition
 from collab_asd.data.excerpts import recording_of
 from collab_asd.data.partitions import partition
-from collab_asd.data.run_data import data_folder, load_partitions, require_trainable, run_clips
+from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable, run_clips
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import content_bytes
@@ -231,7 +231,7 @@ def _parse(run_config: tuple[tuple[str, UserConfigValue], ...]) -> RunConfig:
 @lru_cache(maxsize=32)
 def _open_share(run_id: int, config: RunConfig, client: int, clients: int) -> ClientData:
     """Open one client's share of a folder."""
-    partitions = _partitions(run_id, config, clients)
+    partitions = partitions_of_run(run_id, config, clients)
     if client >= len(partitions):
         raise InputError(f"client {client} holds no machine: {config.data_dir} has {len(partitions)}")
     encoder, cache = _encoder_and_cache(config)
@@ -288,12 +288,6 @@ def _own_machines(config: RunConfig, client: int, key_file: str) -> Partition:
     (held,) = partition([clips], number_machines(clips, client, config.grouping, load_pseudonym_key(key_file)))
     require_trainable(config, [held], shares=False)
     return replace(held, client=client)
-
-
-@lru_cache(maxsize=4)
-def _partitions(run_id: int, config: RunConfig, clients: int) -> list[Partition]:
-    """Read the folder once per process and run; a new run looks again."""
-    return load_partitions(config, clients)
 
 
 @lru_cache(maxsize=2)

@@ -215,7 +215,7 @@ class EmbeddingStore:
         for place in sorted({clip.place for clip in held["train"]}):
             own = {part: [clip for clip in clips if clip.place == place] for part, clips in held.items()}
             normal = tuple(clip.clip for clip in (*own["train"], *own["calibration"]))
-            frames = MachineFrames(*place, *(self._decoded(own[part]) for part in PARTS))
+            frames = MachineFrames(*place, *(self._lazy(own[part]) for part in PARTS))
             found.append(SharedMachine(frames, normal, tuple(clip.clip for clip in own["test"])))
         return found
 
@@ -223,7 +223,7 @@ class EmbeddingStore:
         """Return the number of clips that are kept."""
         return sum(len(clips) for pages in self._pages.values() for clips in pages.values())
 
-    def _decoded(self, clips: Sequence[StoredClip]) -> LazyClips:
+    def _lazy(self, clips: Sequence[StoredClip]) -> LazyClips:
         return LazyClips([clip.length for clip in clips], lambda i: self._frames(clips[i]))
 
     def _frames(self, clip: StoredClip) -> FloatArray:

@@ -72,8 +72,9 @@ def open_defences(config: RunConfig, encoder: Encoder, noise_key: bytes = b"") -
     rotation = load_rotation(config.rotation_key_file, encoder.spec.dimension) if config.rotation_key_file else None
     if not config.noise_epsilon:
         return Defences(rotation=rotation)
-    key = noise_key or load_noise_key(config.noise_key_file)
-    noise = Noise(epsilon=config.noise_epsilon, delta=config.noise_delta, sphere=_sphere(config, encoder), key=key)
+    public, key = _public_sphere(encoder), noise_key or load_noise_key(config.noise_key_file)
+    sphere = PublicSphere(public.centre, config.noise_norm or public.radius)
+    noise = Noise(epsilon=config.noise_epsilon, delta=config.noise_delta, sphere=sphere, key=key)
     return Defences(noise, rotation)
 
 
@@ -97,11 +98,6 @@ def clip_label(partition: Partition, index: int) -> str:
     clip = partition.clips[index]
     copies = takewhile(lambda other: other.sha256 == clip.sha256, reversed(partition.clips[:index]))
     return f"{clip.sha256}/{clip.channel}/{sum(1 for _ in copies)}"
-
-
-def _sphere(config: RunConfig, encoder: Encoder) -> PublicSphere:
-    sphere = _public_sphere(encoder)
-    return PublicSphere(sphere.centre, config.noise_norm or sphere.radius)
 
 
 @cached(LRUCache(maxsize=2), key=lambda encoder: encoder.spec.digest)

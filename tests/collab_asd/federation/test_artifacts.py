@@ -12,13 +12,14 @@ from flwr.app import ConfigRecord, RecordDict
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, to_arrays
 from collab_asd.config import RunConfig
 from collab_asd.core.types import Clip, Partition
+from collab_asd.data.audio import Audio
 from collab_asd.detection import storage
 from collab_asd.detection.detector import ClipPoints
 from collab_asd.detection.origin import BandLevels
 from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.encoders.random_conv import RandomConv
-from collab_asd.federation import artifacts as keeping
+from collab_asd.federation import artifacts
 from collab_asd.federation.artifacts import save_client_artifacts
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import from_record, to_record
@@ -71,7 +72,9 @@ def client():
 @pytest.fixture(autouse=True)
 def recorded_at_48_khz(monkeypatch):
     """The clips of these tests have no files."""
-    monkeypatch.setattr(keeping, "sample_rate_of", lambda path: 48000)
+    noise = np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32)
+    monkeypatch.setattr(artifacts, "sample_rate_of", lambda path: 48000)
+    monkeypatch.setattr(artifacts, "load_audio", lambda clip: Audio(noise, 48000, 1))
 
 
 @pytest.fixture
