@@ -82,7 +82,7 @@ class Machine:
         return [clip.label for clip in self.test_clips]
 
 
-def load_recordings(folder: str | Path, channel: int = 0) -> list[Clip]:
+def load_recordings(folder: str | Path, channel: int = 0, *, layout: str = "", clip_seconds: float = 0.0) -> list[Clip]:
     """List the recordings of a folder, of any layout that ``collab-asd data check`` knows.
 
     Parameters
@@ -90,13 +90,17 @@ def load_recordings(folder: str | Path, channel: int = 0) -> list[Clip]:
     folder : str or Path
     channel : int
         Channel of each recording that is used, from 0.
+    layout : str
+        Name of the layout; empty: told from the folder.
+    clip_seconds : float
+        Length of the clips that longer recordings are cut into, s; 0: none is cut.
 
     Raises
     ------
     InputError
         The folder is missing, empty or of no known layout.
     """
-    return find_clips(Path(folder).expanduser(), channel)
+    return find_clips(Path(folder).expanduser(), channel, layout, clip_seconds)
 
 
 def build_encoder(name: str = RunConfig.encoder, *, weights: str = "", key_file: str = "", seed: int = 0) -> Encoder:

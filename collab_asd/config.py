@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_orig
 from collab_asd.core.errors import InputError
 
 Inference = Literal["client", "server"]
-GroupBy = Literal["machine-type", "all"]
-Partitioning = Literal["machine", "dirichlet", "iid"]
+GroupBy = Literal["machine-type", "section", "attribute", "all"]
+Partitioning = Literal["machine", "section", "attribute", "dirichlet", "iid"]
 Preset = Literal["fast", "paper"]
 OpenL3Model = Literal["mel256-music", "mel256-env", "mel128-music", "mel128-env"]
 FrontEnd = Literal["kapre", "legacy"]
@@ -69,19 +69,29 @@ class RunConfig:
         Inference, "who holds the ID classifier and scores: client (Algorithm 1), server (Algorithm 2)"
     ] = "client"
     data_dir: Annotated[
-        str, "recordings: folder in DCASE or MIMII layout, or CSV file; empty: synthetic machines, one per SuperNode"
+        str, "recordings: folder of a known layout, or CSV file; empty: synthetic machines, one per SuperNode"
     ] = ""
-    group_by: Annotated[GroupBy, "machines that share an ID classifier: machine-type (as in the paper), all"] = (
-        "machine-type"
-    )
+    layout: Annotated[
+        str, "how the recordings are laid out: DCASE, DCASE-sections, MIMII, folders, …; empty: told from the folder"
+    ] = ""
+    clip_seconds: Annotated[
+        float, "length of the clips, s, that longer recordings are cut into; 0: none is cut", ZERO_OR_POSITIVE
+    ] = 0.0
+    group_by: Annotated[
+        GroupBy, "machines that share an ID classifier: machine-type (as in the paper), section (ID), attribute, all"
+    ] = "machine-type"
     channel: Annotated[int, "channel of each recording to use, counted from 0", NOT_NEGATIVE] = 0
     skip_bad: Annotated[bool, "leave out recordings that cannot be used, in place of refusing the data"] = False
     allow_mixed: Annotated[
         bool, "train on machines whose recordings differ in sample rate, bandwidth, offset, padding or channels"
     ] = False
     partition: Annotated[
-        Partitioning, "who holds which clips: machine (one client each), or mixtures of machines: dirichlet, iid"
+        Partitioning,
+        "who holds which clips: machine (one client each), section (ID), attribute, or mixtures: dirichlet, iid",
     ] = "machine"
+    attribute: Annotated[
+        str, "for partition or group-by attribute: which one, such as domain or load; each value is a client or group"
+    ] = ""
     dirichlet_alpha: Annotated[
         float,
         "for partition dirichlet: near 0 each machine is held by one client; the larger, the more even (iid)",
@@ -225,11 +235,22 @@ class RunConfig:
                 raise InputError(f"{setting.key} = {value}: must be {setting.range.words}")
         if not DEVICE.fullmatch(self.device):
             raise InputError(f"device = {self.device!r}: must be cpu, cuda, cuda:N, mps or xpu")
-        if self.clients and not self.mixed:
+        if self.clients and self.partition not in ("dirichlet", "iid"):
             raise InputError(
-                f"clients = {self.clients}: with partition = machine there is one client per machine; "
+                f"clients = {self.clients}: partition = {self.partition} makes one client per {self.partition}; "
                 "set partition to dirichlet or iid, or leave clients at 0"
             )
+
+        if bool(self.attribute) != ("attribute" in (self.partition, self.group_by)):
+            raise InputError(
+                f"attribute = {self.attribute!r}: goes with partition = attribute or group-by = attribute; "
+                "name one, such as domain, with either, or leave it empty"
+            )
+
+    @property
+    def grouping(self) -> str:
+        """What machines share an ID classifier by, in one word: ``"machine-type"``, ``"attribute:load"``."""
+        return f"attribute:{self.attribute}" if self.group_by == "attribute" else self.group_by
 
     @property
     def mixed(self) -> bool:

@@ -33,7 +33,7 @@ def require_valid(config: RunConfig) -> None:
     DetectorSettings.of(config)
     parse(config.codec)
     if config.data_dir:
-        layout_of(Path(config.data_dir))
+        layout_of(Path(config.data_dir), config.layout)
     require_folders({"join": config.join} if config.join else {})
 
 

@@ -20,7 +20,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import require_writable
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole, printable
-from collab_asd.data.download.dcase2020 import CITATION, LICENCE, PARTS, TYPES, archives
+from collab_asd.data.download.dcase import BENCHMARKS, WHAT, Benchmark, archives
 from collab_asd.data.download.unpack import free_space, gigabytes
 from collab_asd.data.synthetic.settings import SyntheticSettings
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collab_asd.data.problems import Severity
 
 console = PlainConsole(soft_wrap=True)
-PART_NAMES = "; ".join(f"{name} ({part.what})" for name, part in PARTS.items())
+PART_NAMES = "; ".join(f"{name} ({what})" for name, what in WHAT.items())
 
 download_app = typer.Typer(cls=FriendlyGroup, help="Download a published benchmark.", no_args_is_help=True)
 
@@ -41,12 +41,12 @@ def download() -> None:
     """Download a published benchmark: resumable, verified, safely unpacked."""
 
 
-@download_app.command("dcase2020")
-def dcase2020_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Data folder to download into.")] = Path(
-        "data/dcase2020"
-    ),
-    types: Annotated[str, typer.Option(help=f"Machine types, with commas: {', '.join(TYPES)}. Default: all.")] = "",
+def download_command(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Data folder to download into. Default: data/NAME.")
+    ] = None,
+    types: Annotated[str, typer.Option(help="Machine types, with commas. Default: all.")] = "",
     parts: Annotated[str, typer.Option(help=f"Parts, with commas: {PART_NAMES}.")] = "dev",
     mirror: Annotated[str, typer.Option(metavar="URL", help="Where the zips lie instead: URL/NAME.zip.")] = "",
     zips: Annotated[Path | None, typer.Option("--from", help="Folder of zips that you have; they are kept.")] = None,
@@ -55,27 +55,37 @@ def dcase2020_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no licence.")] = False,
 ) -> None:
-    """Download DCASE 2020 Task 2 from Zenodo; what breaks off goes on when the same command is given again."""
+    """Download a benchmark from Zenodo; what breaks off goes on when the same command is given again."""
     from collab_asd.data.download import plan, run
 
-    chosen, source = archives(types, parts), plan.Source(mirror, zips)
+    name = str(context.info_name)
+    benchmark, folder = BENCHMARKS[name], folder or Path("data") / name
+    chosen, source = archives(name, types, parts), plan.Source(mirror, zips)
     require_writable(folder, "name another folder")
     if dry_run:
-        _tell_plan(run.prepare(folder, chosen, source), keep_zips, as_json)
+        _tell_plan(run.prepare(folder, chosen, source), benchmark, keep_zips, as_json)
         return
     errors = PlainConsole(stderr=True)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     if not quiet:
-        errors.print(Text(f"licence: {LICENCE}\ncite: {CITATION}"), soft_wrap=True)
+        errors.print(Text(f"licence: {benchmark.terms}\ncite: {benchmark.citation}"), soft_wrap=True)
     with progress.step("downloading"):
         outcome = run.download(folder, chosen, source, keep_zips)
-    _tell_outcome(outcome, as_json)
+    _tell_outcome(outcome, benchmark, as_json)
 
 
-def _tell_plan(plan: Plan, keep_zips: bool, as_json: bool) -> None:
+for _name, _benchmark in BENCHMARKS.items():
+    download_app.command(
+        _name,
+        help=f"Download DCASE {_benchmark.year} Task 2 from Zenodo; the same command resumes what broke off. Machine "
+        f"types: {', '.join(_benchmark.types)}.",
+    )(download_command)
+
+
+def _tell_plan(plan: Plan, benchmark: Benchmark, keep_zips: bool, as_json: bool) -> None:
     needed, free = plan.needed(keep_zips), free_space(plan.folder)
     if as_json:
-        _print_json(_plan_as_json(plan) | {"needed_bytes": needed, "free_bytes": free})
+        _print_json(_plan_as_json(plan, benchmark) | {"needed_bytes": needed, "free_bytes": free})
         return
     for archive in plan.complete:
         console.print(f"{archive.name}: complete")
@@ -84,14 +94,14 @@ def _tell_plan(plan: Plan, keep_zips: bool, as_json: bool) -> None:
         console.print(f"{planned.archive.name}: {size} from {planned.local or planned.remote.url}")
     for note in plan.notes:
         console.print(note)
-    console.print(f"{plan.folder}: needs {gigabytes(needed)}, has {gigabytes(free)} free; licence: {LICENCE}")
+    console.print(f"{plan.folder}: needs {gigabytes(needed)}, has {gigabytes(free)} free; licence: {benchmark.terms}")
 
 
-def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
+def _tell_outcome(outcome: Outcome, benchmark: Benchmark, as_json: bool) -> None:
     plan, next_command = outcome.plan, f"collab-asd data check {shlex.quote(str(outcome.plan.folder))}"
     if as_json:
         _print_json(
-            _plan_as_json(plan)
+            _plan_as_json(plan, benchmark)
             | {"recordings": outcome.recordings, "not_verified": outcome.not_verified, "next": next_command}
         )
         return
@@ -100,7 +110,7 @@ def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
     console.print(f"{plan.folder}: {outcome.recordings} recordings; {done}{unverified}; next: {next_command}")
 
 
-def _plan_as_json(plan: Plan) -> dict[str, Any]:
+def _plan_as_json(plan: Plan, benchmark: Benchmark) -> dict[str, Any]:
     steps = [
         {
             "name": step.archive.name,
@@ -117,8 +127,8 @@ def _plan_as_json(plan: Plan) -> dict[str, Any]:
         "zips": steps,
         "complete_before": [archive.name for archive in plan.complete],
         "notes": plan.notes,
-        "licence": LICENCE,
-        "citation": CITATION,
+        "licence": benchmark.terms,
+        "citation": benchmark.citation,
     }
 
 
@@ -144,12 +154,17 @@ def check_command(
     data_dir: Annotated[Path, typer.Argument(help="Folder of recordings, or a CSV file that lists them.")],
     channel: Annotated[int, typer.Option(help="Channel to use, counted from 0.")] = 0,
     seconds: Annotated[float, typer.Option(help="Shortest usable clip: one embedding window, s.")] = 1.0,
+    layout: Annotated[str, typer.Option(help="Layout by name; default: told from the folder.")] = "",
+    clip_seconds: Annotated[float, typer.Option(help="Length of the clips that longer recordings are cut into, s.")] = (
+        RunConfig.clip_seconds
+    ),
     group_by: Annotated[str, typer.Option(help=f"Machines that share a classifier: {' or '.join(GROUP_BY)}.")] = (
         RunConfig.group_by
     ),
     allow_mixed: Annotated[
         bool, typer.Option(help="Warn only where a machine's clips differ in sample rate, bandwidth, DC, padding, …")
     ] = False,
+    attribute: Annotated[str, typer.Option(help="For --group-by attribute: which one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
@@ -157,16 +172,31 @@ def check_command(
     check_choice("--group-by", group_by, GROUP_BY)
     if not seconds > 0:
         raise InputError(f"--seconds {seconds}: must be more than 0")
+    config = RunConfig.from_mapping(
+        {
+            "layout": layout,
+            "clip-seconds": clip_seconds,
+            "channel": channel,
+            "group-by": group_by,
+            "attribute": attribute,
+        }
+    )
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     with step("checking the recordings"):
         from collab_asd.data.check import check
-        from collab_asd.data.layouts import list_clips
+        from collab_asd.data.layouts import layout_of, list_clips
 
-        clips, refused, unread = list_clips(data_dir, channel)
-        report = check(data_dir, clips, seconds, group_by, allow_mixed=allow_mixed, refused=refused, unread=unread)
+        detected = layout_of(data_dir, config.layout)
+        clips, refused, unread, left_out = list_clips(data_dir, config.channel, detected.name, config.clip_seconds)
+        report = check(
+            data_dir, clips, seconds, config.grouping, allow_mixed=allow_mixed,
+            refused=refused, unread=unread, left_out=left_out,
+        )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(_as_json(report), indent=2))
+        shown = {"layout": {"name": detected.name, "why": detected.why}}
+        typer.echo(json.dumps(shown | _as_json(report), indent=2))
     else:
+        console.print(Text(f"layout: {detected.name} ({printable(detected.why)})"), soft_wrap=True)
         _show(report, PlainConsole())
         _recommend(report, data_dir, channel)
     if report.count("error"):

@@ -53,9 +53,10 @@ def embed_command(
     from collab_asd import encoders
     from collab_asd.cli.checks import ANOTHER_CACHE
     from collab_asd.data.layouts import find_clips, layout_of
+    from collab_asd.data.run_data import how
 
     encoders.require_valid(config)
-    layout_of(data)
+    layout_of(data, config.layout)
     require_writable(cache_dir(config.cache_dir), ANOTHER_CACHE)
     began = time.monotonic()
     with step("embedding recordings"):
@@ -63,7 +64,7 @@ def embed_command(
         from collab_asd.encoders import precompute as ahead
 
         require_device(config.device)
-        todo = ahead.missing(config, find_clips(data, config.channel))
+        todo = ahead.missing(config, find_clips(data, *how(config)))
         faults = ahead.embed(config, todo.clips, _processes(jobs, len(todo.clips)))
     outcome: dict[str, Any] = {
         "encoder": config.encoder,

@@ -40,7 +40,7 @@ class Estimate:
         InputError
             The recordings are not fit to be dealt, or cannot be read.
         """
-        found = recordings(experiment.data_dir, cells[0].config.channel, experiment.machines)
+        found = recordings(experiment.data_dir, cells[0].config, experiment.machines)
         todo = [cell for cell in cells if cell.state != "finished"]
         return cls(found.words, forecast(cells, found), [*_data(experiment), *_weights(todo)])
 

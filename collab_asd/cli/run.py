@@ -29,8 +29,9 @@ console, errors = PlainConsole(), PlainConsole(stderr=True, soft_wrap=True)
 
 def run_command(
     data: Annotated[
-        str, typer.Option(help="Folder of recordings (DCASE or MIMII layout), or a CSV. Default: synthetic machines.")
+        str, typer.Option(help="Folder of recordings, or a CSV that lists them. Default: synthetic machines.")
     ] = "",
+    layout: Annotated[str, typer.Option(help="Layout of the recordings by name. Default: told from the folder.")] = "",
     method: Annotated[str, typer.Option(help=f"Method; one of: {', '.join(METHODS)}.")] = RunConfig.method,
     encoder: Annotated[str, typer.Option(help="Encoder, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[
@@ -62,6 +63,7 @@ def run_command(
     """Run one method on one set of recordings; print the per-machine table and write the result folder."""
     named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
     named |= {"allow-mixed": True} if allow_mixed else {}
+    named |= {"layout": layout} if layout else {}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)

@@ -144,7 +144,7 @@ class Session:
 
     def judge(self, recordings: Iterable[Path]) -> None:
         """Print a verdict on each recording; one that does not fit is refused in words, and the others go on."""
-        for path in recordings:
+        for path in (clip for recording in recordings for clip in self._clips(recording)):
             try:
                 verdict, evidence = self.monitor.examine(path)
             except InputError as error:
@@ -159,6 +159,13 @@ class Session:
                 notes.print(self.stamped(str(hint)), style="yellow")
             if self.explain is not None and verdict.decision:
                 self._draw(verdict, self.explain)
+
+    def _clips(self, recording: Path) -> list[Path]:
+        """Return the clips of a long recording; what cannot be read is refused where it is scored."""
+        try:
+            return self.monitor.clips(recording)
+        except InputError:
+            return [recording]
 
     def report_count(self) -> None:
         """Say how many recordings raised an alarm, and by whose detector."""

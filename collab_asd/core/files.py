@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from collab_asd.core.terminal import is_text
 FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 APP = "collab-asd"
 PROBE_BYTES = 4096  # enough to meet a full disk
+SECTION = re.compile(r"section_[0-9]+")
 
 
 @contextmanager
@@ -115,8 +117,12 @@ def _own(folder: Path, key: str) -> Path:
 def machine_folder_name(machine_type: str, machine_id: str) -> str:
     """Name of a file or folder of one machine: ``"ToyCar_id_01"``, with what a path cannot hold as ``%XX``.
 
+    A section of DCASE 2021 and later is named as the challenge does: ``"ToyCar_section_00"``.
+
     An underscore of the ID is escaped as well: the last one then ends the type, and no two machines share a name.
     """
+    if SECTION.fullmatch(machine_id):
+        return f"{quote(machine_type, safe=' ')}_{machine_id}"
     return f"{quote(machine_type, safe=' ')}_id_{quote(machine_id, safe=' ').replace('_', '%5F')}"
 
 

@@ -48,6 +48,8 @@ class Clip:
         Hex digest of the file's bytes.
     channel : int
         The channel that is used, from 0.
+    attributes : tuple of (str, str)
+        What else is known of the clip, by name: ``("domain", "source")``, ``("load", "high")``. No detector sees it.
     """
 
     path: Path
@@ -57,11 +59,16 @@ class Clip:
     label: int | None
     sha256: str
     channel: int = 0
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def machine(self) -> str:
         """Type and ID in one word: ``"ToyCar/01"``."""
         return f"{self.machine_type}/{self.machine_id}"
+
+    def attribute(self, name: str) -> str:
+        """Return the value of an attribute; empty where it is not known."""
+        return dict(self.attributes).get(name, "")
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,8 @@ class MachineFrames:
     recorded : sequence of int
         ``[n]``: the rank of each normal clip, those for calibration last, in the order of recording. Neighbouring clips
         are alike, so whole stretches are left out together to score clips unseen. Empty: in the order given.
+    recordings : sequence of int
+        Which recording each clip of `normal` and `calibration` is from; empty where each is one of its own.
     """
 
     group: int
@@ -192,6 +201,7 @@ class MachineFrames:
     _: KW_ONLY
     spectra: MachineFrames | None = None
     recorded: Sequence[int] = ()
+    recordings: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -215,7 +225,7 @@ class SpaceScores:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One test clip's score, as in ``scores.csv``."""
+    """One test clip's score, as in ``scores.csv``; the domain (``source``, ``target``) where the layout tells it."""
 
     client: int
     machine_type: str
@@ -227,6 +237,7 @@ class ScoreRow:
     decision: int
     id_correct: bool | None = None
     p_value: float | None = None
+    domain: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import math
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.terminal import printable
 from collab_asd.core.types import Clip, FloatArray
 from collab_asd.data.containers import ContainerError, Extent, ForeignError, measure
+from collab_asd.data.excerpts import Excerpt, excerpt_of, excerpt_sha256, recording_of
 
 # What libsndfile decodes: RIFF and its relatives, AIFF, FLAC, Ogg (Vorbis and Opus), MP3, CAF, AU.
 SUFFIXES = (
@@ -118,7 +121,7 @@ def is_recording(path: Path) -> bool:
     It ends in one of `SUFFIXES`, in either case, and does not begin with a dot: hidden files (``._clip.wav``) are what
     other systems keep beside a recording.
     """
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return recording_of(path).suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def is_unreadable_sound(path: Path) -> bool:
@@ -132,13 +135,15 @@ def is_sound(path: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes.
+    """Hex SHA-256 of a file's bytes, or what stands for it for part of a recording.
 
     Raises
     ------
     ClipError
         If the file cannot be read.
     """
+    if excerpt := excerpt_of(path):
+        return excerpt_sha256(_unchanged_sha256(excerpt.recording), excerpt)
     with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -151,7 +156,7 @@ def sample_rate_of(path: Path) -> int:
     ClipError
         If the file cannot be read or is no recording.
     """
-    with _decoder(_bytes_of(path), path) as (file, _):
+    with _header(path) as file:
         return int(file.samplerate)
 
 
@@ -163,8 +168,28 @@ def seconds_of(path: Path) -> float:
     ClipError
         If the file cannot be read or is no recording.
     """
-    with _decoder(_bytes_of(path), path) as (file, _):
+    if excerpt := excerpt_of(path):
+        return excerpt.end - excerpt.start
+    with _header(path) as file:
         return float(file.frames / file.samplerate)
+
+
+@contextmanager
+def _header(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording for what its header states, which is compared with what is there unless it is very long."""
+    recording = recording_of(path)
+    with _opened(recording) as file:
+        is_long = os.fstat(file.fileno()).st_size > LARGEST_FILE
+    if not is_long:
+        with _decoder(_bytes_of(recording), recording) as (decoder, _):
+            yield decoder
+        return
+    try:
+        with soundfile.SoundFile(recording) as decoder:
+            _refuse_absurd(recording, decoder)
+            yield decoder
+    except soundfile.LibsndfileError as error:
+        raise ClipError(recording, f"cannot be decoded ({error.error_string.rstrip('.')})", COPY_AGAIN) from error
 
 
 def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
@@ -198,14 +223,22 @@ def load_audio(clip: Clip) -> Audio:
     ClipError
         As `load_waveform`.
     """
+    if excerpt := excerpt_of(clip.path):
+        if excerpt_sha256(_unchanged_sha256(excerpt.recording), excerpt) != clip.sha256:
+            raise _changed(clip.path)
+        return _audio_of_excerpt(excerpt, clip.channel)
     data = _bytes_of(clip.path)
     if hashlib.sha256(data).hexdigest() != clip.sha256:
-        raise ClipError(
-            clip.path,
-            "the clip changed since the data folder was listed (its SHA-256 is another)",
-            "bring the old file back, or start a new run with an empty results folder",
-        )
+        raise _changed(clip.path)
     return _audio(data, clip.path, clip.channel)
+
+
+def _changed(path: Path) -> ClipError:
+    return ClipError(
+        path,
+        "the clip changed since the data folder was listed (its SHA-256 is another)",
+        "bring the old file back, or start a new run with an empty results folder",
+    )
 
 
 def read_audio(path: Path, channel: int) -> Audio:
@@ -216,7 +249,54 @@ def read_audio(path: Path, channel: int) -> Audio:
     ClipError
         As `load_waveform`.
     """
+    if excerpt := excerpt_of(path):
+        return _audio_of_excerpt(excerpt, channel)
     return _audio(_bytes_of(path), path, channel)
+
+
+def _audio_of_excerpt(excerpt: Excerpt, channel: int) -> Audio:
+    """Decode one channel of part of a recording, of which no more is read where its header is right."""
+    with suppress(OSError, soundfile.LibsndfileError), soundfile.SoundFile(excerpt.recording) as file:
+        _refuse_absurd(excerpt.path, file)
+        first, end = round(excerpt.start * file.samplerate), round(excerpt.end * file.samplerate)
+        if end - first <= LONGEST and end <= file.frames and 0 <= channel < file.channels:
+            file.seek(first)
+            samples = file.read(end - first, dtype="float32", always_2d=True)
+            if len(samples) == end - first:
+                return _part(samples, channel, file)
+    whole = read_audio(excerpt.recording, channel)
+    first, end = round(excerpt.start * whole.rate), round(excerpt.end * whole.rate)
+    if end > len(whole.waveform):
+        raise ClipError(excerpt.path, f"the recording ends at {len(whole.waveform) / whole.rate:.3f} s", COPY_AGAIN)
+    return Audio(whole.waveform[first:end], whole.rate, whole.channels, whole.powers, whole.remarks)
+
+
+def _part(samples: FloatArray, channel: int, file: soundfile.SoundFile) -> Audio:
+    waveform = np.ascontiguousarray(samples[:, channel])
+    powers = tuple(map(float, samples.var(axis=0))) if file.channels > 1 else ()
+    remarks = tuple(_remarks(waveform, file.samplerate, file.subtype in ("FLOAT", "DOUBLE"), False))
+    return Audio(waveform, file.samplerate, file.channels, powers, remarks)
+
+
+_hashing = Lock()
+
+
+def _unchanged_sha256(recording: Path) -> str:
+    """Hex SHA-256 of a long recording, read once as long as its size and time of change stay the same."""
+    try:
+        status = recording.stat()
+        with _hashing:  # one thread reads it, and the others wait
+            return _sha256_at(recording, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise ClipError(
+            recording, f"cannot be read ({error.strerror})", "check that it is there and readable"
+        ) from error
+
+
+@lru_cache(maxsize=4096)
+def _sha256_at(recording: Path, changed: int, size: int) -> str:
+    with recording.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def at_rate(audio: Audio, sample_rate: int, path: Path) -> FloatArray:
@@ -268,11 +348,11 @@ def _audio(data: bytes, path: Path, channel: int) -> Audio:
         is_float = file.subtype in ("FLOAT", "DOUBLE")
     if not len(waveform):
         raise ClipError(path, "no audio: it has no samples", "record it again or remove it")
-    return Audio(waveform, rate, channels, powers, tuple(_remarks(waveform, rate, is_float, extent)))
+    return Audio(waveform, rate, channels, powers, tuple(_remarks(waveform, rate, is_float, extent.unfinished)))
 
 
-def _remarks(waveform: FloatArray, rate: int, is_float: bool, extent: Extent) -> Iterator[Remark]:
-    if extent.unfinished:
+def _remarks(waveform: FloatArray, rate: int, is_float: bool, is_unfinished: bool) -> Iterator[Remark]:
+    if is_unfinished:
         what = "its header was never finished and states no length; it was read to the end of the file"
         yield Remark("note", what, "check that this is its length", f"{len(waveform) / rate:.2f} s")
     peak = float(np.abs(waveform).max()) if is_float else 0.0

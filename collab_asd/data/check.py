@@ -116,6 +116,7 @@ def check(
     allow_mixed: bool = False,
     refused: Sequence[ClipError] = (),
     unread: Sequence[Path] = (),
+    left_out: Sequence[ClipError] = (),
 ) -> DataReport:
     """Decode all clips and collect all problems.
 
@@ -131,7 +132,7 @@ def check(
         Whether the method trains over several machines.
     allow_mixed : bool
         Whether the clips of a machine may differ in what no machine causes: warnings, not errors.
-    refused, unread : sequence
+    refused, unread, left_out : sequence
         Files of the folder that are no clips (`collab_asd.data.layouts.Listing`).
     """
     sizes = file_sizes(clip.path for clip in clips)
@@ -150,6 +151,7 @@ def check(
         return [
             *(_unusable(fault, file_name(fault.path, data_dir)) for fault in refused if fault.path not in without),
             *(_unread(file_name(path, data_dir)) for path in unread),
+            *(Problem("note", file_name(f.path, data_dir), f.what, f.remedy) for f in left_out),
             *(_unusable(result.fault, name(result.clip)) for result in left if result.fault),
             *(_remark(name(result.clip), remark) for result in left for remark in result.remarks),
             *mislabelled([result.clip for result in left], name),

@@ -19,7 +19,7 @@ classification", 2019 (Dirichlet mixtures).
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,12 +28,14 @@ import numpy as np
 from collab_asd.core.errors import InputError
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import Clip, Partition, Split
+from collab_asd.data.excerpts import together
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from flwr_datasets.partitioner import Partitioner
 
-GROUP_BY = ("machine-type", "all")
+GROUP_BY = ("machine-type", "section", "all")
+ATTRIBUTE = "attribute:"  # with an attribute's name behind it, the fourth way
 FEWEST_CALIBRATION_CLIPS = 10  # with fewer, a threshold is safer from the clips that f_s was trained on
 
 Machine = tuple[str, str]  # machine type and machine ID: sorts as a reader of the results expects
@@ -74,16 +76,92 @@ def places(clips: Iterable[Clip], group_by: str) -> dict[Machine, Place]:
     InputError
         If ``group_by`` is not one of `GROUP_BY`.
     """
-    if group_by not in GROUP_BY:
-        raise InputError(f"group-by: {group_by!r} is not one of {', '.join(GROUP_BY)}")
     groups: defaultdict[str, list[Machine]] = defaultdict(list)
-    for machine in sorted({machine_of(clip) for clip in clips}):
-        groups[machine[0] if group_by == "machine-type" else "all"].append(machine)
+    for machine, name in group_names(clips, group_by).items():
+        groups[name].append(machine)
     return {
         machine: Place(group, label)
         for group, machines in enumerate(groups.values())
         for label, machine in enumerate(machines)
     }
+
+
+def group_names(clips: Iterable[Clip], group_by: str) -> dict[Machine, str]:
+    """Name the group of each machine, in the order of machine type and ID.
+
+    It is that of its type, its ID (a section's number), or the value of an attribute that most of its training clips
+    have.
+
+    Raises
+    ------
+    InputError
+        If there is no such ``group_by``, or a machine's training clips have no such attribute.
+    """
+    if group_by not in GROUP_BY and not group_by.startswith(ATTRIBUTE):
+        raise InputError(f"group-by: {group_by!r} is not one of {', '.join(GROUP_BY)}")
+    held: defaultdict[Machine, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        held[machine_of(clip)].append(clip)
+    machines = sorted(held)
+    if group_by.startswith(ATTRIBUTE):
+        name = group_by.removeprefix(ATTRIBUTE)
+        return {machine: _usual_value(machine, held[machine], name) for machine in machines}
+    return {machine: {"machine-type": machine[0], "section": machine[1]}.get(group_by, "all") for machine in machines}
+
+
+def _usual_value(machine: Machine, clips: Sequence[Clip], name: str) -> str:
+    values = Counter(clip.attribute(name) for clip in clips if clip.split == "train")
+    del values[""]
+    if not values:
+        raise InputError(f"{'/'.join(machine)}: {_no_attribute(clips, name)}")
+    return min(values, key=lambda value: (-values[value], value))
+
+
+def _no_attribute(clips: Iterable[Clip], name: str) -> str:
+    known = sorted({attribute for clip in clips for attribute, _ in clip.attributes})
+    return f"its training clips have no attribute {name!r}; there is {', '.join(known) or 'none'}"
+
+
+def by_section(clips: Sequence[Clip], group_by: str) -> list[Partition]:
+    """One client per section: it holds the machines of that ID of all types, clients in the order of the IDs."""
+    held: defaultdict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        held[clip.machine_id].append(clip)
+    return partition((held[machine_id] for machine_id in sorted(held)), places(clips, group_by))
+
+
+def by_attribute(clips: Sequence[Clip], group_by: str, name: str, seed: int) -> list[Partition]:
+    """One client per value of an attribute: it holds the training clips, of any machine, that have it.
+
+    Training clips without a value go to the client that holds most of their machine, and so do fewer than `FEWEST` of a
+    machine. Test clips go to the client that trains on their machine and value; those that none does are dealt in
+    proportion.
+
+    Raises
+    ------
+    InputError
+        No training clip has the attribute, or a machine has no training clips.
+    """
+    training = _training(clips, seed)
+    values = sorted({clip.attribute(name) for own in training.values() for clip in own} - {""})
+    if not values:
+        raise InputError(f"partition = attribute: {_no_attribute(clips, name)}")
+    shares: Shares = {m: [[c for c in own if c.attribute(name) == v] for v in values] for m, own in training.items()}
+    for machine, own in training.items():
+        max(shares[machine], key=len).extend(clip for clip in own if not clip.attribute(name))
+    shares = _passed_on(shares)
+    known = {clip for clip in clips if clip.split == "test" and _trains(shares, values, clip, name)}
+    rest = [clip for clip in clips if clip not in known]
+    dealt = [list(part.clips) for part in _with_test_clips(shares, rest, group_by, seed)]
+    for clip in known:
+        dealt[values.index(clip.attribute(name))].append(clip)
+    return partition(filter(None, dealt), places(clips, group_by))
+
+
+def _trains(shares: Shares, values: Sequence[str], clip: Clip, name: str) -> bool:
+    """Whether a client trains on the machine and the attribute's value of a test clip."""
+    value = clip.attribute(name)
+    return value in values and bool(shares.get(machine_of(clip), [[]] * len(values))[values.index(value)])
 
 
 def partition(held: Iterable[Iterable[Clip]], where: Mapping[Machine, Place]) -> list[Partition]:
@@ -223,21 +301,27 @@ def _iid_shares(held: Mapping[Machine, Sequence[Clip]], clients: int) -> Shares:
 
 def _dealt(held: Mapping[Machine, Sequence[Clip]], partitioner: Partitioner, clients: int) -> Shares:
     """Let a partitioner deal clips by their numbers."""
-    flat = [(machine, clip) for machine, own in held.items() for clip in own]
-    partitioner.dataset = _numbered(held)
+    recordings = {machine: _recordings(own) for machine, own in held.items()}
+    flat = [(machine, clips) for machine, own in recordings.items() for clips in own]
+    partitioner.dataset = _numbered(recordings)
     shares: Shares = {machine: [[] for _ in range(clients)] for machine in held}
     for client in range(clients):
         for number in partitioner.load_partition(client)["clip"]:
-            machine, clip = flat[number]
-            shares[machine][client].append(clip)
+            machine, clips = flat[number]
+            shares[machine][client] += clips
     return shares
 
 
-def _numbered(held: Mapping[Machine, Sequence[Clip]]) -> Dataset:
-    """All that a partitioner needs to know: the number of each clip and of its machine."""
+def _recordings(clips: Sequence[Clip]) -> list[list[Clip]]:
+    """Gather the clips that were cut from one recording: they are dealt together."""
+    return [[clips[i] for i in of_one] for of_one in together(clip.path for clip in clips)]
+
+
+def _numbered(recordings: Mapping[Machine, Sequence[Sequence[Clip]]]) -> Dataset:
+    """All that a partitioner needs to know: the number of each clip, or recording of several, and of its machine."""
     from datasets import Dataset
 
-    machines = [number for number, own in enumerate(held.values()) for _ in own]
+    machines = [number for number, own in enumerate(recordings.values()) for _ in own]
     return Dataset.from_dict({"clip": list(range(len(machines))), "machine": machines})
 
 

@@ -16,8 +16,10 @@ from collab_asd.core.progress import step
 from collab_asd.core.terminal import is_text, printable
 from collab_asd.core.types import Clip, Split
 from collab_asd.data.audio import CONVERT, ClipError, is_recording, is_sound, is_unreadable_sound, sha256_of
+from collab_asd.data.excerpts import recording_of
 
 NAMES_SHOWN = 5
+DEPTH = 3  # folders between a data folder and its machine types: dev_data/raw/fan
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,6 +33,7 @@ class Recording(NamedTuple):
     machine_id: str
     split: Split
     label: int | None
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -59,11 +62,12 @@ def recordings_in(folder: Path) -> list[Path]:
     return [path for path in files if path not in others]
 
 
-def machine_folders(data_dir: Path, is_machine_type: Callable[[Path], bool]) -> list[Path]:
-    """Return the folders of machine types: the data folder itself if it is one, or else those inside it."""
+def machine_folders(data_dir: Path, is_machine_type: Callable[[Path], bool], depth: int = DEPTH) -> list[Path]:
+    """Return the folders of machine types: the data folder itself if it is one, or else those up to `depth` below."""
     if is_machine_type(data_dir):
         return [data_dir]
-    return [folder for folder in subfolders(data_dir) if is_machine_type(folder)]
+    inside = subfolders(data_dir) if depth else []
+    return [found for folder in inside for found in machine_folders(folder, is_machine_type, depth - 1)]
 
 
 def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
@@ -74,24 +78,25 @@ def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
     InputError
         Naming the first such recordings.
     """
-    if data_dir in known:
-        return
-    others = [folder for folder in subfolders(data_dir) if folder not in known]
-    strays = [Path(entry.path) for entry in _entries(data_dir) if entry.is_file() and is_sound(Path(entry.path))]
-    strays += [path for folder in others for path in recordings_below(folder)]
-    refuse(sorted(strays), f"in the wrong place; expected {expected}")
+    refuse(recordings_below(data_dir, known), f"in the wrong place; expected {expected}")
 
 
-def recordings_below(folder: Path) -> list[Path]:
-    """All recordings in a folder and the folders inside it, by path, but for hidden ones; none of a file.
+def recordings_below(folder: Path, known: Sequence[Path] = ()) -> list[Path]:
+    """All recordings in a folder and the folders inside it, by path, but hidden ones and those in `known` folders.
 
-    Sound that nothing here decodes is among them.
+    Sound that nothing here decodes is among them; there are none in a file.
     """
+    if folder in known:
+        return []
     found = []
     for root, folders, names in os.walk(os.path.abspath(folder.expanduser())):
-        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        folders[:] = [name for name in folders if not name.startswith((".", "__")) and Path(root, name) not in known]
         found += [Path(root, name) for name in names if is_sound(Path(name))]
     return sorted(found)
+
+
+class LeftOut(ClipError):  # noqa: N818 -- collected, never raised
+    """A recording that its layout knows, and that is no clip; not an error."""
 
 
 _refused: ContextVar[list[ClipError] | None] = ContextVar("refused", default=None)
@@ -99,13 +104,28 @@ _refused: ContextVar[list[ClipError] | None] = ContextVar("refused", default=Non
 
 @contextmanager
 def collecting_refusals() -> Iterator[list[ClipError]]:
-    """Collect what `refuse` refuses meanwhile, so that all of it can be told at once, or left out."""
+    """Collect what `refuse` refuses and `leave_out` leaves out meanwhile, so that all of it can be told at once."""
     refused: list[ClipError] = []
     token = _refused.set(refused)
     try:
         yield refused
     finally:
         _refused.reset(token)
+
+
+def leave_out(paths: Iterable[Path], what: str) -> None:
+    """Say that recordings are no clips, to whoever collects it (`collecting_refusals`)."""
+    if (refused := _refused.get()) is not None:
+        refused.extend(LeftOut(path, what, "left out") for path in paths)
+
+
+def first_recording(folder: Path) -> Path | None:
+    """Return the first recording that is found directly in a folder, without listing all of it."""
+    if not folder.is_dir():
+        return None
+    with os.scandir(folder) as entries:
+        names = (Path(e.path) for e in entries if not e.name.startswith(".") and e.is_file())
+        return next(filter(is_recording, names), None)
 
 
 def refuse(paths: Sequence[Path], why: str) -> None:
@@ -153,7 +173,7 @@ def hashed(recordings: Sequence[Recording], channel: int) -> list[Clip]:
     for _, fault in found:
         if isinstance(fault, ClipError):
             refuse([fault.path], f"{fault.what}; {fault.remedy}")
-    return [Clip(*recording, sha256, channel) for recording, sha256 in found if isinstance(sha256, str)]
+    return [Clip(*r[:-1], sha256, channel, r.attributes) for r, sha256 in found if isinstance(sha256, str)]
 
 
 def _sha256_or_fault(path: Path) -> str | ClipError:
@@ -196,7 +216,8 @@ def in_threads(
 
 def file_sizes(paths: Iterable[Path]) -> list[int]:
     """Sizes in bytes, of each file at least 1: one that cannot be read is for others to report."""
-    return [max(1, path.stat().st_size) if path.is_file() else 1 for path in paths]
+    files = map(recording_of, paths)
+    return [max(1, path.stat().st_size) if path.is_file() else 1 for path in files]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

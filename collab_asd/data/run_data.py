@@ -14,7 +14,7 @@ from collab_asd.core.files import cache_dir, replacing
 from collab_asd.core.types import Clip, Partition
 from collab_asd.data.check import check, require_good
 from collab_asd.data.layouts import divided_again, find_clips, list_clips
-from collab_asd.data.partitions import by_machine, dirichlet, iid
+from collab_asd.data.partitions import by_attribute, by_machine, by_section, dirichlet, iid
 from collab_asd.data.synthetic.settings import SyntheticSettings
 
 logger = logging.getLogger(__name__)
@@ -55,11 +55,15 @@ def deal(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:
     InputError
         The clips cannot be dealt as asked for.
     """
+    if config.partition == "section":
+        return by_section(clips, config.grouping)
+    if config.partition == "attribute":
+        return by_attribute(clips, config.grouping, config.attribute, config.seed)
     if config.partition == "dirichlet":
-        return dirichlet(clips, config.group_by, config.clients, config.dirichlet_alpha, config.seed)
+        return dirichlet(clips, config.grouping, config.clients, config.dirichlet_alpha, config.seed)
     if config.partition == "iid":
-        return iid(clips, config.group_by, config.clients, config.seed)
-    return by_machine(clips, config.group_by)
+        return iid(clips, config.grouping, config.clients, config.seed)
+    return by_machine(clips, config.grouping)
 
 
 def run_clips(config: RunConfig, clients: int) -> list[Clip]:
@@ -71,8 +75,13 @@ def run_clips(config: RunConfig, clients: int) -> list[Clip]:
         The folder is missing, empty or of no known layout; without ``skip-bad``, it holds files that are no clips.
     """
     if not config.skip_bad:
-        return find_clips(data_folder(config, clients), config.channel)
+        return find_clips(data_folder(config, clients), *how(config))
     return _usable(config, data_folder(config, clients))[0]
+
+
+def how(config: RunConfig) -> tuple[int, str, float]:
+    """Return how a run's recordings are to be read: channel, layout and length of clips, as `find_clips` takes them."""
+    return config.channel, config.layout, config.clip_seconds
 
 
 def left_out(config: RunConfig) -> list[str]:
@@ -88,20 +97,20 @@ def left_out(config: RunConfig) -> list[str]:
 
 def _usable(config: RunConfig, folder: Path) -> tuple[list[Clip], list[str]]:
     """Return the clips that can be used, and what is left out; remembered by content, as what passes is."""
-    clips, refused, _ = list_clips(folder, config.channel)
+    clips, refused, *_ = list_clips(folder, *how(config))
     note = _note(config, clips, "skip-bad", *(str(fault) for fault in refused))
     try:
         found = json.loads(note.read_bytes())
         bad, lines = set(found["bad"]), list(found["lines"])
     except (OSError, ValueError, LookupError, TypeError):
         report = check(
-            folder, clips, group_by=config.group_by, shares=False, allow_mixed=config.allow_mixed, refused=refused
+            folder, clips, group_by=config.grouping, shares=False, allow_mixed=config.allow_mixed, refused=refused
         )
         kept, lines = require_good(clips, report, skip_bad=True)
         bad = {str(clip.path) for clip in clips} - {str(clip.path) for clip in kept}
         with replacing(note) as file:
             file.write(json.dumps({"bad": sorted(bad), "lines": lines}).encode())
-    return divided_again(folder, [clip for clip in clips if str(clip.path) not in bad]), lines
+    return divided_again(folder, [clip for clip in clips if str(clip.path) not in bad], config.layout), lines
 
 
 def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares: bool) -> None:
@@ -120,7 +129,7 @@ def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares
         return
     logger.info("checking %d clips", len(clips))
     folder = data_folder(config, len({clip.machine for clip in clips}))
-    report = check(folder, clips, group_by=config.group_by, shares=shares, allow_mixed=config.allow_mixed)
+    report = check(folder, clips, group_by=config.grouping, shares=shares, allow_mixed=config.allow_mixed)
     require_good(clips, report, skip_bad=False)
     with replacing(marker):
         pass
@@ -128,7 +137,7 @@ def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares
 
 def _note(config: RunConfig, clips: Sequence[Clip], *also: str) -> Path:
     """Where it is remembered what a check of these clips found: named by all that the outcome depends on."""
-    options = [CHECK_VERSION, config.group_by, config.allow_mixed, config.skip_bad, *also]
+    options = [CHECK_VERSION, config.grouping, config.allow_mixed, config.skip_bad, *also]
     judged = sorted(
         (str(c.path), c.machine_type, c.machine_id, c.split, str(c.label), c.channel, c.sha256) for c in clips
     )
@@ -137,9 +146,11 @@ def _note(config: RunConfig, clips: Sequence[Clip], *also: str) -> Path:
 
 
 def write_listing(path: Path, clips: Sequence[Clip]) -> None:
-    """List clips in a CSV file that can stand for their data folder."""
+    """List clips in a CSV file that can stand for their data folder, with a column for each attribute."""
+    attributes = list(dict.fromkeys(name for clip in clips for name, _ in clip.attributes))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "machine_type", "machine_id", "split", "label"])
+        writer.writerow(["path", "machine_type", "machine_id", "split", "label", *attributes])
         for c in clips:
-            writer.writerow([c.path, c.machine_type, c.machine_id, c.split, "" if c.label is None else c.label])
+            known = [c.attribute(name) for name in attributes]
+            writer.writerow([c.path, c.machine_type, c.machine_id, c.split, "" if c.label is None else c.label, *known])

@@ -15,6 +15,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.data.check import check
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.problems import describe
+from collab_asd.data.run_data import how
 from collab_asd.deployment.certificates import (
     load_certificate,
     load_node_key,
@@ -179,12 +180,12 @@ def _recordings(node: NodeSettings) -> str:
     data_dir = node.path("data_dir")
     if data_dir is None:
         raise InputError("data-dir is empty; name the folder of your recordings in node.toml")
-    clips = find_clips(data_dir, agreement.channel if agreement else 0)
+    clips = find_clips(data_dir, *how(agreement or RunConfig()))
     report = check(data_dir, clips, shares=False)
     errors = [line for severity, line in describe(report.problems) if severity == "error"]
     if errors:
         raise InputError("; ".join(errors[:PROBLEMS_SHOWN]) + "; see `collab-asd data check`")
-    if agreement is None or agreement.group_by == "machine-type":
+    if agreement is None or agreement.group_by != "all":
         load_pseudonym_key(str(node.path("pseudonym_key_file") or ""))
     return f"{len(clips)} recordings of {len(report.machines)} machine{'s' * (len(report.machines) > 1)}"
 

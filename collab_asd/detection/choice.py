@@ -23,6 +23,7 @@ DETECTORS = "detectors"
 WHERE = "name a result folder, or a folder such as results/RUN/detectors/TYPE_id_ID"
 NAMED_ID = re.compile(r"(?:^|_)(?:id|section)_([0-9A-Za-z]+)(?=_|$)")  # DCASE until 2021, and from 2022 on
 SPLITS = re.compile(r"(.+_)?(train|test)")  # a folder of DCASE, below that of the machine's type
+PLAIN_DEPTH = 3  # folders from a recording up to its machine's: pump1/test/normal
 LABELS = ("normal", "abnormal")  # folders of MIMII, below that of the machine's ID
 
 
@@ -100,8 +101,8 @@ def choose(detectors: Sequence[SavedDetector], recording: Path) -> SavedDetector
     """Return the only detector, or that of the machine which a recording names; None if it names no single one.
 
     The ID stands in the file's name (``normal_id_01_00000001.wav``) or is its folder's (``id_01``), or the folder is
-    named as the detector's (``ToyCar_id_01``). Where there are detectors of several types, or the layout of the folders
-    shows a type, that must be the detector's.
+    named as the detector's (``ToyCar_id_01``), or as the machine's own (``pump1``). Where there are detectors of
+    several types, or the layout of the folders shows a type, that must be the detector's.
     """
     if len(detectors) == 1:
         return detectors[0]
@@ -152,10 +153,21 @@ def _fits(detector: SavedDetector, recording: Path, types: set[str]) -> bool:
         return True
     in_name = NAMED_ID.search(recording.stem)
     named = [in_name[1]] if in_name else [name.removeprefix("id_") for name in (folder, above) if name[:3] == "id_"]
-    if detector.machine_id not in named[:1]:
-        return False
+    if detector.machine_id.removeprefix("section_") not in named[:1]:
+        return not named and _is_of_plain_folder(detector, recording)
     shown = _type_of_layout(recording) or next((name for name in (folder, above) if name in types), None)
     return shown == detector.machine_type if shown is not None else len(types) == 1
+
+
+def _is_of_plain_folder(detector: SavedDetector, recording: Path) -> bool:
+    """Whether one of the nearest folders is the machine's: ``pump1``, or ``north`` in ``pumps``."""
+    machine_type, machine_id = detector.machine_type, detector.machine_id
+    return any(
+        re.fullmatch(rf"{re.escape(machine_type)}[ _-]*{re.escape(machine_id)}", folder.name)
+        or (folder.name == machine_type and machine_id == "00")
+        or (folder.name, folder.parent.name) == (machine_id, machine_type)
+        for folder in list(recording.parents)[:PLAIN_DEPTH]
+    )
 
 
 def _type_of_layout(recording: Path) -> str | None:

@@ -90,11 +90,12 @@ class Space:
             source = machine.spectra
         clips = chain(source.normal, source.calibration)
         normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
+        recordings = machine.recordings
         if settings.half_weight is not None:
-            held_out = ClipScorer(settings, others).held_out_scores(normals, machine.recorded)
+            held_out = ClipScorer(settings, others).held_out_scores(normals, machine.recorded, recordings)
             trained = 0 if classifier is None else len(machine.normal)
             return cls(classifier, settings, normals, held_out, codec, trained, others)
-        held_out = ClipScorer(settings).held_out_scores(normals)
+        held_out = ClipScorer(settings).held_out_scores(normals, recordings=recordings)
         unseen = held_out[len(machine.normal) if machine.calibration else 0 :]
         return cls(classifier, settings, normals, unseen, codec)
 

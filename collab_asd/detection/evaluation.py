@@ -9,11 +9,18 @@ An AUC from few clips says little, and a detector that ranks all of them rightly
 which does not shrink to a point there as a bootstrap does. `MachineResult.few_test_clips` marks what was measured on
 fewer than 10 clips of either kind, where one clip can move the AUC by more than 0.1.
 
+Where test clips have a domain, source or target, each section is evaluated as DCASE's later years ask for. From 2022 on
+the AUC of a domain ranks its normal clips against the anomalies of both, and there is one pAUC of a section. In 2021,
+told from the folders ``source_test`` and ``target_test``, AUC and pAUC are of each domain alone. The official score is
+the harmonic mean of these over all sections.
+
 References
 ----------
 R. G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2",
 Statistics in Medicine 25, 2006, method 5.
 Koizumi et al., "Description and discussion on DCASE2020 Challenge Task2", DCASE Workshop 2020 (AUC, pAUC with p = 0.1).
+Kawaguchi et al., "Description and discussion on DCASE 2021 Challenge Task 2", DCASE Workshop 2021.
+Dohi et al., "Description and discussion on DCASE 2022 Challenge Task 2", DCASE Workshop 2022 (domain generalization).
 """
 
 from __future__ import annotations
@@ -21,6 +28,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -30,6 +38,7 @@ PAUC_MAX_FPR = 0.1
 FEWEST_TEST_CLIPS = 10
 """Of either kind: with fewer, one clip can move the AUC by more than 0.1."""
 NORMAL_QUANTILE = 1.959964  # of 97.5 %
+DOMAINS_APART = ("source_test", "target_test")  # folders of 2021
 MEANS = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "recall", "f1")
 
 
@@ -75,10 +84,58 @@ class MachineResult:
 
 
 @dataclass(frozen=True)
+class SectionResult:
+    """What one run found out about a section in each domain; fractions, or None where there is nothing to measure.
+
+    Parameters
+    ----------
+    auc_source, auc_target : float or None
+    pauc : float or None
+        Of both domains together.
+    pauc_source, pauc_target : float or None
+    domains_apart : bool
+        As in 2021: the measures of a domain are of its own anomalies, and the official score takes its pAUC.
+    """
+
+    machine_type: str
+    machine_id: str
+    auc_source: float | None
+    auc_target: float | None
+    pauc: float | None
+    pauc_source: float | None
+    pauc_target: float | None
+    domains_apart: bool = False
+
+    @property
+    def machine(self) -> str:
+        """``"type/section_00"``."""
+        return f"{self.machine_type}/{self.machine_id}"
+
+    @property
+    def official(self) -> tuple[float | None, ...]:
+        """Return what the official score is the harmonic mean of."""
+        paucs = (self.pauc_source, self.pauc_target) if self.domains_apart else (self.pauc,)
+        return (self.auc_source, self.auc_target, *paucs)
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Results per machine, and their means."""
+    """Results per machine, and their means; and per section and domain, where test clips have domains."""
 
     machines: tuple[MachineResult, ...]
+    sections: tuple[SectionResult, ...] = ()
+
+    @property
+    def official_score(self) -> float | None:
+        """Harmonic mean over all sections, as DCASE ranks by from 2021 on; None without domains or labels."""
+        return _harmonic_mean([value for section in self.sections for value in section.official])
+
+    def official_by_type(self) -> dict[str, float | None]:
+        """Return the official score of each machine type."""
+        values: dict[str, list[float | None]] = defaultdict(list)
+        for section in self.sections:
+            values[section.machine_type] += section.official
+        return {machine_type: _harmonic_mean(parts) for machine_type, parts in values.items()}
 
     def total(self, measure: str) -> float | None:
         """Mean of a measure over the machine IDs that have it (the paper's "total")."""
@@ -114,18 +171,41 @@ def evaluate(table: ScoreTable, machines: Iterable[tuple[str, str]] = ()) -> Eva
     rows: dict[tuple[str, str], list[ScoreRow]] = {machine: [] for machine in machines}
     for row in table.rows:
         rows.setdefault((row.machine_type, row.machine_id), []).append(row)
-    return Evaluation(tuple(_evaluate_machine(machine, rows[machine]) for machine in sorted(rows)))
+    return Evaluation(
+        tuple(_evaluate_machine(machine, rows[machine]) for machine in sorted(rows)),
+        tuple(_evaluate_section(machine, rows[machine]) for machine in sorted(rows) if _has_domains(rows[machine])),
+    )
+
+
+def _has_domains(rows: Sequence[ScoreRow]) -> bool:
+    return any(row.domain for row in rows)
+
+
+def _evaluate_section(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> SectionResult:
+    apart = any(PurePosixPath(row.clip).parent.name in DOMAINS_APART for row in rows)
+    strata = {
+        domain: _strata([r for r in rows if r.domain == domain or (r.label == ANOMALY and not apart)])
+        for domain in ("source", "target")
+    }
+    return SectionResult(
+        *machine,
+        auc_source=_over_pairs(strata["source"], _roc_auc),
+        auc_target=_over_pairs(strata["target"], _roc_auc),
+        pauc=_over_pairs(_strata(rows), _partial_auc),
+        pauc_source=_over_pairs(strata["source"], _partial_auc),
+        pauc_target=_over_pairs(strata["target"], _partial_auc),
+        domains_apart=apart,
+    )
 
 
 def _evaluate_machine(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> MachineResult:
-
     normals = [r for r in rows if r.label == NORMAL]
     anomalies = [r for r in rows if r.label == ANOMALY]
     strata = _strata(rows)
     return MachineResult(
         *machine,
         auc=_over_pairs(strata, _roc_auc),
-        pauc=_over_pairs(strata, lambda s: _roc_auc(s, PAUC_MAX_FPR)),
+        pauc=_over_pairs(strata, _partial_auc),
         auc_interval=_interval(strata) if strata else None,
         false_alarm_rate=_share(normals, lambda r: r.decision == ANOMALY),
         recall=_share(anomalies, lambda r: r.decision == ANOMALY),
@@ -171,6 +251,10 @@ def _roc_auc(stratum: _Stratum, max_fpr: float | None = None) -> float:
     from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
 
     return float(roc_auc_score(stratum.labels, stratum.scores, max_fpr=max_fpr))
+
+
+def _partial_auc(stratum: _Stratum) -> float:
+    return _roc_auc(stratum, PAUC_MAX_FPR)
 
 
 def _over_pairs(strata: Sequence[_Stratum], measure: Callable[[_Stratum], float]) -> float | None:
@@ -221,3 +305,9 @@ def _share(rows: Sequence[ScoreRow], true: Callable[[ScoreRow], bool]) -> float 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
+
+
+def _harmonic_mean(values: Sequence[float | None]) -> float | None:
+    """As the official baseline does: a measure of 0 counts as the smallest step of a float above 1."""
+    known = [max(v, float(np.finfo(np.float64).eps)) for v in values if v is not None]
+    return len(known) / sum(1 / v for v in known) if known else None

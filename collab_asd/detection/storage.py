@@ -76,6 +76,8 @@ class DetectorCard:
         Fingerprint of the secret rotation of the space of f_s, whose key its user must name; empty for none.
     recorder : mapping
         How the normal clips were recorded; empty in detectors of earlier versions.
+    clip_seconds : float
+        Length of the clips that longer recordings were cut into, s; 0: none was cut.
     """
 
     machine_type: str
@@ -96,6 +98,7 @@ class DetectorCard:
     openl3_backend: OpenL3Backend = RunConfig.openl3_backend
     rotation: str = ""
     recorder: RecorderProfile = field(default_factory=dict)
+    clip_seconds: float = 0.0
 
     @property
     def machine(self) -> str:

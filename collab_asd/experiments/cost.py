@@ -15,9 +15,9 @@ from collab_asd.config import RunConfig
 from collab_asd.core.registry import load
 from collab_asd.core.types import Clip, Partition, Split
 from collab_asd.data.audio import seconds_of
-from collab_asd.data.download.dcase2020 import CLIP_SECONDS, DEVELOPMENT, Development
+from collab_asd.data.download.dcase import CLIP_SECONDS, DEVELOPMENT, Development
 from collab_asd.data.layouts import find_clips
-from collab_asd.data.run_data import deal
+from collab_asd.data.run_data import deal, how
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.encoders import ENCODERS
 from collab_asd.experiments.experiment import Cell
@@ -92,7 +92,7 @@ class Recordings:
     words: str
 
 
-def recordings(data_dir: str, channel: int, machines: int) -> Recordings:
+def recordings(data_dir: str, config: RunConfig, machines: int) -> Recordings:
     """Return what an experiment runs on: a folder, synthetic machines, or else the benchmark as it is published.
 
     Raises
@@ -101,7 +101,7 @@ def recordings(data_dir: str, channel: int, machines: int) -> Recordings:
         The folder is of no known layout, or a recording in it cannot be read.
     """
     if data_dir:
-        clips = find_clips(Path(data_dir).expanduser(), channel)
+        clips = find_clips(Path(data_dir).expanduser(), *how(config))
         return Recordings(tuple(clips), lru_cache(None)(lambda clip: seconds_of(clip.path)), data_dir)
     if machines:
         from collab_asd.data.synthetic.dataset import machines as synthetic

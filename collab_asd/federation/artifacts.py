@@ -66,7 +66,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         encoder_digest=client.encoder.spec.digest,
         encoder_weights=config.encoder_weights,
         seed=config.seed,
-        channel=config.channel,
+        channel=any_clip.channel,
         sample_rate=sample_rate_of(any_clip.path),
         threshold=machine.threshold(config),
         false_alarm_rate=config.false_alarm_rate,
@@ -78,6 +78,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         openl3_backend=config.openl3_backend,
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
         recorder=profile([measure(load_audio(clips[i])) for i in machine.normal[:MOST_PROFILED]]),
+        clip_seconds=config.clip_seconds,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from collab_asd.core.progress import step
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
+from collab_asd.data.excerpts import by_recording, together
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
 from collab_asd.detection.spectrum import ClipSpectrum
@@ -93,8 +94,10 @@ class ClientData:
         clips, parts = self.partition.clips, (machine.train, machine.calibration, machine.test)
         place = machine.group, machine.machine_class
         recorded = recording_ranks([clips[i] for i in machine.normal])
+        recordings = by_recording(clips[i].path for i in machine.normal)
         spectra = MachineFrames(*place, *map(self.spectra, parts)) if with_spectra else None
-        return MachineFrames(*place, *map(self.frames, parts), spectra=spectra, recorded=recorded)
+        frames = map(self.frames, parts)
+        return MachineFrames(*place, *frames, spectra=spectra, recorded=recorded, recordings=recordings)
 
     def spectra(self, indices: Sequence[int]) -> list[FloatArray]:
         """Summaries ``[1, 256]`` of the spectra of some clips: from the cache, computed where they are missing."""
@@ -117,7 +120,8 @@ class ClientData:
 def local_machines(partition: Partition, calibration: float, train_clips: int = 0, seed: int = 0) -> list[LocalMachine]:
     """Divide the clips of each machine that a client holds; `calibration` as of `ClientData`.
 
-    Clips are in the order of their hashes, so the first ones are a random sample.
+    Clips are in the order of their hashes, so the first ones are a random sample. Clips that were cut from one
+    recording are all for calibration or none is.
     """
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, place in enumerate(zip(partition.groups, partition.classes, strict=True)):
@@ -129,8 +133,9 @@ def local_machines(partition: Partition, calibration: float, train_clips: int = 
             rng = np.random.default_rng(derive(seed, "train-clips", *place))
             normal = sorted(rng.choice(normal, train_clips, replace=False).tolist())
         test = [i for i in clips if partition.clips[i].split == "test"]
-        held = calibration_clips(len(normal), calibration)
-        machines.append(LocalMachine(*place, tuple(normal[held:]), tuple(normal[:held]), tuple(test)))
+        kept = _calibration(partition, normal, calibration_clips(len(normal), calibration))
+        train = tuple(i for i in normal if i not in kept)
+        machines.append(LocalMachine(*place, train, tuple(kept), tuple(test)))
     return machines
 
 
@@ -141,3 +146,13 @@ def recording_ranks(clips: Sequence[Clip]) -> list[int]:
     for rank, i in enumerate(sorted(range(len(clips)), key=keys.__getitem__)):
         ranks[i] = rank
     return ranks
+
+
+def _calibration(partition: Partition, normal: Sequence[int], count: int) -> dict[int, None]:
+    """Return the first `count` clips; of long recordings, the first that are enough together, but no larger half."""
+    kept: dict[int, None] = {}
+    for positions in together(partition.clips[i].path for i in normal):
+        of_one = [normal[position] for position in positions]
+        if len(kept) < count and (len(of_one) == 1 or 2 * (len(kept) + len(of_one)) <= len(normal)):
+            kept |= dict.fromkeys(of_one)
+    return kept

@@ -23,6 +23,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import results_dir
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import Clip, Encoder, Part, Partition
+from collab_asd.data.excerpts import recording_of
 from collab_asd.data.partitions import partition
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable, run_clips
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
@@ -92,9 +93,10 @@ def require_within(clips: Sequence[Clip], data_dir: Path) -> None:
         return
     root = data_dir.resolve()
     for clip in clips:
-        if not clip.path.resolve().is_relative_to(root):
+        file = recording_of(clip.path)
+        if not file.resolve().is_relative_to(root):
             raise InputError(
-                f"{clip.path}: is a link to {clip.path.resolve()}, outside of data-dir; copy the recording, or list "
+                f"{file}: is a link to {file.resolve()}, outside of data-dir; copy the recording, or list "
                 "what is meant in a .csv file"
             )
 
@@ -283,7 +285,7 @@ def _own_machines(config: RunConfig, client: int, key_file: str) -> Partition:
     """
     clips = run_clips(config, 1)
     require_within(clips, data_folder(config, 1))
-    (held,) = partition([clips], number_machines(clips, client, config.group_by, load_pseudonym_key(key_file)))
+    (held,) = partition([clips], number_machines(clips, client, config.grouping, load_pseudonym_key(key_file)))
     require_trainable(config, [held], shares=False)
     return replace(held, client=client)
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from collab_asd.config import GroupBy
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip
-from collab_asd.data.partitions import Machine, Place, machine_of
+from collab_asd.data.partitions import Machine, Place, group_names, machine_of
 
 MOST_MACHINES = 2**12
 """Machines that one client may hold: its numbers follow on those of the client before."""
@@ -22,14 +21,15 @@ MOST_CLIENTS = 2**31 // MOST_MACHINES
 KEY_BYTES = 16
 
 
-def number_machines(clips: Sequence[Clip], client: int, group_by: GroupBy, key: bytes | None) -> dict[Machine, Place]:
+def number_machines(clips: Sequence[Clip], client: int, group_by: str, key: bytes | None) -> dict[Machine, Place]:
     """Give each machine of one client a group and a class, for a server that has no list of them.
 
     Parameters
     ----------
     client : int
         Number of the client in its consortium.
-    group_by : {"machine-type", "all"}
+    group_by : str
+        As of `collab_asd.data.partitions.group_names`.
     key : bytes or None
         Shared by the clients; not needed where all machines are one group.
 
@@ -44,8 +44,9 @@ def number_machines(clips: Sequence[Clip], client: int, group_by: GroupBy, key: 
             f"client {client} with {len(machines)} machines: numbers suffice for {MOST_CLIENTS} clients of "
             f"{MOST_MACHINES} machines"
         )
+    names = group_names(clips, group_by)
     return {
-        machine: Place(_group(machine[0], group_by, key), client * MOST_MACHINES + index)
+        machine: Place(_group(names[machine], group_by, key), client * MOST_MACHINES + index)
         for index, machine in enumerate(machines)
     }
 
@@ -78,13 +79,14 @@ def _in_order_of_content(clips: Iterable[Clip]) -> list[Machine]:
     return sorted(smallest, key=lambda machine: smallest[machine])
 
 
-def _group(machine_type: str, group_by: GroupBy, key: bytes | None) -> int:
+def _group(name: str, group_by: str, key: bytes | None) -> int:
     if group_by == "all":
         return 0
     if key is None:
         raise InputError(
-            "pseudonym-key-file: none is named, and with group-by = machine-type the server would learn machine types; "
+            f"pseudonym-key-file: none is named, and with group-by = {group_by} the server would learn machine types; "
             "name the key file that all clients have, or agree on group-by = all"
         )
-    name = machine_type.strip().casefold().encode()
-    return int.from_bytes(hmac.digest(key, b"collab-asd machine type/" + name, sha256)[:4], "big") >> 1
+    kind = "machine type" if group_by == "machine-type" else group_by
+    text = f"collab-asd {kind}/{name.strip().casefold()}".encode()
+    return int.from_bytes(hmac.digest(key, text, sha256)[:4], "big") >> 1

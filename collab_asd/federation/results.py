@@ -1,8 +1,10 @@
 """A run's result folder: begun with its configuration and manifest, complete with ``summary.json``.
 
 ``dcase/`` has one ``anomaly_score_<type>_id_<id>.csv`` per machine, as in 2020, with a line ``<file name>,<score>`` per
-test clip, no header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years. A machine
-whose clips share file names, as in MIMII's folders, has neither: lines could not be told apart.
+test clip, no header; and beside it ``decision_result_<type>_id_<id>.csv`` with 0 or 1, as in later years. Sections have
+``anomaly_score_<type>_section_<NN>_test.csv``, and with the folders of 2021 ``…_source_test.csv`` and
+``…_target_test.csv``. A machine whose clips share file names, as in MIMII's folders, has neither: lines could not be
+told apart.
 """
 
 from __future__ import annotations
@@ -20,18 +22,19 @@ from typing import Any
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError, reason
-from collab_asd.core.files import filling, machine_folder_name, replacing
+from collab_asd.core.files import SECTION, filling, machine_folder_name, replacing
 from collab_asd.core.schemas import RESULTS
 from collab_asd.core.types import KEPT_BY_CLIENTS, Partition, ScoreRow, ScoreTable
 from collab_asd.data.manifest import ManifestRow, difference, manifest_sha256, read_manifest, write_manifest
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import shorten
-from collab_asd.detection.evaluation import Evaluation
+from collab_asd.detection.evaluation import DOMAINS_APART, Evaluation
 from collab_asd.detection.scorers import SCORERS, looks_at_spectra
 from collab_asd.methods import METHODS
 
 log = logging.getLogger(__name__)
 HOW_ONLY = {"results-dir", "cache-dir", "min-clients", "timeout", "retries", "on-failure"}  # no score depends on them
+DOMAIN_COLUMNS = ("domain",)  # in tables of clips that have one
 RUN_COLUMNS = ("method", "encoder", "scorer", "seed")
 CLIP_COLUMNS = (
     *("client", "machine_type", "machine_id", "clip", "label"),
@@ -44,7 +47,7 @@ def write_dcase(folder: Path, table: ScoreTable) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     machines: dict[str, list[ScoreRow]] = defaultdict(list)
     for row in table.rows:
-        machines[machine_folder_name(row.machine_type, row.machine_id)].append(row)
+        machines[_dcase_name(row)].append(row)
     for machine, rows in machines.items():
         named = sorted(((PurePosixPath(row.clip).name, row) for row in rows), key=lambda pair: pair[0])
         if shared := [name for name, count in Counter(name for name, _ in named).items() if count > 1]:
@@ -55,6 +58,14 @@ def write_dcase(folder: Path, table: ScoreTable) -> None:
             continue
         _write(folder / f"anomaly_score_{machine}.csv", ((name, row.anomaly_score) for name, row in named))
         _write(folder / f"decision_result_{machine}.csv", ((name, row.decision) for name, row in named))
+
+
+def _dcase_name(row: ScoreRow) -> str:
+    name = machine_folder_name(row.machine_type, row.machine_id)
+    if not SECTION.fullmatch(row.machine_id):
+        return name
+    above = PurePosixPath(row.clip).parent.name
+    return f"{name}_{above if above in DOMAINS_APART else 'test'}"
 
 
 def _write(path: Path, lines: Iterable[tuple[str, float]]) -> None:
@@ -136,9 +147,10 @@ class ResultFolder:
         run = (self.config.method, self.config.encoder, scorer_name(self.config), self.config.seed)
         with (self.path / "scores.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(RUN_COLUMNS + CLIP_COLUMNS)
+            columns = CLIP_COLUMNS + (DOMAIN_COLUMNS if any(row.domain for row in table.rows) else ())
+            writer.writerow(RUN_COLUMNS + columns)
             for row in table.rows:  # csv writes None as an empty field, and floats with all their digits
-                writer.writerow([*run, *(getattr(row, column) for column in CLIP_COLUMNS)])
+                writer.writerow([*run, *(getattr(row, column) for column in columns)])
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -228,7 +240,7 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
             if is_uncertain(unseen, config.false_alarm_rate):
                 uncertain.add(machine)
     marked = (replace(m, few_threshold_clips=m.machine in uncertain) for m in evaluation.machines)
-    return Evaluation(tuple(marked))
+    return replace(evaluation, machines=tuple(marked))
 
 
 def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:
@@ -247,6 +259,17 @@ def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[Mani
         "f1": evaluation.total("f1"),
         "manifest_sha256": manifest_sha256(manifest),
         "config": config.without_secrets(),
+        **_summarize_sections(evaluation),
+    }
+
+
+def _summarize_sections(evaluation: Evaluation) -> dict[str, Any]:
+    """Build what ``summary.json`` says of sections and domains; nothing where there are none."""
+    if not evaluation.sections:
+        return {}
+    return {
+        "sections": [asdict(section) for section in evaluation.sections],
+        "official_score": {"total": evaluation.official_score, "by_type": evaluation.official_by_type()},
     }
 
 

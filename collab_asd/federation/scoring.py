@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -264,7 +264,6 @@ def join(
             correct = None if predicted == NO_CLASS else bool(predicted == partition.classes[index])
             name = clip_name(clip, data_dir)
             machine = (client.client, clip.machine_type, clip.machine_id)
-            rows.append(
-                ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct, float(p))
-            )
+            verdict = ScoreRow(*machine, name, clip.label, float(score), float(limit), int(decision), correct, float(p))
+            rows.append(replace(verdict, domain=clip.attribute("domain")))
     return ScoreTable(tuple(sorted(rows, key=lambda r: (r.client, r.clip))))

@@ -15,7 +15,8 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import Encoder, FloatArray
-from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, signal_fault
+from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, seconds_of, signal_fault
+from collab_asd.data.excerpts import excerpts
 from collab_asd.data.recorder import differences
 from collab_asd.data.statistics import measure
 from collab_asd.detection import storage
@@ -136,6 +137,18 @@ class Monitor:
         audio = self._audio(path)
         frames = self.encoder(self._at_rate(audio, path)) if frames is None else frames
         return self._verdict(path, frames, self._spectrum(audio, path))
+
+    def clips(self, path: Path) -> list[Path]:
+        """Return the clips that a recording is cut into, as those were that the detector learnt from.
+
+        Raises
+        ------
+        ClipError
+            The recording's header cannot be read.
+        """
+        if not self.card.clip_seconds:
+            return [path]
+        return [part.path for part in excerpts(path, seconds_of(path), self.card.clip_seconds)] or [path]
 
     def examine(self, path: Path) -> tuple[Verdict, Evidence]:
         """Score one recording as `judge` does; return also what tells where it comes from."""

@@ -153,7 +153,15 @@ def _figures(runs: Sequence[Run], embeddings: Sequence[Embeddings], clips: Seque
 
 
 def _run_part(gallery: Gallery, run: Run, name: str, prefix: str) -> RunPart:
-    sheets = (tables.quality, tables.decisions, tables.traffic, tables.phases, tables.seconds, tables.configuration)
+    sheets = (
+        tables.quality,
+        tables.sections,
+        tables.decisions,
+        tables.traffic,
+        tables.phases,
+        tables.seconds,
+        tables.configuration,
+    )
     return RunPart(
         prefix=prefix,
         name=name,
@@ -164,7 +172,11 @@ def _run_part(gallery: Gallery, run: Run, name: str, prefix: str) -> RunPart:
         bars=figures.bars(gallery, {"": run.evaluation}, f"{prefix}per_id_auc"),
         histograms=figures.histograms(gallery, run, prefix),
         roc_curves=figures.roc_curves(gallery, run, prefix),
-        sheets={make.__name__: make(run, prefix) for make in sheets},
+        sheets={
+            make.__name__: make(run, prefix)
+            for make in sheets
+            if make is not tables.sections or run.evaluation.sections
+        },
         command=command(run),
     )
 

@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from collab_asd.data.manifest import ManifestRow, read_manifest, untested
-from collab_asd.detection.evaluation import Evaluation, MachineResult
+from collab_asd.detection.evaluation import Evaluation, MachineResult, SectionResult
 from collab_asd.detection.storage import read_cards
 from collab_asd.federation.results import read_summary
 from collab_asd.report.contents import KeptDetector
 from collab_asd.report.reading import read_run
-from collab_asd.report.tables import detector_table, machine_table
+from collab_asd.report.tables import detector_table, machine_table, section_table
 from collab_asd.report.words import NextSteps, facts, next_steps
 
 
@@ -34,14 +34,19 @@ def print_table(console: Console, folder: Path, *others: Path) -> None:
         console.print(f"each client keeps its scores: {folder / 'client-0'} and so on", soft_wrap=True)
         return
     title = "{method}, {encoder}, {scorer}, seed {seed}".format(**summary)
-    machines = [MachineResult(**machine) for part in (summary, *more) for machine in part["machines"]]
-    evaluation = Evaluation(tuple(machines))
+    parts = [summary, *more]
+    evaluation = Evaluation(
+        tuple(MachineResult(**machine) for part in parts for machine in part["machines"]),
+        tuple(SectionResult(**section) for part in parts for section in part.get("sections", ())),
+    )
     manifest = [row for path in folders for row in read_manifest(path / "manifest.csv")]
     detectors = [detector for path in folders for detector in kept_detectors(path)]
     if detectors and all(row.split == "train" for row in manifest):
         console.print(detector_table(detectors, evaluation, title))
     else:
         console.print(machine_table(evaluation, title))
+    if evaluation.sections:
+        console.print(section_table(evaluation))
     if evaluation.total("auc") is None:
         for fact in chain.from_iterable(facts(read_run(path)) for path in folders):
             console.print(f"{fact.figure} {fact.words}", soft_wrap=True, highlight=False)

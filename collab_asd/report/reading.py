@@ -21,6 +21,7 @@ SCORE_COLUMNS = (
     *("anomaly_score", "threshold", "decision", "p_value"),
 )
 BEFORE_P_VALUES = SCORE_COLUMNS[:-1]  # of earlier versions
+DOMAIN_COLUMNS = ("domain",)
 LABELS = {"0": NORMAL, "1": ANOMALY, "": None}
 DECISIONS = {"0": NORMAL, "1": ANOMALY}
 
@@ -93,7 +94,8 @@ def _read_scores(path: Path) -> ScoreTable:
             header, *lines = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: not a table of scores ({reason(error)}); repeat the run in a new folder") from error
-    if tuple(header) not in (SCORE_COLUMNS, BEFORE_P_VALUES):
+    known = (SCORE_COLUMNS, BEFORE_P_VALUES)
+    if tuple(header) not in (*known, *(columns + DOMAIN_COLUMNS for columns in known)):
         raise InputError(f"{path}: the header is not {','.join(SCORE_COLUMNS)}; repeat the run in a new folder")
     return ScoreTable(tuple(_score_row(path, number, header, line) for number, line in enumerate(lines, start=2)))
 
@@ -111,6 +113,7 @@ def _score_row(path: Path, number: int, header: Sequence[str], line: Sequence[st
             threshold=_finite(cells["threshold"]),
             decision=DECISIONS[cells["decision"]],
             p_value=_finite(cells["p_value"]) if cells.get("p_value") else None,
+            domain=cells.get("domain", ""),
         )
     except (ValueError, KeyError) as error:
         raise InputError(f"{path}, line {number}: not a score ({error}); repeat the run in a new folder") from error
@@ -127,13 +130,12 @@ def _with_what_scores_do_not_tell(evaluation: Evaluation, machines: Sequence[dic
     """Add what only the run knew: ID accuracy, and whether a threshold was set from too few clips."""
     known = {(m.get("machine_type"), m.get("machine_id")): m for m in machines}
     found = [(m, known.get((m.machine_type, m.machine_id), {})) for m in evaluation.machines]
-    return Evaluation(
-        tuple(
-            replace(
-                m,
-                id_accuracy=of_run.get("id_accuracy"),
-                few_threshold_clips=bool(of_run.get("few_threshold_clips")),
-            )
-            for m, of_run in found
+    machines_known = tuple(
+        replace(
+            m,
+            id_accuracy=of_run.get("id_accuracy"),
+            few_threshold_clips=bool(of_run.get("few_threshold_clips")),
         )
+        for m, of_run in found
     )
+    return replace(evaluation, machines=machines_known)

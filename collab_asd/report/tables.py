@@ -211,6 +211,44 @@ def quality(run: Run, prefix: str = "") -> Sheet:
     return with_marks(sheet, _of_kind(run.evaluation.machines, FEW_TEST_CLIPS))
 
 
+SECTION_MEASURES = {
+    "auc_source": "AUC source",
+    "auc_target": "AUC target",
+    "pauc": "pAUC",
+    "pauc_source": "pAUC source",
+    "pauc_target": "pAUC target",
+}
+OFFICIAL = "official score (harmonic mean)"
+
+
+def sections(run: Run, prefix: str = "") -> Sheet:
+    """AUC and pAUC of each section and domain, and the official score of DCASE; no rows where there are no domains."""
+    return _sections(run.evaluation, prefix)
+
+
+def _sections(evaluation: Evaluation, prefix: str = "") -> Sheet:
+    apart = any(section.domains_apart for section in evaluation.sections)
+    shown = [name for name in SECTION_MEASURES if apart or not name.startswith("pauc_")]
+    rows = [(s.machine, *(_text(getattr(s, name)) for name in shown)) for s in evaluation.sections]
+    by_type = evaluation.official_by_type()
+    means = {f"{name}: {OFFICIAL}": score for name, score in by_type.items()} if len(by_type) > 1 else {}
+    rows += [(name, _text(score), *[""] * (len(shown) - 1)) for name, score in means.items()]
+    total = [(OFFICIAL, _text(evaluation.official_score), *[""] * (len(shown) - 1))] if rows else []
+    headings = ("section", *(SECTION_MEASURES[name] for name in shown))
+    return Sheet(f"{prefix}sections", "AUC of each section and domain", headings, (*rows, *total), bool(rows))
+
+
+def section_table(evaluation: Evaluation) -> Table:
+    """Return `sections` as a table for a terminal."""
+    sheet = _sections(evaluation)
+    table = empty_table(sheet.title)
+    for number, heading in enumerate(sheet.headings):
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*map(printable, row))
+    return table
+
+
 def decisions(run: Run, prefix: str = "") -> Sheet:
     """Alarms of each machine at its threshold; columns that would tell of no clips are left out."""
     machines = machine_clips(run)

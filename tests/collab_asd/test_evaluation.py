@@ -143,3 +143,48 @@ def test_with_one_client_per_machine_nothing_is_weighted(clips):
     else:
         assert result.auc == roc_auc_score(labels, scores)
         assert result.pauc == roc_auc_score(labels, scores, max_fpr=0.1)
+
+
+def of_section(domain, label, scores, folder="test", section="section_00"):
+    return [
+        ScoreRow(0, "fan", section, f"fan/{folder}/{domain}{label}{i}.wav", label, score, 0.5, 0, None, domain)
+        for i, score in enumerate(scores)
+    ]
+
+
+def test_from_2022_on_a_domain_ranks_its_normals_against_the_anomalies_of_both():
+    rows = [
+        *of_section("source", 0, [0.1, 0.5]),
+        *of_section("source", 1, [0.3, 0.9]),
+        *of_section("target", 0, [0.2, 0.8]),
+        *of_section("target", 1, [0.4, 0.7]),
+    ]
+    evaluation = evaluate(ScoreTable(tuple(rows)))
+    (section,) = evaluation.sections
+    assert section.auc_source == 6 / 8  # 0.3 and 0.4 lie below 0.5
+    assert section.auc_target == 5 / 8  # 0.3, 0.4 and 0.7 lie below 0.8
+    assert section.pauc == roc_auc_score([r.label for r in rows], [r.anomaly_score for r in rows], max_fpr=0.1)
+    figures = [section.auc_source, section.auc_target, section.pauc]
+    assert evaluation.official_score == pytest.approx(3 / sum(1 / x for x in figures))
+    assert evaluation.official_by_type() == {"fan": evaluation.official_score}
+    assert evaluation.machines == evaluate(ScoreTable(tuple(replace(row, domain="") for row in rows))).machines
+
+
+def test_in_2021_each_domain_stands_alone():
+    rows = [
+        *of_section("source", 0, [0.1, 0.5], "source_test"),
+        *of_section("source", 1, [0.3, 0.9], "source_test"),
+        *of_section("target", 0, [0.2, 0.8], "target_test"),
+        *of_section("target", 1, [0.4, 0.7], "target_test"),
+    ]
+    (section,) = evaluate(ScoreTable(tuple(rows))).sections
+    assert (section.auc_source, section.auc_target) == (3 / 4, 2 / 4)
+    assert section.official == (section.auc_source, section.auc_target, section.pauc_source, section.pauc_target)
+
+
+def test_domain_without_labelled_clips_counts_for_nothing_and_no_domain_means_no_sections():
+    rows = of_section("source", 0, [0.1]) + of_section("source", 1, [0.9]) + of_section("target", None, [0.4])
+    evaluation = evaluate(ScoreTable(tuple(rows)))
+    assert evaluation.sections[0].auc_target is None
+    assert evaluation.official_score == 1.0
+    assert evaluate(ScoreTable(tuple(of_section("", 0, [0.1])))).sections == ()

@@ -23,7 +23,7 @@ import requests
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.transfer import TIMEOUT, RemoteFile, reason
-from collab_asd.data.download.dcase2020 import Archive
+from collab_asd.data.download.dcase import Archive
 from collab_asd.data.download.unpack import DAMAGE
 
 FILE = ".downloaded.json"

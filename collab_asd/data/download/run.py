@@ -19,7 +19,7 @@ from collab_asd.core.checksums import Checksums
 from collab_asd.core.errors import InputError
 from collab_asd.core.transfer import RESUME, RemoteFile, TransferError, difference, fetch, open_session
 from collab_asd.data.download import plan as done
-from collab_asd.data.download.dcase2020 import Archive
+from collab_asd.data.download.dcase import Archive
 from collab_asd.data.download.plan import API, WORK, Plan, Source, Step, make
 from collab_asd.data.download.unpack import ArchiveError, disk_errors_explained, extract, require_space
 

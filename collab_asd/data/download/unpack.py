@@ -83,7 +83,9 @@ class ArchiveError(InputError):
 def extract(archive: Path, machine_type: str, work: Path, target: Path) -> dict[str, int]:
     """Unpack the recordings of a machine type, ``<type>/{train,test}/*.wav``, into a data folder.
 
-    Everything else that may lie in the zip stays there. Files of the same names in the data folder are replaced.
+    From 2021 on there may also be the folders ``source_test``, ``target_test`` and ``supplemental``, and tables of
+    attributes, ``<type>/attributes_*.csv``. Everything else that may lie in the zip stays there. Files of the same
+    names in the data folder are replaced.
 
     Parameters
     ----------
@@ -116,7 +118,8 @@ def extract(archive: Path, machine_type: str, work: Path, target: Path) -> dict[
             with step(f"unpacking {archive.name}", total, even=True, in_bytes=True) as advance:
                 for member in members:
                     _write(archive, opened, member, staging, advance)
-        return _move(staging, [member.filename for member in members], target)
+        _move(staging, [member.filename for member in members], target)
+        return dict(Counter(str(PurePosixPath(m.filename).parent) for m in members if _is_recording(m)))
     except DAMAGE as error:
         raise ArchiveError(f"{archive}: no zip, or a damaged one ({error})") from error
     finally:
@@ -134,9 +137,12 @@ def recordings(archive: Path, opened: zipfile.ZipFile, machine_type: str) -> lis
     for member in opened.infolist():
         if fault := _fault(member):
             raise ArchiveError(f"{archive}: member {member.filename!r} {fault}; nothing was unpacked")
-    place = re.compile(rf"{re.escape(machine_type)}/(train|test)/[^/.][^/]*\.wav")
+    place = re.compile(
+        rf"{re.escape(machine_type)}/((train|test|source_test|target_test|supplemental)/[^/.][^/]*\.wav"
+        r"|attributes_[0-9]+\.csv)"
+    )
     found = [member for member in opened.infolist() if place.fullmatch(member.filename)]
-    if not found:
+    if not any(map(_is_recording, found)):
         raise ArchiveError(f"{archive}: holds no {machine_type}/train/*.wav or {machine_type}/test/*.wav")
     twice = [name for name, count in Counter(member.filename for member in found).items() if count > 1]
     if twice:
@@ -148,6 +154,10 @@ def recordings(archive: Path, opened: zipfile.ZipFile, machine_type: str) -> lis
             "unpacked"
         )
     return found
+
+
+def _is_recording(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith(".wav")
 
 
 def _fault(member: zipfile.ZipInfo) -> str:
@@ -183,10 +193,8 @@ def _write(archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipInfo, stag
             )
 
 
-def _move(staging: Path, names: list[str], target: Path) -> dict[str, int]:
-    folders = Counter(str(PurePosixPath(name).parent) for name in names)
-    for folder in folders:
+def _move(staging: Path, names: list[str], target: Path) -> None:
+    for folder in {PurePosixPath(name).parent for name in names}:
         (target / folder).mkdir(parents=True, exist_ok=True)
     for name in names:
         (staging / name).replace(target / name)
-    return dict(folders)

@@ -7,27 +7,35 @@ A layout is added by a module that follows `Layout`, and by its line in `LAYOUTS
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.registry import Registry
 from collab_asd.core.types import Clip
-from collab_asd.data.audio import ClipError
-from collab_asd.data.recordings import collecting_refusals, recordings_below, shorten
+from collab_asd.data.audio import ClipError, seconds_of
+from collab_asd.data.excerpts import excerpt_of, excerpt_sha256, excerpts, recording_of
+from collab_asd.data.recordings import LeftOut, collecting_refusals, recordings_below, shorten
+
+NO_RECORDINGS = "no recordings in it; copy or download the data again"
 
 
 @runtime_checkable
 class Layout(Protocol):
-    """A way to lay out recordings, as a module offers it."""
+    """A way to lay out recordings, as a module offers it.
+
+    A module with ``IS_GENERAL = True`` gives way to any other that fits as well.
+    """
 
     @property
     def DESCRIPTION(self) -> str:  # noqa: N802 -- a constant of the module
         """The layout in one line, for messages."""
         ...
 
-    def matches(self, data_dir: Path) -> bool:
-        """Whether the folder looks as if it had this layout, judged without opening recordings."""
+    def matches(self, data_dir: Path) -> str | bool:
+        """Return what in the folder shows this layout, judged without opening recordings; empty if it has another."""
         ...
 
     def read(self, data_dir: Path, channel: int) -> list[Clip]:
@@ -41,10 +49,24 @@ LAYOUTS: Registry[Layout] = Registry(
     Layout,
     {
         "DCASE": "collab_asd.data.layouts.dcase",
+        "DCASE-sections": "collab_asd.data.layouts.dcase_sections",
         "MIMII": "collab_asd.data.layouts.mimii",
+        "ToyADMOS": "collab_asd.data.layouts.toyadmos",
+        "ToyADMOS2": "collab_asd.data.layouts.toyadmos2",
+        "MVTec": "collab_asd.data.layouts.mvtec",
+        "HuggingFace": "collab_asd.data.layouts.huggingface",
         "CSV": "collab_asd.data.layouts.table",
+        "folders": "collab_asd.data.layouts.folders",
     },
 )
+
+
+class Detected(NamedTuple):
+    """The layout of a data folder: its name, what reads it, and what in the folder shows it."""
+
+    name: str
+    layout: Layout
+    why: str
 
 
 class Listing(NamedTuple):
@@ -58,14 +80,17 @@ class Listing(NamedTuple):
         Files that are misnamed, in the wrong place, no recordings or unreadable.
     unread : list of Path
         Other recordings in the folder: its table or its layout leaves them alone.
+    left_out : list of LeftOut
+        Recordings that the layout knows, and that are no clips.
     """
 
     clips: list[Clip]
     refused: list[ClipError]
     unread: list[Path]
+    left_out: list[LeftOut]
 
 
-def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
+def find_clips(data_dir: Path, channel: int = 0, layout: str = "", clip_seconds: float = 0.0) -> list[Clip]:
     """List and hash the recordings of a data folder; its layout is told from what lies in it.
 
     Parameters
@@ -74,6 +99,10 @@ def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
         A folder of machine types, the folder of one machine type, a folder with a table, or a table (a CSV file).
     channel : int
         The channel to use of each recording, from 0.
+    layout : str
+        Name of the layout; empty: told from what lies in the folder.
+    clip_seconds : float
+        Length of the clips that longer recordings are cut into, s; 0: none is cut.
 
     Returns
     -------
@@ -85,7 +114,7 @@ def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
     InputError
         If the folder is missing, empty, of no known layout or a mixture, or names in it are malformed.
     """
-    clips, refused, _ = list_clips(data_dir, channel)
+    clips, refused, _, _ = list_clips(data_dir, channel, layout, clip_seconds)
     alike: dict[tuple[str, str], list[Path]] = {}
     for fault in refused:
         alike.setdefault((fault.what, fault.remedy), []).append(fault.path)
@@ -95,7 +124,7 @@ def find_clips(data_dir: Path, channel: int = 0) -> list[Clip]:
     return clips
 
 
-def list_clips(data_dir: Path, channel: int = 0) -> Listing:
+def list_clips(data_dir: Path, channel: int = 0, layout: str = "", clip_seconds: float = 0.0) -> Listing:
     """List and hash the recordings of a data folder as `find_clips`, beside the files that it would refuse.
 
     Raises
@@ -106,20 +135,40 @@ def list_clips(data_dir: Path, channel: int = 0) -> Listing:
     if channel < 0:
         raise InputError(f"channel {channel}: channels are counted from 0")
     root = absolute(data_dir)
-    layout = layout_of(root)
-    with collecting_refusals() as refused:
-        clips = layout.read(root, channel)
+    with collecting_refusals() as found:
+        clips = layout_of(root, layout).layout.read(root, channel)
+    refused = [fault for fault in found if not isinstance(fault, LeftOut)]
+    left_out = [fault for fault in found if isinstance(fault, LeftOut)]
     if not clips and not refused:
-        raise InputError(f"{root}: no recordings in it; copy or download the data again")
-    known = {*(clip.path for clip in clips), *(fault.path for fault in refused)}
+        raise InputError(f"{root}: {NO_RECORDINGS}")
+    known = {*(recording_of(clip.path) for clip in clips), *(fault.path for fault in found)}
     unread = [path for path in recordings_below(root) if path not in known]
-    return Listing(sorted(clips, key=lambda clip: clip.path), refused, unread)
+    clips = cut(clips, clip_seconds) if clip_seconds else clips
+    return Listing(sorted(clips, key=lambda clip: clip.path), refused, unread, left_out)
 
 
-def divided_again(data_dir: Path, clips: list[Clip]) -> list[Clip]:
-    """Divide what is left of a folder's clips into training and test, where that is for the layout to do (MIMII)."""
-    divide = getattr(layout_of(absolute(data_dir)), "split_by_hash", None)
-    return clips if divide is None else list(divide(clips))
+def cut(clips: Iterable[Clip], clip_seconds: float) -> list[Clip]:
+    """Replace each clip that is long enough for two by the clips it is cut into; nothing is copied or decoded."""
+    return [part for clip in clips for part in _parts(clip, clip_seconds)]
+
+
+def _parts(clip: Clip, clip_seconds: float) -> list[Clip]:
+    if excerpt_of(clip.path):
+        return [clip]
+    try:
+        parts = excerpts(clip.path, seconds_of(clip.path), clip_seconds)
+    except ClipError:
+        return [clip]  # whoever decodes it says what is wrong with it
+    return [replace(clip, path=part.path, sha256=excerpt_sha256(clip.sha256, part)) for part in parts] or [clip]
+
+
+def divided_again(data_dir: Path, clips: list[Clip], layout: str = "") -> list[Clip]:
+    """Divide what is left of a folder's clips into training and test, where that is for the layout to do (MIMII).
+
+    Clips that were cut from long recordings stay where these are.
+    """
+    divide = getattr(layout_of(data_dir, layout).layout, "divide_again", None)
+    return clips if divide is None or any(excerpt_of(clip.path) for clip in clips) else list(divide(clips))
 
 
 def absolute(data_dir: Path) -> Path:
@@ -138,27 +187,44 @@ def file_name(path: Path, data_dir: Path) -> str:
     return Path(os.path.relpath(path, root.parent if root.is_file() else root)).as_posix()
 
 
-def layout_of(data_dir: Path) -> Layout:
+def layout_of(data_dir: Path, layout: str = "") -> Detected:
     """Tell the layout of a data folder from what lies in it; no recording is opened.
+
+    Parameters
+    ----------
+    data_dir : Path
+    layout : str
+        Name of the layout, in upper or lower case; empty: whichever fits.
 
     Raises
     ------
     InputError
-        The folder is missing, empty, of no known layout or a mixture.
+        The folder is missing, empty, of no known layout or of several, or there is no layout of that name.
     """
     root = absolute(data_dir)
     if not root.exists():
         raise InputError(f"{root}: no such folder; name the folder that holds the recordings")
     if root.is_dir() and not any(root.iterdir()):
         raise InputError(f"{root}: the folder is empty; copy or download the data into it")
-    matching = {name: layout for name, layout in LAYOUTS.loadable() if layout.matches(root)}
-    if len(matching) > 1:
+    if layout:
+        name = {known.lower(): known for known in LAYOUTS}.get(layout.lower(), layout)
+        return Detected(name, LAYOUTS.find(name), "as asked for")
+    fitting = [
+        Detected(name, known, why if isinstance(why, str) else known.DESCRIPTION)
+        for name, known in LAYOUTS.loadable()
+        if (why := known.matches(root))
+    ]
+    special = [found for found in fitting if not getattr(found.layout, "IS_GENERAL", False)] or fitting
+    if len(special) > 1:
         raise InputError(
-            f"{root}: a mixture of the layouts {' and '.join(matching)}; put each into a folder of its own"
+            f"{root}: a mixture of the layouts {' and '.join(f'{found.name} ({found.why})' for found in special)}; put "
+            "each into a folder of its own, or name one with --layout (key layout)"
         )
-    if not matching:
-        raise InputError(f"{root}: {_found(root)}of no known layout; known are {_known()}")
-    return next(iter(matching.values()))
+    if special:
+        return special[0]
+    if root.is_dir() and not recordings_below(root) and next(root.glob("*.csv"), None) is None:
+        raise InputError(f"{root}: {_found(root)}{NO_RECORDINGS}; known layouts are {_known()}")
+    raise InputError(f"{root}: {_found(root)}of no known layout; known are {_known()}")
 
 
 def _found(root: Path) -> str:

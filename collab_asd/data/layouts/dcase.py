@@ -17,6 +17,7 @@ from typing import get_args
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
 from collab_asd.data.recordings import (
     Recording,
+    first_recording,
     hashed,
     machine_folders,
     recordings_in,
@@ -28,12 +29,17 @@ DESCRIPTION = "<type>/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.wav"
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<id>[0-9A-Za-z]+)_[0-9]+")
+BEGINNING = re.compile(r"(?:(?:normal|anomaly)_)?id_")
 LABELS = {"normal": NORMAL, "anomaly": ANOMALY, None: None}
 
 
-def matches(data_dir: Path) -> bool:
-    """Whether a folder, or any inside it, has ``train`` or ``test``."""
-    return data_dir.is_dir() and bool(machine_folders(data_dir, _is_machine_type))
+def matches(data_dir: Path) -> str:
+    """Return a recording in ``train`` or ``test`` that is named much as in this layout; empty if there is none."""
+    types = machine_folders(data_dir, _is_machine_type) if data_dir.is_dir() else []
+    for path in (path for folder in types for split in SPLITS if (path := first_recording(folder / split))):
+        if BEGINNING.match(path.name):
+            return str(path.relative_to(data_dir))
+    return ""
 
 
 def read(data_dir: Path, channel: int) -> list[Clip]:

@@ -2,7 +2,7 @@
 
 Paths are relative to the CSV file; ``split`` is ``train`` or ``test``; ``label`` is 0 (normal), 1 (anomaly) or empty.
 `collab_asd.data.tables` says in which forms. A folder's CSV file with further columns is someone's metadata and is left
-alone, unless the file itself is named as the data folder.
+alone, unless the file itself is named as the data folder: then they are attributes, such as ``domain`` or ``load``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
 from collab_asd.data.audio import is_recording
+from collab_asd.data.excerpts import recording_of
 from collab_asd.data.recordings import Recording, hashed, refuse, shorten
 from collab_asd.data.tables import Row, path_of, read_header, read_table
 
@@ -47,8 +48,8 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
     rows = read_table(tables[0], COLUMNS)
     _refuse_wrong_cells(tables[0], rows)
     files = {path_of(tables[0].parent, row.cells["path"]): row.line for row in rows}
-    missing = [file for file in files if not file.is_file()]
-    others = [file for file in files if file.is_file() and not is_recording(file)]
+    missing = [file for file in files if not recording_of(file).is_file()]
+    others = [file for file in files if file not in missing and not is_recording(file)]
     for bad, why in ((missing, "no such file; paths are relative to it"), (others, "not a recording; remove its line")):
         if bad:
             refuse(bad, f"{tables[0].name}, line {files[bad[0]]}{' and more' if bad[1:] else ''}: {why}")
@@ -91,4 +92,5 @@ def _faults(cells: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 def _recording(folder: Path, cells: dict[str, str]) -> Recording:
     label, split = LABELS[cells["label"].lower()], SPLITS[cells["split"].lower()]
-    return Recording(path_of(folder, cells["path"]), cells["machine_type"], cells["machine_id"], split, label)
+    known = tuple((name, value) for name, value in cells.items() if name not in COLUMNS and value)
+    return Recording(path_of(folder, cells["path"]), cells["machine_type"], cells["machine_id"], split, label, known)

@@ -42,18 +42,23 @@ class ClipScorer:
         """
         return self._pooled(self._scorer.score(self.points(clip)))
 
-    def held_out_scores(self, clips: Sequence[FloatArray], recorded: Sequence[int] = ()) -> ScoreArray:
+    def held_out_scores(
+        self, clips: Sequence[FloatArray], recorded: Sequence[int] = (), recordings: Sequence[int] = ()
+    ) -> ScoreArray:
         """Score normal clips by models that have not seen them -> ``[n]``: what a new normal clip would get.
 
         k-NN leaves out one clip at a time, others a tenth of the clips: those that were `recorded` one after another
-        (their ranks ``[n]``), by default those that stand together. A single clip gets the score 0.
+        (their ranks ``[n]``), by default those that stand together. Where several clips are from one of the
+        `recordings` (their numbers ``[n]``), whole recordings are left out. A single clip gets the score 0.
         """
         if len(clips) < 2:
             return np.zeros(len(clips))
         points = [self.points(clip) for clip in clips]
         ranks = np.array(recorded or range(len(points)), np.int64)
-        owners = np.repeat(ranks, [len(p) for p in points])
-        scores = self._scorer.held_out(np.concatenate(points), owners)
+        lengths = [len(p) for p in points]
+        owners = np.repeat(ranks, lengths)
+        unseen = np.repeat(np.array(recordings, np.int64), lengths) if recordings else owners
+        scores = self._scorer.held_out(np.concatenate(points), unseen)
         return np.array([self._pooled(scores[owners == rank]) for rank in ranks])
 
     def points(self, clip: FloatArray) -> FloatArray:

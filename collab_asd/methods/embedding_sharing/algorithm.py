@@ -170,5 +170,7 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
 
 def fit_local_detector(machine: MachineFrames, scorer: ScorerSettings) -> Detector:
     """Build f_a in the client's own space of f_c. Nothing is shared, so there is no f_s to have seen any clip."""
-    alone = MachineFrames(machine.group, machine.machine_class, [*machine.normal, *machine.calibration])
+    alone = MachineFrames(
+        machine.group, machine.machine_class, [*machine.normal, *machine.calibration], recordings=machine.recordings
+    )
     return Detector((Space.fit(alone, scorer),))

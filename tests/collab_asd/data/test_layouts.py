@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.data.layouts import LAYOUTS, clip_name, find_clips
+from collab_asd.data.layouts import clip_name, find_clips
 
 HEADER = "path,machine_type,machine_id,split,label\n"
 
@@ -18,10 +18,6 @@ def test_each_layout_is_told_from_its_files(tmp_path, record):
         (clip,) = find_clips(tmp_path / name)
         assert (clip.machine, clip.split, clip.label, clip.channel) == ("fan/00", "train", 0, 0)
         assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
-
-
-def test_layouts_are_found_under_three_names():
-    assert list(LAYOUTS) == ["DCASE", "MIMII", "CSV"]
 
 
 SHELF = """
@@ -85,8 +81,8 @@ def test_layout_without_recordings(tmp_path):
 
 
 def test_folder_of_no_layout_says_what_it_holds_and_what_layouts_there_are(tmp_path, record):
-    record(tmp_path / "x.wav")
-    with pytest.raises(InputError, match=r"found x\.wav, of no known layout; known are DCASE: .*; MIMII: .*; CSV: "):
+    record(tmp_path / "a/b/c/d/e/x.wav")
+    with pytest.raises(InputError, match=r"found a, of no known layout; known are DCASE: .*; MIMII: .*; CSV: "):
         find_clips(tmp_path)
 
 
@@ -97,7 +93,9 @@ def test_file_that_is_no_table(tmp_path, record):
 
 def test_mixture(dcase_folder, record):
     record(dcase_folder / "pump/id_00/normal/00000000.wav")
-    with pytest.raises(InputError, match="a mixture of the layouts DCASE and MIMII"):
+    with pytest.raises(
+        InputError, match=r"a mixture of the layouts DCASE \(fan/train/.*\) and MIMII \(pump/id_00/normal/\)"
+    ):
         find_clips(dcase_folder)
 
 

@@ -60,21 +60,21 @@ def test_bytes_are_those_that_a_run_counts(machines, cache, tmp_path, method, se
         report=False,
     )
     summary = json.loads((run_inprocess(config, 3) / "summary.json").read_text())
-    sent = sent_by(config, recordings(str(machines), 0, 0))
+    sent = sent_by(config, recordings(str(machines), config, 0))
     assert sent.up == pytest.approx(sum(summary["bytes_up"].values()), rel=0.02)
     assert sent.down == pytest.approx(sum(summary["bytes_down"].values()), rel=0.02, abs=REQUESTS)
 
 
 def test_clips_are_divided_as_a_run_divides_them(larger_machines):
     config = RunConfig(data_dir=str(larger_machines), calibration=0.5)
-    held = holdings(config, recordings(str(larger_machines), 0, 0))
+    held = holdings(config, recordings(str(larger_machines), config, 0))
     assert [(h.client, h.group, h.machine_class) for h in held] == [(0, 0, 0), (1, 0, 1), (2, 0, 2)]
     assert {(len(h.train), len(h.calibration), len(h.test)) for h in held} == {(12, 12, 16)}
     assert {seconds for h in held for seconds in h.all} == {4.0}
 
 
 def test_the_benchmark_is_known_without_its_recordings():
-    held = holdings(RunConfig(calibration=0.0), recordings("", 0, 0))
+    held = holdings(RunConfig(calibration=0.0), recordings("", RunConfig(), 0))
     assert len(held) == 23
     assert len({holding.group for holding in held}) == 6
     assert sum(len(holding.train) for holding in held) == 20_119
@@ -82,7 +82,7 @@ def test_the_benchmark_is_known_without_its_recordings():
 
 
 def test_synthetic_machines_are_not_made_to_be_counted(tmp_path):
-    held = holdings(RunConfig(cache_dir=str(tmp_path), calibration=0.0), recordings("", 0, 6))
+    held = holdings(RunConfig(cache_dir=str(tmp_path), calibration=0.0), recordings("", RunConfig(), 6))
     assert [(len(h.train), len(h.test)) for h in held] == [(60, 60)] * 6
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +96,7 @@ def test_what_is_finished_costs_nothing(tmp_path):
     cells = cells_of(("knn", "lof"), tmp_path)
     cells[0].folder.mkdir(parents=True)
     (cells[0].folder / "summary.json").touch()
-    found = recordings("", 0, 6)
+    found = recordings("", RunConfig(), 6)
     assert [one.runs for one in forecast(cells, found)] == [1]
     cells[1].folder.mkdir()
     (cells[1].folder / "summary.json").touch()
@@ -104,7 +104,7 @@ def test_what_is_finished_costs_nothing(tmp_path):
 
 
 def test_bytes_are_those_of_one_run_on_average(tmp_path):
-    found = recordings("", 0, 6)
+    found = recordings("", RunConfig(), 6)
     once, whole = (cells_of(("knn",), tmp_path, epochs=1, codec=codec) for codec in ("fp16", "fp32"))
     sent = [sent_by(cell.config, found) for cell in once + whole]
     (mean,) = forecast(once + whole, found)
@@ -115,7 +115,7 @@ def test_bytes_are_those_of_one_run_on_average(tmp_path):
 def test_a_method_that_does_not_say_has_no_bytes(tmp_path, monkeypatch):
     spec = replace(METHODS.find("embedding-sharing"), describe_costs=None)
     monkeypatch.setattr(METHODS, "find", lambda name: spec)
-    (silent,) = forecast(cells_of(("knn",), tmp_path), recordings("", 0, 6))
+    (silent,) = forecast(cells_of(("knn",), tmp_path), recordings("", RunConfig(), 6))
     assert (silent.runs, silent.bytes_up, silent.bytes_down) == (1, None, None)
 
 

@@ -18,14 +18,14 @@ from collab_asd.core import checksums
 from collab_asd.core.errors import InputError
 from collab_asd.data.check import check
 from collab_asd.data.download import unpack as space
-from collab_asd.data.download.dcase2020 import archives
+from collab_asd.data.download.dcase import archives
 from collab_asd.data.download.plan import Source
 from collab_asd.data.download.run import download, prepare
 from collab_asd.data.layouts import find_clips
 
 DEV, ADDITIONAL, EVAL = "dev_data_fan.zip", "eval_data_train_fan.zip", "eval_data_test_fan.zip"
-FAN = archives("fan", "dev")
-ALL = archives("fan", "dev,additional,eval")
+FAN = archives("dcase2020", "fan", "dev")
+ALL = archives("dcase2020", "fan", "dev,additional,eval")
 
 
 def wav(seed):
@@ -296,3 +296,41 @@ def test_sources_that_make_no_sense(tmp_path):
         Source("ftp://example.org")
     with pytest.raises(InputError, match=r"--from .*gone: no such folder"):
         Source(folder=tmp_path / "gone")
+
+
+NEW = {  # of the benchmark of 2025: one zip of each part, as its record has it
+    "dev_bearing.zip": {
+        "bearing/train/section_00_source_train_normal_0000_vel_6.wav": np.random.default_rng(1).bytes(400),
+        "bearing/test/section_00_target_test_anomaly_0000_vel_9.wav": np.random.default_rng(2).bytes(400),
+        "bearing/attributes_00.csv": b"file_name,d1p,d1v\n",
+    },
+    "eval_data_ToyPet_train.zip": {
+        "ToyPet/train/section_00_source_train_normal_0000_noAttribute.wav": np.random.default_rng(3).bytes(400),
+        "ToyPet/supplemental/section_00_machine_0001_.wav": np.random.default_rng(4).bytes(400),
+    },
+    "eval_data_ToyPet_test.zip": {"ToyPet/test/section_00_0000.wav": np.random.default_rng(5).bytes(400)},
+}
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_newer_benchmark_is_resumed_and_verified_by_its_records(site, tmp_path, Fault, zipped):
+    site.files = {name: zipped(members) for name, members in NEW.items()}
+    site.faults = [Fault(breaks_at=300)]
+    chosen = archives("dcase2025", "bearing,ToyPet", "dev,additional,eval")
+    assert [archive.record for archive in chosen] == [15097779, 15392814, 15519362]
+    outcome = download(tmp_path, chosen, Source(), api=site.api)
+    assert outcome.recordings == 5
+    assert outcome.not_verified == ()
+    assert site.asked[1] == ("dev_bearing.zip", "bytes=300-")
+    for members in NEW.values():
+        assert all((tmp_path / name).read_bytes() == content for name, content in members.items())
+    asked = len(site.asked)
+    download(tmp_path, chosen, Source(), api=site.api)
+    assert len(site.asked) == asked
+
+
+def test_newer_benchmark_with_a_wrong_checksum_is_refused(site, tmp_path, zipped):
+    site.files, site.wrong_md5 = {"dev_bearing.zip": zipped(NEW["dev_bearing.zip"])}, True
+    with pytest.raises(InputError, match="expected MD5"):
+        download(tmp_path, archives("dcase2025", "bearing", "dev"), Source(), api=site.api)
+    assert not (tmp_path / "bearing").exists()
