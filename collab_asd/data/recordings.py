@@ -84,7 +84,7 @@ def refuse_strays(data_dir: Path, known: Sequence[Path], expected: str) -> None:
 def recordings_below(folder: Path, known: Sequence[Path] = ()) -> list[Path]:
     """All recordings in a folder and the folders inside it, by path, but hidden ones and those in `known` folders.
 
-    Sound that nothing here decodes is among them.
+    Sound that nothing here decodes is among them; there are none in a file.
     """
     if folder in known:
         return []

@@ -117,7 +117,7 @@ def _usable(config: RunConfig, folder: Path) -> tuple[list[Clip], list[str]]:
         bad = {str(clip.path) for clip in clips} - {str(clip.path) for clip in kept}
         with replacing(note) as file:
             file.write(json.dumps({"bad": sorted(bad), "lines": lines}).encode())
-    return divided_again(folder, [clip for clip in clips if str(clip.path) not in bad]), lines
+    return divided_again(folder, [clip for clip in clips if str(clip.path) not in bad], config.layout), lines
 
 
 def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares: bool) -> None:

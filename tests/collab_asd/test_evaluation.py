@@ -147,7 +147,7 @@ def test_with_one_client_per_machine_nothing_is_weighted(clips):
 
 def of_section(domain, label, scores, folder="test", section="section_00"):
     return [
-        ScoreRow(0, "fan", section, f"fan/{folder}/{domain}{label}{i}.wav", label, score, 0.5, 0, None, domain)
+        ScoreRow(0, "fan", section, f"fan/{folder}/{domain}{label}{i}.wav", label, score, 0.5, 0, domain=domain)
         for i, score in enumerate(scores)
     ]
 

@@ -162,10 +162,13 @@ def _parts(clip: Clip, clip_seconds: float) -> list[Clip]:
     return [replace(clip, path=part.path, sha256=excerpt_sha256(clip.sha256, part)) for part in parts] or [clip]
 
 
-def divided_again(data_dir: Path, clips: list[Clip]) -> list[Clip]:
-    """Divide what is left of a folder's clips into training and test, where that is for the layout to do (MIMII)."""
-    divide = getattr(layout_of(absolute(data_dir)).layout, "split_by_hash", None)
-    return clips if divide is None else list(divide(clips))
+def divided_again(data_dir: Path, clips: list[Clip], layout: str = "") -> list[Clip]:
+    """Divide what is left of a folder's clips into training and test, where that is for the layout to do (MIMII).
+
+    Clips that were cut from long recordings stay where these are.
+    """
+    divide = getattr(layout_of(data_dir, layout).layout, "divide_again", None)
+    return clips if divide is None or any(excerpt_of(clip.path) for clip in clips) else list(divide(clips))
 
 
 def absolute(data_dir: Path) -> Path:

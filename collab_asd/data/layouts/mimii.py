@@ -95,6 +95,9 @@ def split_by_hash(clips: Sequence[Clip]) -> list[Clip]:
     ]
 
 
+divide_again = split_by_hash
+
+
 def _machine_folders(machine_type: Path) -> list[Path]:
     return [
         folder

@@ -49,7 +49,7 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
     _refuse_wrong_cells(tables[0], rows)
     files = {path_of(tables[0].parent, row.cells["path"]): row.line for row in rows}
     missing = [file for file in files if not recording_of(file).is_file()]
-    others = [file for file in files if recording_of(file).is_file() and not is_recording(file)]
+    others = [file for file in files if file not in missing and not is_recording(file)]
     for bad, why in ((missing, "no such file; paths are relative to it"), (others, "not a recording; remove its line")):
         if bad:
             refuse(bad, f"{tables[0].name}, line {files[bad[0]]}{' and more' if bad[1:] else ''}: {why}")

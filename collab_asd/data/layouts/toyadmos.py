@@ -35,6 +35,9 @@ LEFT_OUT = ("NormalSound_CNT", "EnvironmentalNoise_CNT")
 MICROPHONE = re.compile(r"_(?:ch|mic)([0-9]+)_")
 
 
+divide_again = split_by_hash
+
+
 def matches(data_dir: Path) -> str:
     """Return the first folder of individual sounds; empty if there is none."""
     types = machine_folders(data_dir, _is_machine_type) if data_dir.is_dir() else []

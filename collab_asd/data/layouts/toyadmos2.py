@@ -40,6 +40,9 @@ NAME = re.compile(
 )
 
 
+divide_again = split_by_hash
+
+
 def matches(data_dir: Path) -> str:
     """Return a recording that shows this layout; empty if there is none."""
     types = machine_folders(data_dir, _is_machine_type) if data_dir.is_dir() else []
