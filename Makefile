@@ -22,10 +22,10 @@ endef
 .PHONY: demo demo-deploy test fast lint docs notebooks lock check-install clean
 
 demo: $(VENV)/installed
-	@echo "== embedding sharing through flwr run: six synthetic machines, six clients =="
-	$(BIN)/collab-asd run --engine ray --supernodes 6 --out $(DEMO)
+	@echo "== embedding sharing through flwr run: six synthetic machines, six clients, twelve normal recordings each =="
+	$(BIN)/collab-asd run --engine ray --supernodes 6 --set train-clips=12 --out $(DEMO)
 	@echo "== the same clips with nothing shared: each client's own Mahalanobis distance =="
-	$(BIN)/collab-asd run --quiet --supernodes 6 --method local-mahalanobis --set report=false --out $(DEMO)-local
+	$(BIN)/collab-asd run --quiet --supernodes 6 --set train-clips=12 --method local-mahalanobis --set report=false --out $(DEMO)-local
 	@echo "== both on one page =="
 	$(BIN)/collab-asd report $(DEMO) $(DEMO)-local --out $(DEMO)-compared
 
