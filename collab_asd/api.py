@@ -300,11 +300,18 @@ def evaluate(labels: Sequence[int | None], anomaly_scores: Sequence[float], thre
     -------
     MachineResult
         AUC with its interval, pAUC, false-alarm rate, recall and F1; None where there is nothing to measure on.
+
+    Raises
+    ------
+    InputError
+        There are no clips.
     """
     rows = tuple(
         ScoreRow(0, "", "", str(i), label, float(score), threshold, int(score > threshold))
         for i, (label, score) in enumerate(zip(labels, anomaly_scores, strict=True))
     )
+    if not rows:
+        raise InputError("no clips to evaluate: labels and anomaly scores are empty")
     return evaluate_table(ScoreTable(rows)).machines[0]
 
 

@@ -160,7 +160,8 @@ def train(
     if len(labels) < 2:
         raise InputError(
             f"the ID classifier learns by telling machines apart and got the normal clips of {len(labels)}: "
-            "add another machine of the same type, or set group-by='all'"
+            "add another machine of the same type, set group-by='all' if there are others, or share nothing "
+            "(method local-mahalanobis)"
         )
     mean, deviation = input_statistics(clips, classes)
     gaps = labels != tuple(range(len(labels)))

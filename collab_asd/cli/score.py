@@ -172,7 +172,8 @@ class Session:
         card, scored = self.monitor.card, len(self.scores)
         share = f", {self.alarms / scored:.0%} alarms" if scored else ""
         notes.print(
-            f"{card.machine}: {self.alarms} alarms in {scored} recordings, {self.refused} refused{share} "
+            f"{card.machine}: {self.alarms} alarm{'s' * (self.alarms != 1)} in {scored} recordings, "
+            f"{self.refused} refused{share} "
             f"(threshold set for {card.false_alarm_rate:.3g} false alarms per normal recording{self._caution()})"
         )
 

@@ -189,7 +189,12 @@ def _training(machine: str, clips: int, normals: int) -> Iterator[Problem]:
     elif not normals:
         yield Problem("error", machine, "nothing to train on: no normal training clips", need)
     elif normals < FEWEST_TRAINING_CLIPS:
-        yield Problem("error", machine, f"nothing to train on: too few normal training clips ({normals})", need)
+        yield Problem(
+            "error",
+            machine,
+            f"nothing to train on: too few normal training clips ({normals})",
+            f"{need}; clip-seconds cuts long recordings into clips",
+        )
 
 
 def _lonely_machines(clips: Sequence[Clip], group_by: str) -> Iterator[Problem]:

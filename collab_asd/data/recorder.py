@@ -10,7 +10,6 @@ import numpy as np
 from collab_asd.data.consistency import (
     LEAST_CONSTANT,
     LEAST_DB_OF_FAULTS,
-    LEAST_LENGTH,
     LEAST_OFFSET,
     LEAST_PADDING,
     MUCH_CLIPPED,
@@ -24,6 +23,8 @@ from collab_asd.data.statistics import ClipStatistics
 RecorderProfile: TypeAlias = Mapping[str, Sequence[float]]
 """Numbers of channels, band limit and reach in Hz; of all else the tenth, fiftieth and ninetieth of 100 clips, and the
 least difference that counts. What a detector of an earlier version lacks is not compared."""
+
+LEAST_LENGTH = 0.6  # of the usual one; the last piece of a long recording is up to half a clip longer or shorter
 
 AMOUNTS: dict[str, tuple[str, Callable[[ClipStatistics], float], float]] = {
     "offset": ("offset (DC), standard deviations", lambda clip: clip.offset / deviation(clip), LEAST_OFFSET),
