@@ -17,7 +17,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\r\f")
+CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\r\f\x1b")  # an escape: names copied from a terminal
 
 
 def read_text(path: Path) -> str:
