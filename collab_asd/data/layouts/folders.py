@@ -29,7 +29,6 @@ from collab_asd.data.recordings import (
     recordings_in,
     refuse,
     refuse_strays,
-    shorten,
     subfolders,
 )
 
@@ -126,7 +125,7 @@ def _recordings(machine: tuple[str, str], folder: Path) -> Iterator[Recording]:
     _refuse_unclear(
         folder, [inside for inside in holding if not parts[inside]], "neither normal, train, test nor anomaly"
     )
-    for inside in holding:
+    for inside in filter(_word, holding):
         word = parts[inside]
         if word in LABELS:
             split: Split = "test" if LABELS[word] else "train"
@@ -146,13 +145,14 @@ def _of_split(machine: tuple[str, str], folder: Path, word: str) -> Iterator[Rec
         folder, [inside for inside, known in labelled.items() if known is None], "neither normal nor anomaly"
     )
     for inside, known in labelled.items():
-        yield from (Recording(path, *machine, split, known) for path in recordings_in(inside))
+        if known is not None:
+            yield from (Recording(path, *machine, split, known) for path in recordings_in(inside))
 
 
 def _refuse_unclear(folder: Path, unclear: Sequence[Path], what: str) -> None:
     """Refuse folders of unknown meaning, and recordings beside folders that have one."""
-    if unclear:
-        raise InputError(f"{shorten(unclear)}: the name says {what}; rename it, or list all recordings in a .csv file")
+    why = f"the name of its folder says {what}; rename the folder, or list all recordings in a .csv file"
+    refuse([path for inside in unclear for path in recordings_below(inside)], why)
     inside = subfolders(folder)
     refuse(recordings_below(folder, inside), f"lies beside folders of recordings; {REMEDY}")
 

@@ -297,8 +297,8 @@ def test_channel_chooses_the_microphone_of_toyadmos(made):
 
 AMBIGUOUS = {
     "fan/train/normal_0.wav": "speaks of a label",
-    "fan/monday/0.wav": "monday: the name says neither",
-    "fan/test/tuesday/0.wav": "tuesday: the name says neither",
+    "fan/monday/0.wav": "monday/0.wav: the name of its folder says neither",
+    "fan/test/tuesday/0.wav": "tuesday/0.wav: the name of its folder says neither",
     "fan/0.wav": "lies beside folders",
     "0.wav": "neither|lies beside|wrong place",
     "fan1/normal/0.wav": "would be one machine",
@@ -313,6 +313,17 @@ def test_plain_folder_that_can_be_read_in_two_ways_is_refused(name, words, tmp_p
     folder.add(name)
     with pytest.raises(InputError, match=words):
         find_clips(tmp_path)
+
+
+def test_folders_that_cannot_be_understood_are_all_left_out_at_once(tmp_path):
+    folder = Folder(tmp_path)
+    good = ("fan/normal/0.wav", "fan/test/normal/1.wav")
+    bad = ("fan/monday/0.wav", "fan/test/tuesday/0.wav", "fan/2.wav")
+    for name in (*good, *bad):
+        folder.add(name)
+    found = list_clips(tmp_path)
+    assert [str(clip.path.relative_to(tmp_path)) for clip in found.clips] == list(good)
+    assert sorted(str(fault.path.relative_to(tmp_path)) for fault in found.refused) == sorted(bad)
 
 
 def test_two_layouts_in_one_folder_are_named_with_what_shows_them(made, tmp_path):
