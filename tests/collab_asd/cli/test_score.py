@@ -107,7 +107,7 @@ def test_a_line_of_text_for_each_clip_of_files_and_folders(detector, clips, fold
         assert (word == "ANOMALY") == (float(score) > float(threshold))
         assert normal.startswith("fan/train/normal_id_01_")
     assert lines[2][0] == "ANOMALY"
-    assert result.stderr.startswith("fan/01: 1 alarms in 3 recordings, 0 refused")
+    assert result.stderr.startswith("fan/01: 1 alarm in 3 recordings, 0 refused")
 
 
 def test_a_threshold_from_few_normal_recordings_comes_with_a_caution(detector, folder):
@@ -334,7 +334,7 @@ def test_a_watched_folder_is_scored_until_ctrl_c(detector, folder, interrupted):
     refused, stopped, count, *_ = result.stderr.splitlines()
     assert re.match(rf"{STAMP}  refused: ", refused)
     assert re.fullmatch(rf"{STAMP}  stopped", stopped)
-    assert count.startswith("fan/01: 1 alarms in 2 recordings")
+    assert count.startswith("fan/01: 1 alarm in 2 recordings")
 
 
 @pytest.mark.parametrize("output", ["json", "csv"])
