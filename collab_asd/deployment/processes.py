@@ -114,7 +114,7 @@ def stop(*processes: subprocess.Popen[bytes]) -> None:
     members = [other for other in psutil.process_iter() if _session(other.pid) in sessions]
     end_processes(with_descendants(members), STOP_SECONDS)
     for process in processes:
-        process.poll()
+        process.wait(STOP_SECONDS)  # the system may still be ending its threads
 
 
 def _session(pid: int) -> int | None:
