@@ -22,11 +22,11 @@ from safetensors.numpy import save as save_arrays
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part as below
 from collab_asd.core.files import replacing
+from collab_asd.core.schemas import SERVER_STATE
 from collab_asd.detection.second_order import DIMENSION
 from collab_asd.detection.spectrum import TRIANGLE
 from collab_asd.methods.covariance_sharing.sums import Part, bits_of, total
 
-FORMAT = 1
 KEPT = "server"
 CARD, ARRAYS = "sums.json", "sums.safetensors"
 
@@ -116,7 +116,7 @@ class ServerState:
             members[clips] = {"included": sorted(member.included), "parts": told}
         data = save_arrays(arrays)
         card = {
-            "format": FORMAT,
+            **SERVER_STATE.stamp,
             "groups": groups,
             "members": members,
             "arrays_sha256": hashlib.sha256(data).hexdigest(),
@@ -141,8 +141,9 @@ class ServerState:
                 f"join: {folder} holds no sums ({error}); name the result folder of a run of covariance-sharing"
             ) from error
         try:
-            if card["format"] != FORMAT or hashlib.sha256(data).hexdigest() != card["arrays_sha256"]:
-                raise ValueError("another version's, or damaged")
+            SERVER_STATE.require_readable(card, folder / CARD)
+            if hashlib.sha256(data).hexdigest() != card["arrays_sha256"]:
+                raise ValueError("damaged")
             arrays = load_arrays(data)
             groups = {
                 int(g): Group(
