@@ -85,6 +85,11 @@ class RunConfig:
     allow_mixed: Annotated[
         bool, "train on machines whose recordings differ in sample rate, bandwidth, offset, padding or channels"
     ] = False
+    recording_conditions: Annotated[
+        str,
+        "gives each machine its own microphone, noise and neighbour, drawn by the seed: any of response-DB, gain-DB, "
+        "noise-DB, interference-DB, joined by +; empty: as recorded",
+    ] = ""
     partition: Annotated[
         Partitioning,
         "who holds which clips: machine (one client each), section (ID), attribute, or mixtures: dirichlet, iid",

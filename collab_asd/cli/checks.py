@@ -32,6 +32,10 @@ def require_valid(config: RunConfig) -> None:
     require_possible(config)
     DetectorSettings.of(config)
     parse(config.codec)
+    if config.recording_conditions:
+        from collab_asd.data.conditions import conditions
+
+        conditions(config.recording_conditions)
     if config.data_dir:
         layout_of(Path(config.data_dir), config.layout)
     require_folders({"join": config.join} if config.join else {})

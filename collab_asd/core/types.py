@@ -31,6 +31,32 @@ KEPT_BY_CLIENTS = "kept by the clients"
 
 
 @dataclass(frozen=True)
+class RecordingConditions:
+    """How a machine's recordings are changed as they are read (`collab_asd.data.conditions`).
+
+    Parameters
+    ----------
+    response : tuple of float
+        Of the microphone, dB, at knots evenly spaced on the mel scale from 0 to 8 kHz.
+    gain : float
+        dB.
+    noise, noise_slope : float
+        RMS of the microphone's noise, full scale 1, 0 for none; and its slope in dB per octave.
+    interference : float
+        RMS of a machine nearby, full scale 1; 0 for none.
+    seed : int
+        Of that machine, and with a clip's hash of what differs from clip to clip.
+    """
+
+    response: tuple[float, ...]
+    gain: float
+    noise: float
+    noise_slope: float
+    interference: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class Clip:
     """One recording of one machine.
 
@@ -50,6 +76,8 @@ class Clip:
         The channel that is used, from 0.
     attributes : tuple of (str, str)
         What else is known of the clip, by name: ``("domain", "source")``, ``("load", "high")``. No detector sees it.
+    conditions : RecordingConditions, optional
+        What its recording is changed by as it is read; None: it is read as it is.
     """
 
     path: Path
@@ -60,6 +88,7 @@ class Clip:
     sha256: str
     channel: int = 0
     attributes: tuple[tuple[str, str], ...] = ()
+    conditions: RecordingConditions | None = None
 
     @property
     def machine(self) -> str:

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -218,11 +218,22 @@ def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
 def load_audio(clip: Clip) -> Audio:
     """Decode one channel of a clip at the file's own rate, after verifying that the file is the one that was listed.
 
+    Where the clip has `conditions`, its recording is changed by them.
+
     Raises
     ------
     ClipError
         As `load_waveform`.
     """
+    audio = _listed_audio(clip)
+    if clip.conditions is None:
+        return audio
+    from collab_asd.data.conditions import record  # here: it takes the synthetic machines, which few runs need
+
+    return replace(audio, waveform=record(audio.waveform, audio.rate, clip.conditions, clip.sha256))
+
+
+def _listed_audio(clip: Clip) -> Audio:
     if excerpt := excerpt_of(clip.path):
         if excerpt_sha256(_unchanged_sha256(excerpt.recording), excerpt) != clip.sha256:
             raise _changed(clip.path)

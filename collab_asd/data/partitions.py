@@ -371,6 +371,7 @@ def apportion(clips: int, weights: Sequence[int]) -> list[int]:
 
 CLIPS = "clips-"
 PREFIX = "dirichlet-"
+CONDITIONS = ("response-", "gain-", "noise-", "interference-")
 
 
 def partition_settings(name: str) -> dict[str, Any]:
@@ -382,6 +383,8 @@ def partition_settings(name: str) -> dict[str, Any]:
     {'partition': 'dirichlet', 'dirichlet-alpha': 0.1}
     >>> partition_settings("clips-20")
     {'partition': 'machine', 'train-clips': 20}
+    >>> partition_settings("response-3")
+    {'partition': 'machine', 'recording-conditions': 'response-3'}
 
     Raises
     ------
@@ -390,13 +393,20 @@ def partition_settings(name: str) -> dict[str, Any]:
     """
     if name.startswith(CLIPS) and name.removeprefix(CLIPS).isdecimal() and int(name.removeprefix(CLIPS)):
         return {"partition": "machine", "train-clips": int(name.removeprefix(CLIPS))}
+    if name.startswith(CONDITIONS):
+        return {"partition": "machine", "recording-conditions": name}
     if name in ("", "machine", "iid"):
         return {"partition": name} if name else {}
     return {"partition": "dirichlet", "dirichlet-alpha": _alpha(name)}
 
 
 def evenness(name: str) -> float:
-    """Return where a partition stands between one machine each, 0, and IID, infinity; or how many clips there are."""
+    """Return where a partition stands between one machine each, 0, and IID, infinity; or how many clips there are.
+
+    Other recording conditions come after the plain ones, in no order.
+    """
+    if name.startswith(CONDITIONS):
+        return 1.0
     if name.startswith(CLIPS):
         return float(partition_settings(name)["train-clips"])
     ends = {"machine": 0.0, "iid": math.inf}
@@ -407,6 +417,8 @@ def partition_words(name: str) -> str:
     """Return a partition's name as a figure writes it, in two short lines."""
     if name.startswith(CLIPS):
         return f"{name.removeprefix(CLIPS)} clips\nper machine"
+    if name.startswith(CONDITIONS):
+        return name.replace("+", "\n")
     words = {"machine": "one machine\neach", "iid": "same for all\n(IID)"}
     return words.get(name) or f"Dirichlet\n{_alpha(name):g}"
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,7 +46,31 @@ def load_partitions(config: RunConfig, clients: int) -> list[Partition]:
     InputError
         The folder is missing, empty or of no known layout, or the clips cannot be dealt as asked for.
     """
-    return deal(run_clips(config, clients), config)
+    return deal(under_conditions(run_clips(config, clients), config), config)
+
+
+def under_conditions(clips: Sequence[Clip], config: RunConfig) -> Sequence[Clip]:
+    """Give the clips of each machine its own ``recording-conditions``; the level is that of its first training clip.
+
+    Raises
+    ------
+    InputError
+        The conditions cannot be read, or that clip cannot.
+    """
+    if not config.recording_conditions:
+        return clips
+    from collab_asd.data.audio import load_audio
+    from collab_asd.data.conditions import draw
+    from collab_asd.data.synthetic.signals import rms
+
+    first: dict[str, Clip] = {}
+    for clip in sorted(clips, key=lambda clip: (clip.split != "train", clip.sha256)):
+        first.setdefault(clip.machine, clip)
+    drawn = {
+        machine: draw(config.recording_conditions, config.seed, machine, rms(load_audio(clip).waveform))
+        for machine, clip in first.items()
+    }
+    return [replace(clip, conditions=drawn[clip.machine]) for clip in clips]
 
 
 @lru_cache(maxsize=4)
@@ -130,7 +155,7 @@ def require_trainable(config: RunConfig, partitions: Sequence[Partition], shares
     InputError
         All errors at once.
     """
-    clips = [clip for partition in partitions for clip in partition.clips]
+    clips = [replace(clip, conditions=None) for partition in partitions for clip in partition.clips]
     marker = _note(config, clips, f"shares {shares}")
     if marker.exists():
         return

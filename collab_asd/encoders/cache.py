@@ -1,9 +1,10 @@
 """Embeddings on the client's disk, keyed by content, so that a clip is encoded once.
 
-The key is what the frames depend on: the encoder's digest, the hash of the clip's bytes and the channel. There is one
-file per clip, because clips come and go one by one, several processes may write at once, and a page of a big client
-reads only its own clips; 256 subfolders keep folders small. A file is a plain ``.npy`` with its SHA-256 behind it:
-`numpy.load` reads it, and neither a truncated file nor one that a crash left full of zeros passes for frames.
+The key is what the frames depend on: the encoder's digest, the hash of the clip's bytes, the channel, and the
+conditions that the recording is changed by, if any. There is one file per clip, because clips come and go one by one,
+several processes may write at once, and a page of a big client reads only its own clips; 256 subfolders keep folders
+small. A file is a plain ``.npy`` with its SHA-256 behind it: `numpy.load` reads it, and neither a truncated file nor
+one that a crash left full of zeros passes for frames.
 """
 
 from __future__ import annotations
@@ -117,8 +118,15 @@ class EmbeddingCache:
 
     def path(self, spec: EncoderSpec, clip: Clip) -> Path:
         """Where the frames of a clip lie."""
-        name = f"{clip.sha256}-{clip.channel}.npy"
-        return self.folder / f"{spec.name}-{spec.digest[:32]}-{CACHED_EMBEDDINGS.version}" / clip.sha256[:2] / name
+        name = f"{clip.sha256}-{clip.channel}"
+        if clip.conditions is not None:
+            name += f"-{hashlib.sha256(repr(clip.conditions).encode()).hexdigest()[:16]}"
+        return (
+            self.folder
+            / f"{spec.name}-{spec.digest[:32]}-{CACHED_EMBEDDINGS.version}"
+            / clip.sha256[:2]
+            / f"{name}.npy"
+        )
 
 
 def _read(path: Path, dimension: int, mapped: bool) -> FloatArray:

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
 
 logger = logging.getLogger(__name__)
-UNASKED = {"partition": "machine", "clients": 0, "join": "", "record-view": False, "report-scores": False}
+UNASKED = {
+    "partition": "machine",
+    "clients": 0,
+    "recording-conditions": "",
+    "join": "",
+    "record-view": False,
+    "report-scores": False,
+}
 """Keys of a run that mean nothing to a client with a folder of its own."""
 
 

@@ -110,6 +110,7 @@ def test_cells_of_a_sweep_say_how_they_deal(tmp_path):
         ('partitions = ["dirichlet-0"]', "'dirichlet-0' does not exist"),
         ('partitions = ["dirichlet-few"]', "'dirichlet-few' does not exist"),
         ('partitions = ["iid", "iid"]', "none twice"),
+        ('partitions = ["response-loud"]', "recording-conditions = 'response-loud': write response-DB"),
         ('[settings]\npartition = "iid"', "'partition' is not set there; use partitions"),
     ],
 )
