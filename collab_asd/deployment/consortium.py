@@ -215,7 +215,7 @@ class Consortium:
             general_name(host)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: is not empty; name a new folder")
-        Agreement().require_agreed(RunConfig(method=self.config.method, encoder=self.config.encoder))
+        Agreement(self.config).require_agreed(self.config)
         require_possible(self.config)
         fewest = fewest_clients(self.config)
         if self.clients < fewest:

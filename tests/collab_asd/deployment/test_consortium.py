@@ -20,7 +20,7 @@ from collab_asd.deployment.consortium import Consortium
 from collab_asd.deployment.settings import NodeSettings, ServerSettings
 from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, load_key
-from collab_asd.federation.agreement import FREE
+from collab_asd.federation.agreement import FREE, Agreement
 
 SECRETS = {"ca.key", "server.key", "node.key", "encoder.key", "pseudonym.key"}
 
@@ -111,6 +111,14 @@ def test_one_client_makes_a_consortium_where_nothing_is_shared(tmp_path):
     Consortium(1, ["localhost"], RunConfig(method="local-knn")).write(tmp_path / "c")
     assert ServerSettings.load(tmp_path / "c" / "server").run == {"min-clients": 1}
     assert [path.name for path in tmp_path.glob("c/client-*")] == ["client-0"]
+
+
+def test_the_agreement_names_a_method_that_needs_it(tmp_path):
+    Consortium(2, ["localhost"], RunConfig(method="covariance-sharing")).write(tmp_path / "c")
+    agreement = Agreement.load(str(tmp_path / "c" / "client-1" / "agreement.toml"))
+    agreement.require_agreed(RunConfig(method="covariance-sharing"))
+    with pytest.raises(InputError, match="agreed: covariance-sharing"):
+        agreement.require_agreed(RunConfig())
 
 
 @pytest.mark.parametrize(

@@ -29,16 +29,19 @@ def two_machines(machines, listing, tmp_path_factory):
     return listing(machines, tmp_path_factory.mktemp("two") / "two.csv", ("fan", "fan", "").__getitem__)
 
 
-@pytest.fixture(scope="module")
-def consortium(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("local") / "consortium"
+def make_consortium(folder, *options):
     port, *own = _free_ports(3)
-    made = collab_asd("deploy", "init", folder, "--clients", 2, "--host", "127.0.0.1", "--port", port)
+    made = collab_asd("deploy", "init", folder, "--clients", 2, "--host", "127.0.0.1", "--port", port, *options)
     assert made.returncode == 0, made.stderr
     for client, own_port in enumerate(own):
         settings = folder / f"client-{client}" / "node.toml"
         settings.write_text(re.sub(r"(?m)^port = .*$", f"port = {own_port}", settings.read_text()))
     return folder
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory):
+    return make_consortium(tmp_path_factory.mktemp("local") / "consortium")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,17 @@ def ran(consortium, two_machines):
 def test_deployment_gives_the_scores_of_the_simulation(ran):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"the same scores \(.*\): 24 clips, 0 other decisions", ran.stdout)
+
+
+def test_covariance_sharing_gives_the_scores_of_the_simulation(two_machines, tmp_path):
+    folder = make_consortium(tmp_path / "consortium", "--encoder", "logmel", "--set", "method=covariance-sharing")
+    ran = collab_asd("deploy", "local", folder, "--data", two_machines, "--compare")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"the same scores \(.*\): 24 clips, 0 other decisions", ran.stdout)
+    log = (folder / "client-0" / "state" / "log.txt").read_text()
+    assert re.findall(r"Receiving: (\S+) message", log) == [
+        *("query.hello", "train.variances", "train.scatter", "evaluate.score")
+    ]
 
 
 def test_figures_of_all_machines_are_printed(ran):
