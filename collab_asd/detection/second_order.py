@@ -310,33 +310,21 @@ def held_out_scores(
     return scores
 
 
-def foreign_variation(points: ScoreArray, others: Others) -> float:
-    """Return how much a machine's clips vary in directions in which the others' hardly do.
+def suits(alone: ScoreArray, pooled: ScoreArray) -> bool:
+    """Whether the others' covariance looks at a machine's normal clips as its own does.
 
-    It is the mean variance of the clips once the others' covariance has been made the identity. Up to
-    `SUITABLE_VARIATION` is seen where machines are of one type; much more where they are of unlike kinds. A machine
-    that varies less than the others is not told.
+    Where machines have normal clips of several kinds, or under wrong labels, the others' covariance explains away what
+    tells these kinds, and faults with it. Clips that are unusual among their own are then unusual no longer, and the
+    held-out scores come in another order. Those of few clips differ by chance, too.
 
     Parameters
     ----------
-    points : ScoreArray
-        ``[n, d]``, the machine's normal clips.
-    others : Others
+    alone, pooled : ScoreArray
+        ``[n]``, held-out scores of the same normal clips without and with the others.
     """
-    dof = len(points) - 1
-    deviations = standard_deviations(squares_of(points), dof, others.dof, others.variances)
-    root = np.linalg.cholesky(shrunk(others.covariance, others.dof))
-    whitened = solve_triangular(root, ((points - points.mean(axis=0)) / deviations).T, lower=True)
-    return float((whitened**2).sum() / (dof * points.shape[1]))
+    difference = np.log(np.maximum(alone, TINY)) - np.log(np.maximum(pooled, TINY))
+    return bool(difference.std() <= SUITABLE_DIFFERENCE / np.sqrt(len(alone)))
 
 
-def suits(points: ScoreArray, others: Others) -> bool:
-    """Whether the others' covariance describes how a machine's normal clips vary.
-
-    With few clips the deviations are those of the others, and more is not seen.
-    """
-    return foreign_variation(points, others) <= SUITABLE_VARIATION * len(points) / (len(points) + SUITABLE_CLIPS)
-
-
-SUITABLE_VARIATION, SUITABLE_CLIPS = 1.6, 10
-"""Chosen so that none of 232 machines among others of their type (synthetic, and ToyCar's tuning clips) is above."""
+SUITABLE_DIFFERENCE = 1.15
+"""Chosen so that none of 192 machines among others of their type (synthetic, and ToyCar's tuning clips) is above."""

@@ -6,7 +6,6 @@ Each of its machines adds its own part; a machine takes that out of the sums aga
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,7 +24,6 @@ from collab_asd.detection.second_order import (
     Others,
     squares_of,
     standard_deviations,
-    suits,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
 from collab_asd.detection.spectrum import TRIANGLE, ClipSpectrum, others_from_arrays, others_to_arrays
@@ -41,13 +39,9 @@ from collab_asd.methods.covariance_sharing.sums import (
     total,
 )
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
+from collab_asd.methods.embedding_sharing.client import warn_of_misfit
 
-logger = logging.getLogger(__name__)
 SCORER = DetectorSettings(ScorerSettings(), ScorerSettings("mahalanobis", average="spectrum", half_weight=0.0))
-UNSUITED = (
-    "%s/%s: its normal recordings vary in other ways than those of the machines that it is pooled with; its detector "
-    "may be worse for it: compare local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +119,9 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
         known = read_part(facts, arrays)
         for points, own in _scatters(members, known, facts).items():
             others, machine = _others(known, own, facts), points.machine
-            if others is not None and not suits(points.features.astype(np.float64), others):
-                clip = client.partition.clips[points.clips[0]]
-                logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
             frames = client.machine_frames(machine, with_spectra=True)
             detector = Detector(own_spaces(frames, SCORER, others))
+            warn_of_misfit(client, machine, frames, SCORER, detector)
             scores.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
     return scores
 

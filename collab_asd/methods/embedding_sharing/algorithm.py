@@ -34,7 +34,7 @@ from collab_asd.core.seeding import derive
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT, DetectorSettings, ScorerSettings
-from collab_asd.detection.second_order import Others
+from collab_asd.detection.second_order import Others, suits
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines
 from collab_asd.wire.codecs import Codec
 
@@ -166,6 +166,15 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     levels = replace(scorer.local, average="levels", half_weight=LOCAL_HALF_WEIGHT)
     pooled = replace(scorer.local, name="mahalanobis")
     return Space.fit(machine, levels), Space.fit(machine, pooled, others=others)
+
+
+def pooling_suits(machine: MachineFrames, scorer: DetectorSettings, detector: Detector) -> bool:
+    """Whether a detector that hears the others' covariance judges the machine's normal clips as it would without."""
+    pooled = detector.spaces[-1]
+    if pooled.others is None or scorer.local is None:
+        return True
+    alone = Space.fit(machine, replace(scorer.local, name="mahalanobis"))
+    return suits(alone.held_out, pooled.held_out)
 
 
 def fit_local_detector(machine: MachineFrames, scorer: ScorerSettings) -> Detector:

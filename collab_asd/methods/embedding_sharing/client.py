@@ -27,7 +27,7 @@ from collab_asd.detection.spectrum import others_from_arrays
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
-from collab_asd.methods.embedding_sharing.algorithm import fit_detector, own_spaces
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector, own_spaces, pooling_suits
 from collab_asd.methods.embedding_sharing.covariances import Scatter, shares_covariances
 from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber, SharedClip, codec_of, encode_page, plan_pages
 from collab_asd.wire.codecs import Codec, CodecPlan
@@ -37,6 +37,11 @@ from collab_asd.wire.defences.erasure import Erasure
 logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 FLOAT = 4  # bytes of a number of an embedding
+UNSUITED = (
+    "%s/%s: the other machines' covariances find other normal recordings of it unusual than its own do; sharing them may "
+    "make its detector worse: look for recordings of another kind among the normal ones of all, compare "
+    "local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
+)
 
 
 @lru_cache(maxsize=32)
@@ -145,15 +150,30 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
         others = None if told is None else others_from_arrays(from_record(told))
         if holds_classifier(content, machine.group):
             detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec, others)
+            warn_of_misfit(client, machine, frames, scorer, detector)
             found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
         else:
             shared = from_record(content.array_records[f"shared/{place}"])
-            found.append(_complete(shared, machine, frames, scorer, others))
+            found.append(_complete(client, shared, machine, frames, scorer, others))
     return found
 
 
+def warn_of_misfit(
+    client: ClientData, machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings, detector: Detector
+) -> None:
+    """Log a warning where the covariances of the other machines do not suit this one."""
+    if not pooling_suits(frames, scorer, detector):
+        clip = client.partition.clips[machine.normal[0]]
+        logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
+
+
 def _complete(
-    shared: Arrays, machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings, others: Others | None
+    client: ClientData,
+    shared: Arrays,
+    machine: LocalMachine,
+    frames: MachineFrames,
+    scorer: DetectorSettings,
+    others: Others | None,
 ) -> MachineScores:
     """Add the scores of the client's own space to the server's (Algorithm 2), which must be of this machine's clips."""
     for name, clips in {"normal-clips": machine.normal, "test-clips": machine.test}.items():
@@ -166,6 +186,7 @@ def _complete(
                 raise ValueError(f"the server scored {len(scores.normal)} of {len(machine.normal)} normal clips")
             scores = replace(scores, trained=len(machine.train))
         own = Detector(own_spaces(frames, scorer, others))
+        warn_of_misfit(client, machine, frames, scorer, own)
         in_own = own.scores_by_space(own.embed_tests(frames))
         scores = fuse([scores, *in_own], [scorer.shared.half_weight, *own.half_weights])
     predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)

@@ -116,15 +116,31 @@ def test_a_held_out_score_does_not_know_its_clip():
     assert after[0] > 10 * before[0]
 
 
-@pytest.mark.parametrize("n", [40, 150])
+def judged(points, others):
+    """Held-out scores without and with the others."""
+    return held_out_scores(points), held_out_scores(points, others)
+
+
+@pytest.mark.parametrize("n", [10, 40, 150])
 def test_pooling_suits_machines_that_vary_alike(n):
     parts = pooled_sums([normal_clips(n, 1), *(normal_clips(n, seed) for seed in range(2, 6))])
-    assert suits(normal_clips(n, 1), add(parts).without(parts[0]))
+    assert suits(*judged(normal_clips(n, 1), add(parts).without(parts[0])))
 
 
-@pytest.mark.parametrize("n", [40, 150])
-def test_pooling_does_not_suit_a_machine_that_varies_where_the_others_do_not(n):
-    rng = np.random.default_rng(3)
-    alien = rng.normal(size=(n, 6))  # without the others' correlations
-    parts = pooled_sums([alien, *(normal_clips(n, seed) for seed in range(2, 6))])
-    assert not suits(alien, add(parts).without(parts[0]))
+def test_pooling_does_not_suit_machines_with_each_others_clips_among_their_own():
+    """A tenth of each machine's normal clips is another's: what tells the two is then a way in which all vary."""
+    means = 6 * np.random.default_rng(0).normal(size=(4, 256))
+    machines = []
+    for i in range(4):
+        clips = np.random.default_rng(1 + i).normal(size=(40, 256)) + means[i]
+        for j in range(4):
+            clips[10 * j] += means[(i + 1 + j % 3) % 4] - means[i]
+        machines.append(clips)
+    parts = pooled_sums(machines)
+    assert not suits(*judged(machines[0], add(parts).without(parts[0])))
+
+
+def test_scores_that_differ_by_a_factor_say_the_same():
+    alone = np.random.default_rng(0).uniform(1, 2, 20)
+    assert suits(alone, 7 * alone)
+    assert not suits(alone, alone * np.exp(np.resize([0.5, -0.5], 20)))
