@@ -5,6 +5,7 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import ArcFaceLoss
 
+from collab_asd.classifier import training
 from collab_asd.classifier.model import to_arrays
 from collab_asd.classifier.settings import PRESETS
 from collab_asd.classifier.training import train
@@ -94,3 +95,24 @@ def test_the_head_is_arcface():
     own = 16 * np.cos(np.array([0.0, np.pi / 3]) + margin)
     other = 16 * np.array([0.0, np.cos(np.pi / 6)])
     assert loss.item() == pytest.approx(np.mean(np.log1p(np.exp(other - own))), rel=1e-5)
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(training, "SECONDS_AT_RISK", 0.0)
+    path, epochs = tmp_path / "begun", []
+
+    def stop_in_the_third(epoch: int, loss: float) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(*two_machines(seed=0), QUICK, seed=5, **STACKING, progress=stop_in_the_third, checkpoint=path)
+    if damage:
+        path.write_bytes(path.read_bytes()[:1000])
+    again = train(
+        *two_machines(seed=0), QUICK, seed=5, **STACKING, progress=lambda e, _: epochs.append(e), checkpoint=path
+    )
+    assert epochs == ([1, 2, 3] if damage else [3])
+    for name, array in to_arrays(train(*two_machines(seed=0), QUICK, seed=5, **STACKING)).items():
+        np.testing.assert_array_equal(to_arrays(again)[name], array)
