@@ -19,7 +19,7 @@ define install
 		lines=$$!; trap "kill $$lines" EXIT; $(BIN)/python -m pip install $(2)
 endef
 
-.PHONY: demo demo-deploy test fast lint docs notebooks lock check-install clean
+.PHONY: demo demo-deploy test fast lint mutants docs notebooks lock check-install clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients, twelve normal recordings each =="
@@ -46,6 +46,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# One change at a time to what decides results; exit code 1 for one that no test notices and nobody has judged.
+MINUTES ?= 20
+mutants: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --minutes $(MINUTES)
 
 # The site in site/; a broken link or name ends it.
 docs: $(VENV)/installed-test

@@ -33,6 +33,8 @@ Normalization = Literal["batch", "group"]
 ServerBatches = Literal["apart", "joined"]
 OnFailure = Literal["exclude", "stop"]
 
+SECTION_V = {"codec": "fp32", "calibration": 0.0, "scorer": "knn", "pooling": "mean"}
+"""What preset ``paper`` says beside the training: frames as they are, none held back, 2-NN of each window, averaged."""
 KEY_FILES = ("encoder-key-file", "rotation-key-file", "noise-key-file")
 SWITCH = {"true": True, "false": False}
 DEVICE = re.compile(r"cpu|(cuda|mps|xpu)(:(0|[1-9][0-9]?))?")
@@ -130,7 +132,8 @@ class RunConfig:
     ] = "port"
     preset: Annotated[
         Preset,
-        "training of the ID classifier and local networks: fast (ours), paper (classifier as in section V-B; slow)",
+        "training of the ID classifier and local networks: fast (ours), paper (all of section V, with its codec, "
+        "calibration, scorer and pooling unless set; slow)",
     ] = "fast"
     epochs: Annotated[
         int, "epochs of the ID classifier or of a local network; 0: as many as the preset says", NOT_NEGATIVE
@@ -158,7 +161,7 @@ class RunConfig:
     ] = "mahalanobis"
     local_features: Annotated[
         LocalFeatures,
-        "what fusion's local score looks at: logmel (recording, whatever the encoder; preset fast only), encoder",
+        "what fusion's local score looks at: logmel (recording, whatever the encoder), encoder",
     ] = "logmel"
     metric: Annotated[Metric, "distance in embedding space: euclidean, cosine"] = "euclidean"
     pooling: Annotated[Pooling, "how the windows of a clip become its score: mean-embedding, mean, max, top-k"] = (
@@ -233,7 +236,13 @@ class RunConfig:
     retries: Annotated[int, "how often a client that failed is asked again", NOT_NEGATIVE] = 1
 
     def __post_init__(self) -> None:
-        """Check the ranges that a type cannot say."""
+        """Check the ranges that a type cannot say; fill in what preset ``paper`` says of keys that nobody has set.
+
+        Flower passes all keys on, set or not: where each of them has its default, none was set.
+        """
+        if self.preset == "paper" and all(getattr(self, k) == getattr(RunConfig, k) for k in SECTION_V):
+            for field, value in SECTION_V.items():
+                object.__setattr__(self, field, value)
         for setting in settings().values():
             value = getattr(self, setting.field)
             if setting.range is not None and not setting.range.holds(value):
@@ -264,7 +273,7 @@ class RunConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Build from Flower's run config or from ``--set`` pairs; missing keys take their defaults.
+        """Build from Flower's run config or from ``--set`` pairs; missing keys take their defaults, or the preset's.
 
         Raises
         ------
@@ -274,6 +283,8 @@ class RunConfig:
         known = settings()
         for key in values:
             check_choice("configuration key", key, known, see="`collab-asd config` describes all keys")
+        if values.get("preset") == "paper":
+            values = SECTION_V | dict(values)
         return cls(**{known[key].field: _typed(key, value, known[key].type) for key, value in values.items()})
 
     def without_secrets(self) -> dict[str, str | int | float | bool]:

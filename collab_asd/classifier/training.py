@@ -5,9 +5,13 @@ Windows are drawn in batches, some of them mixed, and compared with directions o
 
 from __future__ import annotations
 
+import logging
+import pickle
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,9 +25,12 @@ from collab_asd.classifier.model import HEAR_WAVEFORMS, ClassifierSettings, IdCl
 from collab_asd.classifier.sampling import Indices, WindowSampler, input_statistics, one_gain
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.core.errors import InputError
+from collab_asd.core.files import replacing
 from collab_asd.core.progress import step
 from collab_asd.core.types import FloatArray
 
+log = logging.getLogger(__name__)
+SECONDS_AT_RISK = 30.0  # of training, before an epoch's end is worth a file
 ENOUGH = 0.9  # cosine beyond which a window is not pulled any more
 Loss: TypeAlias = "ArcFaceLoss | PositiveLoss"
 Progress = Callable[[int, float], None]
@@ -130,6 +137,7 @@ def train(
     device: str = "cpu",
     progress: Progress | None = None,
     start: IdClassifier | None = None,
+    checkpoint: Path | None = None,
 ) -> IdClassifier:
     """Train the ID classifier on the normal clips of one group of machines.
 
@@ -150,6 +158,8 @@ def train(
         Called with the epoch, from 1, and its mean loss.
     start : IdClassifier, optional
         What to go on from, in place of random weights; classes that it does not know begin with random directions.
+    checkpoint : Path, optional
+        File of this very training: it goes on behind the last epoch that is kept there, and ends with the same weights.
 
     Raises
     ------
@@ -171,7 +181,7 @@ def train(
     model = new_classifier(network, mean, deviation, seed)
     if start is not None:
         _take_over(model, start, labels)
-    fit(model.to(device), clips, np.searchsorted(labels, classes).tolist(), settings, seed, progress)
+    fit(model.to(device), clips, np.searchsorted(labels, classes).tolist(), settings, seed, progress, checkpoint)
     return model
 
 
@@ -213,6 +223,7 @@ def fit(
     settings: TrainingSettings,
     seed: int,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
 ) -> None:
     """Train the ID classifier from where it stands, on the device that it is on; parameters as of `train`.
 
@@ -227,9 +238,12 @@ def fit(
         optimizer = build_optimizer([*model.parameters(), *head.parameters()], settings)
         schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=batches) if settings.one_cycle else None
         start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
+        kept = Checkpoint(checkpoint, random, {"model": model, "head": head, "optimizer": optimizer, "rate": schedule})
+        done = kept.restore()
         model.train()
-        with step("training batches of the ID classifier", batches, even=True) as advance:
-            for epoch in range(1, settings.epochs + 1):
+        skipped = done * steps_per_epoch(sampler, settings)
+        with step("training batches of the ID classifier", batches, done=skipped, even=True) as advance:
+            for epoch in range(done + 1, settings.epochs + 1):
                 losses = []
                 for draw in draw_epoch(sampler, settings, random):
                     optimizer.zero_grad()
@@ -245,9 +259,55 @@ def fit(
                     advance()
                 if progress:
                     progress(epoch, float(np.mean(losses)))
+                kept.keep(epoch)
         with torch.no_grad():
             model.directions.copy_(head.W)
     model.eval()
+
+
+class Checkpoint:
+    """What a training needs to go on after an epoch as if it had never stopped, in a file.
+
+    Parameters
+    ----------
+    path : Path or None
+        None keeps nothing.
+    random : numpy.random.Generator
+        Draws the batches.
+    parts : mapping of str to object
+        What has a ``state_dict``; None is left out.
+    """
+
+    def __init__(self, path: Path | None, random: np.random.Generator, parts: dict[str, Any]) -> None:
+        self._path, self._random, self._since = path, random, time.monotonic()
+        self._parts = {name: part for name, part in parts.items() if part is not None}
+
+    def restore(self) -> int:
+        """Take up what is kept; returns the number of epochs that are done, 0 where nothing can be used."""
+        if self._path is None or not self._path.exists():
+            return 0
+        try:
+            state = torch.load(self._path, weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            log.warning("%s: damaged (%s); training begins anew", self._path, error)
+            return 0
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self._random.bit_generator.state = state["random"]
+        log.info("training goes on after epoch %d", state["epoch"])
+        return int(state["epoch"])
+
+    def keep(self, epoch: int) -> None:
+        """Write the file, if enough has been trained since the last time; a full disk costs a run nothing but this."""
+        if self._path is None or time.monotonic() - self._since < SECONDS_AT_RISK:
+            return
+        state = {name: part.state_dict() for name, part in self._parts.items()}
+        try:
+            with replacing(self._path) as file:
+                torch.save(state | {"random": self._random.bit_generator.state, "epoch": epoch}, file)
+        except OSError as error:
+            log.warning("%s: epoch %d cannot be kept (%s)", self._path, epoch, error)
+        self._since = time.monotonic()
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:

@@ -163,7 +163,7 @@ def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(to_json(out, comparison))
         return
-    title = f"{comparison.experiment.name}: means over machines and seeds; bold: the best, and what beats sharing"
+    title = f"{comparison.experiment.name}: means over machines and seeds; bold: more than chance"
     shown = _wide()
     shown.print(terminal_table(comparison_sheet(comparison.rows), title, shown))
     if not comparison.complete:

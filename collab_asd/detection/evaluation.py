@@ -1,4 +1,4 @@
-"""The only code that looks at labels: AUC, pAUC, decisions and ID accuracy per machine.
+"""What the labels of test clips say of their scores: AUC, pAUC, decisions and ID accuracy per machine.
 
 Where several clients hold clips of one machine, each has a detector of its own, and scores of two detectors are on
 different scales. AUC and pAUC are then the means of the clients', weighted by their numbers of pairs (a normal, an

@@ -54,7 +54,7 @@ def auc_dots(rows: Sequence[Row]) -> Figure | None:
             tick.set(fontweight="bold", color=LIGHT["ink"])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=LIGHT["line"], linewidth=0.6)
-    axes.set(ylim=(lines - 0.3, -0.7), xlabel="mean AUC, with 95 % interval over seeds", axisbelow=True)
+    axes.set(ylim=(lines - 0.3, -0.7), xlabel="mean AUC, with 95 % interval over seeds and clips", axisbelow=True)
     return figure
 
 
@@ -83,7 +83,9 @@ def auc_against_bytes(rows: Sequence[Row]) -> Figure | None:
 def _draw_dot(axes: Axes, row: Row, y: float, colour: str) -> None:
     if row.auc is None:
         return
-    axes.errorbar(row.auc.mean, y, xerr=row.auc.half_width, color=colour, marker="o", markersize=5, capsize=2.5)
+    axes.errorbar(
+        row.auc.mean, y, xerr=[[arm] for arm in row.auc.arms], color=colour, marker="o", markersize=5, capsize=2.5
+    )
     weight = "bold" if row.stands_out else "normal"
     beside = axes.get_yaxis_transform()  # x as a fraction of the width, y as a line
     axes.text(1.01, y, f"{row.auc.mean:.3f}", transform=beside, va="center_baseline", fontweight=weight, fontsize=8)
@@ -93,7 +95,14 @@ def _draw_point(axes: Axes, x: float, row: Row, marker: str, colour: str) -> Non
     if row.auc is None:
         return
     axes.errorbar(
-        x, row.auc.mean, yerr=row.auc.half_width, color=colour, marker=marker, markersize=6, capsize=2, linewidth=1
+        x,
+        row.auc.mean,
+        yerr=[[arm] for arm in row.auc.arms],
+        color=colour,
+        marker=marker,
+        markersize=6,
+        capsize=2,
+        linewidth=1,
     )
 
 
@@ -116,8 +125,11 @@ OWN_TERMS = {
     "Scorer": "How the distance of a recording to the normal ones is measured in an embedding space.",
     "Seed": "The number that everything random is drawn from. Runs that differ in the seed alone show how much of a "
     "difference is chance.",
-    "± (95 % interval)": "Where the mean over all possible seeds lies, in 95 of 100 cases (Student's t). It says "
-    "nothing of other recordings or machines.",
+    "[low, high] (95 % interval)": "Where the AUC would lie with other seeds and other test recordings of the same "
+    "machines, in 95 of 100 cases: a bootstrap over recordings, and Student's t over seeds. It says nothing of other "
+    "machines. ± is over seeds alone.",
+    "Clips to settle": "How many test recordings of each machine would tell the difference from chance, if it is as "
+    "large as it was measured; a dash where these do.",
     "Minus sharing": "AUC minus that of embedding sharing with the same encoder, seed by seed: what chance gives to "
     "both cancels.",
 }
@@ -194,7 +206,7 @@ def story(rows: Sequence[Row]) -> Iterator[str]:
 
 def _above(rows: Sequence[Row]) -> str:
     others = [row for row in rows if row.gain]
-    above = [row for row in others if row.beats_reference]
+    above = [row for row in others if row.gain and row.gain.mean > 0]
     if not others:
         return "Nothing was compared with it."
     if not above:
@@ -206,7 +218,7 @@ def _above(rows: Sequence[Row]) -> str:
 def _chance(gain: Estimate | None) -> str:
     if gain is None or gain.low is None:
         return "one seed cannot tell from chance"
-    return "more than chance" if gain.low > 0 else "may be chance"
+    return "more than chance" if gain.excludes_zero else "may be chance"
 
 
 def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mapping[str, Any]]) -> list[Fact]:
@@ -220,7 +232,7 @@ def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mappi
         facts.append(
             Fact(
                 f"{beaten} of {len(compared)}",
-                "other rows of the table do not beat embedding sharing with the same encoder"
+                "other rows of the table do not beat embedding sharing with the same encoder by more than chance"
                 + (" and partition" if rows[0].partition else ""),
             )
         )

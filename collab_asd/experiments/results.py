@@ -11,6 +11,7 @@ from typing import Any
 from collab_asd.core.files import replacing
 from collab_asd.core.runtime import TRAINED_BEFORE
 from collab_asd.detection.evaluation import MachineResult
+from collab_asd.detection.intervals import labelled_scores
 from collab_asd.experiments.experiment import Cell, Experiment
 from collab_asd.experiments.page import write_comparison_page
 from collab_asd.experiments.tables import (
@@ -23,6 +24,7 @@ from collab_asd.experiments.tables import (
     write_csv,
 )
 from collab_asd.federation.results import read_summary
+from collab_asd.report.reading import read_scores
 from collab_asd.report.tables import marks_of
 
 
@@ -71,6 +73,7 @@ def read_result(cell: Cell, summary: Mapping[str, Any]) -> CellResult:
         seconds=seconds["total"] + seconds.get(TRAINED_BEFORE, 0.0),
         auc_by_machine=summary["auc"]["by_id"],
         marks=tuple(mark for machine in summary["machines"] for mark in marks_of(MachineResult(**machine))),
+        labelled=labelled_scores(read_scores(scores)) if (scores := cell.folder / "scores.csv").exists() else {},
     )
 
 

@@ -17,8 +17,9 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from collab_asd.core.files import replacing
+from collab_asd.detection.intervals import LabelledScores
 from collab_asd.experiments.experiment import Cell
-from collab_asd.report.comparison import REFERENCE, Estimate, Line, estimate
+from collab_asd.report.comparison import REFERENCE, Estimate, Line, estimate, with_clips
 from collab_asd.report.tables import FEW_TEST_CLIPS, UNKNOWN, Sheet, empty_table, with_marks
 
 
@@ -42,6 +43,8 @@ class CellResult:
         Who held which clips; empty where only one partition is compared.
     marks : tuple of str
         Keys of `collab_asd.report.tables.MARKS` that hold for any machine: it has too few clips.
+    labelled : mapping
+        Scores of the labelled test clips by ``"type/id"``; empty where clients keep them.
     """
 
     method: str
@@ -57,6 +60,7 @@ class CellResult:
     auc_by_machine: Mapping[str, float | None] = field(default_factory=dict)
     partition: str = ""
     marks: tuple[str, ...] = ()
+    labelled: Mapping[str, LabelledScores] = field(default_factory=dict)
 
     @property
     def row(self) -> tuple[str, str, str, str]:
@@ -76,6 +80,8 @@ class Row(Line):
         no such run.
     is_reference, is_best : bool
         Whether it is that row; whether no row has a higher mean AUC.
+    leads : bool
+        Whether it is that row, and lies above every other row that is measured against it by more than chance.
     marks : tuple of str
         Those of its cells.
     """
@@ -92,6 +98,7 @@ class Row(Line):
     is_reference: bool = False
     is_best: bool = False
     marks: tuple[str, ...] = ()
+    leads: bool = False
 
     @property
     def place(self) -> str:
@@ -100,13 +107,18 @@ class Row(Line):
 
     @property
     def beats_reference(self) -> bool:
-        """Whether its mean AUC lies above that of embedding sharing, by chance or not."""
-        return self.gain is not None and self.gain.mean > 0
+        """Whether its mean AUC lies above that of embedding sharing by more than chance."""
+        return self.gain is not None and self.gain.mean > 0 and self.gain.excludes_zero
 
     @property
     def stands_out(self) -> bool:
-        """Whether it is to be set in bold."""
-        return self.is_best or self.beats_reference
+        """Whether it is to be set in bold: no difference that chance may have made is."""
+        return self.beats_reference or self.leads
+
+    @property
+    def clips_to_settle(self) -> float | None:
+        """Test clips of each machine that would tell its difference from chance; None where these do, or none can."""
+        return self.gain.clips_to_settle if self.gain else None
 
 
 MEASURES = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "bytes_sent", "seconds")
@@ -127,7 +139,15 @@ def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list
         for (_, encoder, _, partition), cells in by_row.items()
     ]
     best = max((row.auc.mean for row in rows if row.auc), default=None)
-    return [replace(row, is_best=row.auc is not None and row.auc.mean == best) for row in rows]
+    return [
+        replace(row, is_best=row.auc is not None and row.auc.mean == best, leads=row.is_reference and _leads(row, rows))
+        for row in rows
+    ]
+
+
+def _leads(reference: Row, rows: Sequence[Row]) -> bool:
+    gains = [row.gain for row in rows if row.place == reference.place and row.gain]
+    return bool(gains) and all(gain.mean < 0 and gain.excludes_zero for gain in gains)
 
 
 def _first(references: Mapping[tuple[str, str], Sequence[CellResult]], partition: str) -> Sequence[CellResult]:
@@ -141,30 +161,39 @@ def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> 
     return Row(
         *first.row,
         seeds=tuple(cell.seed for cell in cells),
-        auc=estimate(cell.auc for cell in cells),
+        auc=with_clips(estimate(cell.auc for cell in cells), [cell.labelled for cell in cells]),
         pauc=estimate(cell.pauc for cell in cells),
         id_accuracy=estimate(cell.id_accuracy for cell in cells),
         false_alarm_rate=estimate(cell.false_alarm_rate for cell in cells),
         bytes_sent=estimate(cell.bytes_sent for cell in cells),
         seconds=estimate(cell.seconds for cell in cells),
-        gain=None if is_reference else estimate(_differences(cells, reference)),
-        auc_by_machine={m: estimate(cell.auc_by_machine.get(m) for cell in cells) for m in machines},
+        gain=None if is_reference else _gain(cells, reference),
+        auc_by_machine={m: _auc_of(m, cells) for m in machines},
         is_reference=is_reference,
         marks=tuple(sorted({mark for cell in cells for mark in cell.marks})),
     )
 
 
-def _differences(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> list[float]:
+def _gain(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> Estimate | None:
     """AUC minus the reference's, of the seeds that both have."""
-    of_seed = {cell.seed: cell.auc for cell in reference}
-    pairs = [(cell.auc, of_seed.get(cell.seed)) for cell in cells]
-    return [auc - other for auc, other in pairs if auc is not None and other is not None]
+    of_seed = {cell.seed: cell for cell in reference}
+    pairs = [(cell, of_seed[cell.seed]) for cell in cells if cell.seed in of_seed]
+    differences = [cell.auc - other.auc for cell, other in pairs if cell.auc is not None and other.auc is not None]
+    return with_clips(
+        estimate(differences), [cell.labelled for cell, _ in pairs], [other.labelled for _, other in pairs]
+    )
 
 
-COLUMNS = ("AUC", "minus sharing", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
-DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s")  # on a narrow terminal, in this order
+def _auc_of(machine: str, cells: Sequence[CellResult]) -> Estimate | None:
+    own = [{machine: cell.labelled[machine]} for cell in cells if machine in cell.labelled]
+    return with_clips(estimate(cell.auc_by_machine.get(machine) for cell in cells), own)
+
+
+COLUMNS = ("AUC", "minus sharing", "clips to settle", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
+DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s", "clips to settle")  # on a narrow terminal, in this order
 LAST = ("folder", "error")
 WIDEST = 1000  # characters
+MOST_CLIPS = 99_999
 SUMMARY_KEYS = ("id_accuracy", "false_alarm_rate", "recall", "f1", "peak_rss_mb", "manifest_sha256")
 
 
@@ -190,6 +219,7 @@ def row_values(row: Row) -> dict[str, Any]:
     for name in MEASURES:
         values |= _estimate_values(name, getattr(row, name))
     values |= _estimate_values("auc_minus_embedding_sharing", row.gain)
+    values["clips_to_settle"] = row.clips_to_settle
     return values | {"is_best": row.is_best, "beats_embedding_sharing": row.beats_reference}
 
 
@@ -205,15 +235,15 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def comparison_sheet(rows: Sequence[Row]) -> Sheet:
-    """One row per method, encoder, scorer and partition; bold where it is the best or above embedding sharing."""
+    """One row per method, encoder, scorer and partition; bold where more than chance sets it apart."""
     sheet = _sheet("comparison", "Means over machines and seeds", COLUMNS, rows, [_cells(row) for row in rows])
     return with_marks(sheet, [row.marks for row in rows])
 
 
 def machine_sheet(rows: Sequence[Row]) -> Sheet:
-    """AUC of each machine, mean over seeds."""
+    """AUC of each machine, mean over seeds, with its interval."""
     machines = list(dict.fromkeys(machine for row in rows for machine in row.auc_by_machine))
-    lines = [[number(row.auc_by_machine.get(machine)) for machine in machines] for row in rows]
+    lines = [[with_interval(row.auc_by_machine.get(machine)) for machine in machines] for row in rows]
     sheet = _sheet("auc_by_machine", "AUC of each machine, mean over seeds", machines, rows, lines)
     return with_marks(sheet, [[mark for mark in row.marks if mark == FEW_TEST_CLIPS] for row in rows])
 
@@ -262,11 +292,23 @@ def number(value: Estimate | None, digits: int = 3, scale: float = 1.0) -> str:
 
 
 def with_interval(value: Estimate | None, sign: str = "") -> str:
-    """``"0.935 ± 0.004"``, the 95 % interval; the mean alone where one seed gives no interval."""
+    """``"0.935 [0.917, 0.950]"``, the 95 % interval over seeds and clips, or over seeds alone: ``"0.935 ± 0.004"``."""
     if value is None:
         return UNKNOWN
-    mean = f"{value.mean:{sign}.3f}".replace("-", "−")
+    mean, low, high = (
+        "" if x is None else f"{x:{sign}.3f}".replace("-", "−") for x in (value.mean, value.low, value.high)
+    )
+    if value.interval:
+        return f"{mean} [{low}, {high}]"
     return mean if value.half_width is None else f"{mean} ± {value.half_width:.3f}"
+
+
+def clips_needed(row: Row) -> str:
+    """``"≈ 420"`` test clips of each machine; ``"> 99,999"`` where there is hardly a difference."""
+    needed = row.clips_to_settle
+    if needed is None:
+        return UNKNOWN
+    return f"≈ {round(needed, -1):,.0f}" if needed < MOST_CLIPS else f"> {MOST_CLIPS:,}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -274,6 +316,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         with_interval(row.auc),
         with_interval(row.gain, "+"),
+        clips_needed(row),
         UNKNOWN if deviation is None else f"{deviation:.3f}",
         with_interval(row.pauc),
         number(row.id_accuracy),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.stats import t as student
 
 from collab_asd.core.errors import InputError, reason
 from collab_asd.data.manifest import ManifestRow
+from collab_asd.detection.intervals import Interval, LabelledScores, Machines, auc_interval, labelled_scores
 from collab_asd.report.contents import Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips
 from collab_asd.report.reading import read_run, require_same_clips
@@ -22,7 +24,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """A mean over seeds, and how sure it is.
 
     Parameters
     ----------
@@ -34,22 +36,46 @@ class Estimate:
         value, which says nothing about how far others lie.
     n : int
         Number of seeds.
+    interval : Interval or None
+        95 % interval over seeds and clips; None where the clips' scores are not at hand.
     """
 
     mean: float
     deviation: float | None
     half_width: float | None
     n: int
+    interval: Interval | None = None
 
     @property
     def low(self) -> float | None:
-        """Lower end of the interval."""
+        """Lower end of the interval over seeds and clips, or else over seeds."""
+        if self.interval:
+            return self.interval.low
         return None if self.half_width is None else self.mean - self.half_width
 
     @property
     def high(self) -> float | None:
-        """Upper end of the interval."""
+        """Upper end of the interval over seeds and clips, or else over seeds."""
+        if self.interval:
+            return self.interval.high
         return None if self.half_width is None else self.mean + self.half_width
+
+    @property
+    def arms(self) -> tuple[float, float]:
+        """How far the interval reaches to the left and right of the mean, for an error bar; 0 where there is none."""
+        if self.low is None or self.high is None:
+            return 0.0, 0.0
+        return max(self.mean - self.low, 0.0), max(self.high - self.mean, 0.0)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference is more than chance."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+    @property
+    def clips_to_settle(self) -> float | None:
+        """See `Interval.clips_to_settle`."""
+        return None if self.interval is None else self.interval.clips_to_settle(self.mean)
 
 
 def estimate(values: Iterable[float | None]) -> Estimate | None:
@@ -63,6 +89,11 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     deviation = float(np.std(known, ddof=1))
     quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
     return Estimate(float(np.mean(known)), deviation, quantile * deviation / math.sqrt(n), n)
+
+
+def with_clips(value: Estimate | None, runs: Sequence[Machines], minus: Sequence[Machines] = ()) -> Estimate | None:
+    """Add the interval over seeds and clips to a mean AUC or a difference of two; parameters as of `auc_interval`."""
+    return value and replace(value, interval=auc_interval(runs, minus))
 
 
 REFERENCE = "embedding-sharing"
@@ -102,10 +133,24 @@ class Entry(Line):
 
     runs: tuple[Run, ...]
 
-    @property
+    @cached_property
+    def labelled(self) -> list[dict[str, LabelledScores]]:
+        """Scores of each machine's labelled clips, by seed."""
+        return [labelled_scores(run.table) for run in self.runs]
+
+    @cached_property
     def auc(self) -> Estimate | None:
-        """AUC, mean over machines, over seeds."""
-        return estimate(run.evaluation.total("auc") for run in self.runs)
+        """AUC, mean over machines, over seeds and clips."""
+        return with_clips(estimate(run.evaluation.total("auc") for run in self.runs), self.labelled)
+
+    def minus(self, other: Entry) -> Estimate | None:
+        """AUC minus another line's, over the seeds that both have and over clips."""
+        of_seed = {run.summary["seed"]: number for number, run in enumerate(other.runs)}
+        pairs = [(i, of_seed[run.summary["seed"]]) for i, run in enumerate(self.runs) if run.summary["seed"] in of_seed]
+        totals = [[run.evaluation.total("auc") for run in line.runs] for line in (self, other)]
+        differences = [a - b for i, k in pairs if (a := totals[0][i]) is not None and (b := totals[1][k]) is not None]
+        own, theirs = [self.labelled[i] for i, _ in pairs], [other.labelled[k] for _, k in pairs]
+        return with_clips(estimate(differences), own, theirs)
 
     @property
     def id_accuracy(self) -> Estimate | None:
@@ -113,8 +158,9 @@ class Entry(Line):
         return estimate(run.evaluation.total("id_accuracy") for run in self.runs)
 
     def auc_of(self, machine: str) -> Estimate | None:
-        """AUC of a machine (``"type/id"``) over seeds; None where it cannot be measured."""
-        return estimate(run.evaluation.by_id("auc").get(machine) for run in self.runs)
+        """AUC of a machine (``"type/id"``) over seeds and clips; None where it cannot be measured."""
+        own = [{machine: of_seed[machine]} for of_seed in self.labelled if machine in of_seed]
+        return with_clips(estimate(run.evaluation.by_id("auc").get(machine) for run in self.runs), own)
 
     def clips(self, machine: str) -> list[MachineClips]:
         """Return the machine's scored test clips, one element per seed."""

@@ -113,7 +113,7 @@ def _draw_panel(
         axes.errorbar(
             np.array(places) + SIDESTEP * (i - (len(methods) - 1) / 2),
             means,
-            yerr=[estimate.half_width or 0.0 for estimate in found],
+            yerr=np.transpose([estimate.arms for estimate in found]),
             color=_colour(methods, method),
             marker=MARKERS[i % len(MARKERS)],
             linestyle="-" if i < len(SERIES) else "--",
@@ -137,8 +137,8 @@ def limits(rows: Sequence[Line], measure: Measure = "auc") -> tuple[float, float
     found: list[Estimate] = [value for row in rows if (value := getattr(row, measure))]
     means = [estimate.mean for estimate in found]
     room = ROOM * max(max(means) - min(means), 0.05)
-    low = min(estimate.mean - (estimate.half_width or 0.0) for estimate in found)
-    high = max(estimate.mean + (estimate.half_width or 0.0) for estimate in found)
+    low = min(estimate.mean - estimate.arms[0] for estimate in found)
+    high = max(estimate.mean + estimate.arms[1] for estimate in found)
     margin = 0.05 * room
     return max(low, min(means) - room, 0.0) - margin, min(high, max(means) + room, 1.0) + margin
 

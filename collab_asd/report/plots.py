@@ -229,8 +229,8 @@ def _draw_bar(axes: Axes, y: float, entry: Entry, machine: str) -> None:
     is_reference = entry.method == REFERENCE
     colour = LIGHT["normal"] if is_reference else LIGHT["line"]
     axes.barh(y, auc.mean - GUESSING, left=GUESSING, height=0.75, color=colour)
-    if auc.half_width:
-        axes.errorbar(auc.mean, y, xerr=auc.half_width, color=LIGHT["ink"], capsize=2, linewidth=1)
+    if any(auc.arms):
+        axes.errorbar(auc.mean, y, xerr=[[arm] for arm in auc.arms], color=LIGHT["ink"], capsize=2, linewidth=1)
     beside = axes.get_yaxis_transform()  # x as a fraction of the width, y as a line
     weight = "bold" if is_reference else "normal"
     axes.text(1.02, y, f"{auc.mean:.2f}", transform=beside, va="center_baseline", fontsize=8, fontweight=weight)

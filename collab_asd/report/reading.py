@@ -50,7 +50,7 @@ def read_run(folder: Path) -> Run:
             f"{folder / 'manifest.csv'}: not the manifest that summary.json was written for; "
             "restore it or repeat the run in a new folder"
         )
-    table = _read_scores(folder / "scores.csv")
+    table = read_scores(folder / "scores.csv")
     taking_part = [row for row in manifest if row.client not in summary["excluded"]]
     if not table.rows and any(row.split == "test" for row in taking_part):
         raise InputError(f"{folder / 'scores.csv'}: holds no scores of its test clips; repeat the run in a new folder")
@@ -88,7 +88,14 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _read_scores(path: Path) -> ScoreTable:
+def read_scores(path: Path) -> ScoreTable:
+    """Read ``scores.csv``.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is no such table.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *lines = list(csv.reader(file)) or [[]]

@@ -142,6 +142,17 @@ def test_two_clients_are_averaged_by_their_number_of_clips():
             assert array == pytest.approx(np.full_like(array, (30 * 1 + 10 * 4) / 40)), name
 
 
+def test_clients_weigh_as_much_as_they_have_clips(client):
+    """One with 18 clips and one with six of them."""
+    p = client.partition
+    few = Client(Partition(1, p.clips[:6], p.groups[:6], p.classes[:6]), None, None, Path())
+    replies = [fedavg_client.train(c, RunConfig(), RecordDict(), request(fresh())) for c in (client, few)]
+    of_many, of_few = (from_record(r.array_records["arrays"]) for r in replies)
+    assert not np.allclose(of_many["directions"], of_few["directions"], rtol=1e-3)
+    for name, array in take_apart(aggregated("fedavg", replies))[0].items():
+        np.testing.assert_allclose(array, (18 * of_many[name] + 6 * of_few[name]) / 24, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["fedadam", "fedyogi", "fedadagrad"])
 def test_adaptive_servers_leave_buffers_to_plain_averaging(client, name):
     reply = fedavg_client.train(client, RunConfig(), RecordDict(), request(fresh()))

@@ -57,6 +57,24 @@ def test_text_values_become_their_types():
     assert (config.seed, config.false_alarm_rate, config.encoder) == (3, 0.05, "logmel")
 
 
+SECTION_V = {"codec": "fp32", "calibration": 0.0, "scorer": "knn", "pooling": "mean"}
+
+
+@pytest.mark.parametrize(
+    ("named", "differs"),
+    [
+        ({}, {}),
+        (RunConfig().to_mapping(), {}),  # as `flwr run` passes them
+        ({"scorer": "fusion"}, {"scorer": "fusion"}),
+        ({"calibration": 0.2, "codec": "fp16"}, {"calibration": 0.2, "codec": "fp16"}),
+    ],
+)
+def test_preset_paper_is_all_of_section_v_but_what_is_named(named, differs):
+    config = RunConfig.from_mapping(named | {"preset": "paper"}).to_mapping()
+    assert {key: config[key] for key in SECTION_V} == SECTION_V | differs
+    assert RunConfig.from_mapping(config).to_mapping() == config
+
+
 def test_whole_number_may_stand_for_a_float():
     assert RunConfig.from_mapping({"timeout": 60}).timeout == 60.0
 

@@ -42,6 +42,14 @@ def test_machine_without_anomalies_has_no_auc_but_a_false_alarm_rate():
     assert result.false_alarm_rate == pytest.approx(1 / 3)
 
 
+def test_total_counts_every_id_alike_however_many_its_type_has():
+    rows = table([0, 1], [0, 1], "01") + table([0, 1], [0, 1], "02")
+    pump = [replace(row, machine_type="pump") for row in table([1, 0], [0, 1], "01")]
+    evaluation = evaluate(ScoreTable((*rows, *pump)))
+    assert evaluation.total("auc") == pytest.approx(2 / 3)
+    assert evaluation.by_type("auc") == {"fan": 1.0, "pump": 0.0}
+
+
 def test_decisions_give_recall_and_f1():
     result = only(table([0] * 6, [0, 0, 0, 1, 1, 1], decisions=[1, 0, 0, 1, 1, 0]))
     assert (result.false_alarm_rate, result.recall) == (pytest.approx(1 / 3), pytest.approx(2 / 3))

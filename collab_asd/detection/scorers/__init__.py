@@ -113,7 +113,7 @@ class DetectorSettings:
 
 def looks_at_spectra(config: RunConfig) -> bool:
     """Whether the client's own score looks at the recording's spectrum, and not through the encoder."""
-    return config.scorer == FUSION and config.local_features == "logmel" and config.preset != "paper"
+    return config.scorer == FUSION and config.local_features == "logmel"
 
 
 def _settings(name: str, config: RunConfig) -> ScorerSettings:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.classifier.sampling import joined
@@ -117,8 +118,9 @@ def train_on_group(
     device: str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
     start: IdClassifier | None = None,
+    checkpoint: Path | None = None,
 ) -> IdClassifier:
-    """Train the f_s of one group; parameters as of `train_id_classifiers`."""
+    """Train the f_s of one group; parameters as of `train_id_classifiers` and `train`."""
     group = members[0].group
     return train(
         joined([m.normal for m in members]),
@@ -130,6 +132,7 @@ def train_on_group(
         device=device,
         progress=None if progress is None else partial(progress, group),
         start=start,
+        checkpoint=checkpoint,
     )
 
 

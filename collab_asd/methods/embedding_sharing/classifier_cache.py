@@ -42,6 +42,8 @@ Arrays = dict[str, NDArray[Any]]
 class ClassifierCache:
     """Classifiers in a folder, one safetensors file each, named by their key.
 
+    Training that takes long keeps each epoch in ``KEY.begun``, and goes on from there in the next run.
+
     A file's metadata hold a card (key, settings, seconds that the training took) and the SHA-256 of card and arrays.
 
     Parameters
@@ -74,8 +76,8 @@ class ClassifierCache:
             key = classifier_key(members, training, stacking, seed, device)
             classifier = self._load(key)
             if classifier is None:
-                start = time.perf_counter()
-                classifier = train_on_group(members, training, stacking, seed, device, progress)
+                start, begun = time.perf_counter(), self._begun(key)
+                classifier = train_on_group(members, training, stacking, seed, device, progress, None, begun)
                 self._store(key, classifier, time.perf_counter() - start)
             classifiers[group] = classifier.to(device)
         return classifiers
@@ -107,8 +109,12 @@ class ClassifierCache:
         try:
             with replacing(self._path(key)) as file:
                 file.write(save_arrays(arrays, {"card": card, "sha256": _seal(card, arrays)}))
+            self._begun(key).unlink(missing_ok=True)
         except OSError as error:
             log.warning("%s: the trained classifier cannot be kept (%s)", self.folder, error)
+
+    def _begun(self, key: str) -> Path:
+        return self.folder / f"{key}.begun"
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

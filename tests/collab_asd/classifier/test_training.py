@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import ArcFaceLoss
 
-from collab_asd.classifier.model import to_arrays
+from collab_asd.classifier import training
+from collab_asd.classifier.model import ClassifierSettings, IdClassifier, to_arrays
 from collab_asd.classifier.settings import PRESETS
-from collab_asd.classifier.training import train
+from collab_asd.classifier.training import build_head, fit, new_classifier, train
 from collab_asd.core.errors import InputError
 
 STACKING = {"stack": 4, "stack_hop": 2}
@@ -94,3 +96,54 @@ def test_the_head_is_arcface():
     own = 16 * np.cos(np.array([0.0, np.pi / 3]) + margin)
     other = 16 * np.array([0.0, np.cos(np.pi / 6)])
     assert loss.item() == pytest.approx(np.mean(np.log1p(np.exp(other - own))), rel=1e-5)
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(training, "SECONDS_AT_RISK", 0.0)
+    path, epochs = tmp_path / "begun", []
+
+    def stop_in_the_third(epoch: int, loss: float) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(*two_machines(seed=0), QUICK, seed=5, **STACKING, progress=stop_in_the_third, checkpoint=path)
+    if damage:
+        path.write_bytes(path.read_bytes()[:1000])
+    again = train(
+        *two_machines(seed=0), QUICK, seed=5, **STACKING, progress=lambda e, _: epochs.append(e), checkpoint=path
+    )
+    assert epochs == ([1, 2, 3] if damage else [3])
+    for name, array in to_arrays(train(*two_machines(seed=0), QUICK, seed=5, **STACKING)).items():
+        np.testing.assert_array_equal(to_arrays(again)[name], array)
+
+
+def test_the_head_is_arcface_with_margin_and_scale_of_the_settings():
+    """One window, 60 degrees from its own direction and 90 from the other: the loss as ArcFace defines it."""
+    directions = torch.zeros(128, 2)
+    directions[0, 0] = directions[1, 1] = 1.0
+    window = torch.zeros(1, 128)
+    window[0, 0], window[0, 2] = np.cos(np.radians(60.0)), np.sin(np.radians(60.0))
+    for settings, margin, scale in ((PRESETS["fast"], 28.6, 16.0), (PRESETS["paper"], 28.6, 64.0)):
+        own, other = scale * np.cos(np.radians(60.0 + margin)), scale * np.cos(np.radians(90.0))
+        loss = build_head(directions, settings)(window, torch.tensor([0])).detach()
+        assert float(loss) == pytest.approx(np.log(1 + np.exp(other - own)), rel=1e-4)
+
+
+def test_the_proximal_term_is_half_mu_times_the_squared_distance():
+    """One batch per epoch: the second loss is of weights that one step has moved, in which the term was still 0."""
+    plain = replace(QUICK, epochs=2, windows_per_class=8, batch=16, one_cycle=False, mixup=0.0)
+    clips_of_both, classes = two_machines(seed=0)
+    losses, start = {}, new_classifier(ClassifierSettings("light", 6, 4, 2, 2), np.zeros(6), np.ones(6), 0)
+
+    def trained(epochs: int, mu: float) -> IdClassifier:
+        model = copy.deepcopy(start)
+        settings = replace(plain, epochs=epochs, proximal=mu)
+        fit(model, clips_of_both, classes, settings, 0, lambda epoch, loss: losses.update({(mu, epoch): loss}))
+        return model
+
+    trained(2, 0.0), trained(2, 3.0)
+    pairs = zip(trained(1, 0.0).parameters(), start.parameters(), strict=True)
+    moved = sum(float((now - then).detach().square().sum()) for now, then in pairs)
+    assert losses[3.0, 2] - losses[0.0, 2] == pytest.approx(3.0 / 2 * moved, rel=1e-3)

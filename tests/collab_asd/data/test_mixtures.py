@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip
-from collab_asd.data.partitions import FEWEST, apportion, by_machine, dirichlet, iid
+from collab_asd.data.partitions import FEWEST, apportion, by_attribute, by_machine, dirichlet, iid
 
 slowly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 
@@ -136,6 +136,15 @@ def test_groups_and_classes_are_those_of_the_machines():
     for p in iid(data((20, 4), (20, 4), (20, 4)), "machine-type", 2, seed=0):
         places = {clip.machine: place for clip, *place in zip(p.clips, p.groups, p.classes, strict=True)}
         assert places == {"fan/00": [0, 0], "fan/02": [0, 1], "pump/01": [1, 0]}
+
+
+def test_ten_clips_are_enough_to_stay_and_nine_are_passed_on():
+    loads = ["a"] * 12 + ["b"] * 10 + ["c"] * 9
+    clips = [
+        replace(clip, attributes=(("load", load),))
+        for clip, load in zip(clips_of(("fan", "00"), 31, 0), loads, strict=True)
+    ]
+    assert [len(p.clips) for p in by_attribute(clips, "all", "load", seed=0)] == [21, 10]
 
 
 def test_largest_remainders_by_hand():

@@ -1,7 +1,11 @@
 """Statistics of a comparison, against numbers worked out by hand."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from collab_asd.detection.intervals import LabelledScores
 from collab_asd.experiments.tables import CellResult, summarize_rows
 
 
@@ -49,18 +53,33 @@ def test_reference_is_that_of_the_same_encoder_and_the_default_scorer():
     ]
 
 
-def test_the_best_row_and_those_above_embedding_sharing_stand_out():
+def with_scores(method, scorer, seed, shift, encoder="logmel", noise=0.0, clips=50):
+    """A cell whose anomalies score by so much higher than its normal clips; the clips are alike for all."""
+    normal, anomaly = np.random.default_rng(0).normal(size=(2, clips)) + noise * np.random.default_rng(1).normal(
+        size=(2, clips)
+    )
+    keys = tuple(tuple((0, f"{kind}{i}") for i in range(clips)) for kind in "na")
+    scores = LabelledScores(keys, normal, anomaly + shift)
+    return replace(cell(method, scorer, seed, float(scores.wins.mean()), encoder), labelled={"fan/00": scores})
+
+
+def test_what_more_than_chance_sets_apart_stands_out():
     rows = summarize_rows(
         [
-            cell("embedding-sharing", "fusion", 0, 0.9),
-            cell("local-knn", "knn", 0, 0.8),
-            cell("embedding-sharing", "fusion", 0, 0.5, encoder="yamnet"),
-            cell("local-knn", "knn", 0, 0.6, encoder="yamnet"),
+            with_scores("embedding-sharing", "fusion", 0, 2.0),
+            with_scores("local-knn", "knn", 0, 0.5),
+            with_scores("embedding-sharing", "fusion", 0, 1.0, encoder="yamnet"),
+            with_scores("local-knn", "knn", 0, 1.2, encoder="yamnet", noise=1.0),
+            with_scores("local-mahalanobis", "mahalanobis", 0, 2.5, encoder="yamnet"),
+            cell("embedding-sharing", "fusion", 0, 0.5, encoder="random-conv"),
+            cell("local-knn", "knn", 0, 0.9, encoder="random-conv"),
         ],
         "fusion",
     )
-    assert [row.is_best for row in rows] == [True, False, False, False]
-    assert [row.stands_out for row in rows] == [True, False, False, True]
+    assert [row.is_best for row in rows] == [False, False, False, False, True, False, False]
+    assert [row.stands_out for row in rows] == [True, False, False, False, True, False, False]
+    assert [row.clips_to_settle is not None for row in rows] == [False, False, False, True, False, False, False]
+    assert rows[3].clips_to_settle > 100, rows[3].gain
 
 
 def test_a_method_with_an_encoder_of_its_own_is_measured_against_the_first_that_embedding_sharing_has():

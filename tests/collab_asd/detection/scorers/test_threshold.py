@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import gamma, kstest
+from scipy.stats import gamma, kstest, norm, pearson3
 
 from collab_asd.detection.thresholds import highest_rate, is_uncertain, p_values, threshold
 
@@ -30,6 +30,12 @@ def test_p_values_fall_below_the_rate_above_its_threshold(rate, how):
     limit = threshold(normal, rate, how)
     below, above = p_values(normal, np.array([limit - 1e-6, limit + 1e-6]), how)
     assert above <= rate < below
+
+
+@pytest.mark.parametrize("lean", [0.0, -1.5], ids=["symmetric", "to the left"])
+def test_scores_that_do_not_lean_to_the_right_have_a_normal_tail(lean):
+    scores = pearson3(lean).rvs(size=20000, random_state=4)
+    assert threshold(scores, 0.01, "gamma") == pytest.approx(norm(scores.mean(), scores.std()).isf(0.01), rel=0.01)
 
 
 def test_p_values_of_normal_scores_are_uniform():
