@@ -3,9 +3,9 @@
     python benchmarks/strangers.py CONSORTIUM [--seconds 30] [--address 127.0.0.2] [--attack idle …]
 
 CONSORTIUM is a folder that ``collab-asd deploy init`` made for this machine (``--host 127.0.0.1``); its server is
-started and stopped here. While strangers attack from `--address`, a node sends heartbeats, each over a new connection, as
-it would after a fault. The table has one row per attack: honest requests, how many failed, their latency, the largest
-resident memory of the SuperLink, its open connections, and what the strangers sent before they were shut out.
+started and stopped here. While strangers attack from `--address`, a node sends heartbeats, each over a new connection,
+as it would after a fault. The table has one row per attack: honest requests, how many failed, their latency, resident
+memory of the SuperLink and its open descriptors, and what the strangers sent before they were shut out.
 """
 
 from __future__ import annotations
@@ -53,11 +53,16 @@ class Target:
     address: str
     sent: Synchronized  # type: ignore[type-arg]
 
+    def __post_init__(self) -> None:
+        self.context = ssl.create_default_context(cafile=self.authority)
+
     async def open(self, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        context = ssl.create_default_context(cafile=self.authority) if tls else None
+        """Connect."""
+        context = self.context if tls else None
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, local_addr=(self.address, 0))
 
     async def send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Send, and count what was sent."""
         writer.write(data)
         await writer.drain()
         with self.sent.get_lock():
@@ -75,13 +80,13 @@ async def idle_tls(target: Target) -> None:
 
 
 async def _hold(target: Target, count: int, tls: bool) -> None:
-    held = []
+    held = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
     while True:
-        for _ in range(count - len(held)):
-            with suppress(OSError, ssl.SSLError):
-                held.append(await target.open(tls))
+        wanted = min(50, count - len(held))
+        opened = await asyncio.gather(*(target.open(tls) for _ in range(wanted)), return_exceptions=True)
+        held += [pair for pair in opened if isinstance(pair, tuple)]
         held = [(reader, writer) for reader, writer in held if not reader.at_eof()]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0 if len(held) < count else 0.5)
 
 
 async def long_header(target: Target) -> None:
@@ -140,7 +145,7 @@ async def _handshakes(target: Target) -> None:
 
 
 async def requests(target: Target) -> None:
-    """Requests with a signature by nobody's key, as fast as one core can."""
+    """Send requests with a signature by nobody's key, as fast as one core can."""
     await asyncio.gather(*(_requests(target) for _ in range(8)))
 
 
@@ -186,6 +191,7 @@ class Honest:
             time.sleep(2)
 
     def ask(self, path: str, message: object) -> httpx.Response:
+        """Send one signed request over a new connection."""
         with httpx.Client(verify=self.context, timeout=10) as client:
             url = f"https://127.0.0.1:{self.server.port}{path}"
             request = client.build_request("POST", url, content=message.SerializeToString(), headers=MEDIA)  # type: ignore[attr-defined]
@@ -198,6 +204,7 @@ class Honest:
             return answer
 
     def beat(self) -> None:
+        """Send one heartbeat, and write down how that went."""
         begun = time.monotonic()
         try:
             self.ask("/v1/fleet/send-node-heartbeat", SendNodeHeartbeatRequest(node=self.node, heartbeat_interval=30))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
+
+from collab_asd.federation.flwr_compat import RUN_CLIENTAPP
 
 logger = logging.getLogger(__name__)
 
-try:
-    import simulations.client_app
-    from collab_asd.federation.flwr_compat import pull_task_input as pull_task_input
-except Exception:
-    logger.exception("the ClientApp cannot be imported")
+for module in ("simulations.client_app", RUN_CLIENTAPP):
+    try:
+        import_module(module)
+    except Exception:
+        logger.exception("%s cannot be imported", module)
