@@ -100,6 +100,11 @@ def cache_dir(configured: str) -> Path:
     return Path(configured).expanduser().absolute() if configured else _own(user_cache_path(APP), "cache-dir")
 
 
+def data_dir() -> Path:
+    """Folder for what this program remembers for the user."""
+    return _own(user_data_path(APP), "XDG_DATA_HOME")
+
+
 def results_dir(configured: str, run_id: int) -> Path:
     """Folder of one run's results: the configured one, or one named by Flower's run ID in the user's data folder.
 
