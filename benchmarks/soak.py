@@ -1,4 +1,6 @@
-"""A deployment under faults at random moments: do runs complete, are scores equal, is memory flat?
+"""A deployment under faults at random moments, run after run.
+
+Do runs complete, are scores equal, is memory flat?
 
     python benchmarks/soak.py FOLDER [--minutes 120] [--clients 4] [--seed 7] [--pause 25]
 

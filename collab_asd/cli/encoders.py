@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from datetime import UTC, datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

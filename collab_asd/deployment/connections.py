@@ -24,6 +24,8 @@ SPEAKING_OF_ADDRESS, SPEAKING_IN_ALL = 128, 512
 """Connections; half of what a process may usually have open."""
 HANDSHAKE_SECONDS, HEAD_SECONDS, FAREWELL_SECONDS = 10.0, 10.0, 5.0
 HEAD_BYTES = 16 * 2**10
+BACKLOG = 512
+"""Connections that may wait, and that are taken at a time before any of them is looked at."""
 
 
 class Connections:
@@ -108,6 +110,8 @@ class Connection(asyncio.Protocol):
         self.ended()
 
     async def _begin(self, transport: asyncio.Transport) -> None:
+        if transport.is_closing():  # dropped in favour of others that came with it: TLS would cost memory
+            return
         http = self._make_http()
         http.connection = self
         if self._tls is None:
@@ -219,4 +223,4 @@ def limit_connections(config: Any, refusals: Refusals) -> None:
         return Connection(connections, lambda: Http(**arguments), tls)
 
     config.http_protocol_class, config.ws_protocol_class, config.ssl = make, None, None
-    config.h11_max_incomplete_event_size = HEAD_BYTES
+    config.h11_max_incomplete_event_size, config.backlog = HEAD_BYTES, BACKLOG
