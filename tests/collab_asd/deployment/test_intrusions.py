@@ -173,7 +173,7 @@ def test_connection_is_refused(visits, visit, why):
 
 def test_refusals_are_in_the_servers_log(visits, consortium):
     log = consortium.log("server")
-    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node': Flower answers" in log
+    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node': not signed by a key of the consortium" in log
     assert "[SSL: HTTP_REQUEST]" in log
     assert "[SSL: TLSV1_ALERT_UNKNOWN_CA]" in log
 
