@@ -207,10 +207,11 @@ class Soak:
         parties = [self.server, *self.nodes]
 
         def keep() -> None:
-            while not self.over.wait(3):
+            while not closing.wait(3):
                 for party in parties:
                     party.keep()
 
+        closing = threading.Event()  # what this thread has started ends with it
         keeper = threading.Thread(target=keep)
         try:
             self.server.begin()
@@ -223,7 +224,9 @@ class Soak:
             self.over.set()
             for party in parties:
                 party.ending = True
-            keeper.join()
+            closing.set()
+            if keeper.is_alive():
+                keeper.join()
             stop(*(party.process for party in parties if party.process is not None))
 
     @property
