@@ -19,7 +19,7 @@ define install
 		lines=$$!; trap "kill $$lines" EXIT; $(BIN)/python -m pip install $(2)
 endef
 
-.PHONY: demo demo-deploy test fast lint mutants docs notebooks lock check-install clean
+.PHONY: demo demo-deploy test fast lint mutants docs notebooks lock sbom check-install clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients, twelve normal recordings each =="
@@ -71,13 +71,21 @@ lock: $(VENV)/installed
 		--upgrade --prerelease disallow --custom-compile-command "make lock" --quiet >> $@.new
 	mv $@.new requirements.lock
 
+# A software bill of materials (CycloneDX) in sbom.json: every release of the lock file, with its hashes. The tool has an
+# environment of its own, and nothing of collab-asd is installed for it.
+sbom:
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && $(PYTHON) -m venv "$$scratch" && \
+		"$$scratch/bin/python" -m pip install --quiet 'cyclonedx-bom>=7.5,<8' && \
+		PYTHONWARNINGS=ignore "$$scratch/bin/cyclonedx-py" requirements requirements.lock --pyproject pyproject.toml \
+			--output-reproducible --output-file sbom.json
+
 # Downloads gigabytes: what a new user gets, from a package index alone, into an environment that is removed afterwards.
 check-install:
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 		$(BARE) PIP_NO_CACHE_DIR=1 $(MAKE) demo VENV="$$scratch/venv" RESULTS="$$scratch/results"
 
 clean:
-	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) results dist build sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # pip, not uv: it takes the torch build that this machine's pip is set up for.
 $(VENV)/bin/python:

@@ -125,19 +125,20 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         measure=setting.measure if config.report_scores else None,
         pseudonymous=setting.pseudonymous,
     )
-    with exclusive_lock(folder.path, "run"), PeakMemory() as memory:
-        scores = method.run(supervised)
-    how: dict[str, Any] = {
-        "engine": setting.engine,
-        "encoder_note": method.encoder_note,
-        "excluded": {str(client): why for client, why in supervised.excluded.items()},
-        "bytes_up": {str(c): supervised.traffic.of(c)[0] for c in setting.clients},
-        "bytes_down": {str(c): supervised.traffic.of(c)[1] for c in setting.clients},
-        "bytes_by_phase": {str(c): supervised.traffic.by_phase(c) for c in setting.clients},
-        "seconds": {**method.watch.seconds, "total": time.perf_counter() - started},
-        "peak_rss_mb": memory.peak_mb,
-    }
-    setting.finish(folder, scores, how)
+    with exclusive_lock(folder.path, "run"):
+        with PeakMemory() as memory:
+            scores = method.run(supervised)
+        how: dict[str, Any] = {
+            "engine": setting.engine,
+            "encoder_note": method.encoder_note,
+            "excluded": {str(client): why for client, why in supervised.excluded.items()},
+            "bytes_up": {str(c): supervised.traffic.of(c)[0] for c in setting.clients},
+            "bytes_down": {str(c): supervised.traffic.of(c)[1] for c in setting.clients},
+            "bytes_by_phase": {str(c): supervised.traffic.by_phase(c) for c in setting.clients},
+            "seconds": {**method.watch.seconds, "total": time.perf_counter() - started},
+            "peak_rss_mb": memory.peak_mb,
+        }
+        setting.finish(folder, scores, how)
     logger.info("results: %s", folder.path)
     return folder.path
 

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,10 @@ def bundle_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Its weights, or for random-conv the secret key.")],
     key: Annotated[Path, typer.Option(help="Your private key: `ssh-keygen -t ed25519 -N '' -f distributor`.")],
     to: Annotated[Path, typer.Option(help="Folder to write the bundle into.")] = Path(),
+    days: Annotated[float, typer.Option(help="How long clients may open it.")] = 365,
+    number: Annotated[
+        int | None, typer.Option(help="Larger than that of your last bundle. Default: the time in seconds.")
+    ] = None,
     settings: Settings = None,
 ) -> None:
     """Sign an encoder's weights or key for the clients; whoever has the file has the encoder, so send it safely."""
@@ -56,7 +61,7 @@ def bundle_command(
         raise InputError(f"encoder {name!r} has neither weights nor a key that could be distributed")
     chosen = dict(map(parse_assignment, settings or []))
     config = RunConfig.from_mapping({"encoder": name, which: str(file.expanduser())} | chosen)
-    bundle, card = write_bundle(config, file.expanduser(), signing_key, to.expanduser())
+    bundle, card = write_bundle(config, file.expanduser(), signing_key, to.expanduser(), days, number)
     console.print(f'{bundle}\nfor the agreement: encoder-digest = "{card.encoder_digest}"')
     console.print(f"the clients need, too: {key}.pub, over another way than the bundle; the server needs neither")
 
@@ -76,7 +81,8 @@ def unbundle_command(
     folder = to.expanduser().absolute() if to else cache_dir("") / "encoders" / agreed[:16]
     file, card = open_bundle(bundle.expanduser(), load_verifying_key(signer.expanduser()), agreed, folder)
     which = ENCODERS.find(card.encoder).file_key
-    console.print(f"{bundle}: signed by {signer}, digest {agreed}")
+    expires = datetime.fromtimestamp(card.expires, UTC)
+    console.print(f"{bundle}: signed by {signer}, digest {agreed}, number {card.number}, good until {expires:%Y-%m-%d}")
     console.print(f"for node.toml: {which} = {json.dumps(str(file), ensure_ascii=False)}")
 
 

@@ -25,6 +25,9 @@ from collab_asd.core.terminal import is_text
 FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 APP = "collab-asd"
 PROBE_BYTES = 4096  # enough to meet a full disk
+LOCK = ".lock"
+LOOK_SECONDS = 1.0
+"""`is_locked` holds a lock for a moment."""
 SECTION = re.compile(r"section_[0-9]+")
 
 
@@ -95,6 +98,11 @@ def _name(error: OSError, path: Path) -> None:
 def cache_dir(configured: str) -> Path:
     """Folder for weights, embeddings and synthetic machines: the configured one, or the user's cache folder."""
     return Path(configured).expanduser().absolute() if configured else _own(user_cache_path(APP), "cache-dir")
+
+
+def data_dir() -> Path:
+    """Folder for what this program remembers for the user."""
+    return _own(user_data_path(APP), "XDG_DATA_HOME")
 
 
 def results_dir(configured: str, run_id: int) -> Path:
@@ -187,14 +195,27 @@ def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
     """
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=LOOK_SECONDS)
     except Timeout:
         raise InputError(f"{folder}: another process is at work on this {work}; wait for it, or stop it") from None
     try:
         yield
     finally:
         lock.release()
-        if is_new and all(path.name == ".lock" for path in folder.iterdir()):
+        if is_new and all(path.name == LOCK for path in folder.iterdir()):
             shutil.rmtree(folder)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process holds the `exclusive_lock` of a folder."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False

@@ -107,7 +107,7 @@ SERVER_STATE = Schema("what a server keeps of a run", REPEAT, key="format")
 STORE = Schema("a store of embeddings", "delete it, or name another results-dir")
 VIEW = Schema("a recorded message", "repeat the run with --set record-view=true", unnamed=1)
 AGREEMENT = Schema("an agreement", "write a new one with `collab-asd deploy init`", key="agreement-version", unnamed=1)
-ENCODER_BUNDLE = Schema("a bundle", "ask the distributor for a new one")
+ENCODER_BUNDLE = Schema("a bundle", "ask the distributor for a new one", readable=(2,))
 CACHED_EMBEDDINGS = Schema("cached embeddings", "", readable=(2,))
 """Part of their path, and so found by nobody else: to be raised when decoding or resampling changes, too, which no
 encoder's digest tells."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
+import selectors
 import signal
 import sys
 import time
@@ -18,13 +18,13 @@ import tomllib
 import traceback
 import zipfile
 from io import BytesIO
-from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collab_asd.core.errors import HANDLER_RAISED, PublicError
+from collab_asd.core.processes import follow_parent
 from collab_asd.core.registry import load
+from collab_asd.deployment.logs import one_record, protect_logs
 from collab_asd.deployment.processes import settle
 
 if TYPE_CHECKING:
@@ -36,29 +36,61 @@ CLIENT_APP = "simulations.client_app:app"
 LARGEST_SETTINGS = 2**20  # bytes of a bundle's pyproject.toml
 Processes = ForkServerContext | SpawnContext
 PAUSE = 0.2  # seconds between two questions for a task
+SECRET_BYTES = 32
+UNANSWERED_SECONDS = 60.0
+"""So long a SuperNode may answer no question for a task; then both start again."""
 
 
 def main() -> None:
-    """Take tasks of the SuperNode that started this process, until it ends: ``executor ADDRESS SECRET-FILE``."""
+    """Take tasks of the SuperNode that started this process, until it ends: ``executor ADDRESS SIGNS < SECRET``.
+
+    SIGNS is the number of an open file: a byte written there now and then says that this process works.
+    """
     settle()
+    protect_logs()
     from collab_asd.federation import flwr_compat as flower
 
-    address, secret = sys.argv[1], Path(sys.argv[2])
-    supernode = os.getppid()
+    address, supernode = sys.argv[1], SuperNode(int(sys.argv[2]))
+    secret = os.read(supernode.lifeline, SECRET_BYTES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    try:
-        methods = {flower.ACQUIRE_TASK}
-        known = flower.SuperExecAuthHttpInterceptor(master_secret=secret.read_bytes(), protected_methods=methods)
-        client = _client(address, known, "SuperExec")
-        processes = _processes()
-        while os.getppid() == supernode:
-            if (token := _next_task(client)) is not None:
-                shutil.rmtree(secret.parent, ignore_errors=True)  # the SuperNode answers, so it has read it
-            if token:
-                _carry_out(processes, address, token, supernode)
-            time.sleep(PAUSE)
-    finally:
-        shutil.rmtree(secret.parent, ignore_errors=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the SuperNode, with which this process ends
+    known = flower.SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={flower.ACQUIRE_TASK})
+    client = _client(address, known, "SuperExec")
+    processes = _processes()
+    answered = time.monotonic()
+    while supernode.lives():
+        token = _next_task(client)
+        if token is not None:
+            answered = time.monotonic()
+        if token:
+            _carry_out(processes, address, token, supernode)
+        elif time.monotonic() - answered > UNANSWERED_SECONDS:
+            sys.exit(f"the SuperNode has answered no question for a task for {UNANSWERED_SECONDS:.0f} s")
+
+
+class SuperNode:
+    """The process that started this one, as this one sees it.
+
+    Parameters
+    ----------
+    signs : int
+        Number of the open file for signs of life.
+    """
+
+    lifeline = 0  # stdin, which ends with the SuperNode, killed or not
+
+    def __init__(self, signs: int) -> None:
+        self._signs = signs
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self.lifeline, selectors.EVENT_READ)
+
+    def lives(self) -> bool:
+        """Give a sign of life and wait a moment; whether the SuperNode still lives."""
+        try:
+            os.write(self._signs, b".")
+        except OSError:
+            return False
+        return not self._selector.select(PAUSE)
 
 
 def run_task(address: str, token: str) -> None:
@@ -72,6 +104,8 @@ def run_task(address: str, token: str) -> None:
         What the task is asked for by.
     """
     settle()
+    protect_logs()
+    follow_parent()
     from collab_asd.federation import flwr_compat as flower
 
     client = _client(address, flower.RuntimeTokenHttpInterceptor(token), "flwr-clientapp", persistent=True)
@@ -97,10 +131,10 @@ def answer(message: Message, context: Context, bundle: bytes) -> Message:
         return answered
     except PublicError as error:
         reason = str(error)
-        print(f"refused: {error}", file=sys.stderr, flush=True)
+        print(one_record(f"refused: {error}"), file=sys.stderr, flush=True)
     except Exception as error:
         reason = f"{type(error).__name__}: the client's log says more"
-        traceback.print_exc()
+        print(one_record(traceback.format_exc()), file=sys.stderr, flush=True)
     return Message(Error(HANDLER_RAISED, reason), reply_to=message)
 
 
@@ -136,38 +170,48 @@ def _client(
 
 
 def _processes() -> Processes:
-    """Return how tasks get a process: copies of one that has imported all of the ClientApp, where there are such."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    from collab_asd.federation.flwr_compat import RUN_CLIENTAPP
+    """Return how tasks get a process: copies of one that has imported all of the ClientApp, where there are such.
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["simulations.client_app", RUN_CLIENTAPP])
-    forkserver.ensure_running()
+    Raises
+    ------
+    SystemExit
+        No process can be started, or the ClientApp cannot be imported.
+    """
+    context: Processes = multiprocessing.get_context("spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["collab_asd.deployment.preload"])
+    first = context.Process(target=load, args=(CLIENT_APP,), daemon=True)
+    first.start()
+    first.join()
+    if first.exitcode:
+        sys.exit(f"the ClientApp cannot be imported: a process that tried ended with code {first.exitcode}")
     return context
 
 
 def _next_task(client: RuntimeHttpClient) -> str | None:
-    """Ask for a task; its token, an empty one if there is no task, None if the SuperNode does not answer yet."""
+    """Ask for a task; its token, an empty one if there is no task, None if the SuperNode does not answer that."""
     import httpx
 
     from collab_asd.federation import flwr_compat as flower
 
     try:
         answer = client.AcquireTask(flower.AcquireTaskRequest(supported_task_types=[flower.TaskType.CLIENT_APP]))
-    except httpx.TransportError:
+    except (httpx.HTTPError, ValueError):  # ValueError: what it answers is no message of Flower's
         return None
     return str(answer.token) if answer.HasField("task") else ""
 
 
-def _carry_out(processes: Processes, address: str, token: str, supernode: int) -> None:
+def _carry_out(processes: Processes, address: str, token: str, supernode: SuperNode) -> None:
     """Wait for one task in a process of its own; it does not outlive the SuperNode."""
     task = processes.Process(target=run_task, args=(address, token), daemon=True)
     task.start()
     while task.is_alive():
-        if os.getppid() != supernode:
+        if not supernode.lives():
             task.kill()
-        task.join(PAUSE)
+            task.join()
+    if task.exitcode:
+        print(f"a task ended with code {task.exitcode}, without an answer", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,33 +2,44 @@
 
 One port carries all of Flower's interfaces, and those by which runs are started and keys registered ask nobody who they
 are. A SuperNode signs the time of a request and nothing else, may send a reply in another's name, and of any size. The
-gate leaves the SuperNodes' interface alone to other machines, takes a signature once, a reply from its sender, and no
-more bytes than agreed.
+gate leaves the SuperNodes' interface alone to other machines, reads nothing further of who has no registered key, takes
+a signature once, a reply from its sender, and no more bytes of a reply than agreed, whatever is sent in between.
 """
 
 from __future__ import annotations
 
+import asyncio
 import binascii
-import logging
+import time
 from base64 import b64decode
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from cachetools import LRUCache, TTLCache
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collab_asd.deployment.refusals import Refusals
 from collab_asd.federation import flwr_compat as flower
 
-logger = logging.getLogger(__name__)
-
 FLEET = flower.FLEET_PATH
+ACTIVATE_NODE = FLEET + "activate-node"
 PUSH_MESSAGES, PUSH_OBJECT = FLEET + "push-messages", FLEET + "push-object"
 LOOPBACK = {"127.0.0.1", "::1"}
 LARGEST_REQUEST = 32 * 2**20  # bytes; Flower sends messages in objects of 5 MiB
 LARGEST_REPLY = 256 * 2**20
-REMEMBERED = 100_000  # signatures, and nodes
+HELD_OF_PARTY = 2 * LARGEST_REQUEST  # bytes of requests at once; Flower sends two objects at once
+PATIENCE, SLOWEST = 15.0, 8 * 2**10  # seconds, and bytes per second after them, that a body must come within
+REMEMBERED = 100_000  # signatures
+REPLIES, OBJECTS = 10_000, 10_000  # whose bytes are counted; that one node may be asked for at once
+FRESH_SECONDS = 1.0
 SIGNED_SECONDS = flower.TIMESTAMP_TOLERANCE + 2 * flower.SYSTEM_TIME_TOLERANCE  # so long Flower takes a signature
 
 
@@ -46,7 +57,16 @@ class Signed(NamedTuple):
     moment: str
 
 
+class Reply(NamedTuple):
+    """A task's reply: whose key signs it, and which message it replies to."""
+
+    key: bytes
+    task: str
+
+
 TOO_LARGE = Refusal(413, "request or reply is too large")
+TOO_SLOW = Refusal(408, "request comes too slowly")
+TOO_MUCH = Refusal(503, "too much is being sent at once")  # 503: an honest node repeats
 
 
 class Gate:
@@ -57,61 +77,185 @@ class Gate:
     app : ASGIApp
     largest_request, largest_reply : int
         Bytes of one request, and of all objects of one reply.
+    may_connect : callable, optional
+        Whether a public key, in PEM, is one of the consortium's; by default each is.
+    refusals : Refusals, optional
     """
 
     def __init__(
-        self, app: ASGIApp, largest_request: int = LARGEST_REQUEST, largest_reply: int = LARGEST_REPLY
+        self,
+        app: ASGIApp,
+        largest_request: int = LARGEST_REQUEST,
+        largest_reply: int = LARGEST_REPLY,
+        may_connect: Callable[[bytes], bool] = lambda key: True,
+        refusals: Refusals | None = None,
     ) -> None:
         self._app, self._largest_request, self._largest_reply = app, largest_request, largest_reply
-        self._used: TTLCache[Signed | None, bool] = TTLCache(REMEMBERED, SIGNED_SECONDS)
-        self._sent: LRUCache[bytes, int] = LRUCache(REMEMBERED)
+        self._may_connect, self._refusals = may_connect, refusals or Refusals()
+        self._used: TTLCache[Signed, bool] = TTLCache(REMEMBERED, SIGNED_SECONDS)
+        self._sent: LRUCache[Reply, int] = LRUCache(REPLIES)
+        self._wanted: defaultdict[bytes, LRUCache[str, Reply]] = defaultdict(lambda: LRUCache(OBJECTS))
+        self._held: Counter[object] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on and note whether Flower refused it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        signed = _signed(Headers(scope=scope))
+        signed = _signed(Headers(scope=scope), self._may_connect) if scope["path"].startswith(FLEET) else None
         if refusal := self._by_head(scope, signed):
-            await _refuse(refusal, scope, receive, send)
+            await self._refuse(refusal, scope, receive, send, close=True)
             return
-        body = await _read(receive, self._largest_request)
-        refusal = TOO_LARGE if body is None else self._by_body(scope, signed, body)
-        if body is None or refusal:
-            await _refuse(refusal or TOO_LARGE, scope, receive, send)
-        else:
-            await self._app(scope, _once(body, receive), _noting(scope, send))
+        with self._holding(signed.key if signed else _address(scope)) as take:
+            body = await self._read(receive, take)
+            refusal = body if isinstance(body, Refusal) else self._by_body(scope, signed, body)
+            if isinstance(body, bytes) and refusal is None:
+                await self._app(scope, _once(body, receive), self._noting(scope, signed, body, send))
+        if refusal is not None:
+            await self._refuse(refusal, scope, receive, send)
 
     def _by_head(self, scope: Scope, signed: Signed | None) -> Refusal | None:
-        """Judge a request by where it comes from and how it is signed. Unsound signatures are refused by Flower."""
+        """Judge a request by where it comes from and how it is signed."""
         if scope["type"] != "http":
             return Refusal(403, "no such interface")
         if not scope["path"].startswith(FLEET):
-            return None if _is_local(scope) else Refusal(403, "only this machine may use this interface")
-        if signed in self._used:
+            if not _is_local(scope):
+                return Refusal(403, "only this machine may use this interface")
+        elif signed is None:
+            return Refusal(412 if scope["path"] == ACTIVATE_NODE else 401, "not signed by a key of the consortium")
+        elif signed in self._used:
             return Refusal(503, "signature was used before")  # 503: an honest node signs anew and repeats
-        if signed is not None:
+        else:
             self._used[signed] = True
         return None
 
+    @contextmanager
+    def _holding(self, party: object) -> Iterator[Callable[[int], bool]]:
+        """Count the bytes that are held of a party's requests; gives what takes more, and says if that is too much."""
+        own = 0
+
+        def take(size: int) -> bool:
+            nonlocal own
+            own += size
+            self._held[party] += size
+            return self._held[party] <= HELD_OF_PARTY
+
+        try:
+            yield take
+        finally:
+            self._held[party] -= own
+            if not self._held[party]:
+                del self._held[party]
+
+    async def _read(self, receive: Receive, take: Callable[[int], bool]) -> bytes | Refusal:
+        """Read a request's body, or say what is wrong with how it comes."""
+        parts, size, begun = list[bytes](), 0, time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(begun + PATIENCE + size / SLOWEST - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                return TOO_SLOW
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._largest_request:
+                return TOO_LARGE
+            if not take(len(parts[-1])):
+                return TOO_MUCH
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return b"".join(parts)
+
     def _by_body(self, scope: Scope, signed: Signed | None, body: bytes) -> Refusal | None:
-        """Judge a reply by whose it is and by its size so far."""
+        """Judge a reply by whose it is, whether Flower has asked for this part of it, and by its size so far."""
         if signed is None:
             return None
         if scope["path"] == PUSH_MESSAGES:
-            self._sent[signed.key] = 0
             return None if _is_own(body) else Refusal(403, "reply in another node's name")
         if scope["path"] == PUSH_OBJECT:
-            self._sent[signed.key] = self._sent.get(signed.key, 0) + len(body)
-            if self._sent[signed.key] > self._largest_reply:
+            reply = self._wanted[signed.key].get(_object_id(body))
+            if reply is None:
+                return Refusal(409, "part of a reply that was not asked for")
+            self._sent[reply] = self._sent.get(reply, 0) + len(body)
+            if self._sent[reply] > self._largest_reply:
                 return TOO_LARGE
         return None
 
+    def _noting(self, scope: Scope, signed: Signed | None, body: bytes, send: Send) -> Send:
+        """Write down what Flower refuses to other nodes, and note which objects of a reply it asks for."""
+        status, answer = 0, bytearray()
 
-def _signed(headers: Headers) -> Signed | None:
-    """Read who signed a request; None if the signature is missing or unsound."""
+        async def hand_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status >= 400 and scope["path"].startswith(FLEET):
+                    self._note(scope, f"Flower answers {status}")
+            elif scope["path"] == PUSH_MESSAGES and signed is not None and status < 400:
+                answer.extend(message.get("body", b""))
+                if not message.get("more_body", False):
+                    self._await_objects(signed.key, body, bytes(answer))
+            await send(message)
+
+        return hand_on
+
+    def _await_objects(self, key: bytes, request: bytes, answer: bytes) -> None:
+        """Note what Flower asks for of a reply: nothing if it knows no such task, and all else is refused."""
+        replies = flower.PushMessagesRequest.FromString(request).messages_list
+        wanted = flower.PushMessagesResponse.FromString(answer).objects_to_push
+        for object_id in wanted:
+            self._wanted[key][object_id] = Reply(key, replies[0].metadata.reply_to_message_id)
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send, close: bool = False) -> None:
+        """Answer with a refusal; where that ends the connection, no more of what is said is read."""
+        self._note(scope, refusal.why)
+        if scope["type"] == "http":
+            headers = {"connection": "close"} if close else {}
+            answer = JSONResponse({"message": refusal.why}, refusal.status, headers)
+            await answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _note(self, scope: Scope, why: str) -> None:
+        """Write down a refusal; the path is quoted, since whoever sent it chose it."""
+        self._refusals.note(_address(scope), f"{_address(scope)} for {scope['path']!r:.80}: {why}", why)
+
+
+class NodeKeys:
+    """The public keys in a server's ``nodes/``: whose they are, may connect.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._keys, self._read_at = folder, frozenset[bytes](), -FRESH_SECONDS
+
+    def __call__(self, key: bytes) -> bool:
+        """Whether the folder holds a key, as PEM."""
+        if time.monotonic() - self._read_at > FRESH_SECONDS:
+            self._keys, self._read_at = frozenset(self._load()), time.monotonic()
+        return key in self._keys
+
+    def _load(self) -> Iterator[bytes]:
+        for path in self._folder.glob("*.pub"):
+            with suppress(ValueError, UnsupportedAlgorithm, OSError):
+                yield load_ssh_public_key(path.read_bytes()).public_bytes(
+                    Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+                )
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def _signed(headers: Headers, may_connect: Callable[[bytes], bool]) -> Signed | None:
+    """Read who signed a request; None if the signature is missing or unsound, or its key nobody's who may connect."""
     try:
         key = b64decode(headers[flower.FLEET_HTTP_PUBLIC_KEY_HEADER], validate=True)
+        if not may_connect(key):
+            return None
         signature = b64decode(headers[flower.FLEET_HTTP_SIGNATURE_HEADER], validate=True)
         moment = headers[flower.TIMESTAMP_HEADER]
         sound = flower.verify_signature(flower.bytes_to_public_key(key), moment.encode("ascii"), signature)
@@ -127,25 +271,20 @@ def _is_local(scope: Scope) -> bool:
 
 
 def _is_own(body: bytes) -> bool:
-    """Whether all replies of a request are from the node that Flower compares with the key."""
+    """Whether a request holds replies alone, and all are from the node that Flower compares with the key."""
     try:
         request = flower.PushMessagesRequest.FromString(body)
     except DecodeError:
         return False
-    return all(message.metadata.src_node_id == request.node.node_id for message in request.messages_list)
+    replies = [message.metadata for message in request.messages_list]
+    return all(reply.src_node_id == request.node.node_id and reply.reply_to_message_id for reply in replies)
 
 
-async def _read(receive: Receive, limit: int) -> bytes | None:
-    """Read a request's body; None if it has more than `limit` bytes."""
-    parts, size = list[bytes](), 0
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            return None
-        if message["type"] != "http.request" or not message.get("more_body", False):
-            return b"".join(parts)
+def _object_id(body: bytes) -> str:
+    try:
+        return str(flower.PushObjectRequest.FromString(body).object_id)
+    except DecodeError:
+        return ""
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
@@ -156,28 +295,3 @@ def _once(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": left.pop(), "more_body": False} if left else await receive()
 
     return hand_on
-
-
-def _noting(scope: Scope, send: Send) -> Send:
-    """Write down what Flower refuses to other nodes."""
-
-    async def hand_on(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] >= 400 and scope["path"].startswith(FLEET):
-            _note(scope, f"Flower answers {message['status']}")
-        await send(message)
-
-    return hand_on
-
-
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    _note(scope, refusal.why)
-    if scope["type"] == "http":
-        await JSONResponse({"message": refusal.why}, refusal.status)(scope, receive, send)
-    else:
-        await send({"type": "websocket.close", "code": 1008})
-
-
-def _note(scope: Scope, why: str) -> None:
-    """Write down a refusal; the path is quoted, since whoever sent it chose it."""
-    client = scope.get("client")
-    logger.warning("refused: %s for %.80r: %s", client[0] if client else "unknown", scope["path"], why)

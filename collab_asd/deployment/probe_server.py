@@ -34,7 +34,7 @@ class Answer:
     ahead: float
 
 
-def ask(superlink: str, authority: Path) -> Answer:
+def ask(superlink: str, authority: Path, seconds: float = SECONDS) -> Answer:
     """Connect to ``HOST:PORT`` and check that it is the server that the authority vouches for.
 
     Raises
@@ -50,7 +50,7 @@ def ask(superlink: str, authority: Path) -> Answer:
         context = ssl.create_default_context(cafile=str(authority))
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{authority}: not a certificate ({error}); INVENTORY.md says who gives it to you") from error
-    with closing(HTTPSConnection(host, int(port), timeout=SECONDS, context=context)) as connection:
+    with closing(HTTPSConnection(host, int(port), timeout=seconds, context=context)) as connection:
         return _answer(connection, superlink)
 
 

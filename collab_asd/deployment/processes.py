@@ -69,6 +69,7 @@ def superlink_command(server: ServerSettings) -> list[str]:
     certificates = ["--ssl-ca-certfile", str(folder / "ca.crt"), "--ssl-certfile", str(folder / "server.crt")]
     return [
         *(sys.executable, "-m", "collab_asd.deployment.superlink", "--largest-reply-megabytes", largest_reply),
+        *("--nodes", str(folder / "nodes")),
         *(*certificates, "--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
         *("--host", server.listen, "--port", str(server.port), "--database", str(folder / STATE / "superlink.db")),
     ]
@@ -81,8 +82,13 @@ def supernode_command(node: NodeSettings) -> list[str]:
         *(sys.executable, "-m", "collab_asd.deployment.supernode"),
         *("--root-certificates", str(folder / "ca.crt"), "--superlink", node.superlink),
         *("--auth-supernode-private-key", str(folder / "node.key"), "--port", str(node.port)),
-        *("--node-config", node.node_config()),
+        *("--node-config", node.node_config(), "--exchange-file", str(exchange_file(node))),
     ]
+
+
+def exchange_file(node: NodeSettings) -> Path:
+    """Return the file that a SuperNode touches when its server has answered."""
+    return node.folder / STATE / "exchange"
 
 
 def start(
@@ -162,16 +168,19 @@ def wait_until_open(host: str, port: int, process: subprocess.Popen[bytes], seco
 
 
 logger = logging.getLogger(__name__)
-FIRST_WAIT, GROWTH, LONGEST_WAIT = 4.0, 1.5, 60.0
+FIRST_WAIT, GROWTH, LONGEST_WAIT = 4.0, 1.5, 30.0
 SOUND_SECONDS = 300.0
 """A process that lived so long was well: the next wait is the first again."""
 TICK_SECONDS = 5.0
 
 
 def supervise(
-    what: str, begin: Callable[[], subprocess.Popen[bytes]], tick: Callable[[], None] | None = None, hint: str = ""
+    what: str,
+    begin: Callable[[], subprocess.Popen[bytes]],
+    tick: Callable[[], str | None] | None = None,
+    hint: str = "",
 ) -> None:
-    """Start a process, and again whenever it ends; returns on SIGTERM or Ctrl-C, with the process stopped.
+    """Start a process, and again whenever it ends or is ill; returns on SIGTERM or Ctrl-C, with the process stopped.
 
     A SuperNode that was killed is refused for about 40 s when it comes back, since its SuperLink still holds it for
     connected: trying again is all that it takes.
@@ -181,9 +190,9 @@ def supervise(
     what : str
         Its name in the log.
     begin : callable
-        Starts it.
+        Starts it; may wait before it does.
     tick : callable, optional
-        Called every few seconds while it runs.
+        Called every few seconds while it runs. In words why it must start again, though it runs; else nothing.
     hint : str
         What may be the matter when it ends.
     """
@@ -192,11 +201,11 @@ def supervise(
         while True:
             process, started = begin(), time.monotonic()
             try:
-                code = _watch(process, tick)
+                end = _watch(process, tick)
             finally:
                 stop(process)
             wait = FIRST_WAIT if time.monotonic() - started > SOUND_SECONDS else wait
-            logger.warning("%s ended with code %d; it starts again in %.0f s%s", what, code, wait, hint)
+            logger.warning("%s %s; it starts again in %.0f s%s", what, end, wait, hint)
             time.sleep(wait)
             wait = min(GROWTH * wait, LONGEST_WAIT)
 
@@ -217,10 +226,11 @@ def stopped_by_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _watch(process: subprocess.Popen[bytes], tick: Callable[[], None] | None) -> int:
+def _watch(process: subprocess.Popen[bytes], tick: Callable[[], str | None] | None) -> str:
+    """Wait until a process ends or is ill; says which."""
     while True:
         try:
-            return process.wait(TICK_SECONDS)
+            return f"ended with code {process.wait(TICK_SECONDS)}"
         except subprocess.TimeoutExpired:
-            if tick is not None:
-                tick()
+            if tick is not None and (illness := tick()):
+                return illness

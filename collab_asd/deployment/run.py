@@ -7,19 +7,25 @@ import logging
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from collab_asd.config import RunConfig
 from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import replacing, require_writable
+from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.progress import step
 from collab_asd.deployment.flower import nodes_file, register_nodes, submit
+from collab_asd.deployment.health import NodeHealth, ServerHealth
 from collab_asd.deployment.processes import (
     STATE,
     environment,
+    exchange_file,
     is_open,
     require_free,
     start,
@@ -49,7 +55,19 @@ def keep_server(folder: Path) -> None:
     server = ServerSettings.load(folder)
     _require_files(server.folder, "ca.crt", "server.crt", "server.key", "agreement.toml")
     require_free(server.port, "server.toml")
-    supervise("SuperLink", lambda: _start_superlink(server), lambda: _register(server))
+    health = ServerHealth(f"127.0.0.1:{server.port}", server.folder / "ca.crt")
+
+    def begin() -> subprocess.Popen[bytes]:
+        health.begin()
+        return _start_superlink(server)
+
+    def tick() -> str | None:
+        if illness := health.illness():
+            return illness
+        _register(server)
+        return None
+
+    supervise("SuperLink", begin, tick)
 
 
 def keep_node(folder: Path) -> None:
@@ -66,7 +84,13 @@ def keep_node(folder: Path) -> None:
     command = supernode_command(node)
     logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
     hint = f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in: ask its operator"
-    supervise("SuperNode", lambda: start(command, node.folder, environment(node.folder)), hint=hint)
+    health = NodeHealth(exchange_file(node), node.superlink, node.folder / "ca.crt")
+
+    def begin() -> subprocess.Popen[bytes]:
+        health.wait_for_server()
+        return start(command, node.folder, environment(node.folder))
+
+    supervise("SuperNode", begin, health.illness, hint)
 
 
 def error_file(server: ServerSettings) -> Path:
@@ -118,10 +142,14 @@ RETURN_SECONDS = 600.0
 """How long a SuperLink that died is waited for."""
 POLL_SECONDS = 2.0
 TRIES = 5
+SUMMARY = "summary.json"
 
 
 def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], on_line: Callable[[str], None]) -> Path:
     """Run what was agreed on with all clients that are connected; returns the result folder.
+
+    A result folder has one run at a time: this one waits for another that is at work there, and for the ServerApp of a
+    SuperLink that was killed, which goes on by itself. What they finish is the result.
 
     Parameters
     ----------
@@ -138,22 +166,60 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
         The SuperLink is not running, or the run was refused.
     """
     config, results = require_startable(server, out, settings)
+    with _owning(server, results):
+        return _run(server, config, results, on_line)
+
+
+def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Callable[[str], None]) -> Path:
     with replacing(own_keys_file(server)) as file:
         file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
     refusal = error_file(server)
     for _ in range(TRIES):
         _wait_for_superlink(server)
+        _wait_for_server_app(results)
+        if (results / SUMMARY).exists():
+            return results
         refusal.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
             app = write_app(Path(scratch) / "app", config, *COMPONENTS)
             with step("waiting for the run"):
                 tail = submit(server, app, on_line)
-        if (results / "summary.json").exists():
+        if (results / SUMMARY).exists():
             return results
         if refusal.exists():
             raise InputError(refusal.read_text(encoding="utf-8"))
         logger.warning("the run broke off; it is taken up again. It last printed:\n%s", "\n".join(tail[-3:]))
     raise InputError(f"{results}: the run broke off {TRIES} times; its SuperLink's log says why")
+
+
+@contextmanager
+def _owning(server: ServerSettings, results: Path) -> Iterator[None]:
+    """Be the one who sees to a result folder; waits while somebody else does."""
+    (server.folder / STATE).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(server.folder / STATE / f"run-{sha256(bytes(results)).hexdigest()[:16]}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.warning("%s: another process sees to this run and prints how it goes; waiting for it", results)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _wait_for_server_app(results: Path) -> None:
+    """Wait until no ServerApp works in a result folder."""
+    if not is_locked(results):
+        return
+    logger.warning(
+        "%s: the run goes on in the ServerApp of a SuperLink that was killed; waiting for it. The log of start.sh has "
+        "what it prints",
+        results,
+    )
+    with step("waiting for the run that goes on"):
+        while is_locked(results):
+            time.sleep(POLL_SECONDS)
 
 
 def require_startable(server: ServerSettings, out: Path | None, settings: Mapping[str, Any]) -> tuple[RunConfig, Path]:

@@ -1,65 +1,60 @@
 """``python -m collab_asd.deployment.superlink``: Flower's SuperLink behind a gate.
 
-Takes the arguments of ``flower-superlink``, and ``--largest-reply-megabytes``.
+Takes the arguments of ``flower-superlink``, ``--largest-reply-megabytes``, and ``--nodes``: the folder of the public
+keys that may connect.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
-import ssl
+import asyncio
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import settle
-
-logger = logging.getLogger("collab_asd.deployment.superlink")  # this module's own name is __main__
-
-
-class NotedHandshake(ssl.SSLObject):
-    """A connection whose failure to begin is written down: the SuperLink itself says nothing of it."""
-
-    def do_handshake(self) -> None:
-        """See `ssl.SSLObject`."""
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise  # more of it has to come
-        except ssl.SSLError as error:
-            logger.warning("refused: a connection that is not TLS, or whose end does not trust this server: %s", error)
-            raise
 
 
 def main() -> None:
     """Start the SuperLink with `Gate` before all that listens in this process."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--largest-reply-megabytes", type=int, default=256)
+    parser.add_argument("--nodes", type=Path, required=True)
     ours, flowers = parser.parse_known_args()
     settle()
+    protect_logs()
     from collab_asd.core.progress import show_progress
+    from collab_asd.deployment.gate import NodeKeys
     from collab_asd.federation import flwr_compat
 
     show_progress()
-    guard(ours.largest_reply_megabytes * 2**20)
+    guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes))
     sys.argv = ["flower-superlink", *flowers]
     flwr_compat.flower_superlink()
 
 
-def guard(largest_reply: int) -> None:
+def guard(largest_reply: int, may_connect: Callable[[bytes], bool]) -> None:
     """Let no server of this process answer a request that has not passed the gate, however Flower starts it."""
     import uvicorn
 
+    from collab_asd.deployment.connections import limit_connections
     from collab_asd.deployment.gate import Gate
+    from collab_asd.deployment.refusals import Refusals
 
     settings: Any = uvicorn.Config
     load = settings.load
 
     def load_gated(config: Any) -> None:
         load(config)
-        config.loaded_app = Gate(config.loaded_app, largest_reply=largest_reply)
+        refusals = Refusals()
+        gate = Gate(config.loaded_app, largest_reply=largest_reply, may_connect=may_connect, refusals=refusals)
+        config.loaded_app = gate
+        limit_connections(config, refusals)
 
     settings.load = load_gated
-    ssl.SSLContext.sslobject_class = NotedHandshake
+    settings.get_loop_factory = lambda config: asyncio.SelectorEventLoop  # uvloop may lose what comes before TLS begins
 
 
 if __name__ == "__main__":

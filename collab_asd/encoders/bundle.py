@@ -5,6 +5,9 @@ stands on the card: no bit of it can be another. A client takes what its distrib
 agreed on, and nothing else. The server never gets the file: it sees the encoder's digest, by which all clients have the
 same.
 
+A bundle has a number that grows and a day on which it expires: who holds an old one can neither keep a client at it for
+ever, nor bring it back where a newer one of the same distributor was opened.
+
 A bundle is signed and not encrypted: whoever holds the file has the encoder.
 """
 
@@ -15,19 +18,26 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import replacing
+from collab_asd.core.files import data_dir, replacing
 from collab_asd.core.schemas import ENCODER_BUNDLE, VersionError
 from collab_asd.encoders import ENCODERS, build
 
@@ -37,6 +47,7 @@ LENGTH, SIGNATURE = 4, 64  # bytes of the card's length (little-endian), of a si
 LARGEST_CARD, CHUNK = 65_536, 2**20  # bytes
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 SECRET = 0o600
+DAYS, DAY = 365, 86_400  # days that a bundle may be opened; seconds of one
 DECISIVE = "encoder", "openl3_model", "frontend", "openl3_backend"  # what decides the frames besides the file
 
 
@@ -56,6 +67,10 @@ class Card:
         Of the file, hex.
     encoder_digest : str
         Of the encoder that it makes, hex: what the consortium agrees on.
+    number : int
+        Grows from one bundle of a distributor to the next.
+    expires : int
+        When it may be opened no more; seconds since 1970, UTC.
     """
 
     encoder: str
@@ -66,6 +81,8 @@ class Card:
     size: int
     sha256: str
     encoder_digest: str
+    number: int
+    expires: int
 
     @classmethod
     def read(cls, plain: bytes) -> Self:
@@ -82,6 +99,8 @@ class Card:
         card = cls(**found)
         if not FILE_NAME.fullmatch(card.file):
             raise ValueError("its card names no plain file")
+        if type(card.number) is not int or type(card.expires) is not int:
+            raise ValueError("its card has no number, or no day of expiry")
         return card
 
     def config(self, file: Path) -> RunConfig:
@@ -90,7 +109,14 @@ class Card:
         return RunConfig.from_mapping(chosen | {ENCODERS.find(self.encoder).file_key: str(file)})
 
 
-def write_bundle(config: RunConfig, file: Path, signer: Ed25519PrivateKey, folder: Path) -> tuple[Path, Card]:
+def write_bundle(
+    config: RunConfig,
+    file: Path,
+    signer: Ed25519PrivateKey,
+    folder: Path,
+    days: float = DAYS,
+    number: int | None = None,
+) -> tuple[Path, Card]:
     """Write the bundle of an encoder's file into a folder, named by encoder and digest.
 
     Parameters
@@ -103,6 +129,10 @@ def write_bundle(config: RunConfig, file: Path, signer: Ed25519PrivateKey, folde
         The distributor's.
     folder : Path
         Made if need be.
+    days : float
+        How long it may be opened.
+    number : int, optional
+        Larger than that of the bundle before; by default the time in seconds.
 
     Raises
     ------
@@ -116,7 +146,11 @@ def write_bundle(config: RunConfig, file: Path, signer: Ed25519PrivateKey, folde
     with file.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     decisive = {name: getattr(config, name) for name in DECISIVE}
-    card = Card(**decisive, file=file.name, size=file.stat().st_size, sha256=sha256, encoder_digest=_digest(config))
+    now = time.time()
+    card = Card(
+        **decisive, file=file.name, size=file.stat().st_size, sha256=sha256, encoder_digest=_digest(config),
+        number=int(now) if number is None else number, expires=int(now + days * DAY),
+    )  # fmt: skip
     plain = json.dumps(asdict(card), indent=1).encode()
     bundle = folder / f"{config.encoder}-{card.encoder_digest[:16]}.bundle"
     with replacing(bundle, SECRET) as out, file.open("rb") as content:
@@ -125,7 +159,9 @@ def write_bundle(config: RunConfig, file: Path, signer: Ed25519PrivateKey, folde
     return bundle, card
 
 
-def open_bundle(bundle: Path, signer: Ed25519PublicKey, digest: str, folder: Path) -> tuple[Path, Card]:
+def open_bundle(
+    bundle: Path, signer: Ed25519PublicKey, digest: str, folder: Path, record: Path | None = None
+) -> tuple[Path, Card]:
     """Verify a bundle and put its file into a folder, where the user alone may read it.
 
     Parameters
@@ -137,6 +173,8 @@ def open_bundle(bundle: Path, signer: Ed25519PublicKey, digest: str, folder: Pat
         Of the encoder that was agreed on, hex.
     folder : Path
         Made if need be; what it holds under the same name is replaced.
+    record : Path, optional
+        File in which the largest number of each distributor is kept; by default in the user's data folder.
 
     Returns
     -------
@@ -147,10 +185,13 @@ def open_bundle(bundle: Path, signer: Ed25519PublicKey, digest: str, folder: Pat
     Raises
     ------
     InputError
-        The bundle is damaged, signed by someone else or of another encoder. Nothing of it is left then.
+        The bundle is damaged, signed by someone else, of another encoder, expired, or older than one that was opened
+        before. Nothing of it is left then.
     """
+    record = record or data_dir() / "bundles.json"
     with _explained(bundle), bundle.open("rb") as opened:
         card = _signed_card(opened, signer)
+        _require_current(card, signer, record)
         if card.encoder_digest != digest:
             raise ValueError(f"its encoder has digest {card.encoder_digest[:12]}, and {digest[:12]} was agreed on")
         target = folder / card.file
@@ -159,7 +200,33 @@ def open_bundle(bundle: Path, signer: Ed25519PublicKey, digest: str, folder: Pat
             out.flush()
             if (found := _digest(card.config(Path(out.name)))) != digest:
                 raise ValueError(f"its file makes an encoder of digest {found[:12]}, and {digest[:12]} was agreed on")
+    with replacing(record) as out:
+        out.write(json.dumps(_opened(record) | {_line(signer, card): card.number}, indent=1).encode())
     return target, card
+
+
+def _require_current(card: Card, signer: Ed25519PublicKey, record: Path) -> None:
+    """Refuse a card that has expired, or is older than one that was seen before."""
+    expires = datetime.fromtimestamp(card.expires, UTC)
+    if expires <= datetime.now(UTC):
+        raise ValueError(f"it has expired on {expires:%Y-%m-%d}, by this machine's clock")
+    seen = _opened(record).get(_line(signer, card), card.number)
+    if card.number < seen:
+        raise ValueError(f"its number is {card.number}, and one of number {seen} was opened before ({record})")
+
+
+def _line(signer: Ed25519PublicKey, card: Card) -> str:
+    """Under which a distributor's bundles of one encoder are counted."""
+    return f"{signer.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {card.encoder}"
+
+
+def _opened(record: Path) -> dict[str, int]:
+    try:
+        return dict(json.loads(record.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{record} is damaged, which says what was opened before; delete it if you know") from error
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:

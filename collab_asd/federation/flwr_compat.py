@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from flwr.common.constant import SubStatus as SubStatus
     from flwr.common.serde import recorddict_to_proto as recorddict_to_proto
     from flwr.proto.fleet_pb2 import PushMessagesRequest as PushMessagesRequest
+    from flwr.proto.fleet_pb2 import PushMessagesResponse as PushMessagesResponse
+    from flwr.proto.message_pb2 import PushObjectRequest as PushObjectRequest
     from flwr.proto.runtime_pb2 import AcquireTaskRequest as AcquireTaskRequest
     from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER as FLEET_HTTP_PUBLIC_KEY_HEADER
     from flwr.supercore.constant import FLEET_HTTP_SIGNATURE_HEADER as FLEET_HTTP_SIGNATURE_HEADER
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from flwr.supercore.runtime import RuntimeHttpClient as RuntimeHttpClient
     from flwr.supercore.task_identity import TaskIdentity as TaskIdentity
     from flwr.superlink.cli import flower_superlink as flower_superlink
+    from flwr.supernode.cli import flower_supernode as flower_supernode
+    from flwr.supernode.fleet_http_client import FleetHttpClient as FleetHttpClient
     from flwr.supernode.runtime.run_clientapp import pull_task_input as pull_task_input
     from flwr.supernode.runtime.run_clientapp import push_message as push_message
     from flwr.supernode.runtime.run_clientapp import push_task_output as push_task_output
@@ -54,7 +58,9 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "flwr.common.serde": ("recorddict_to_proto",),
     "flwr.supercore.run": ("Run",),
     "flwr.supercore.task_identity": ("TaskIdentity",),
-    # A deployment's executor, which takes tasks from a SuperNode.
+    # A deployment's SuperNode, and its executor, which takes tasks from it.
+    "flwr.supernode.cli": ("flower_supernode",),
+    "flwr.supernode.fleet_http_client": ("FleetHttpClient",),
     "flwr.common.constant": ("SYSTEM_TIME_TOLERANCE", "TIMESTAMP_HEADER", "TIMESTAMP_TOLERANCE", "SubStatus"),
     "flwr.proto.runtime_pb2": ("AcquireTaskRequest",),
     "flwr.supercore.heartbeat": ("HeartbeatSender", "make_task_heartbeat_fn_http"),
@@ -66,7 +72,8 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "flwr.supercore.runtime": ("RuntimeHttpClient",),
     RUN_CLIENTAPP: ("pull_task_input", "push_message", "push_task_output"),
     # A deployment's SuperLink, and the gate before it.
-    "flwr.proto.fleet_pb2": ("PushMessagesRequest",),
+    "flwr.proto.fleet_pb2": ("PushMessagesRequest", "PushMessagesResponse"),
+    "flwr.proto.message_pb2": ("PushObjectRequest",),
     "flwr.supercore.constant": ("FLEET_HTTP_PUBLIC_KEY_HEADER", "FLEET_HTTP_SIGNATURE_HEADER", "TaskType"),
     "flwr.supercore.primitives.asymmetric": ("bytes_to_public_key", "verify_signature"),
     "flwr.superlink.cli": ("flower_superlink",),

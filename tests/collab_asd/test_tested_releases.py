@@ -22,6 +22,7 @@ from collab_asd.federation import flwr_compat
 REPOSITORY = Path(__file__).resolve().parents[2]
 PUBLIC = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
 USERS_OF_INTERNALS = {
+    "benchmarks/strangers.py",  # forges what a node may send
     "collab_asd/federation/flwr_compat.py",
     "tests/collab_asd/deployment/test_gate.py",  # forges what a hostile SuperNode may send
     "tests/collab_asd/deployment/test_intrusions.py",

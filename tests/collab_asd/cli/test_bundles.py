@@ -25,8 +25,10 @@ def call(tmp_path):
         (tmp_path / f"{name}.pub").write_bytes(public + b" someone@example")
     (tmp_path / "f_c.key").write_bytes(SECRET)
 
+    environment = {"COLUMNS": "200", "XDG_DATA_HOME": str(tmp_path / "data")}
+
     def call(*arguments):
-        return CliRunner().invoke(app, ["encoders", *map(str, arguments)], env={"COLUMNS": "200"})
+        return CliRunner().invoke(app, ["encoders", *map(str, arguments)], env=environment)
 
     return call
 

@@ -68,7 +68,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(reader, version, tmp_pat
         read(tmp_path)
     said = str(refused.value)
     assert said.startswith(f"{file}: ")
-    assert f"of version {version}, collab-asd {__version__} reads version 1; " in said
+    assert f"of version {version}, collab-asd {__version__} reads version {2 if reader == 'bundle' else 1}; " in said
     assert ("install the collab-asd that wrote it" in said) == (version == 9)
     assert "\n" not in said
     assert sorted(tmp_path.rglob("*")) == before

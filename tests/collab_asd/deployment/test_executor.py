@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from types import SimpleNamespace
 
 import httpx
 import psutil
@@ -67,13 +68,6 @@ def test_installed_app_answers(members, said):
     assert said in (reply.error.reason if reply.has_error() else reply.content.config_records)
 
 
-def test_secret_is_for_this_user_alone():
-    secret = supernode._secret()
-    assert (secret.stat().st_mode & 0o777, secret.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    secret.unlink()
-    secret.parent.rmdir()
-
-
 @pytest.mark.parametrize("argument", ["--isolation", "--host=0.0.0.0", "--trusted-entities"])
 def test_what_keeps_code_out_cannot_be_set(argument, monkeypatch):
     monkeypatch.setattr("sys.argv", ["supernode", argument])
@@ -81,33 +75,87 @@ def test_what_keeps_code_out_cannot_be_set(argument, monkeypatch):
         supernode.main()
 
 
-@pytest.mark.slow
-def test_executor_ends_with_its_supernode(tmp_path, free_ports):
-    """Also when that is killed; and it leaves no secret behind, nor takes tasks for one who does not know it."""
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout("slow"),
+        httpx.HTTPStatusError("500", request=httpx.Request("POST", "http://x"), response=httpx.Response(500)),
+        httpx.DecodingError("not gzip"),
+        ValueError("Invalid protobuf response payload"),
+    ],
+)
+def test_no_error_of_the_supernode_ends_the_executor_at_once(answer):
+    def acquire(_):
+        raise answer
+
+    assert executing._next_task(SimpleNamespace(AcquireTask=acquire)) is None
+
+
+@pytest.fixture
+def node(tmp_path, free_ports):
+    """A SuperNode without a server, its port, and its executor."""
     nobody, own = free_ports(2)
     words = ["--insecure", "--superlink", f"127.0.0.1:{nobody}", "--port", str(own)]
-    node = subprocess.Popen(
-        [sys.executable, "-m", "collab_asd.deployment.supernode", *words], cwd=tmp_path, start_new_session=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    with (tmp_path / "log.txt").open("wb") as log:
+        node = subprocess.Popen(
+            [sys.executable, "-m", "collab_asd.deployment.supernode", *words], cwd=tmp_path, start_new_session=True,
+            env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
     try:
         until(lambda: is_open("127.0.0.1", own))
-        asked = {"content-type": "application/protobuf"}
-        assert httpx.post(f"http://127.0.0.1:{own}/v1/runtime/acquire-task", headers=asked).status_code == 401
         (executor,) = [
             p for p in psutil.Process(node.pid).children() if "collab_asd.deployment.executor" in p.cmdline()
         ]
-        until(lambda: not list(tmp_path.glob("collab-asd-*")))
-        node.kill()
-        node.wait()
-        executor.wait(timeout=30)
+        yield node, own, executor
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+
+@pytest.mark.slow
+def test_executor_ends_with_its_supernode(node, tmp_path):
+    """Also when that is killed; and there is no secret in any file, nor a task for one who does not know it."""
+    process, port, executor = node
+    asked = {"content-type": "application/protobuf"}
+    assert httpx.post(f"http://127.0.0.1:{port}/v1/runtime/acquire-task", headers=asked).status_code == 401
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["log.txt"]
+    process.kill()
+    process.wait()
+    executor.wait(timeout=30)
+
+
+@pytest.mark.slow
+def test_supernode_ends_with_its_executor(node, tmp_path):
+    """And says so: whoever keeps it running starts both again."""
+    process, _, executor = node
+    executor.kill()
+    process.wait(timeout=30)
+    assert "this node cannot work: its executor ended with code -9" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_node_whose_executor_cannot_start_does_not_connect(tmp_path, free_ports):
+    nobody, own = free_ports(2)
+    broken = tmp_path / "simulations"
+    broken.mkdir()
+    (broken / "__init__.py").touch()
+    (broken / "client_app.py").write_text("raise RuntimeError('library is missing')")
+    done = subprocess.run(
+        [sys.executable, "-m", "collab_asd.deployment.supernode", "--insecure", "--superlink", f"127.0.0.1:{nobody}",
+         "--port", str(own)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "this node cannot work: its executor ended with code 1" in done.stderr
+    assert "library is missing" in done.stderr
+    assert "Starting Flower SuperNode" not in done.stderr
 
 
 def until(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)

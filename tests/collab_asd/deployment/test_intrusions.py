@@ -173,7 +173,7 @@ def test_connection_is_refused(visits, visit, why):
 
 def test_refusals_are_in_the_servers_log(visits, consortium):
     log = consortium.log("server")
-    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node': Flower answers" in log
+    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node': not signed by a key of the consortium" in log
     assert "[SSL: HTTP_REQUEST]" in log
     assert "[SSL: TLSV1_ALERT_UNKNOWN_CA]" in log
 
@@ -232,7 +232,7 @@ def test_signature_of_one_who_is_not_known(ask, newly_logged):
 def test_no_signature(ask, node, newly_logged):
     beat = SendNodeHeartbeatRequest(node=Node(node_id=node[1]), heartbeat_interval=30)
     assert ask("/v1/fleet/send-node-heartbeat", beat)[0].status_code == 401
-    assert "Flower answers 401" in newly_logged()
+    assert "not signed by a key of the consortium" in newly_logged()
 
 
 def test_another_nodes_name_under_ones_own_key(ask, node, newly_logged):
@@ -244,7 +244,8 @@ def test_another_nodes_name_under_ones_own_key(ask, node, newly_logged):
 
 def test_answer_for_another(ask, node, newly_logged):
     key, own, other = node
-    push = PushMessagesRequest(node=Node(node_id=own), messages_list=[Message(metadata=Metadata(src_node_id=other))])
+    metadata = Metadata(src_node_id=other, reply_to_message_id="any")
+    push = PushMessagesRequest(node=Node(node_id=own), messages_list=[Message(metadata=metadata)])
     assert ask("/v1/fleet/push-messages", push, key)[0].status_code == 403
     assert "'/v1/fleet/push-messages': reply in another node's name" in newly_logged()
 

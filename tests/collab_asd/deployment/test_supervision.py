@@ -37,7 +37,7 @@ def test_a_process_that_dies_is_started_again_later_each_time_until_stopped(monk
 
 def test_waits_end_somewhere_and_begin_anew_after_a_sound_life(monkeypatch):
     waits, clock = [], iter([0, 1] * 9 + [0, 301, 0, 1])
-    monkeypatch.setattr(supervision, "_watch", lambda process, tick: 1)
+    monkeypatch.setattr(supervision, "_watch", lambda process, tick: "ended with code 1")
     monkeypatch.setattr(supervision, "time", SimpleNamespace(sleep=waits.append, monotonic=lambda: next(clock)))
     monkeypatch.setattr(supervision, "stop", lambda process: None)
 
@@ -47,7 +47,23 @@ def test_waits_end_somewhere_and_begin_anew_after_a_sound_life(monkeypatch):
         return
 
     supervise("SuperNode", start)
-    assert [round(wait) for wait in waits] == [4, 6, 9, 14, 20, 30, 46, 60, 60, 4, 6]
+    assert [round(wait) for wait in waits] == [4, 6, 9, 14, 20, 30, 30, 30, 30, 4, 6]
+
+
+def test_a_process_that_is_ill_is_started_again_though_it_runs(monkeypatch, caplog):
+    monkeypatch.setattr(supervision, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(supervision, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+    started = []
+
+    def start():
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        started.append(begin(SLEEPS))
+        return started[-1]
+
+    supervise("SuperNode", start, lambda: "is ill")
+    assert [process.returncode for process in started] == [-signal.SIGTERM] * 2
+    assert "SuperNode is ill; it starts again in 4 s" in caplog.text
 
 
 PARENT = """

@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.encoders import bundle as bundling
 from collab_asd.encoders.bundle import START, open_bundle, write_bundle
 from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv
@@ -14,6 +15,12 @@ SECRET = bytes(range(32))
 DIGEST = remove_offset(RandomConv(SECRET)).spec.digest
 SIGNER = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 STRANGER = Ed25519PrivateKey.from_private_bytes(b"t" * 32)
+
+
+@pytest.fixture(autouse=True)
+def own_record(tmp_path, monkeypatch):
+    """What was opened before is each test's own."""
+    monkeypatch.setattr(bundling, "data_dir", lambda: tmp_path / "data")
 
 
 @pytest.fixture
@@ -112,3 +119,43 @@ def test_no_bundle(tmp_path):
 def test_card_holds_nothing_secret(bundle):
     assert SECRET not in card_of(bundle)
     assert SECRET.hex().encode() not in card_of(bundle)
+
+
+def bundles(tmp_path, *numbers, signer=SIGNER, days=1.0):
+    """One bundle of each number, all of the same key."""
+    key = tmp_path / "f_c.key"
+    key.write_bytes(SECRET)
+    config = RunConfig(encoder="random-conv", encoder_key_file=str(key))
+    return [write_bundle(config, key, signer, tmp_path / f"{n} {days}", days, n)[0] for n in numbers]
+
+
+def test_older_bundle_is_refused_once_a_newer_was_opened(tmp_path):
+    first, second = bundles(tmp_path, 4, 5)
+    for bundle in (first, second, second):
+        open_bundle(bundle, SIGNER.public_key(), DIGEST, tmp_path / "was in")
+    refused(first, tmp_path, "its number is 4, and one of number 5 was opened before")
+    (theirs,) = bundles(tmp_path, 1, signer=STRANGER)
+    open_bundle(theirs, STRANGER.public_key(), DIGEST, tmp_path / "was in")
+
+
+def test_refused_bundle_counts_for_nothing(tmp_path):
+    first, second = bundles(tmp_path, 4, 5)
+    refused(second, tmp_path, "was agreed on", digest="0" * 64)
+    open_bundle(first, SIGNER.public_key(), DIGEST, tmp_path / "was in")
+
+
+def test_expired_bundle_is_refused(tmp_path):
+    (bundle,) = bundles(tmp_path, 4, days=-0.1)
+    refused(bundle, tmp_path, "it has expired on")
+
+
+def test_damaged_record_is_not_taken_for_none(tmp_path):
+    (bundle,) = bundles(tmp_path, 4)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "bundles.json").write_text("{")
+    refused(bundle, tmp_path, "is damaged")
+
+
+def test_bundle_without_a_number_is_another_version(bundle, tmp_path):
+    bundle.write_bytes(bundle.read_bytes().replace(b"bundle 2", b"bundle 1", 1))
+    refused(bundle, tmp_path, "version 1")

@@ -1,0 +1,124 @@
+"""Whether a process of Flower's still does what it is for: judged by what it last exchanged, not by its being there."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collab_asd.core.errors import InputError
+from collab_asd.deployment.probe_server import ask
+
+logger = logging.getLogger(__name__)
+START_SECONDS = 240.0
+"""How long a SuperNode may take until it is connected: loading the ClientApp takes longest."""
+QUIET_SECONDS = 45.0
+"""A SuperNode sends a heartbeat every 20 s."""
+RECOVERY_SECONDS = 12.0
+"""So long a server answers others before a SuperNode that it does not answer starts again."""
+POLL_SECONDS = 2.0
+PROBE_SECONDS = 5.0
+
+
+@dataclass
+class NodeHealth:
+    """Of a SuperNode: when it last exchanged something with its server, and whether that answers.
+
+    Parameters
+    ----------
+    exchange : Path
+        File that the SuperNode touches when the server has answered. Only that it was touched counts, and not the
+        time that it bears: clocks are set.
+    superlink : str
+        ``HOST:PORT`` of the server.
+    authority : Path
+        Certificate that the server's is checked by.
+    """
+
+    exchange: Path
+    superlink: str
+    authority: Path
+    clock: Callable[[], float] = time.monotonic
+    _touched: int = 0
+    _last: float = field(default=0.0)
+    _allowed: float = START_SECONDS
+    _answers_since: float | None = None
+
+    def wait_for_server(self) -> None:
+        """Return when the server answers: until then, starting a SuperNode is in vain."""
+        waited = False
+        while problem := self._server_problem():
+            if not waited:
+                logger.warning("waiting for the server: %s", problem)
+            waited = True
+            time.sleep(POLL_SECONDS)
+        if waited:
+            logger.info("%s answers again", self.superlink)
+        self._touched, self._last, self._allowed = self._mark(), self.clock(), START_SECONDS
+        self._answers_since = None
+
+    def illness(self) -> str | None:
+        """In words why the SuperNode must start again, None if it need not."""
+        if (touched := self._mark()) != self._touched:
+            self._touched, self._last, self._allowed, self._answers_since = touched, self.clock(), QUIET_SECONDS, None
+        silent = self.clock() - self._last
+        if silent <= self._allowed:
+            return None
+        if self._server_problem():
+            self._answers_since = None
+            return None
+        if self._answers_since is None:
+            self._answers_since = self.clock()
+        if self.clock() - self._answers_since < RECOVERY_SECONDS:
+            return None
+        return f"has exchanged nothing with {self.superlink} for {silent:.0f} s, though that answers"
+
+    def _mark(self) -> int:
+        return self.exchange.stat().st_mtime_ns if self.exchange.exists() else 0
+
+    def _server_problem(self) -> str:
+        try:
+            ask(self.superlink, self.authority, PROBE_SECONDS)
+        except InputError as error:
+            return str(error)
+        return ""
+
+
+@dataclass
+class ServerHealth:
+    """Of a SuperLink: whether it answers on its own machine.
+
+    Parameters
+    ----------
+    superlink : str
+        ``HOST:PORT`` on this machine.
+    authority : Path
+    seconds : float
+        How long it may answer nothing.
+    """
+
+    superlink: str
+    authority: Path
+    seconds: float = 180.0
+    clock: Callable[[], float] = time.monotonic
+    _silent_since: float | None = None
+
+    def begin(self) -> None:
+        """Forget what was: the SuperLink starts."""
+        self._silent_since = None
+
+    def illness(self) -> str | None:
+        """In words why the SuperLink must start again, None if it need not."""
+        try:
+            ask(self.superlink, self.authority, PROBE_SECONDS)
+        except InputError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                return None  # a person has to look
+            self._silent_since = self._silent_since if self._silent_since is not None else self.clock()
+            silent = self.clock() - self._silent_since
+            return f"has answered nothing for {silent:.0f} s ({error})" if silent > self.seconds else None
+        self._silent_since = None
+        return None

@@ -1,0 +1,43 @@
+"""How the log of a deployment looks: a record is one line with its time, whoever had a say in its text."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from collab_asd.core.terminal import printable
+
+LONGEST = 4000  # characters
+CONTINUED = "\n  | "
+TIMELESS = "flwr", "uvicorn"
+"""Loggers whose handlers write no time."""
+
+
+class OneRecord(logging.LogRecord):
+    """A record that no part of its message can end, colour or lengthen."""
+
+    def getMessage(self) -> str:  # noqa: N802 -- the name of `logging.LogRecord`
+        """See `logging.LogRecord`."""
+        message = one_record(super().getMessage())
+        if self.name.split(".")[0] not in TIMELESS:
+            return message
+        return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.created))} {message}"
+
+
+def one_record(text: str) -> str:
+    r"""Return text without a terminal's commands, cut where it is very long, and with each further line marked as one.
+
+    Examples
+    --------
+    >>> print(one_record("name\n\x1b[2Jrefused: 10.0.0.1"))
+    name
+      | \x1b[2Jrefused: 10.0.0.1
+    """
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]} … {len(text) - LONGEST} more characters"
+    return printable(text.rstrip("\n"), keep="\n").replace("\n", CONTINUED)
+
+
+def protect_logs() -> None:
+    """Make every record of this process one that nobody else can forge, and give those of Flower their time."""
+    logging.setLogRecordFactory(OneRecord)
