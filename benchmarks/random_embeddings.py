@@ -56,9 +56,10 @@ class DrawnEmbeddings:
         return FRAMES * self._noise[0].nbytes
 
     def encode(self, encoder: Encoder, clip: Clip) -> FloatArray:
-        """Draw the frames; the same for a clip each time."""
-        start = int(clip.sha256[:8], 16) % (NOISE_ROWS - FRAMES)
-        return self._noise[start : start + FRAMES] + _centre(int(clip.machine_id))
+        """Draw the frames; the same for a clip each time, and only one for what summarizes a clip."""
+        start, dimension = int(clip.sha256[:8], 16) % (NOISE_ROWS - FRAMES), encoder.spec.dimension
+        frames = FRAMES if dimension == DIMENSION else 1
+        return self._noise[start : start + frames, :dimension] + _centre(int(clip.machine_id))[:dimension]
 
 
 @cache

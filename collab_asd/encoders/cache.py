@@ -14,10 +14,12 @@ import io
 import logging
 import mmap
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib import format as npy
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
@@ -142,10 +144,18 @@ def _read(path: Path, dimension: int, mapped: bool) -> FloatArray:
     body = memoryview(content)[:-CHECKSUM_SIZE]
     if hashlib.sha256(body).digest() != content[-CHECKSUM_SIZE:]:
         raise ValueError("its checksum is another")
-    header = io.BytesIO(body[:1024])
-    np.lib.format.read_magic(header)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    size = npy.MAGIC_LEN + 2 + int.from_bytes(body[npy.MAGIC_LEN : npy.MAGIC_LEN + 2], "little")
+    shape, dtype = _parse(bytes(body[:size]))
     if dtype != np.float32 or len(shape) != 2 or shape[1] != dimension:
         raise ValueError(f"expected float32 [T, {dimension}], found {dtype} {list(shape)}")
-    frames: FloatArray = np.frombuffer(body, np.float32, offset=header.tell()).reshape(shape)
+    frames: FloatArray = np.frombuffer(body, np.float32, offset=size).reshape(shape)
     return frames
+
+
+@lru_cache(maxsize=1000)  # parsing takes longer than all else, and clips of one length have the same
+def _parse(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read shape and type from what stands before the numbers."""
+    file = io.BytesIO(header)
+    npy.read_magic(file)
+    shape, _, dtype = npy.read_array_header_1_0(file)
+    return shape, dtype

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,14 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from collab_asd.config import RunConfig
-from collab_asd.core.files import holding_name
-from collab_asd.core.types import Clip
+from collab_asd.core.files import cache_dir, holding_name, part, replacing
+from collab_asd.core.types import Clip, FloatArray
 from collab_asd.data.audio import ClipError, load_audio, sample_rate_of
 from collab_asd.data.layouts import clip_name
 from collab_asd.data.manifest import machines_in, manifest_rows
-from collab_asd.data.recorder import profile
+from collab_asd.data.recorder import RecorderProfile, profile
 from collab_asd.data.statistics import measure
 from collab_asd.detection import storage
 from collab_asd.detection.detector import Detector
@@ -45,27 +50,47 @@ def save_client_artifacts(
         clip = clips[machine.normal[0]]
         name = holding_name(clip.machine_type, clip.machine_id, owner)
         if machine.detector is not None:
-            levels = np.concatenate([client.cache.encode(BandLevels(), clips[i]) for i in machine.normal])
+            levels, recorder = _recorded(client, [clips[i] for i in machine.normal], config)
             detector = replace(machine.detector, levels=levels)
-            storage.save(folder / "detectors" / name, detector, _card(client, machine, detector, config))
+            storage.save(folder / "detectors" / name, detector, _card(client, machine, detector, recorder, config))
         if machine.points is not None:
             machine.points.save(folder / "embeddings" / f"{name}.safetensors")
 
 
-def _recorder(clips: Sequence[Clip]) -> dict[str, list[float]]:
-    """Describe how clips were recorded; those whose embeddings are kept need not lie there any more."""
+def _recorded(
+    client: ClientData, normal: Sequence[Clip], config: RunConfig
+) -> tuple[FloatArray, dict[str, list[float]]]:
+    """Describe how a machine's normal clips were recorded: their levels ``[n, 17]``, and their `profile`.
+
+    Both are kept in the cache under a hash of the clips' content, since recordings take long to decode; those whose
+    embeddings are kept need not lie there any more.
+    """
+    levels_of = BandLevels()
+    content = json.dumps([PROFILE_VERSION, levels_of.spec.digest, [(clip.sha256, clip.channel) for clip in normal]])
+    path = cache_dir(config.cache_dir) / "recorders" / f"{hashlib.sha256(content.encode()).hexdigest()}.safetensors"
+    with suppress(OSError, SafetensorError, KeyError):
+        kept = load_arrays(path.read_bytes())
+        return kept["levels"], {name: values.tolist() for name, values in part(kept, "profile/").items()}
+    levels = np.concatenate([client.cache.encode(levels_of, clip) for clip in normal])
     measured = []
-    for clip in clips:
+    for clip in normal[:MOST_PROFILED]:
         with suppress(ClipError):
             measured.append(measure(load_audio(clip)))
-    return profile(measured) if measured else {}
+    found = profile(measured) if measured else {}
+    if len(measured) == len(normal[:MOST_PROFILED]):
+        with suppress(OSError), replacing(path) as file:
+            file.write(save_arrays({"levels": levels} | {f"profile/{k}": np.array(v) for k, v in found.items()}))
+    return levels, found
 
 
 MOST_PROFILED = 50
 """Normal clips by which it is known how they are recorded; they are in the order of their hashes."""
+PROFILE_VERSION = 1  # to be raised when a profile of the same clips becomes another
 
 
-def _card(client: ClientData, machine: MachineScores, detector: Detector, config: RunConfig) -> DetectorCard:
+def _card(
+    client: ClientData, machine: MachineScores, detector: Detector, recorder: RecorderProfile, config: RunConfig
+) -> DetectorCard:
     clips = client.partition.clips
     any_clip = clips[machine.normal[0]]
     codecs = (space.codec for space in detector.spaces if space.codec is not None)
@@ -88,7 +113,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
-        recorder=_recorder([clips[i] for i in machine.normal[:MOST_PROFILED]]),
+        recorder=recorder,
         clip_seconds=config.clip_seconds,
     )
 

@@ -27,7 +27,10 @@ SCORE = "evaluate.score"
 
 def to_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
     """Put named arrays into a record; each is copied into immutable bytes, once."""
-    return ArrayRecord({name: _lay_out(np.asarray(array, order="C")) for name, array in arrays.items()})
+    record = ArrayRecord()  # filled afterwards: given them, it would make every array again
+    for name, array in arrays.items():
+        record[name] = _lay_out(np.asarray(array, order="C"))
+    return record
 
 
 def from_record(record: ArrayRecord) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -183,8 +184,13 @@ def clip_name(clip: Clip, data_dir: Path) -> str:
 
 def file_name(path: Path, data_dir: Path) -> str:
     """Path of a file as of `clip_name`."""
+    return os.path.relpath(path, _named_from(data_dir))
+
+
+@lru_cache(maxsize=16)  # each clip of a run is named several times
+def _named_from(data_dir: Path) -> Path:
     root = absolute(data_dir)
-    return Path(os.path.relpath(path, root.parent if root.is_file() else root)).as_posix()
+    return root.parent if root.is_file() else root
 
 
 def layout_of(data_dir: Path, layout: str = "") -> Detected:
