@@ -151,15 +151,20 @@ def timed(run: Callable[[RunConfig], list[float]], config: RunConfig) -> tuple[f
 
 
 def compare(config: RunConfig, pairs: int) -> None:
-    """Print seconds of each and the ratio of each pair."""
-    plain_loop(config)  # fills the cache and warms up
-    ratios = []
+    """Print seconds of each and the ratio of each pair, and of the fastest ones: other programs slow down both."""
+    for run in (plain_loop, through_flower):
+        run(config)  # fills the cache and warms up
+    seconds = []
     for _ in range(pairs):
         (plain, expected), (flower, found) = timed(plain_loop, config), timed(through_flower, config)
         assert found == expected, "the two do not compute the same"
-        ratios.append(flower / plain)
-        print(f"plain loop {plain:6.2f} s   through Flower {flower:6.2f} s   ratio {ratios[-1]:.3f}")
-    print(f"{config.method}: median ratio {median(ratios):.3f} (min {min(ratios):.3f}, max {max(ratios):.3f})")
+        seconds.append((plain, flower))
+        print(f"plain loop {plain:6.2f} s   through Flower {flower:6.2f} s   ratio {flower / plain:.3f}", flush=True)
+    ratios, (plain, flower) = [flower / plain for plain, flower in seconds], map(min, zip(*seconds, strict=True))
+    print(
+        f"{config.method}: median ratio {median(ratios):.3f} (min {min(ratios):.3f}, max {max(ratios):.3f}); "
+        f"fastest {plain:.2f} s and {flower:.2f} s, ratio {flower / plain:.3f}"
+    )
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
     state : RecordDict
         Of the client's Flower context, where the turn is kept.
     """
-    turn = Turn(**{key: int(str(value)) for key, value in content.config_records["turn"].items()})
+    turn = Turn(**{key: int(str(value)) for key, value in content["turn"].items()})
     _keep(state, turn.step, content)
     expected, half = _IN_MEMORY.pop(client, (None, None))
     if half is None or expected != turn:
@@ -86,7 +86,7 @@ def _set_checkpoint(state: RecordDict, step: int, stage: ArrayRecord) -> None:
 
 
 def _checkpoint(state: RecordDict) -> int:
-    return int(str(state.config_records[CHECKPOINT]["step"]))
+    return int(str(state[CHECKPOINT]["step"]))
 
 
 def _gradient(content: RecordDict, name: str) -> Tensor:
