@@ -67,7 +67,7 @@ def _centre(client: int) -> FloatArray:
     return np.random.default_rng(client).standard_normal(DIMENSION, np.float32)
 
 
-def draw_partitions(config: RunConfig, clients: int) -> list[Partition]:
+def draw_partitions(run_id: int, config: RunConfig, clients: int) -> list[Partition]:
     """Give each client one machine; all are of one type, so that f_s has as many classes as there are clients."""
     clips, recording = int(os.environ[CLIPS_VARIABLE]), Path(os.environ[FOLDER_VARIABLE]) / RECORDING
     return [_partition(client, clips, recording) for client in range(clients)]
@@ -83,7 +83,7 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
 
 def draw(message: Message, context: Context, handle: Callable[[Message, Context], Message]) -> Message:
     """Let what would read recordings draw them instead, in whatever process the client is."""
-    node_policy.load_partitions = draw_partitions
+    node_policy.partitions_of_run = draw_partitions
     embedding_cache.EmbeddingCache = DrawnEmbeddings
     return handle(message, context)
 
