@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,10 +29,10 @@ from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import exclusive_lock, results_dir
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.runtime import PeakMemory, pin_threads, require_device
-from collab_asd.core.types import Partition
+from collab_asd.core.types import Partition, ScoreTable
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable
-from collab_asd.detection.evaluation import evaluate
+from collab_asd.detection.evaluation import Evaluation, evaluate
 from collab_asd.federation import flwr_compat
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.recording import VIEW, ViewRecorder
@@ -209,7 +209,7 @@ class Simulation:
 
     def measure(self, scores: Sequence[ClientScores]) -> dict[str, float]:
         """Return the figures of the run by name, for Flower's metrics."""
-        return evaluate(join(scores, self.partitions, self.data_dir)).figures()
+        return self._evaluated(scores)[1].figures()
 
     def finish(self, folder: ResultFolder, scores: Sequence[ClientScores], how: dict[str, Any]) -> None:
         """Write the scores and the summary; the latter alone where the clients were told to keep their scores."""
@@ -217,10 +217,16 @@ class Simulation:
         if not config.report_scores:
             folder.finish(None, summarize_kept(config) | how)
             return
-        table = join(scores, self.partitions, self.data_dir)
-        found = evaluate(table, machines_in(self.manifest, without=how["excluded"]))
+        table, found = self._evaluated(scores, how["excluded"])
         evaluation = mark_thresholds(found, config, self.partitions)
         folder.finish(table, summarize(config, evaluation, self.manifest) | how)
+
+    def _evaluated(
+        self, scores: Sequence[ClientScores], excluded: Collection[str] = ()
+    ) -> tuple[ScoreTable, Evaluation]:
+        """Join scores with names and labels, and evaluate them; machines that were not scored are named, too."""
+        table = join(scores, self.partitions, self.data_dir)
+        return table, evaluate(table, machines_in(self.manifest, without=excluded))
 
 
 def _draw_report(folder: Path) -> None:

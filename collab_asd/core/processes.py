@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -171,6 +172,25 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
             process.send_signal(number)
         except psutil.Error:
             continue  # gone
+
+
+def is_open(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def wait_until_open(host: str, port: int, process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process to listen; False if it ended, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if is_open(host, port):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def follow_parent() -> None:

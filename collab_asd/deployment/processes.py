@@ -21,6 +21,8 @@ import psutil
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.processes import end_processes, with_descendants
+from collab_asd.core.processes import is_open as is_open
+from collab_asd.core.processes import wait_until_open as wait_until_open
 from collab_asd.deployment.settings import AGREEMENT, NodeSettings, ServerSettings
 from collab_asd.federation.agreement import Agreement
 
@@ -130,15 +132,6 @@ def _session(pid: int) -> int | None:
         return None  # gone, or another user's
 
 
-def is_open(host: str, port: int) -> bool:
-    """Whether something listens there."""
-    try:
-        with socket.create_connection((host, port), timeout=2):
-            return True
-    except OSError:
-        return False
-
-
 def require_free(port: int, what: str) -> None:
     """Refuse a port that another process listens on.
 
@@ -155,16 +148,6 @@ def require_free(port: int, what: str) -> None:
             raise InputError(
                 f"{what}: port {port} is in use or forbidden ({error.strerror}); choose another"
             ) from error
-
-
-def wait_until_open(host: str, port: int, process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for a process to listen; False if it ended, or the time is over."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        if is_open(host, port):
-            return True
-        time.sleep(0.1)
-    return False
 
 
 logger = logging.getLogger(__name__)

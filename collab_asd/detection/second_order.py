@@ -24,6 +24,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -47,7 +48,8 @@ SPREAD_TARGET = 10.0  # variance that shrinkage assumes for the second block, re
 WEIGHTS = (10.0, 30.0, 100.0, 300.0, 1000.0)  # clips that the others' covariance may count as much as
 ENOUGH_ALONE = 10  # clips from which a machine's own covariance may do without the others'
 CHOICE_FOLDS, SCORE_FOLDS = 5, 10
-TINY = 1e-12  # dB^2: the variance of a band that never changes
+LEAST_VARIANCE = 0.01**2  # dB^2: a band that never changes, as of silence, counts as if it varied by so little
+TINY = 1e-12  # of a matrix of zeros: keeps it invertible
 
 
 def clip_features(frames: FloatArray) -> ScoreArray:
@@ -162,9 +164,9 @@ def standard_deviations(
         ``[d]``: the mean variance of the other machines.
     """
     if others_variances is None:
-        return np.asarray(np.sqrt(np.maximum(squares / max(dof, 1), TINY)))
+        return np.asarray(np.sqrt(np.maximum(squares / max(dof, 1), LEAST_VARIANCE)))
     pooled = (squares + others_dof * others_variances) / (dof + others_dof)
-    return np.asarray(np.sqrt(np.maximum((squares + VARIANCE_PRIOR * pooled) / (dof + VARIANCE_PRIOR), TINY)))
+    return np.asarray(np.sqrt(np.maximum((squares + VARIANCE_PRIOR * pooled) / (dof + VARIANCE_PRIOR), LEAST_VARIANCE)))
 
 
 def squares_of(points: ScoreArray) -> ScoreArray:
@@ -285,8 +287,7 @@ def choose_weight(points: ScoreArray, others: Others | None) -> float:
         candidates.insert(0, 0.0)
     if len(points) < 3:
         return candidates[-1]
-    likelihood = [weight_likelihood(points, others, weight) for weight in candidates]
-    return candidates[int(np.argmax(likelihood))]
+    return max(candidates, key=partial(weight_likelihood, points, others))
 
 
 def weight_likelihood(points: ScoreArray, others: Others | None, weight: float) -> float:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.environment import ERROR_FILE_VARIABLE
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
-from collab_asd.core.processes import end_processes_with, interrupted_once, run_streaming
+from collab_asd.core.processes import end_processes_with, interrupted_once, run_streaming, wait_until_open
 from collab_asd.core.progress import step
 from collab_asd.core.registry import load
 from collab_asd.core.terminal import without_colours
@@ -176,10 +175,5 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise InputError(f"the SuperLink did not start:\n{log.read_text(errors='replace')[-2000:]}")
+    if not wait_until_open("127.0.0.1", port, process, START_SECONDS):
+        raise InputError(f"the SuperLink did not start:\n{log.read_text(errors='replace')[-2000:]}")
