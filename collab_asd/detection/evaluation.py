@@ -63,6 +63,8 @@ class MachineResult:
     few_threshold_clips : bool
         The threshold was set from so few normal clips that its false-alarm rate is uncertain
         (`collab_asd.detection.thresholds.is_uncertain`).
+    misfit : bool
+        Its normal clips vary in other ways than those of the machines that it is pooled with: sharing may not suit it.
     """
 
     machine_type: str
@@ -76,6 +78,7 @@ class MachineResult:
     id_accuracy: float | None
     few_test_clips: bool = False
     few_threshold_clips: bool = False
+    misfit: bool = False
 
     @property
     def machine(self) -> str:
