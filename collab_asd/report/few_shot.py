@@ -22,8 +22,8 @@ from collab_asd.data.partitions import CLIPS, evenness
 from collab_asd.report.comparison import Estimate, Line
 from collab_asd.report.contents import Run
 from collab_asd.report.heterogeneity import spread
+from collab_asd.report.machine_clips import training_clips
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, chart, drawing
-from collab_asd.report.verdicts import training_clips
 
 Measure = Literal["auc", "false_alarm_rate", "recall"]
 WORDS: dict[Measure, str] = {

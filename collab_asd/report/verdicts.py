@@ -5,7 +5,6 @@ Everything here is read off the test recordings and the number of normal ones, a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -19,7 +18,7 @@ from collab_asd.detection.thresholds import highest_rate, is_uncertain
 from collab_asd.federation.results import threshold_clips
 from collab_asd.methods import METHODS
 from collab_asd.report.contents import Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
+from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled, training_clips
 from collab_asd.report.tables import UNKNOWN, Sheet
 from collab_asd.report.words import SURPRISE, listed, percent
 
@@ -230,10 +229,13 @@ def _alarms(machine: MachineClips, run: Run, per_day: float) -> str:
         count = _normals_behind(run).get(machine.name, 0)
         most = f", {_per_week(highest_rate(count, asked), per_day)} at most" if count else ""
         return f"False alarms: {_per_week(asked, per_day)} a week were asked for{most}; no test recording checks it."
+    wanted = f"{_per_week(asked, per_day)} a week were asked for"
+    if not machine.false_alarms:
+        return f"False alarms: none on {normals} normal recordings in the test; {wanted}."
     share = machine.false_alarms / normals
     return (
         f"False alarms: {_per_week(share, per_day)} a week ({machine.false_alarms} of {normals} normal recordings in "
-        f"the test; {_per_week(asked, per_day)} were asked for)."
+        f"the test); {wanted}."
     )
 
 
@@ -307,17 +309,6 @@ def _normals_behind(run: Run) -> dict[str, int]:
     """By machine, how many normal clips its threshold was set from; of several clients, the fewest."""
     config = _config(run)
     return {} if config is None else {name: threshold_clips(config, n) for name, n in training_clips(run).items()}
-
-
-def training_clips(run: Run) -> dict[str, int]:
-    """By machine, the normal clips that the run used of it; of several clients, the fewest."""
-    most = int(run.summary["config"].get("train-clips", 0))
-    held = Counter((row.machine_type, row.machine_id, row.client) for row in run.manifest if row.split == "train")
-    fewest: dict[str, int] = {}
-    for (machine_type, machine_id, _), count in held.items():
-        name = f"{machine_type}/{machine_id}"
-        fewest[name] = min(count, fewest.get(name, count), most or count)
-    return fewest
 
 
 def _config(run: Run) -> RunConfig | None:

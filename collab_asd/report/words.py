@@ -14,7 +14,7 @@ from collab_asd.core.types import ANOMALY, NORMAL
 from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS, MachineResult
 from collab_asd.methods import METHODS
 from collab_asd.report.contents import ClipPortrait, KeptDetector, Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
+from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled, used_clips
 
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
@@ -245,7 +245,7 @@ def method_words(method: str) -> str:
 
 def _recordings(run: Run) -> str:
     machines = machine_clips(run)
-    learned = sum(row.split == "train" for row in run.manifest)
+    learned = sum(used_clips(run).values())
     clips = {kind: sum(m.count(label) for m in machines) for kind, label in LABELS.items()}
     kinds = ", ".join(f"{count} {kind}" for kind, count in clips.items() if count)
     judged = f"; then {sum(clips.values())} other recordings were judged: {kinds}" if kinds else ""
