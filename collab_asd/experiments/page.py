@@ -160,7 +160,7 @@ def write_comparison_page(
     with drawing():
         gallery = Gallery(out / "figures", lambda: None)
         pictures = {
-            "dots": _hang(gallery, "auc_by_method", _dots_words(rows), auc_dots(rows)),
+            "dots": _hang(gallery, "auc_by_method", _dots_words(rows), None if is_few_shot(rows) else auc_dots(rows)),
             **_over_partitions(gallery, rows),
             "costs": _hang(gallery, "auc_against_bytes", _costs_words(rows), auc_against_bytes(rows)),
         }
@@ -168,7 +168,7 @@ def write_comparison_page(
         "experiment": experiment,
         "verdict": verdict(rows),
         "facts": _facts(cells, rows, summaries),
-        "story": list(story(rows)),
+        "story": [] if is_few_shot(rows) else list(story(rows)),
         "failures": failures if failures.rows else None,
         "methods": {method: _words_of(experiment, method) for method in experiment.methods},
         "notes": _notes(summaries),

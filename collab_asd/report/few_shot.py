@@ -32,7 +32,7 @@ WORDS: dict[Measure, str] = {
     "recall": "faults noticed",
 }
 FEW_SHOT = "few-shot"
-CURVES = {"toycar": "ToyCar: four real machines", "synthetic": "18 synthetic machines of six types"}
+CURVES = {"toycar": "ToyCar: four real machines"}
 PANEL = (4.6, 3.6)  # inches
 SIDESTEP = 1.03  # factor between the lines at one number of clips, so that their intervals do not hide one another
 LINE = 0.055  # height of a label, as a fraction of the panel's
@@ -130,8 +130,9 @@ def _method_of(run: Run, curves: Mapping[str, Sequence[CurvePoint]]) -> str:
 
 def _count_words(used: Mapping[str, int]) -> str:
     low, high = min(used.values()), max(used.values())
+    clips = f"{low} normal recording{'s' if low > 1 else ''}" if low == high else f"{low} to {high} normal recordings"
     return (
-        f"The machines of this run have {low if low == high else f'{low} to {high}'} normal recordings each. "
+        f"The machines of this run have {clips} each. "
         "The curves show what others reached with as many; yours may be easier or harder to tell from faulty."
     )
 
