@@ -155,12 +155,11 @@ class Sick(InProcessGrid):
 
 @pytest.mark.parametrize("method", ["covariance-sharing", "embedding-sharing"])
 @pytest.mark.parametrize("limit", [0.0, 100.0])
-def test_misfits_are_named_in_the_summary_and_in_the_log(config, method, limit, monkeypatch, caplog):
+def test_misfits_are_named_in_the_summary(config, method, limit, monkeypatch):
     monkeypatch.setattr(second_order, "SUITABLE_VARIATION", limit)
     folder = run(replace(config, method=method, encoder="logmel", epochs=1))
     found = {m["machine_id"]: m["misfit"] for m in json.loads((folder / "summary.json").read_text())["machines"]}
     assert set(found.values()) == {limit == 0.0}
-    assert caplog.text.count("vary in other ways") == (len(found) if limit == 0.0 else 0)
     assert {m.misfit for m in read_run(folder).evaluation.machines} == {limit == 0.0}
 
 
