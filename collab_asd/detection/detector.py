@@ -24,7 +24,7 @@ from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceSc
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import Average, ScorerSettings
 from collab_asd.detection.scorers.clip_scorer import ClipScorer
-from collab_asd.detection.second_order import Others, suits
+from collab_asd.detection.second_order import Others
 from collab_asd.wire.codecs import Codec
 
 
@@ -193,14 +193,6 @@ class Detector:
     def normal_scores(self) -> ScoreArray:
         """Scores ``[n]`` of normal clips that the detector had not seen: what new normal clips will get."""
         return self.scores([]).normal
-
-    @property
-    def misfit(self) -> bool:
-        """Whether the normal clips vary in other ways than those of the machines that it is pooled with."""
-        return any(
-            space.others is not None and not suits(np.concatenate(space.normals).astype(np.float64), space.others)
-            for space in self.spaces
-        )
 
     @property
     def reads_spectrum(self) -> bool:

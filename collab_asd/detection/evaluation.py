@@ -64,7 +64,7 @@ class MachineResult:
         The threshold was set from so few normal clips that its false-alarm rate is uncertain
         (`collab_asd.detection.thresholds.is_uncertain`).
     misfit : bool
-        Its normal clips vary in other ways than those of the machines that it is pooled with: sharing may not suit it.
+        The covariances of other machines, with which it is scored, do not suit it: sharing may make it worse.
     """
 
     machine_type: str

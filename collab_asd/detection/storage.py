@@ -78,7 +78,7 @@ class DetectorCard:
     clip_seconds : float
         Length of the clips that longer recordings were cut into, s; 0: none was cut.
     misfit : bool
-        Whether the normal clips vary in other ways than those of the machines that its covariance is pooled with.
+        Whether the covariances of other machines, with which it scores, do not suit the machine.
     """
 
     machine_type: str

@@ -29,10 +29,6 @@ from collab_asd.federation.scoring import MachineScores, decided, join
 from collab_asd.wire.defences.rotation import Rotation
 
 logger = logging.getLogger(__name__)
-MISFIT = (
-    "%s/%s: its normal recordings vary in other ways than those of the machines that it is pooled with; its detector "
-    "may be worse for it: compare local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
-)
 UNKNOWN = {"bytes_up": {}, "bytes_down": {}, "seconds": {}, "excluded": {}, "peak_rss_mb": 0.0}
 """What the server of a run knows, and a client does not."""
 
@@ -49,8 +45,6 @@ def save_client_artifacts(
         clip = clips[machine.normal[0]]
         name = holding_name(clip.machine_type, clip.machine_id, owner)
         if machine.detector is not None:
-            if machine.detector.misfit:
-                logger.warning(MISFIT, clip.machine_type, clip.machine_id)
             levels = np.concatenate([client.cache.encode(BandLevels(), clips[i]) for i in machine.normal])
             detector = replace(machine.detector, levels=levels)
             storage.save(folder / "detectors" / name, detector, _card(client, machine, detector, config))
@@ -96,7 +90,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
         recorder=_recorder([clips[i] for i in machine.normal[:MOST_PROFILED]]),
         clip_seconds=config.clip_seconds,
-        misfit=detector.misfit,
+        misfit=machine.misfit,
     )
 
 
@@ -112,7 +106,7 @@ def keep_scores(client: ClientData, machines: Sequence[MachineScores], config: R
     results = ResultFolder(folder, config, manifest)
     results.begin()
     evaluation = mark_thresholds(evaluate(table, machines_in(manifest)), config, [client.partition])
-    misfits = [m.normal[0] for m in machines if m.detector is not None and m.detector.misfit]
+    misfits = [m.normal[0] for m in machines if m.misfit]
     evaluation = mark_misfits(evaluation, (client.partition.clips[i].machine for i in misfits))
     results.finish(table, summarize(config, evaluation, manifest) | how)
     alarms = sum(row.decision for row in table.rows)

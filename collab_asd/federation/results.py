@@ -251,7 +251,7 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
 
 
 def mark_misfits(evaluation: Evaluation, misfits: Iterable[str]) -> Evaluation:
-    """Mark the machines (``"type/id"``) that vary in other ways than those that they are pooled with."""
+    """Mark the machines (``"type/id"``) whom the covariances of the others do not suit."""
     named = set(misfits)
     return replace(evaluation, machines=tuple(replace(m, misfit=m.machine in named) for m in evaluation.machines))
 

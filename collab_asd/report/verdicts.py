@@ -136,8 +136,9 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
     if misfits := [m.name for m in machines if m.result.misfit]:
         yield Recommendation(
             f"Check {listed(misfits)}",
-            "It varies in other ways than the machines that it is pooled with, so sharing may not suit it. Repeat the "
-            "run with --method local-mahalanobis --encoder logmel and compare, or share with like machines alone.",
+            "Judged with what the other machines told, other normal recordings stand out than judged alone: sharing "
+            "may make its detector worse. Look for recordings of another kind among the normal ones; compare --method "
+            "local-mahalanobis --encoder logmel.",
         )
     if excess := [m.name for m in machines if _is_excess(m, asked)]:
         yield Recommendation(
@@ -252,7 +253,7 @@ def _certainty(machine: MachineClips, run: Run) -> str:
         low, high = _interval(machine.false_alarms, machine.count(NORMAL))
         parts.append(f"False alarms: {_span(low, high)} of normal recordings.")
     if machine.result.misfit:
-        parts.append("It does not resemble the machines that it is pooled with.")
+        parts.append("What the other machines told may not suit it.")
     normals = _normals_behind(run).get(machine.name)
     if machine.result.few_threshold_clips and normals is not None:
         parts.append(f"The threshold rests on {normals} normal recordings, which are few.")

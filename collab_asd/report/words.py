@@ -299,8 +299,8 @@ def _misfits(machines: Sequence[MachineResult]) -> Iterator[str]:
     misfits = [m.machine for m in machines if m.misfit]
     if misfits:
         yield (
-            f"Varies in other ways than the machines that it is pooled with, so that sharing may not suit it: "
-            f"{listed(misfits)}."
+            "What the other machines told may not suit, and make the detector worse (other normal recordings stand out "
+            f"than without it): {listed(misfits)}."
         )
 
 

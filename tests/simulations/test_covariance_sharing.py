@@ -156,7 +156,7 @@ class Sick(InProcessGrid):
 @pytest.mark.parametrize("method", ["covariance-sharing", "embedding-sharing"])
 @pytest.mark.parametrize("limit", [0.0, 100.0])
 def test_misfits_are_named_in_the_summary(config, method, limit, monkeypatch):
-    monkeypatch.setattr(second_order, "SUITABLE_VARIATION", limit)
+    monkeypatch.setattr(second_order, "SUITABLE_DIFFERENCE", limit)
     folder = run(replace(config, method=method, encoder="logmel", epochs=1))
     found = {m["machine_id"]: m["misfit"] for m in json.loads((folder / "summary.json").read_text())["machines"]}
     assert set(found.values()) == {limit == 0.0}

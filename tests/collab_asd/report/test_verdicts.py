@@ -102,7 +102,7 @@ def test_a_misfit_is_to_be_checked(make_run):
     run = make_run(normals=50, false_alarms=2, faults=50, found=50, misfit=True)
     (verdict,) = machine_verdicts(run)
     assert verdict.state == "with care"
-    assert "pooled" in verdict.certainty
+    assert "may not suit it" in verdict.certainty
     assert "Check fan/00" in titles(run)
 
 
