@@ -80,10 +80,9 @@ def score(message: Message, context: Context) -> Message:
     client.prepare(range(len(client.partition.clips)))
     machines = score_machines(client, config, message.content)
     save_client_artifacts(client, machines, config, policy.results)
-    scores = decided(client.partition.client, machines, config)
     if policy.scores_folder is None:
-        return Message(score_reply(scores), reply_to=message)
-    keep_scores(client, scores, config, policy.scores_folder)
+        return Message(score_reply(decided(client.partition.client, machines, config)), reply_to=message)
+    keep_scores(client, machines, config, policy.scores_folder)
     return Message(kept_reply(), reply_to=message)
 
 

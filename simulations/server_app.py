@@ -33,10 +33,11 @@ from collab_asd.core.types import Partition, ScoreTable
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable
 from collab_asd.detection.evaluation import Evaluation, evaluate
+from collab_asd.detection.storage import read_cards
 from collab_asd.federation import flwr_compat
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.recording import VIEW, ViewRecorder
-from collab_asd.federation.results import ResultFolder, mark_thresholds, summarize, summarize_kept
+from collab_asd.federation.results import ResultFolder, mark_misfits, mark_thresholds, summarize, summarize_kept
 from collab_asd.federation.roster import ClientRoster, meet_clients
 from collab_asd.federation.scoring import ClientScores, join
 from collab_asd.methods import METHODS, build_method, fewest_clients
@@ -218,7 +219,8 @@ class Simulation:
             folder.finish(None, summarize_kept(config) | how)
             return
         table, found = self._evaluated(scores, how["excluded"])
-        evaluation = mark_thresholds(found, config, self.partitions)
+        misfits = [card.machine for card in read_cards(folder.path / "detectors").values() if card.misfit]
+        evaluation = mark_misfits(mark_thresholds(found, config, self.partitions), misfits)
         folder.finish(table, summarize(config, evaluation, self.manifest) | how)
 
     def _evaluated(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from collab_asd.core.errors import InputError
 from collab_asd.core.files import filling, require_writable
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole
@@ -21,9 +23,14 @@ def report_command(
         Path | None, typer.Option(help="Folder for the page. Default: the run's own; results/compared for several.")
     ] = None,
     sounds: Annotated[bool, typer.Option(help="Let the page carry the recordings that it shows.")] = True,
+    recordings_per_day: Annotated[
+        float, typer.Option(help="Recordings of a machine per day, to count false alarms per week.")
+    ] = 24.0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Write report.html, its figures, and its tables as CSV and LaTeX."""
+    if not 0 < recordings_per_day < math.inf:
+        raise InputError(f"--recordings-per-day {recordings_per_day:g}: must be a positive number")
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
     from collab_asd.cli.checks import ANOTHER_OUT
     from collab_asd.federation.results import read_summary
@@ -35,5 +42,5 @@ def report_command(
     with step("drawing the report"), filling(chosen):
         from collab_asd.report.run_report import report
 
-        page = report(folders, chosen, sounds)
+        page = report(folders, chosen, sounds, recordings_per_day)
     PlainConsole(soft_wrap=True).print(f"report: {page}")

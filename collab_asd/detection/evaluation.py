@@ -63,6 +63,8 @@ class MachineResult:
     few_threshold_clips : bool
         The threshold was set from so few normal clips that its false-alarm rate is uncertain
         (`collab_asd.detection.thresholds.is_uncertain`).
+    misfit : bool
+        The covariances of other machines, with which it is scored, do not suit it: sharing may make it worse.
     """
 
     machine_type: str
@@ -76,6 +78,7 @@ class MachineResult:
     id_accuracy: float | None
     few_test_clips: bool = False
     few_threshold_clips: bool = False
+    misfit: bool = False
 
     @property
     def machine(self) -> str:

@@ -77,6 +77,8 @@ class DetectorCard:
         How the normal clips were recorded; empty in detectors of earlier versions.
     clip_seconds : float
         Length of the clips that longer recordings were cut into, s; 0: none was cut.
+    misfit : bool
+        Whether the covariances of other machines, with which it scores, do not suit the machine.
     """
 
     machine_type: str
@@ -98,6 +100,7 @@ class DetectorCard:
     rotation: str = ""
     recorder: RecorderProfile = field(default_factory=dict)
     clip_seconds: float = 0.0
+    misfit: bool = False
 
     @property
     def machine(self) -> str:

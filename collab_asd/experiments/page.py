@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from collab_asd.data.partitions import evenness
 from collab_asd.experiments.experiment import Cell, Experiment
 from collab_asd.experiments.tables import Row, comparison_sheet, failure_sheet, machine_sheet, with_interval
 from collab_asd.report.comparison import Estimate
+from collab_asd.report.few_shot import few_shot_panels, is_few_shot
 from collab_asd.report.heterogeneity import against_heterogeneity
 from collab_asd.report.page import write_page
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, Gallery, Picture, chart, drawing
@@ -136,8 +138,9 @@ OWN_TERMS = {
 
 PARTITION_TERM = {
     "Partition": "Who holds which recordings. machine: one client for each machine. dirichlet-ALPHA: each machine's "
-    "recordings are dealt to the clients in random shares, the more even the higher ALPHA. iid: evenly to all. The AUC "
-    "compares recordings of the same machine at the same client, since each client has a detector of its own.",
+    "recordings are dealt to the clients in random shares, the more even the higher ALPHA. iid: evenly to all. "
+    "clips-N: one client for each machine, with N of its normal recordings, drawn by the seed. The AUC compares "
+    "recordings of the same machine at the same client, since each client has a detector of its own.",
 }
 
 
@@ -157,15 +160,15 @@ def write_comparison_page(
     with drawing():
         gallery = Gallery(out / "figures", lambda: None)
         pictures = {
-            "dots": _hang(gallery, "auc_by_method", _dots_words(rows), auc_dots(rows)),
-            "heterogeneity": _hang(gallery, "heterogeneity", _heterogeneity_words(rows), against_heterogeneity(rows)),
+            "dots": _hang(gallery, "auc_by_method", _dots_words(rows), None if is_few_shot(rows) else auc_dots(rows)),
+            **_over_partitions(gallery, rows),
             "costs": _hang(gallery, "auc_against_bytes", _costs_words(rows), auc_against_bytes(rows)),
         }
     content = {
         "experiment": experiment,
         "verdict": verdict(rows),
         "facts": _facts(cells, rows, summaries),
-        "story": list(story(rows)),
+        "story": [] if is_few_shot(rows) else list(story(rows)),
         "failures": failures if failures.rows else None,
         "methods": {method: _words_of(experiment, method) for method in experiment.methods},
         "notes": _notes(summaries),
@@ -181,8 +184,20 @@ def write_comparison_page(
     return write_page(out / "report.html", "compare.html.j2", content)
 
 
+def _over_partitions(gallery: Gallery, rows: Sequence[Row]) -> dict[str, Picture | None]:
+    """Draw what partitions differ in: the number of recordings, or how evenly machines are spread."""
+    few_shot = is_few_shot(rows)
+    spread = None if few_shot else against_heterogeneity(rows)
+    return {
+        "heterogeneity": _hang(gallery, "heterogeneity", _heterogeneity_words(rows), spread),
+        "few_shot": _hang(gallery, "few_shot", _few_shot_words(rows), few_shot_panels(rows)),
+    }
+
+
 def verdict(rows: Sequence[Row]) -> str:
     """Return which row is best, in words."""
+    if is_few_shot(rows):
+        return _best_by_clips(rows)
     best = next((row for row in rows if row.is_best), None)
     if best is None or best.auc is None:
         return "Which method is best cannot be said: no finished cell has labelled test recordings of both kinds."
@@ -191,6 +206,19 @@ def verdict(rows: Sequence[Row]) -> str:
         f"the same machine, the faulty one gets the higher anomaly score in {of_hundred(best.auc.mean)} cases. "
         "Guessing would give 50."
     )
+
+
+def _best_by_clips(rows: Sequence[Row]) -> str:
+    """Return which row is best at each number of recordings."""
+    found: dict[int, tuple[float, str]] = {}
+    for row in rows:
+        clips = int(evenness(row.partition))
+        if row.auc and row.auc.mean > found.get(clips, (0.0, ""))[0]:
+            found[clips] = row.auc.mean, row.label
+    if not found:
+        return "Which method is best cannot be said: no finished cell has labelled test recordings of both kinds."
+    named = [f"with {clips}, {label} ({auc:.3f})" for clips, (auc, label) in sorted(found.items())]
+    return f"Highest AUC by the number of normal recordings of each machine: {'; '.join(named)}."
 
 
 def story(rows: Sequence[Row]) -> Iterator[str]:
@@ -268,6 +296,11 @@ def _dots_words(rows: Sequence[Row]) -> str:
 def _heterogeneity_words(rows: Sequence[Row]) -> str:
     known = [f"{row.label}, {row.place}: {with_interval(row.auc)}" for row in rows if row.auc and row.partition]
     return f"Mean AUC against how evenly machines are spread over the clients. {'; '.join(known)}."
+
+
+def _few_shot_words(rows: Sequence[Row]) -> str:
+    known = [f"{row.label}, {row.partition}: {with_interval(row.auc)}" for row in rows if row.auc]
+    return f"AUC, false alarms and faults noticed against the number of normal recordings. {'; '.join(known)}."
 
 
 def _costs_words(rows: Sequence[Row]) -> str:

@@ -66,7 +66,7 @@ def read_result(cell: Cell, summary: Mapping[str, Any]) -> CellResult:
     return CellResult(
         method=cell.method,
         partition=cell.partition,
-        **{key: summary[key] for key in ("encoder", "scorer", "seed", "id_accuracy", "false_alarm_rate")},
+        **{key: summary[key] for key in ("encoder", "scorer", "seed", "id_accuracy", "false_alarm_rate", "recall")},
         auc=summary["auc"]["total"],
         pauc=summary["pauc"]["total"],
         bytes_sent=sum(summary["bytes_up"].values()) + sum(summary["bytes_down"].values()),

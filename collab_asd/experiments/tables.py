@@ -31,7 +31,7 @@ class CellResult:
     ----------
     method, encoder, scorer : str
     seed : int
-    auc, pauc, id_accuracy, false_alarm_rate : float or None
+    auc, pauc, id_accuracy, false_alarm_rate, recall : float or None
         Means over machines.
     bytes_sent : float
         Of all messages, both ways.
@@ -61,6 +61,7 @@ class CellResult:
     partition: str = ""
     marks: tuple[str, ...] = ()
     labelled: Mapping[str, LabelledScores] = field(default_factory=dict)
+    recall: float | None = None
 
     @property
     def row(self) -> tuple[str, str, str, str]:
@@ -99,6 +100,7 @@ class Row(Line):
     is_best: bool = False
     marks: tuple[str, ...] = ()
     leads: bool = False
+    recall: Estimate | None = None
 
     @property
     def place(self) -> str:
@@ -121,7 +123,7 @@ class Row(Line):
         return self.gain.clips_to_settle if self.gain else None
 
 
-MEASURES = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "bytes_sent", "seconds")
+MEASURES = ("auc", "pauc", "id_accuracy", "false_alarm_rate", "recall", "bytes_sent", "seconds")
 
 
 def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list[Row]:
@@ -171,6 +173,7 @@ def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> 
         auc_by_machine={m: _auc_of(m, cells) for m in machines},
         is_reference=is_reference,
         marks=tuple(sorted({mark for cell in cells for mark in cell.marks})),
+        recall=estimate(cell.recall for cell in cells),
     )
 
 

@@ -29,8 +29,8 @@ from collab_asd.detection.evaluation import evaluate
 from collab_asd.detection.origin import BandLevels
 from collab_asd.detection.storage import DetectorCard
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.results import ResultFolder, mark_thresholds, summarize
-from collab_asd.federation.scoring import ClientScores, MachineScores, join
+from collab_asd.federation.results import ResultFolder, mark_misfits, mark_thresholds, summarize
+from collab_asd.federation.scoring import MachineScores, decided, join
 from collab_asd.wire.defences.rotation import Rotation
 
 logger = logging.getLogger(__name__)
@@ -115,20 +115,24 @@ def _card(
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
         recorder=recorder,
         clip_seconds=config.clip_seconds,
+        misfit=machine.misfit,
     )
 
 
-def keep_scores(client: ClientData, scores: ClientScores, config: RunConfig, folder: Path) -> None:
+def keep_scores(client: ClientData, machines: Sequence[MachineScores], config: RunConfig, folder: Path) -> None:
     """Write scores, manifest and summary, as ``collab-asd report`` reads them.
 
     A question that is asked again is answered again: what it wrote before is replaced.
     """
+    scores = decided(client.partition.client, machines, config)
     manifest = manifest_rows([client.partition], client.data_dir)
     table = join([scores], {scores.client: client.partition}, client.data_dir)
     how = {"engine": "deployment", "encoder_note": client.encoder.spec.note, **UNKNOWN}
     results = ResultFolder(folder, config, manifest)
     results.begin()
     evaluation = mark_thresholds(evaluate(table, machines_in(manifest)), config, [client.partition])
+    misfits = [m.normal[0] for m in machines if m.misfit]
+    evaluation = mark_misfits(evaluation, (client.partition.clips[i].machine for i in misfits))
     results.finish(table, summarize(config, evaluation, manifest) | how)
     alarms = sum(row.decision for row in table.rows)
     logger.info("%d clips scored, %d of them anomalous: %s", len(table.rows), alarms, folder)

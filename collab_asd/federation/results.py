@@ -225,6 +225,17 @@ def summarize_kept(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def threshold_clips(config: RunConfig, held: int) -> int:
+    """Return how many normal clips set the threshold of a machine that has so many training clips.
+
+    They are those that the method's model had not seen.
+    """
+    count = min(held, config.train_clips or held)
+    # each clip in turn, by a scorer or by the client's own space of a fusion
+    held_out = METHODS.find(config.method).scorer in SCORERS or looks_at_spectra(config)
+    return count if held_out else calibration_clips(count, config.calibration)
+
+
 def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Sequence[Partition]) -> Evaluation:
     """Mark the machines whose threshold was set from too few normal clips that the method's model had not seen."""
     from collab_asd.detection.thresholds import is_uncertain
@@ -233,14 +244,16 @@ def mark_thresholds(evaluation: Evaluation, config: RunConfig, partitions: Seque
     for partition in partitions:
         normals = Counter(partition.clips[i].machine for i in partition.indices("train"))
         for machine, held in normals.items():
-            count = min(held, config.train_clips or held)
-            # each clip in turn, by a scorer or by the client's own space of a fusion
-            held_out = METHODS.find(config.method).scorer in SCORERS or looks_at_spectra(config)
-            unseen = count if held_out else calibration_clips(count, config.calibration)
-            if is_uncertain(unseen, config.false_alarm_rate):
+            if is_uncertain(threshold_clips(config, held), config.false_alarm_rate):
                 uncertain.add(machine)
     marked = (replace(m, few_threshold_clips=m.machine in uncertain) for m in evaluation.machines)
     return replace(evaluation, machines=tuple(marked))
+
+
+def mark_misfits(evaluation: Evaluation, misfits: Iterable[str]) -> Evaluation:
+    """Mark the machines (``"type/id"``) whom the covariances of the others do not suit."""
+    named = set(misfits)
+    return replace(evaluation, machines=tuple(replace(m, misfit=m.machine in named) for m in evaluation.machines))
 
 
 def summarize(config: RunConfig, evaluation: Evaluation, manifest: Sequence[ManifestRow]) -> dict[str, Any]:

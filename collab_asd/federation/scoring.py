@@ -49,6 +49,8 @@ class MachineScores:
         What the client keeps to score tomorrow's clips; None if it needs the server for that (Algorithm 2).
     points : ClipPoints or None
         Where the clips lie before and after the ID classifier.
+    misfit : bool
+        Whether the covariances of other machines, with which it is scored, do not suit the machine.
     """
 
     test: tuple[int, ...]
@@ -57,6 +59,7 @@ class MachineScores:
     normal: tuple[int, ...] = ()
     detector: Detector | None = None
     points: ClipPoints | None = None
+    misfit: bool = False
 
     def threshold(self, config: RunConfig) -> float:
         """Score above which a clip is called anomalous, from the client's own normals."""
@@ -84,7 +87,12 @@ _ARRAYS = tuple(field.name for field in fields(ClientScores) if field.name != "c
 
 
 def score_with(
-    detector: Detector, frames: MachineFrames, *, normal: tuple[int, ...], test: tuple[int, ...]
+    detector: Detector,
+    frames: MachineFrames,
+    *,
+    normal: tuple[int, ...],
+    test: tuple[int, ...],
+    misfit: bool = False,
 ) -> MachineScores:
     """Score one machine's test clips with a detector that the client has built.
 
@@ -94,11 +102,13 @@ def score_with(
     frames : MachineFrames
     normal, test : tuple of int
         Positions of its clips in the client's partition.
+    misfit : bool
+        As of `MachineScores`.
     """
     embedded = detector.embed_tests(frames)
     predicted = [p for clip in embedded if (p := detector.predicted_class(clip)) is not None]
     points = ClipPoints.of(frames, detector.spaces[0], embedded, detector.spaces[0].settings.average)
-    return MachineScores(test, detector.scores(embedded), tuple(predicted), normal, detector, points)
+    return MachineScores(test, detector.scores(embedded), tuple(predicted), normal, detector, points, misfit)
 
 
 def decided(client: int, machines: Sequence[MachineScores], config: RunConfig) -> ClientScores:

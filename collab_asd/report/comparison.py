@@ -157,6 +157,16 @@ class Entry(Line):
         """ID accuracy, mean over machines, over seeds; None of a method without an ID classifier."""
         return estimate(run.evaluation.total("id_accuracy") for run in self.runs)
 
+    @property
+    def false_alarm_rate(self) -> Estimate | None:
+        """False-alarm rate, mean over machines, over seeds."""
+        return estimate(run.evaluation.total("false_alarm_rate") for run in self.runs)
+
+    @property
+    def recall(self) -> Estimate | None:
+        """Share of faults that raised an alarm, mean over machines, over seeds."""
+        return estimate(run.evaluation.total("recall") for run in self.runs)
+
     def auc_of(self, machine: str) -> Estimate | None:
         """AUC of a machine (``"type/id"``) over seeds and clips; None where it cannot be measured."""
         own = [{machine: of_seed[machine]} for of_seed in self.labelled if machine in of_seed]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -77,3 +77,19 @@ def pooled(machines: Iterable[MachineClips], label: int | None) -> tuple[int, in
     """Alarms among the clips with this label, and number of these clips, over all machines."""
     counts = [(machine.alarms(label), machine.count(label)) for machine in machines]
     return sum(alarms for alarms, _ in counts), sum(clips for _, clips in counts)
+
+
+def training_clips(run: Run) -> dict[str, int]:
+    """By machine (``"type/id"``), the normal clips that the run used of it; of several clients, the fewest."""
+    fewest: dict[str, int] = {}
+    for (machine_type, machine_id, _), count in used_clips(run).items():
+        name = f"{machine_type}/{machine_id}"
+        fewest[name] = min(count, fewest.get(name, count))
+    return fewest
+
+
+def used_clips(run: Run) -> dict[tuple[str, str, str], int]:
+    """By machine type, machine ID and client, the normal clips that the run used."""
+    held = Counter((row.machine_type, row.machine_id, row.client) for row in run.manifest if row.split == "train")
+    most = int(run.summary["config"].get("train-clips", 0))
+    return {who: min(count, most or count) for who, count in held.items()}

@@ -16,11 +16,21 @@ from collab_asd.core.files import replacing
 from collab_asd.core.progress import step
 from collab_asd.report import figures, tables, words
 from collab_asd.report.contents import ClipPortrait, Embeddings, KeptDetector, Run
+from collab_asd.report.few_shot import place
 from collab_asd.report.privacy import Player, attack_sheets, embedded, parties_sheet, players_of, read_audit
 from collab_asd.report.reading import require_same_clips
 from collab_asd.report.repeat import command
 from collab_asd.report.tables import Sheet
 from collab_asd.report.theme import PALETTE, Gallery, Picture, drawing
+from collab_asd.report.verdicts import (
+    RECORDINGS_PER_DAY,
+    MachineVerdict,
+    Recommendation,
+    headline,
+    machine_verdicts,
+    rates,
+    recommendations,
+)
 from collab_asd.report.words import GLOSSARY
 
 PACKAGES = ("collab-asd", "flwr", "torch", "scikit-learn", "numpy", "matplotlib")
@@ -34,7 +44,10 @@ class RunPart:
     name: str
     run: Run
     verdict: str
+    machines: list[MachineVerdict]
+    recommendations: list[Recommendation]
     facts: list[words.Fact]
+    ranking: str
     story: list[str]
     bars: Picture | None
     histograms: list[Picture]
@@ -60,6 +73,7 @@ def write_report(
     steps: words.NextSteps | None = None,
     detectors: Sequence[KeptDetector] = (),
     sounds: bool = True,
+    per_day: float = RECORDINGS_PER_DAY,
 ) -> Path:
     """Write ``report.html``, ``figures/*.png`` and every table as ``tables/*.csv`` and ``*.tex``; return the page.
 
@@ -81,6 +95,8 @@ def write_report(
         Shown with that.
     sounds : bool
         Whether the page carries the recordings of the portraits.
+    per_day : float
+        Recordings of a machine per day, by which false alarms per week are counted.
 
     Raises
     ------
@@ -95,7 +111,7 @@ def write_report(
         gallery = Gallery(folder / "figures", advance)
         names = run_names(runs)
         parts = [
-            _run_part(gallery, run, name, f"run{i}_" if len(runs) > 1 else "")
+            _run_part(gallery, run, name, f"run{i}_" if len(runs) > 1 else "", per_day)
             for i, (run, name) in enumerate(zip(runs, names, strict=True), start=1)
         ]
         content = {
@@ -107,6 +123,7 @@ def write_report(
             "note": note,
             "steps": steps,
             "detectors": tables.detectors(detectors, runs[0].evaluation) if detectors else None,
+            "placing": _placing(gallery, runs[0]) if len(runs) == 1 else None,
             "privacy": _privacy(runs[0], sounds) if len(runs) == 1 else None,
         }
     for sheet in _all_sheets(content):
@@ -134,6 +151,27 @@ def _privacy(run: Run, sounds: bool) -> PrivacyPart | None:
     return PrivacyPart(sheets, picture, players_of(audit) if sounds else {}, audit.missing)
 
 
+@dataclass(frozen=True)
+class PlacingPart:
+    """What the page shows of how many recordings are enough: sentences, and a figure by what it was measured on."""
+
+    words: list[str]
+    pictures: dict[str, Picture]
+
+
+def _placing(gallery: Gallery, run: Run) -> PlacingPart | None:
+    placing = place(run)
+    if placing is None:
+        return None
+    return PlacingPart(
+        placing.words,
+        {
+            words: gallery.hang(f"recordings_{i}", f"AUC against the number of normal recordings. {words}.", figure)
+            for i, (words, figure) in enumerate(placing.figures.items(), start=1)
+        },
+    )
+
+
 def run_names(runs: Sequence[Run]) -> list[str]:
     """Name runs by method, encoder, scorer and seed, leaving out what all share; by folder where that is not enough."""
     rows = [[str(run.summary[key]) for key in ("method", "encoder", "scorer")] for run in runs]
@@ -149,10 +187,17 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 def _figures(runs: Sequence[Run], embeddings: Sequence[Embeddings], clips: Sequence[ClipPortrait]) -> int:
     """At most so many figures, to tell how far the drawing is."""
     per_machine = sum(1 + 2 * len(run.evaluation.machines) for run in runs)
-    return per_machine + (len(runs) > 1) + 2 * len({machine.machine_type for machine in embeddings}) + 2 * len(clips)
+    placed = 2 if len(runs) == 1 else 0
+    return (
+        per_machine
+        + placed
+        + (len(runs) > 1)
+        + 2 * len({machine.machine_type for machine in embeddings})
+        + 2 * len(clips)
+    )
 
 
-def _run_part(gallery: Gallery, run: Run, name: str, prefix: str) -> RunPart:
+def _run_part(gallery: Gallery, run: Run, name: str, prefix: str, per_day: float) -> RunPart:
     sheets = (
         tables.quality,
         tables.sections,
@@ -162,20 +207,27 @@ def _run_part(gallery: Gallery, run: Run, name: str, prefix: str) -> RunPart:
         tables.seconds,
         tables.configuration,
     )
+    verdicts = machine_verdicts(run, per_day)
     return RunPart(
         prefix=prefix,
         name=name,
         run=run,
-        verdict=words.verdict(run),
+        verdict=headline(run, verdicts, per_day),
+        machines=verdicts,
+        recommendations=list(recommendations(run, per_day)),
+        ranking=words.ranking(run),
         facts=words.facts(run),
         story=words.story(run),
         bars=figures.bars(gallery, {"": run.evaluation}, f"{prefix}per_id_auc"),
         histograms=figures.histograms(gallery, run, prefix),
         roc_curves=figures.roc_curves(gallery, run, prefix),
         sheets={
-            make.__name__: make(run, prefix)
-            for make in sheets
-            if make is not tables.sections or run.evaluation.sections
+            **{
+                make.__name__: make(run, prefix)
+                for make in sheets
+                if make is not tables.sections or run.evaluation.sections
+            },
+            **({"rates": sheet} if (sheet := rates(run, per_day, prefix)).rows else {}),
         },
         command=command(run),
     )

@@ -134,7 +134,7 @@ def _finite(text: str) -> float:
 
 
 def _with_what_scores_do_not_tell(evaluation: Evaluation, machines: Sequence[dict[str, Any]]) -> Evaluation:
-    """Add what only the run knew: ID accuracy, and whether a threshold was set from too few clips."""
+    """Add what only the run knew: ID accuracy, thresholds from too few clips, and misfits."""
     known = {(m.get("machine_type"), m.get("machine_id")): m for m in machines}
     found = [(m, known.get((m.machine_type, m.machine_id), {})) for m in evaluation.machines]
     machines_known = tuple(
@@ -142,6 +142,7 @@ def _with_what_scores_do_not_tell(evaluation: Evaluation, machines: Sequence[dic
             m,
             id_accuracy=of_run.get("id_accuracy"),
             few_threshold_clips=bool(of_run.get("few_threshold_clips")),
+            misfit=bool(of_run.get("misfit")),
         )
         for m, of_run in found
     )

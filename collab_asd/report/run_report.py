@@ -24,7 +24,7 @@ from collab_asd.core.progress import step
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, FloatArray, ScoreRow
 from collab_asd.data.audio import seconds_of
 from collab_asd.data.manifest import ManifestRow
-from collab_asd.detection.detector import MOST_NORMALS, ClipPoints
+from collab_asd.detection.detector import ClipPoints
 from collab_asd.encoders import ENCODERS
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.results import read_config
@@ -34,6 +34,7 @@ from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run
 from collab_asd.report.page import write_report
 from collab_asd.report.printing import kept_detectors, steps_after
 from collab_asd.report.reading import read_run
+from collab_asd.report.verdicts import RECORDINGS_PER_DAY
 
 BUDGET = 3000.0  # 10^9 multiply-accumulates of a matrix product: 45 s of a usual core
 
@@ -73,7 +74,9 @@ SHOWN, MISSED_SHOWN = 5, 3
 KINDS: dict[str, ClipKind] = {str(NORMAL): "test normal", str(ANOMALY): "test anomaly", "": "test"}
 
 
-def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True) -> Path:
+def report(
+    folders: Sequence[Path], out: Path | None = None, sounds: bool = True, per_day: float = RECORDINGS_PER_DAY
+) -> Path:
     """Write the report of one run into its own folder, or of several into `out`; return the page.
 
     Raises
@@ -83,14 +86,14 @@ def report(folders: Sequence[Path], out: Path | None = None, sounds: bool = True
     """
     runs = [read_run(folder) for folder in folders]
     if len(runs) > 1:
-        return write_report(out or Path("results/compared"), runs)
+        return write_report(out or Path("results/compared"), runs, per_day=per_day)
     (run,) = runs
     mistakes, alarms, note = _portraits(run)
     detectors = kept_detectors(run.path)
     steps = steps_after(run.manifest, run.summary, detectors)
     return write_report(
         out or run.path, runs, embeddings=_embeddings(run), mistakes=mistakes, alarms=alarms, note=note, steps=steps,
-        detectors=detectors if steps else (), sounds=sounds,
+        detectors=detectors if steps else (), sounds=sounds, per_day=per_day,
     )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def _embeddings(run: Run) -> list[Embeddings]:
 def _points_of(machine: tuple[str, str], rows: Sequence[ManifestRow], points: ClipPoints) -> Embeddings:
     """Say of what kind each of the points is that a client kept of a machine."""
     labels = [KINDS[row.label] for row in rows if row.split == "test"]
-    normals: list[ClipKind] = ["normal"] * min(MOST_NORMALS, len(rows) - len(labels))
+    normals: list[ClipKind] = ["normal"] * len(points.normal_before)
     before = _stacked(points.normal_before, points.test_before)
     after = None
     if points.normal_after is not None and points.test_after is not None:

@@ -14,7 +14,7 @@ from collab_asd.core.types import ANOMALY, NORMAL
 from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS, MachineResult
 from collab_asd.methods import METHODS
 from collab_asd.report.contents import ClipPortrait, KeptDetector, Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
+from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled, used_clips
 
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
@@ -81,10 +81,6 @@ def facts(run: Run) -> list[Fact]:
     alarms, unlabelled = pooled(machines, None)
     asked = run.summary["config"].get("false-alarm-rate")
     facts = []
-    if (mean := run.evaluation.total("auc")) is not None:
-        facts.append(
-            Fact(of_hundred(mean), "pairs of a faulty and a normal recording ranked rightly; guessing gives 50")
-        )
     if faults:
         facts.append(Fact(f"{found} of {faults}", f"faulty recordings raised an alarm; {faults - found} were missed"))
     if normals:
@@ -92,18 +88,22 @@ def facts(run: Run) -> list[Fact]:
         facts.append(Fact(f"{false_alarms} of {normals}", f"normal recordings raised a false alarm ({share})"))
     if unlabelled:
         facts.append(Fact(f"{alarms} of {unlabelled}", "recordings that nobody has labelled raised an alarm"))
+    if (mean := run.evaluation.total("auc")) is not None:
+        facts.append(
+            Fact(of_hundred(mean), "pairs of a faulty and a normal recording ranked rightly; guessing gives 50")
+        )
     return facts
 
 
-def verdict(run: Run) -> str:
-    """Return the one sentence that a hurried reader must not misunderstand."""
+def ranking(run: Run) -> str:
+    """Say what the AUC is, whatever the thresholds."""
     mean = run.evaluation.total("auc")
     if not run.table.rows:
         return "Nothing has been judged yet: there are no test recordings."
     if mean is None:
         return (
-            "How well faults are recognised cannot be said: no machine has test recordings of both kinds, "
-            "labelled normal and labelled faulty. What follows are the alarms that were raised."
+            "How well faults are told from normal sound cannot be said: no machine has test recordings of both kinds, "
+            "labelled normal and labelled faulty."
         )
     measured = [m for m in run.evaluation.machines if m.auc is not None]
     over = f" (mean over {len(measured)} machines)" if len(measured) > 1 else ""
@@ -114,38 +114,52 @@ def verdict(run: Run) -> str:
 
 
 def story(run: Run) -> list[str]:
-    """Return the sentences under the verdict: what was done, where it worked, and what was found wanting."""
+    """Return the sentences behind the verdict: what was done, where it worked, and what was found wanting."""
     machines = machine_clips(run)
     return [
         f"{method_words(run.summary['method'])} {_recordings(run)}",
         *_range_of_machines([m for m in run.evaluation.machines if m.auc is not None]),
         *_unmeasured(run.evaluation.machines),
         *_too_few(run.evaluation.machines),
+        *_misfits(run.evaluation.machines),
         *_false_alarms(run, machines),
         *_reservations(run),
     ]
 
 
 def comparison_verdict(runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Return the mean AUC of the two best runs, and on how many machines each is ahead of the other."""
+    """Return the mean AUC of each run, best first, and on how many machines the best is ahead of each other one."""
     totals = [(run.evaluation.total("auc"), name, run) for run, name in zip(runs, names, strict=True)]
     means = [(auc, name, run) for auc, name, run in totals if auc is not None]
     if len(means) < 2:
         return "Which run is better cannot be said: no machine has labelled test recordings of both kinds."
-    (best, name, run), (second, second_name, second_run), *_ = sorted(means, key=lambda entry: -entry[0])
-    ours, theirs = (r.evaluation.by_id("auc") for r in (run, second_run))
-    gains = [a - b for m, a in ours.items() if a is not None and (b := theirs.get(m)) is not None]
+    ranked = sorted(means, key=lambda entry: -entry[0])
+    (best, name, run), *others = ranked
+    shares = [f"{of_hundred(best)} cases with {name}", *(f"{of_hundred(auc)} with {other}" for auc, other, _ in others)]
+    ahead = [f"of {other} on {_machines_ahead(run, other_run)}" for _, other, other_run in others]
+    decided = [f"{label} {_decided(r)}" for _, label, r in ranked]
     return (
-        f"The faulty one of two recordings gets the higher anomaly score in {of_hundred(best)} cases with {name}, in "
-        f"{of_hundred(second)} with {second_name}; guessing would give 50. The first is ahead on "
-        f"{sum(gain > 0 for gain in gains)} of {len(gains)} machines, the second on {sum(gain < 0 for gain in gains)}. "
-        "Differences much smaller than the intervals in the figure may be chance. At the thresholds in use, "
-        f"{name} {_decided(run)}; {second_name} {_decided(second_run)}."
+        f"The faulty one of two recordings gets the higher anomaly score in {_joined(shares)}; guessing would give 50. "
+        f"{name} is ahead {_joined(ahead)}. Differences much smaller than the intervals in the figure may be chance. "
+        f"At the thresholds in use, {'; '.join(decided)}."
     )
 
 
+def _machines_ahead(run: Run, other: Run) -> str:
+    ours, theirs = (r.evaluation.by_id("auc") for r in (run, other))
+    gains = [a - b for m, a in ours.items() if a is not None and (b := theirs.get(m)) is not None]
+    behind = sum(gain < 0 for gain in gains)
+    return f"{sum(gain > 0 for gain in gains)} of {len(gains)} machines{f' and behind on {behind}' if behind else ''}"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Join as a sentence does: ``"a"``, ``"a and b"``, ``"a, b and c"``."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _decided(run: Run) -> str:
-    """Count what a run found and what it raised in vain."""
+    """Count what a run found and its false alarms."""
     faults = [row for row in run.table.rows if row.label == ANOMALY]
     normals = [row for row in run.table.rows if row.label == NORMAL]
     return (
@@ -231,7 +245,7 @@ def method_words(method: str) -> str:
 
 def _recordings(run: Run) -> str:
     machines = machine_clips(run)
-    learned = sum(row.split == "train" for row in run.manifest)
+    learned = sum(used_clips(run).values())
     clips = {kind: sum(m.count(label) for m in machines) for kind, label in LABELS.items()}
     kinds = ", ".join(f"{count} {kind}" for kind, count in clips.items() if count)
     judged = f"; then {sum(clips.values())} other recordings were judged: {kinds}" if kinds else ""
@@ -278,6 +292,15 @@ def _too_few(machines: Sequence[MachineResult]) -> Iterator[str]:
         yield (
             "Threshold set from too few normal recordings, so that more than twice the false alarms asked for are "
             f"possible: {listed(uncertain)}. Record more normal clips."
+        )
+
+
+def _misfits(machines: Sequence[MachineResult]) -> Iterator[str]:
+    misfits = [m.machine for m in machines if m.misfit]
+    if misfits:
+        yield (
+            "What the other machines told may not suit, and make the detector worse (other normal recordings stand out "
+            f"than without it): {listed(misfits)}."
         )
 
 

@@ -13,7 +13,7 @@ from collab_asd.audit.view import View
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.data.run_data import load_partitions
-from collab_asd.detection import storage
+from collab_asd.detection import second_order, storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.second_order import add, pooled_sums
 from collab_asd.encoders import build
@@ -26,6 +26,7 @@ from collab_asd.federation.recording import VIEW
 from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.covariance_sharing.state import ARRAYS, CARD, KEPT, ServerState
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
+from collab_asd.report.reading import read_run
 from simulations import client_app, server_app
 
 SICK = 1  # client, and machine
@@ -150,6 +151,16 @@ class Sick(InProcessGrid):
                 content["sums/0"] = to_record(arrays)
                 reply.content = content
             yield reply
+
+
+@pytest.mark.parametrize("method", ["covariance-sharing", "embedding-sharing"])
+@pytest.mark.parametrize("limit", [0.0, 100.0])
+def test_misfits_are_named_in_the_summary(config, method, limit, monkeypatch):
+    monkeypatch.setattr(second_order, "SUITABLE_DIFFERENCE", limit)
+    folder = run(replace(config, method=method, encoder="logmel", epochs=1))
+    found = {m["machine_id"]: m["misfit"] for m in json.loads((folder / "summary.json").read_text())["machines"]}
+    assert set(found.values()) == {limit == 0.0}
+    assert {m.misfit for m in read_run(folder).evaluation.machines} == {limit == 0.0}
 
 
 def sick(kind, spoil):

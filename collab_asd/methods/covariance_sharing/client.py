@@ -39,7 +39,7 @@ from collab_asd.methods.covariance_sharing.sums import (
     total,
 )
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
-from collab_asd.methods.embedding_sharing.client import warn_of_misfit
+from collab_asd.methods.embedding_sharing.client import is_misfit
 
 SCORER = DetectorSettings(ScorerSettings(), ScorerSettings("mahalanobis", average="spectrum", half_weight=0.0))
 
@@ -121,8 +121,8 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
             others, machine = _others(known, own, facts), points.machine
             frames = client.machine_frames(machine, with_spectra=True)
             detector = Detector(own_spaces(frames, SCORER, others))
-            warn_of_misfit(client, machine, frames, SCORER, detector)
-            scores.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+            misfit = is_misfit(client, machine, frames, SCORER, detector)
+            scores.append(score_with(detector, frames, normal=machine.normal, test=machine.test, misfit=misfit))
     return scores
 
 

@@ -150,21 +150,23 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
         others = None if told is None else others_from_arrays(from_record(told))
         if holds_classifier(content, machine.group):
             detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec, others)
-            warn_of_misfit(client, machine, frames, scorer, detector)
-            found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+            misfit = is_misfit(client, machine, frames, scorer, detector)
+            found.append(score_with(detector, frames, normal=machine.normal, test=machine.test, misfit=misfit))
         else:
             shared = from_record(content.array_records[f"shared/{place}"])
             found.append(_complete(client, shared, machine, frames, scorer, others))
     return found
 
 
-def warn_of_misfit(
+def is_misfit(
     client: ClientData, machine: LocalMachine, frames: MachineFrames, scorer: DetectorSettings, detector: Detector
-) -> None:
-    """Log a warning where the covariances of the other machines do not suit this one."""
-    if not pooling_suits(frames, scorer, detector):
-        clip = client.partition.clips[machine.normal[0]]
-        logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
+) -> bool:
+    """Whether the covariances of the other machines do not suit this one; logs a warning then."""
+    if pooling_suits(frames, scorer, detector):
+        return False
+    clip = client.partition.clips[machine.normal[0]]
+    logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
+    return True
 
 
 def _complete(
@@ -180,17 +182,18 @@ def _complete(
         if tuple(shared[name].tolist()) != clips:
             raise ValueError(f"the server scored other clips ({name}) than this machine has")
     scores = SpaceScores(normal=shared["normal"], test=shared["test"])
+    misfit = False
     if scorer.local is not None:
         if scorer.local.half_weight is not None:
             if len(scores.normal) != len(machine.normal):
                 raise ValueError(f"the server scored {len(scores.normal)} of {len(machine.normal)} normal clips")
             scores = replace(scores, trained=len(machine.train))
         own = Detector(own_spaces(frames, scorer, others))
-        warn_of_misfit(client, machine, frames, scorer, own)
+        misfit = is_misfit(client, machine, frames, scorer, own)
         in_own = own.scores_by_space(own.embed_tests(frames))
         scores = fuse([scores, *in_own], [scorer.shared.half_weight, *own.half_weights])
     predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
-    return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points)
+    return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points, misfit=misfit)
 
 
 def _codec(config: RunConfig, content: RecordDict) -> Codec:

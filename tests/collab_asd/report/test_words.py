@@ -7,7 +7,7 @@ from collab_asd.config import RunConfig
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
 from collab_asd.report.reading import read_run
 from collab_asd.report.repeat import command
-from collab_asd.report.words import comparison_verdict, facts, heat_words, of_hundred, portrait_words, story, verdict
+from collab_asd.report.words import comparison_verdict, facts, heat_words, of_hundred, portrait_words, ranking, story
 
 SILENCE = Sound(np.zeros(100, np.float32), 16000)
 
@@ -28,10 +28,10 @@ def test_shares_are_never_rounded_to_all_or_nothing(share, words):
 
 def test_the_headline_counts(make_folder):
     run = read_run(make_folder())
-    assert "in 75 of 100 cases (mean over 2 machines)" in verdict(run)
-    assert [fact.figure for fact in facts(run)] == ["75 of 100", "6 of 8", "2 of 8"]
-    assert "2 were missed" in facts(run)[1].words
-    assert "25\N{NO-BREAK SPACE}%; asked for: 10\N{NO-BREAK SPACE}%" in facts(run)[2].words
+    assert "in 75 of 100 cases (mean over 2 machines)" in ranking(run)
+    assert [fact.figure for fact in facts(run)] == ["6 of 8", "2 of 8", "75 of 100"]
+    assert "2 were missed" in facts(run)[0].words
+    assert "25\N{NO-BREAK SPACE}%; asked for: 10\N{NO-BREAK SPACE}%" in facts(run)[1].words
 
 
 def test_the_story_says_what_was_found_wanting(make_folder):
@@ -54,7 +54,7 @@ def test_false_alarms_are_held_against_what_was_asked_for(make_folder, asked, wo
 
 def test_without_labels_nothing_is_claimed(make_folder):
     run = read_run(make_folder(labels=("", "")))
-    assert "cannot be said" in verdict(run)
+    assert "cannot be said" in ranking(run)
     assert [fact.figure for fact in facts(run)] == ["8 of 16"]
     assert not any("guessing" in sentence or "false alarm" in sentence for sentence in story(run))
 
@@ -62,9 +62,18 @@ def test_without_labels_nothing_is_claimed(make_folder):
 def test_two_runs_are_compared_machine_by_machine(make_folder):
     better, other = read_run(make_folder("one")), read_run(make_folder("two"))
     words = comparison_verdict([better, other], ["A", "B"])
-    assert "75 of 100 cases with A, in 75 of 100 with B" in words
-    assert "The first is ahead on 0 of 2 machines, the second on 0." in words
+    assert "75 of 100 cases with A and 75 of 100 with B" in words
+    assert "A is ahead of B on 0 of 2 machines." in words
     assert re.search(r"A found \d+ of 8 faults and raised 2 false alarms on 8 normal recordings; B found", words), words
+
+
+def test_a_third_run_is_compared_too(make_folder):
+    worst = read_run(make_folder("one", faults=(1.5, 1.6, 1.7, 1.8)))  # 8 of 16 pairs in order
+    runs = [worst, read_run(make_folder("two")), read_run(make_folder("three"))]
+    words = comparison_verdict(runs, ["A", "B", "C"])
+    assert "75 of 100 cases with B, 75 of 100 with C and 50 of 100 with A" in words
+    assert "B is ahead of C on 0 of 2 machines and of A on 2 of 2 machines." in words
+    assert re.search(r"; A found 0 of 8 faults", words), words
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+import csv
+import itertools
+import json
+
+import pytest
+
+from collab_asd.config import RunConfig
+from collab_asd.data.manifest import manifest_sha256, read_manifest
+from collab_asd.report.reading import SCORE_COLUMNS, read_run
+from collab_asd.report.verdicts import headline, machine_verdicts, rates, recommendations
+
+CONFIG = RunConfig(scorer="knn").to_mapping()
+
+
+@pytest.fixture
+def make_run(make_folder):
+    """Make a run of one machine with so many normal and faulty test clips, some of which raised an alarm."""
+    number = itertools.count()
+
+    def make(normals=0, false_alarms=0, faults=0, found=0, train=40, p_value=None, auc_like=True, **of_machine):
+        folder = make_folder(f"run{next(number)}", machines=(("fan", "00"),))
+        rows, manifest = [], ["client,machine_type,machine_id,split,label,clip,sha256"]
+        manifest += [f"0,fan,00,train,0,t{i}.wav,t{i}" for i in range(train)]
+        for label, count, alarms in ((0, normals, false_alarms), (1, faults, found)):
+            for i in range(count):
+                alarm = i < alarms
+                manifest.append(f"0,fan,00,test,{label},{label}-{i}.wav,{label}-{i}")
+                score = (2.0 if alarm else 0.5) + (0.1 * label if auc_like else 0.0)
+                p = "" if p_value is None else p_value(label, i)
+                machine = ("embedding-sharing", "logmel", "knn", 7, 0, "fan", "00")
+                rows.append([*machine, f"{label}-{i}.wav", label, score, 1.0, int(alarm), p])
+        (folder / "manifest.csv").write_text("\n".join(manifest) + "\n")
+        with (folder / "scores.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([SCORE_COLUMNS, *rows])
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["manifest_sha256"] = manifest_sha256(read_manifest(folder / "manifest.csv"))
+        summary["machines"] = [{"machine_type": "fan", "machine_id": "00", **of_machine}]
+        (folder / "summary.json").write_text(json.dumps(summary))
+        return read_run(folder)
+
+    return make
+
+
+def test_a_machine_that_was_tested_well_is_ready(make_run):
+    run = make_run(normals=100, false_alarms=10, faults=100, found=96)
+    (verdict,) = machine_verdicts(run, per_day=24)
+    assert verdict.state == "ready"
+    assert verdict.faults == "Nearly every fault would be noticed: 96 of 100 in the test raised an alarm."
+    # 10 % of 24 recordings on 7 days are 16.8
+    assert verdict.alarms.startswith("False alarms: about 17 a week (10 of 100")
+    assert verdict.certainty.startswith("Well tested: other recordings might give 90 to 98")  # Wilson's interval
+    assert headline(run, [verdict], 24).startswith("The machine is ready for use. 96 of 100 faulty")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (100, "Nearly every"),
+        (85, "Most faults would be noticed"),
+        (60, "More than half"),
+        (30, "Most faults would be missed"),
+    ],
+)
+def test_how_well_faults_are_noticed_in_words(make_run, found, words):
+    (verdict,) = machine_verdicts(make_run(normals=100, false_alarms=5, faults=100, found=found))
+    assert verdict.faults.startswith(words)
+    assert (verdict.state == "ready") == (found >= 80)
+
+
+def test_false_alarms_are_counted_at_the_recordings_per_day(make_run):
+    run = make_run(normals=100, false_alarms=10, faults=20, found=20)
+    assert "about 67 a week (" in machine_verdicts(run, per_day=96)[0].alarms
+    assert "less than one a week (" in machine_verdicts(run, per_day=1)[0].alarms
+    assert "none on 100" in machine_verdicts(make_run(normals=100, faults=20, found=20), per_day=1)[0].alarms
+
+
+def titles(run, per_day=1.0):
+    return " | ".join(step.title for step in recommendations(run, per_day))
+
+
+def test_few_clips_cost_certainty(make_run):
+    run = make_run(normals=5, false_alarms=1, faults=5, found=4, few_threshold_clips=True, train=12)
+    (verdict,) = machine_verdicts(run)
+    assert verdict.state == "with care"
+    assert verdict.certainty.startswith("Hardly tested")
+    assert "Add test recordings of fan/00" in titles(run)
+
+
+def test_how_many_more_normal_recordings_a_threshold_needs(make_run):
+    # the default rate of 10 % takes 30 (`is_uncertain`), which fusion takes from all normal clips
+    run = make_run(normals=20, faults=20, found=20, few_threshold_clips=True, train=12)
+    assert "Record more normal sound: fan/00 (18 more)" in titles(run)
+
+
+def test_a_machine_at_chance_is_not_to_be_relied_on(make_run):
+    run = make_run(normals=20, false_alarms=10, faults=20, found=10, auc_like=False)
+    assert machine_verdicts(run)[0].state == "not to be relied on"
+    assert titles(run).startswith("Do not rely on alarms of fan/00")
+
+
+def test_a_misfit_is_to_be_checked(make_run):
+    run = make_run(normals=50, false_alarms=2, faults=50, found=50, misfit=True)
+    (verdict,) = machine_verdicts(run)
+    assert verdict.state == "with care"
+    assert "may not suit it" in verdict.certainty
+    assert "Check fan/00" in titles(run)
+
+
+def test_more_false_alarms_than_chance_explains_ask_for_more_states(make_run):
+    assert "in all its normal states" in titles(make_run(normals=100, false_alarms=20, faults=50, found=50))
+
+
+def test_as_many_false_alarms_as_asked_are_no_reason_to_act(make_run):
+    assert titles(make_run(normals=100, false_alarms=11, faults=50, found=50)) == ""
+
+
+def test_without_test_recordings_the_verdict_says_what_is_known(make_run):
+    run = make_run(train=12, few_threshold_clips=True)
+    (verdict,) = machine_verdicts(run, per_day=24)
+    assert verdict.state == "not tested"
+    assert "not known" in verdict.faults
+    # at most 26 % with 12 clips (`highest_rate`), 44 of 168 recordings
+    assert "about 17 a week were asked for, about 44 at most" in verdict.alarms
+    words = headline(run, [verdict], 24)
+    assert "no test recordings yet" in words
+    assert "about 17 a week" in words
+
+
+def test_a_lower_rate_and_its_price_are_read_off_p_values(make_run):
+    def p_value(label, i):
+        return (0.015 if i < 30 else 0.06) if label else 0.05 + i / 100
+
+    run = make_run(normals=50, false_alarms=5, faults=50, found=50, p_value=p_value)
+    sheet = rates(run, per_day=24)
+    assert [row[0].split("\N{NO-BREAK SPACE}")[0] for row in sheet.rows] == ["10", "5", "2", "1"]
+    assert [row[2:] for row in sheet.rows] == [
+        ("5 of 50", "50 of 50"), ("0 of 50", "30 of 50"), ("0 of 50", "30 of 50"), ("0 of 50", "0 of 50"),
+    ]  # fmt: skip
+    step = list(recommendations(run, per_day=24))[-1]
+    assert "false-alarm-rate=0.02" in step.words  # 5 % of 24 a day is more than one a day
+    assert "30 faults of 50 in place of 50" in step.words
+
+
+def test_without_p_values_there_is_no_table_of_rates(make_folder):
+    assert not rates(read_run(make_folder()), 24).rows
+
+
+def test_a_method_that_is_not_installed_here_is_no_obstacle(make_folder):
+    run = read_run(make_folder(config=CONFIG | {"method": "somebody-elses"}))
+    assert len(machine_verdicts(run)) == 2
+    assert list(recommendations(run))
