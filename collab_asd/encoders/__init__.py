@@ -97,6 +97,8 @@ ENCODERS: Registry[EncoderEntry] = Registry(
         "panns": "collab_asd.encoders.panns:ENTRY",
         "efficientat": "collab_asd.encoders.efficientat:ENTRY",
         "efficientat-pooled": "collab_asd.encoders.efficientat:POOLED",
+        "aisfx": "collab_asd.encoders.aisfx:ENTRY",
+        "aisfx-bands": "collab_asd.encoders.aisfx:BANDED",
     },
 )
 
