@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collab_asd.core.types import EncoderSpec, FloatArray
+from collab_asd.core.types import EncoderSpec
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.checkpoints import (
     NORM,
@@ -37,6 +37,7 @@ from collab_asd.encoders.checkpoints import (
     tensors_digest,
 )
 from collab_asd.encoders.convolutions import Convolution
+from collab_asd.encoders.torch_encoder import TorchEncoder
 from collab_asd.encoders.weights import WeightSource, provenance
 
 log = logging.getLogger(__name__)
@@ -63,12 +64,11 @@ EPSILON = 1e-5  # of batch norm
 CHANNELS = (64, 128, 256, 512)  # of four blocks of two convolutions; the first three end in a maximum over 2 x 2
 CLASSES = (78, 79, 69, 81, 10, 27, 3, 23, 8)  # of the nine libraries
 BANDS = 4  # of the 12 places in frequency of the last map
-BATCH = 8  # blocks at once
 WINDOW, HOP = (BLOCK - 1) * FFT_HOP + FFT, BLOCK_HOP * FFT_HOP  # samples
 STACK, STACK_HOP = 8, 1  # frames
 
 
-class AiSfx:
+class AiSfx(TorchEncoder):
     """Encode a clip with pre-trained weights: 34 frames for 10 s.
 
     One frame is independent of the others. Safe to share between threads.
@@ -85,6 +85,8 @@ class AiSfx:
     InputError
         When the file is no wheel or checkpoint, is truncated, or holds another model or anything but tensors.
     """
+
+    batch = 8  # blocks
 
     def __init__(self, weights: Path, *, banded: bool = False) -> None:
         found = read_tensors(weights, member=CHECKPOINT)
@@ -106,20 +108,19 @@ class AiSfx:
         """Blocks of a clip that are full: at least one, which silence fills up for a clip of less than 2.3 s."""
         return 1 + max(0, spectra_count(samples) - BLOCK) // BLOCK_HOP
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 44.1 kHz, full scale 1, into frames ``[T, D]``; low bands first."""
-        spectra = self.front_end(torch.tensor(waveform, dtype=torch.float32))
+    def windows(self, waveform: Tensor) -> Tensor:
+        """Cut one clip ``[samples]`` at 44.1 kHz into blocks of log-mel spectra ``[T, 100, 96]``."""
+        spectra: Tensor = self.front_end(waveform)
         if len(spectra) < BLOCK:
             log.warning("A clip of %.2f s is shorter than a block of aiSFX; zeros fill it up", len(waveform) / 44.1e3)
             spectra = F.pad(spectra, (0, 0, 0, BLOCK - len(spectra)))
-        blocks = torch.split(spectra.unfold(0, BLOCK, BLOCK_HOP).transpose(1, 2), BATCH)
-        return np.asarray(torch.cat([self.embed(block) for block in blocks]).numpy())
+        return spectra.unfold(0, BLOCK, BLOCK_HOP).transpose(1, 2)
 
-    def embed(self, blocks: Tensor) -> Tensor:
-        """Encode log-mel spectra ``[n, 100, 96]`` -> ``[n, D]``."""
-        maps: Tensor = self.network(blocks[:, None])
-        bands = maps.unflatten(3, (BANDS if self.banded else 1, -1)).mean(4)
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode log-mel spectra ``[n, 100, 96]`` into frames ``[n, D]``; low bands first."""
+        with self.autocast():
+            maps: Tensor = self.network(windows[:, None])
+        bands = maps.float().unflatten(3, (BANDS if self.banded else 1, -1)).mean(4)
         return bands.amax(2).transpose(1, 2).flatten(1)
 
 

@@ -87,6 +87,7 @@ def _card(client: ClientData, machine: MachineScores, detector: Detector, config
         openl3_model=config.openl3_model,
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
+        precision=config.precision,
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
         recorder=_recorder([clips[i] for i in machine.normal[:MOST_PROFILED]]),
         clip_seconds=config.clip_seconds,
