@@ -90,7 +90,7 @@ def _count(kind: str) -> int:
 
 def release_memory() -> None:
     """Give back what PyTorch holds of accelerators' memory and does not use: other processes may share them."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 

@@ -120,7 +120,8 @@ class AiSfx(TorchEncoder):
         """Encode log-mel spectra ``[n, 100, 96]`` into frames ``[n, D]``; low bands first."""
         with self.autocast():
             maps: Tensor = self.network(windows[:, None])
-        bands = maps.float().unflatten(3, (BANDS if self.banded else 1, -1)).mean(4)
+        n, channels, times, _ = maps.shape
+        bands = maps.float().view(n, channels, times, BANDS if self.banded else 1, -1).mean(4)
         return bands.amax(2).transpose(1, 2).flatten(1)
 
 

@@ -122,8 +122,8 @@ class EmbeddingCache:
             left = iter(clips)
             for first in range(0, len(clips), TOGETHER):
                 group = clips[first : first + TOGETHER]
-                while len(ahead) < 2 * TOGETHER and (clip := next(left, None)) is not None:
-                    ahead.append(pool.submit(_decoded, clip, encoder.spec.sample_rate, read))
+                while len(ahead) < 2 * TOGETHER and (coming := next(left, None)) is not None:
+                    ahead.append(pool.submit(_decoded, coming, encoder.spec.sample_rate, read))
                 found = [ahead.popleft().result() for _ in group]
                 frames = iter(encoder.encode([audio for audio in found if isinstance(audio, Audio)]))
                 for clip, audio in zip(group, found, strict=True):

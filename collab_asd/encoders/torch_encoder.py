@@ -90,7 +90,7 @@ class TorchEncoder(ABC):
             frames = []
             for _, alike in groupby(clips, lambda clip: clip.shape[1:]):
                 group = list(alike)
-                frames += self._embed_all(torch.cat(group)).split([len(clip) for clip in group])
+                frames += torch.split(self._embed_all(torch.cat(group)), [len(clip) for clip in group])
         return [np.asarray(part.reshape(-1, part.shape[-1]).float().cpu().numpy()) for part in frames]
 
     def _embed_all(self, windows: Tensor) -> Tensor:
