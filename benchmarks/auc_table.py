@@ -27,7 +27,7 @@ from collab_asd.core.types import ANOMALY, MachineFrames, Partition, ScoreRow, S
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.evaluation import evaluate
-from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
+from collab_asd.detection.scorers import DetectorSettings, ScorerSettings, looks_at_spectra
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.scoring import MachineScores, score_with
@@ -50,7 +50,8 @@ def load(config: RunConfig) -> Loaded:
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
     folder = data_folder(config, 0)
     clients = [ClientData(p, encoder, cache, folder, config.calibration) for p in load_partitions(config, 0)]
-    machines = [(c, m, c.machine_frames(m)) for c in clients for m in c.machines()]
+    spectra = looks_at_spectra(config)
+    machines = [(c, m, c.machine_frames(m, with_spectra=spectra)) for c in clients for m in c.machines()]
     return Loaded(machines, (encoder.spec.stack, encoder.spec.stack_hop))
 
 

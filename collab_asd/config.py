@@ -24,6 +24,7 @@ Preset = Literal["fast", "paper"]
 OpenL3Model = Literal["mel256-music", "mel256-env", "mel128-music", "mel128-env"]
 FrontEnd = Literal["kapre", "legacy"]
 OpenL3Backend = Literal["port", "package"]
+Precision = Literal["fp32", "bf16"]
 LocalFeatures = Literal["logmel", "encoder"]
 Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
@@ -37,7 +38,7 @@ SECTION_V = {"codec": "fp32", "calibration": 0.0, "scorer": "knn", "pooling": "m
 """What preset ``paper`` says beside the training: frames as they are, none held back, 2-NN of each window, averaged."""
 KEY_FILES = ("encoder-key-file", "rotation-key-file", "noise-key-file")
 SWITCH = {"true": True, "false": False}
-DEVICE = re.compile(r"cpu|(cuda|mps|xpu)(:(0|[1-9][0-9]?))?")
+DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:(0|[1-9][0-9]?))?")
 MOST_SUGGESTED, FEW = 3, 24  # names: suggested for a mistyped one, and listed where none is near it
 
 
@@ -215,7 +216,12 @@ class RunConfig:
         bool, "clients tell the server their test scores; false: they keep them, and there is no AUC"
     ] = True
     seed: Annotated[int, "seed of everything random, the public demo key included", NOT_NEGATIVE] = 0
-    device: Annotated[str, "PyTorch device to train the ID classifier on: cpu, cuda, cuda:N, mps, xpu"] = "cpu"
+    device: Annotated[
+        str, "PyTorch device for encoders and all training: cpu, cuda, cuda:N, mps, xpu; auto: the best there is"
+    ] = "cpu"
+    precision: Annotated[
+        Precision, "of encoders' networks: fp32, or bf16, which is faster where the processor has it"
+    ] = "fp32"
     threads: Annotated[
         int, "threads of PyTorch and BLAS per process; results differ in the last bits with their number", COUNT
     ] = 1
@@ -248,7 +254,7 @@ class RunConfig:
             if setting.range is not None and not setting.range.holds(value):
                 raise InputError(f"{setting.key} = {value}: must be {setting.range.words}")
         if not DEVICE.fullmatch(self.device):
-            raise InputError(f"device = {self.device!r}: must be cpu, cuda, cuda:N, mps or xpu")
+            raise InputError(f"device = {self.device!r}: must be auto, cpu, cuda, cuda:N, mps or xpu")
         if self.clients and self.partition not in ("dirichlet", "iid"):
             raise InputError(
                 f"clients = {self.clients}: partition = {self.partition} makes one client per {self.partition}; "

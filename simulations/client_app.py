@@ -7,6 +7,7 @@ handlers (`NodePolicy.open`), so that importing this module loads none.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -51,6 +52,11 @@ def keep_errors_private(message: Message, context: Context, handle: Callable[[Me
         logger.error("client %s: %s", _number(context), error, exc_info=not isinstance(error, ValueError))
         reason = f"{type(error).__name__} in {message.metadata.message_type}: its log says more"
         return Message(Error(HANDLER_RAISED, reason), reply_to=message)
+    finally:
+        if "torch" in sys.modules:
+            from collab_asd.core.runtime import release_memory
+
+            release_memory()
 
 
 def _number(context: Context) -> object:

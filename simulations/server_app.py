@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import exclusive_lock, results_dir
 from collab_asd.core.progress import show_progress, step
-from collab_asd.core.runtime import PeakMemory, pin_threads, require_device
+from collab_asd.core.runtime import PeakMemory, pin_threads, resolve_device
 from collab_asd.core.types import Partition, ScoreTable
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable
@@ -106,7 +106,7 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
     partitions_of_run.cache_clear()  # in one process all runs may have one ID
     flwr_compat.require_tested()
     pin_threads(config.threads)
-    require_device(config.device)
+    config = replace(config, device=resolve_device(config.device))
     method, fewest = build_method(config), fewest_clients(config)
     with step("waiting for the clients"):
         met = meet_clients(grid, fewest, config.timeout, roster)

@@ -10,6 +10,7 @@ from baselines.fedavg.algorithm import put_together, take_apart
 from collab_asd.classifier.model import ClassifierSettings
 from collab_asd.classifier.training import fit
 from collab_asd.config import RunConfig
+from collab_asd.core.runtime import resolve_device
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import from_record, to_record
 
@@ -20,7 +21,7 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
     group, server_round = int(str(request["group"])), int(str(request["server-round"]))
     settings = ClassifierSettings.from_plain(content.config_records["settings"])
     arrays, buffers = (from_record(content.array_records[name]) for name in ("arrays", "buffers"))
-    model = put_together(settings, arrays, buffers)
+    model = put_together(settings, arrays, buffers).to(resolve_device(config.device))
     own = training_clips(client, group)
     proximal = float(str(request.get("proximal-mu", 0.0)))
     training = settings_of(config, proximal, own.share(request)).training

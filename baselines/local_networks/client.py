@@ -9,6 +9,7 @@ from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.core.registry import load
+from collab_asd.core.runtime import resolve_device
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import SpaceScores
 from collab_asd.detection.detector import ClipPoints
@@ -31,7 +32,7 @@ NETWORKS = {
 def build_detector(config: RunConfig) -> LocalDetector[NetworkSettings]:
     """Build the untrained detector of the configured method."""
     detector: type[LocalDetector[NetworkSettings]] = load(NETWORKS[METHODS.find(config.method).scorer])
-    return detector(detector.presets[config.preset].lasting(config.epochs))
+    return detector(detector.presets[config.preset].lasting(config.epochs), resolve_device(config.device))
 
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:

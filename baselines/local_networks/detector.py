@@ -104,7 +104,7 @@ class Windows:
         return len(self._starts)
 
     def gather(self, numbers: NDArray[np.int64]) -> Tensor:
-        """Copy some windows -> ``[B, stack, D]``."""
+        """Copy some windows -> ``[B, stack, D]``, on the CPU."""
         return torch.from_numpy(self._frames[self._starts[numbers][:, None] + self._within])
 
     def all(self) -> Tensor:
@@ -117,7 +117,7 @@ def train(network: WindowNetwork, windows: Windows, budget: Budget, seed: int) -
 
     Which windows are drawn follows from `seed`; what the network draws itself, from PyTorch's random state.
     """
-    random = np.random.default_rng(seed)
+    random, device = np.random.default_rng(seed), next(network.parameters()).device
     size = min(budget.windows or len(windows), len(windows))
     steps = -(-size // budget.batch)
     optimizer = torch.optim.Adam(network.parameters(), lr=budget.learning_rate)
@@ -133,7 +133,7 @@ def train(network: WindowNetwork, windows: Windows, budget: Budget, seed: int) -
             of_batches = []
             for numbers in batches:
                 optimizer.zero_grad()
-                loss = network.loss(windows.gather(numbers)).mean()
+                loss = network.loss(windows.gather(numbers).to(device)).mean()
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
                 optimizer.step()
@@ -153,6 +153,8 @@ class LocalDetector(ABC, Generic[Settings]):
     ----------
     settings : NetworkSettings
         Such as one of its `presets`.
+    device : str
+        What the network runs on.
 
     Attributes
     ----------
@@ -162,8 +164,8 @@ class LocalDetector(ABC, Generic[Settings]):
 
     presets: ClassVar[Mapping[Preset, NetworkSettings]]
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, device: str = "cpu") -> None:
+        self.settings, self.device = settings, device
         self.losses: list[float] = []
 
     @abstractmethod
@@ -183,9 +185,9 @@ class LocalDetector(ABC, Generic[Settings]):
         """
         self._mean, self._deviation = input_statistics(clips, [0] * len(clips))
         windows = self._windows(clips)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.network = self.build(len(self._mean))
+            self.network = self.build(len(self._mean)).to(self.device)
             self.losses = train(self.network, windows, self.settings.budget, seed)
         return self
 
@@ -193,7 +195,9 @@ class LocalDetector(ABC, Generic[Settings]):
     def score(self, frames: FloatArray) -> float:
         """Anomaly score of one clip, frames ``[T, D]`` in dB: the mean over its windows; higher is more anomalous."""
         batches = torch.split(self._windows([frames]).all(), SCORING_BATCH)
-        return float(np.mean(torch.cat([self.network.anomaly(x) for x in batches]).double().numpy()))
+        return float(
+            np.mean(torch.cat([self.network.anomaly(x.to(self.device)).cpu() for x in batches]).double().numpy())
+        )
 
     def _windows(self, clips: Sequence[FloatArray]) -> Windows:
         standardized = [(clip - self._mean) / self._deviation for clip in clips]

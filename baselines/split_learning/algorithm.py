@@ -72,6 +72,7 @@ class ClientHalf:
 
     def learn(self, step: int, gradient: Tensor) -> None:
         """Follow the server's gradient with respect to the activations of a batch."""
+        gradient = gradient.to(self._model.mean.device)
         sent = self._forward(self._draws[step]) if self._sent is None else self._sent
         self._optimizer.zero_grad()
         sent.backward(gradient)  # type: ignore[no-untyped-call]
@@ -111,14 +112,16 @@ class ServerHalf:
 
     def step(self, activations: Sequence[Tensor], labels: Sequence[Labels]) -> list[Tensor]:
         """Learn from the batches of some clients as from one; return the gradients with respect to what each sent."""
-        leaves = [part.clone().requires_grad_() for part in activations]
+        leaves = [part.to(self._model.mean.device, copy=True).requires_grad_() for part in activations]
         self._optimizer.zero_grad()
         embeddings = self._rest(torch.cat(leaves)).split([len(leaf) for leaf in leaves])
         total = sum(len(leaf) for leaf in leaves)
         losses = [mixed_loss(self._head, e, its) * (len(e) / total) for e, its in zip(embeddings, labels, strict=True)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+        return [
+            leaf.grad.to(part.device) for leaf, part in zip(leaves, activations, strict=True) if leaf.grad is not None
+        ]
 
     def finish(self, client_stage_state: Mapping[str, NDArray[Any]]) -> IdClassifier:
         """Put the two halves together; the first is what the clients ended with."""
@@ -128,19 +131,19 @@ class ServerHalf:
         return self._model.eval()
 
 
-def new_first_stage(settings: ClassifierSettings) -> IdClassifier:
+def new_first_stage(settings: ClassifierSettings, device: str = "cpu") -> IdClassifier:
     """Make a model for a `ClientHalf`: first stage and standardisation are to be set, and its rest takes no memory."""
     with torch.device("meta"):
         model = IdClassifier(settings)
-    _stages(model).first.to_empty(device="cpu")
-    model.mean, model.scale = torch.empty(settings.dimension), torch.empty(settings.dimension)
+    _stages(model).first.to_empty(device=device)
+    model.mean, model.scale = (torch.empty(settings.dimension, device=device) for _ in range(2))
     return model
 
 
 def pack(activations: Tensor, labels: Labels) -> Arrays:
     """Return what leaves a client in a step: activations ``[B, ...]``, classes, and by which share they were mixed."""
     return {
-        "activations": activations.numpy(),
+        "activations": activations.cpu().numpy(),
         "own": labels.own.numpy().astype(np.int32),
         "partners": labels.partners.numpy().astype(np.int32),
         "share": np.array(labels.share),
@@ -173,8 +176,8 @@ def averaged(states: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[flo
 
 
 def stage_arrays(stage: nn.Module) -> Arrays:
-    """Return views of the parameters and buffers of a stage."""
-    return {name: tensor.numpy() for name, tensor in stage.state_dict().items()}
+    """Return the parameters and buffers of a stage, on a CPU as views."""
+    return {name: tensor.cpu().numpy() for name, tensor in stage.state_dict().items()}
 
 
 def load_stage(stage: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -192,7 +195,7 @@ def _stages(model: IdClassifier) -> TwoStages:
 
 def _moments(optimizer: torch.optim.Optimizer) -> Arrays:
     return {
-        f"{MOMENT}{number}/{name}": value.numpy()
+        f"{MOMENT}{number}/{name}": value.cpu().numpy()
         for number, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
         for name, value in optimizer.state[parameter].items()
     }

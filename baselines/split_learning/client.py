@@ -24,6 +24,7 @@ from baselines.split_learning.algorithm import STAGE_STATE, ClientHalf, new_firs
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.classifier.sampling import WindowSampler
 from collab_asd.config import RunConfig
+from collab_asd.core.runtime import resolve_device
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import from_record, to_record
 
@@ -95,7 +96,9 @@ def _gradient(content: RecordDict, name: str) -> Tensor:
 
 def _rebuild(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
     """Build this client's half as it is before a step from what the context keeps."""
-    model = _model(client, ClassifierSettings.from_plain(state.config_records["settings"]))
+    model = _model(
+        client, ClassifierSettings.from_plain(state.config_records["settings"]), resolve_device(config.device)
+    )
     standardisation = from_record(state.array_records["standardisation"])
     model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
     model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))
@@ -111,6 +114,6 @@ def _rebuild(client: ClientData, config: RunConfig, state: RecordDict, turn: Tur
 
 
 @lru_cache(maxsize=32)  # a turn takes less time than to build a network
-def _model(client: ClientData, settings: ClassifierSettings) -> IdClassifier:
+def _model(client: ClientData, settings: ClassifierSettings, device: str) -> IdClassifier:
     """Return a model whose first stage this client may overwrite in every turn."""
-    return new_first_stage(settings)
+    return new_first_stage(settings, device)

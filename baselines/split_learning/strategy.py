@@ -25,6 +25,7 @@ from collab_asd.classifier.training import Labels
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
+from collab_asd.core.runtime import resolve_device
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import SPLIT, from_record, to_record
 
@@ -60,7 +61,8 @@ class SplitLearning(ClientTraining):
                 "standardisation": to_record({"mean": group.start.mean.numpy(), "scale": group.start.scale.numpy()}),
             }
         )
-        self._server, self._stage = ServerHalf(group.start, settings.training), first_stage_state(group.start)
+        start = group.start.to(resolve_device(self.config.device))
+        self._server, self._stage = ServerHalf(start, settings.training), first_stage_state(start)
         self._turns = deque(
             (training_round, some) for training_round in range(1, settings.rounds + 1) for some in together
         )

@@ -36,6 +36,7 @@ from collab_asd.classifier.model import IdClassifier
 from collab_asd.classifier.settings import PRESETS
 from collab_asd.classifier.training import train
 from collab_asd.core.progress import step
+from collab_asd.core.runtime import resolve_device
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import NORMAL, FloatArray, MachineFrames, ScoreArray
 from collab_asd.detection.detector import Detector, Space
@@ -210,4 +211,5 @@ class Thief:
         if len(set(classes)) < 2:
             return None
         seed = derive(self._run.config.seed, "thief", machine.group, machine.machine_class)
-        return train(clips, classes, TRAINING, seed, stack=spec.stack, stack_hop=spec.stack_hop)
+        device = resolve_device(self._run.config.device)
+        return train(clips, classes, TRAINING, seed, stack=spec.stack, stack_hop=spec.stack_hop, device=device)

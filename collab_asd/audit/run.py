@@ -14,6 +14,7 @@ from collab_asd.audit.view import View
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
+from collab_asd.core.runtime import resolve_device
 from collab_asd.core.types import Clip, Encoder, Partition
 from collab_asd.data.manifest import difference, manifest_rows, read_manifest
 from collab_asd.data.run_data import data_folder, load_partitions
@@ -68,7 +69,13 @@ class AuditedRun:
 
     @classmethod
     def open(
-        cls, results: Path, weights: str = "", key_file: str = "", data: str = "", rotation_key_file: str = ""
+        cls,
+        results: Path,
+        weights: str = "",
+        key_file: str = "",
+        data: str = "",
+        rotation_key_file: str = "",
+        device: str = RunConfig.device,
     ) -> AuditedRun:
         """Open a result folder.
 
@@ -77,6 +84,8 @@ class AuditedRun:
         weights, key_file, data, rotation_key_file : str
             Where the encoder's weights, its key, the recordings and the rotation's key lie now, if elsewhere than in
             the run.
+        device : str
+            Of this machine, whatever the run was computed on.
 
         Raises
         ------
@@ -91,6 +100,7 @@ class AuditedRun:
             "encoder_key_file": key_file,
             "data_dir": data,
             "rotation_key_file": rotation_key_file,
+            "device": resolve_device(device),
         }
         config = replace(config, **{key: value for key, value in named.items() if value})  # type: ignore[arg-type]
         view = View.read(results / VIEW)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import require_writable
 from collab_asd.core.progress import show_progress, step
@@ -29,11 +30,13 @@ def audit_command(
     weights: Annotated[str, typer.Option(help="Weights of the encoder, if elsewhere than in the run.")] = "",
     key_file: Annotated[str, typer.Option(help="Secret key of the encoder, if elsewhere than in the run.")] = "",
     rotation_key_file: Annotated[str, typer.Option(help="Key of the rotation, if elsewhere than in the run.")] = "",
+    device: Annotated[str, typer.Option(help="PyTorch device for encoders and attacks, or auto.")] = RunConfig.device,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json in place of the tables.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Attack what a run has recorded, and say how far each attack gets; leaves the folder audit/ beside the result."""
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
+    RunConfig(device=device)  # refuses what is no device
     _require_valid(folder, data, victims)
     with step("auditing the run"):
         from collab_asd.audit import output as auditing
@@ -43,7 +46,7 @@ def audit_command(
         from collab_asd.core.runtime import pin_threads
         from collab_asd.report.privacy import AUDIT
 
-        run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file)
+        run = AuditedRun.open(folder, weights, key_file, victims, rotation_key_file, device)
         pin_threads(run.config.threads)
         found = audit(run, data or synthetic_sounds(run.config), QUICK if quick else FULL)
         text = auditing.write(found, run.config, folder / AUDIT)

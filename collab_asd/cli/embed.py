@@ -60,10 +60,8 @@ def embed_command(
     require_writable(cache_dir(config.cache_dir), ANOTHER_CACHE)
     began = time.monotonic()
     with step("embedding recordings"):
-        from collab_asd.core.runtime import require_device
         from collab_asd.encoders import precompute
 
-        require_device(config.device)
         todo = precompute.missing(config, find_clips(data, *how(config)))
         faults = precompute.embed(config, todo.clips, _processes(jobs, len(todo.clips)))
     outcome: dict[str, Any] = {

@@ -365,7 +365,7 @@ def _file(config: RunConfig) -> Path:
 
 
 def _at(mirror: str, source: WeightSource) -> WeightSource:
-    return replace(source, url=f"{mirror.rstrip('/')}/{source.filename}") if mirror else source
+    return replace(source, url=f"{mirror.rstrip('/')}/{source.filename}", requirement="") if mirror else source
 
 
 def _with_weights() -> list[str]:

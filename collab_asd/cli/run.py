@@ -113,9 +113,9 @@ def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bo
     config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
     if not config.skip_bad:  # or else they are counted once it is known what is left
         _require_clients(config, count_clients(config, supernodes))
-    from collab_asd.core.runtime import require_device
+    from collab_asd.core.runtime import resolve_device
 
-    require_device(config.device)
+    config = replace(config, device=resolve_device(config.device))
     build_method(config)
     encoders.build(config)
     if config.skip_bad:

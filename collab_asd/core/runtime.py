@@ -5,6 +5,7 @@ Sums round differently with the number of threads, so every engine pins it.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from collab_asd.core.errors import InputError
 
+logger = logging.getLogger(__name__)
 TRAINED_BEFORE = "train, in an earlier run"
 """Seconds that a run was spared because what it would have trained was kept; no part of its total."""
 STATUS = Path("/proc/self/status")
@@ -42,32 +44,54 @@ def _pin(count: int, modules: int) -> None:
     threadpool_limits(count)
 
 
-def require_device(name: str) -> None:
-    """Refuse a device that PyTorch cannot use on this machine.
+def resolve_device(name: str) -> str:
+    """Return the device that a name stands for, after seeing that PyTorch can use it on this machine.
 
     Parameters
     ----------
     name : str
-        As `RunConfig` accepts it: ``cpu``, or ``cuda``, ``mps`` or ``xpu`` with or without a number.
+        As `RunConfig` accepts it: ``cpu``; ``cuda``, ``mps`` or ``xpu`` with or without a number; or ``auto``, which is
+        the first of CUDA, MPS and CPU that there is. Which one that is goes to the log.
 
     Raises
     ------
     InputError
         There is no such device, or none of that number.
     """
+    if name == "auto":
+        found = next((kind for kind in ("cuda", "mps") if _count(kind)), "cpu")
+        _tell_choice(found)
+        return found
     kind, _, number = name.partition(":")
-    if kind == "cpu":
-        return
-    module = torch.get_device_module(kind)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an outdated driver is warned of in many lines
-        count = module.device_count() if module.is_available() else 0
+    count = 1 if kind == "cpu" else _count(kind)
     if int(number or 0) >= count:
         found = f"{count} of them, counted from 0" if count else "none"
         raise InputError(
             f"device = {name!r}: PyTorch {torch.__version__} finds {found} on this machine; set device = cpu, or "
-            "install the driver and a PyTorch that is built for it"
+            "install the driver and a PyTorch that is built for it; to a client that Ray runs, give a share of a GPU "
+            "(client-resources-num-gpus)"
         )
+    return name
+
+
+@lru_cache
+def _tell_choice(found: str) -> None:
+    """Log what was chosen, once in each process."""
+    logger.info("device = auto: %s", found)
+
+
+def _count(kind: str) -> int:
+    """Devices of a kind that PyTorch can use."""
+    module = torch.get_device_module(kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an outdated driver is warned of in many lines
+        return module.device_count() if module.is_available() else 0
+
+
+def release_memory() -> None:
+    """Give back what PyTorch holds of accelerators' memory and does not use: other processes may share them."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 class Stopwatch:

@@ -32,6 +32,7 @@ SIGNATURES: dict[str, tuple[bytes, ...]] = {
     ".h5": (b"\x89HDF\r\n\x1a\n",),
     ".gz": (b"\x1f\x8b",),
     ".pt": (b"PK\x03\x04", b"\x80\x02"),
+    ".whl": (b"PK\x03\x04",),
     ".pth": (b"PK\x03\x04", b"\x80\x02"),
 }
 log = logging.getLogger(__name__)

@@ -320,12 +320,18 @@ def at_rate(audio: Audio, sample_rate: int, path: Path) -> FloatArray:
     """
     if audio.rate == sample_rate:
         return audio.waveform
-    _refuse_odd_ratio(path, audio.rate, sample_rate)
-    if len(audio.waveform) / audio.rate * sample_rate > LONGEST:
-        raise _too_long(path, len(audio.waveform), audio.rate)
+    require_rate(audio, sample_rate, path)
     from collab_asd.data.resampling import resample  # here: torch takes seconds, and most recordings need none of it
 
     return resample(audio.waveform, audio.rate, sample_rate)
+
+
+def require_rate(audio: Audio, sample_rate: int, path: Path) -> None:
+    """Refuse what cannot be brought to a sample rate; raises as `at_rate`."""
+    if audio.rate != sample_rate:
+        _refuse_odd_ratio(path, audio.rate, sample_rate)
+        if len(audio.waveform) / audio.rate * sample_rate > LONGEST:
+            raise _too_long(path, len(audio.waveform), audio.rate)
 
 
 def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | None:

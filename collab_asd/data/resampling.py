@@ -31,39 +31,31 @@ BETA = 14.769656459379492  # of the Kaiser window
 BLOCK = 1 << 22  # samples that are filtered at once, for the sake of memory
 
 
-@torch.inference_mode()
 def resample(waveform: FloatArray, rate: int, new_rate: int) -> FloatArray:
-    """Resample a waveform.
+    """Resample a waveform ``[samples]`` from one rate to another, Hz -> ``[ceil(samples * new_rate / rate)]``."""
+    return resample_tensor(torch.tensor(waveform), rate, new_rate).numpy()
 
-    Parameters
-    ----------
-    waveform : FloatArray
-        ``[samples]`` at ``rate``.
-    rate, new_rate : int
-        Hz.
 
-    Returns
-    -------
-    FloatArray
-        ``[ceil(samples * new_rate / rate)]``.
-    """
+@torch.inference_mode()
+def resample_tensor(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
+    """Resample a waveform ``[samples]`` on the device that it is on; see `resample`."""
     divisor = gcd(rate, new_rate)
     old, new = rate // divisor, new_rate // divisor
-    kernels, reach = _kernels(old, new)
-    resampled = np.empty(ceil(len(waveform) * new / old), np.float32)
+    kernels, reach = _kernels(old, new, waveform.device)
+    resampled = waveform.new_empty(ceil(len(waveform) * new / old))
     periods, step = len(waveform) // old + 1, max(1, BLOCK // old)
     for first in range(0, periods, step):
         begin, end = first * old - reach, min(first + step, periods) * old + reach
-        inside = torch.tensor(waveform[max(0, begin) : end])
+        inside = waveform[max(0, begin) : end]
         padded = F.pad(inside[None, None], (max(0, -begin), end - max(0, begin) - len(inside)))
         phases = F.conv1d(padded, kernels[:, None], stride=old)[0]  # [new, periods of `old` samples]
-        part = phases.T.flatten()[: len(resampled) - first * new].numpy()
+        part = phases.T.flatten()[: len(resampled) - first * new]
         resampled[first * new : first * new + len(part)] = part
     return resampled
 
 
 @lru_cache(maxsize=4)
-def _kernels(old: int, new: int) -> tuple[Tensor, int]:
+def _kernels(old: int, new: int, device: torch.device) -> tuple[Tensor, int]:
     """Make filters ``[new, taps]``, one per phase of the output; and say how many samples back they reach."""
     scale = min(1.0, new / old)
     reach = ceil(CROSSINGS / scale)
@@ -76,7 +68,7 @@ def _kernels(old: int, new: int) -> tuple[Tensor, int]:
         kernels[first : first + rows] = scale * np.interp(
             np.abs(distance) * scale * STEPS, np.arange(len(table)), table, right=0.0
         )
-    return torch.from_numpy(kernels), reach
+    return torch.from_numpy(kernels).to(device), reach
 
 
 def _table() -> NDArray[np.float64]:

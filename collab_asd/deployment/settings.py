@@ -39,6 +39,8 @@ class NodeSettings:
         This client's own key.
     port : int
         Of its own, for its processes among themselves: on 127.0.0.1, nothing comes in from outside.
+    device : str
+        What the encoder and all training run on.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class NodeSettings:
     cache_dir: str = "cache"
     results_dir: str = "results"
     port: int = 9094
+    device: str = "cpu"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -80,7 +83,7 @@ class NodeSettings:
         InputError
             A path holds a quotation mark, which Flower's command line cannot be given.
         """
-        config: dict[str, Any] = {"client": self.client, "clients": self.clients}
+        config: dict[str, Any] = {"client": self.client, "clients": self.clients, "device": self.device}
         for name in PATHS:
             path = str(self.path(name) or "")
             if set(path) & set("\"'\n\\"):

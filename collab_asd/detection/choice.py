@@ -67,7 +67,7 @@ class SavedDetector:
     def encoder_config(self, weights: str, key_file: str) -> RunConfig:
         """Return the configuration of the encoder that it needs, with the user's files of it."""
         card = self.description
-        keys = ("encoder", "openl3_model", "frontend", "openl3_backend", "seed")
+        keys = ("encoder", "openl3_model", "frontend", "openl3_backend", "precision", "seed")
         given = {"encoder_weights": weights or card.get("encoder_weights", ""), "encoder_key_file": key_file}
         return RunConfig(**{key: card[key] for key in keys if key in card} | given)
 

@@ -21,7 +21,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arrays
-from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, RunConfig, Thresholding
+from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, Precision, RunConfig, Thresholding
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part, replacing
 from collab_asd.core.schemas import DETECTOR
@@ -71,6 +71,8 @@ class DetectorCard:
         Names of the normal clips in it, in the order of the detector's.
     openl3_model, frontend, openl3_backend : str
         Which of OpenL3's networks and front ends; of no meaning to other encoders.
+    precision : str
+        What the encoder's network is computed in.
     rotation : str
         Fingerprint of the secret rotation of the space of f_s, whose key its user must name; empty for none.
     recorder : mapping
@@ -97,6 +99,7 @@ class DetectorCard:
     openl3_model: OpenL3Model = RunConfig.openl3_model
     frontend: FrontEnd = RunConfig.frontend
     openl3_backend: OpenL3Backend = RunConfig.openl3_backend
+    precision: Precision = RunConfig.precision
     rotation: str = ""
     recorder: RecorderProfile = field(default_factory=dict)
     clip_seconds: float = 0.0

@@ -97,12 +97,14 @@ ENCODERS: Registry[EncoderEntry] = Registry(
         "panns": "collab_asd.encoders.panns:ENTRY",
         "efficientat": "collab_asd.encoders.efficientat:ENTRY",
         "efficientat-pooled": "collab_asd.encoders.efficientat:POOLED",
+        "aisfx": "collab_asd.encoders.aisfx:ENTRY",
+        "aisfx-bands": "collab_asd.encoders.aisfx:BANDED",
     },
 )
 
 
 def build(config: RunConfig) -> OffsetRemoved:
-    """Build the configured encoder, which hears each clip without its mean (`collab_asd.encoders.offset`).
+    """Build the configured encoder on its device; it hears each clip without its mean (`collab_asd.encoders.offset`).
 
     Raises
     ------
@@ -110,9 +112,15 @@ def build(config: RunConfig) -> OffsetRemoved:
         There is none of that name, its weights or key cannot be used, or it takes none and would ignore them.
     """
     require_valid(config)
+    from collab_asd.core.runtime import resolve_device
+    from collab_asd.encoders.torch_encoder import TorchEncoder
+
+    device = resolve_device(config.device)
     encoder = ENCODERS.find(config.encoder).build(config)
     if encoder.spec.name != config.encoder:
         raise InputError(f"encoder {config.encoder!r}: calls itself {encoder.spec.name!r}; its author must fix that")
+    if isinstance(encoder, TorchEncoder):
+        encoder.to(device, config.precision)
     return remove_offset(encoder)
 
 

@@ -48,7 +48,7 @@ LARGEST_CARD, CHUNK = 65_536, 2**20  # bytes
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 SECRET = 0o600
 DAYS, DAY = 365, 86_400  # days that a bundle may be opened; seconds of one
-DECISIVE = "encoder", "openl3_model", "frontend", "openl3_backend"  # what decides the frames besides the file
+DECISIVE = ("encoder", "openl3_model", "frontend", "openl3_backend", "precision")  # of the frames, besides the file
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Card:
 
     Parameters
     ----------
-    encoder, openl3_model, frontend, openl3_backend : str
+    encoder, openl3_model, frontend, openl3_backend, precision : str
         As in `RunConfig`.
     file : str
         What the file is called at the clients.
@@ -83,6 +83,7 @@ class Card:
     encoder_digest: str
     number: int
     expires: int
+    precision: str = RunConfig.precision
 
     @classmethod
     def read(cls, plain: bytes) -> Self:

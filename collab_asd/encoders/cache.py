@@ -13,7 +13,9 @@ import hashlib
 import io
 import logging
 import mmap
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,11 +27,15 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.schemas import CACHED_EMBEDDINGS
 from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray
-from collab_asd.data.audio import load_waveform
-from collab_asd.encoders.offset import DerivedEncoder
+from collab_asd.data.audio import Audio, ClipError, at_rate, load_audio, load_waveform, require_rate
+from collab_asd.encoders.offset import DerivedEncoder, OffsetRemoved
 
 log = logging.getLogger(__name__)
 Reader: TypeAlias = Callable[[Clip, int], FloatArray]
+AudioReader: TypeAlias = Callable[[Clip], Audio]
+
+TOGETHER = 16  # clips whose windows an accelerator is given at once
+DECODERS = 4  # threads; libsndfile needs no interpreter
 
 CHECKSUM_SIZE = hashlib.sha256().digest_size
 
@@ -93,6 +99,40 @@ class EmbeddingCache:
             self.encode(encoder, clip)
         return path.stat().st_size
 
+    def encode_all(
+        self, encoder: Encoder, clips: Sequence[Clip], read: AudioReader = load_audio
+    ) -> Iterator[ClipError | None]:
+        """Encode clips that are not kept yet, in their order; yields what is wrong with each, if anything.
+
+        For an encoder on an accelerator, recordings are decoded ahead, and several are encoded at once.
+
+        Raises
+        ------
+        InputError
+            The cache folder cannot be written, or a batch does not fit into memory.
+        """
+        if not isinstance(encoder, OffsetRemoved) or not encoder.on_accelerator:
+            for clip in clips:
+                try:
+                    self.encode(encoder, clip, read=lambda clip, rate: at_rate(read(clip), rate, clip.path))
+                    yield None
+                except ClipError as error:
+                    yield error
+            return
+        with ThreadPoolExecutor(DECODERS) as pool:
+            ahead: deque[Future[Audio | ClipError]] = deque()
+            left = iter(clips)
+            for first in range(0, len(clips), TOGETHER):
+                group = clips[first : first + TOGETHER]
+                while len(ahead) < 2 * TOGETHER and (coming := next(left, None)) is not None:
+                    ahead.append(pool.submit(_decoded, coming, encoder.spec.sample_rate, read))
+                found = [ahead.popleft().result() for _ in group]
+                frames = iter(encoder.encode([audio for audio in found if isinstance(audio, Audio)]))
+                for clip, audio in zip(group, found, strict=True):
+                    if isinstance(audio, Audio):
+                        self.store(encoder.spec, clip, next(frames))
+                    yield audio if isinstance(audio, ClipError) else None
+
     def load(self, spec: EncoderSpec, clip: Clip, *, mapped: bool = False) -> FloatArray | None:
         """Return stored frames ``[T, D]``, or None where there are none that can be trusted."""
         path = self.path(spec, clip)
@@ -129,6 +169,15 @@ class EmbeddingCache:
             / clip.sha256[:2]
             / f"{name}.npy"
         )
+
+
+def _decoded(clip: Clip, sample_rate: int, read: AudioReader) -> Audio | ClipError:
+    try:
+        audio = read(clip)
+        require_rate(audio, sample_rate, clip.path)
+    except ClipError as error:
+        return error
+    return audio
 
 
 def _read(path: Path, dimension: int, mapped: bool) -> FloatArray:

@@ -1,8 +1,9 @@
 """Read weights from PyTorch checkpoints (``.pth``, ``.pt``) and Keras 2 files (``.h5``, ``.h5.gz``), and nothing else.
 
 A PyTorch checkpoint is a pickle, which can run any code while it is loaded. PyTorch's restricted unpickler builds
-tensors and plain containers alone. Training code also leaves NumPy arrays beside the model, such as the state of a
-sampler; what rebuilds an array is let in too, for it runs no code.
+tensors and plain containers alone. Training code also leaves NumPy arrays and numbers beside the model, such as the
+state of a sampler; what rebuilds them is let in too, for it runs no code. A checkpoint may lie in a wheel, of which
+nothing else is read.
 
 The layout of a Keras 2 file is that of ``Model.save_weights``: the root attribute ``layer_names`` lists the layers in
 the order of the model, each layer is a group whose attribute ``weight_names`` lists its arrays. Keras itself loads by
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, TypeAlias, cast
+from zipfile import ZipFile
 
 import h5py
 import numpy as np
@@ -37,20 +39,31 @@ TensorShapes: TypeAlias = dict[str, tuple[int, ...]]
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80\x02"  # how checkpoints begin since PyTorch 1.6, and before
 
+_scalar = cast("Callable[..., Any]", np.int64(0).__reduce__()[0])
 _reconstruct = cast("Callable[..., Any]", np.empty(0).__reduce__()[0])  # private, and NumPy 2 moved it
 NUMPY_ARRAYS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_reconstruct, "numpy._core.multiarray._reconstruct"),
     (_reconstruct, "numpy.core.multiarray._reconstruct"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    (_scalar, "numpy.core.multiarray.scalar"),
     np.ndarray,
     np.dtype,
     *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"},
 ]
+LARGEST_MEMBER = 2**30  # bytes of a checkpoint, unpacked
 ONE_AT_A_TIME = Lock()  # what may be built is a setting of the whole process
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def read_tensors(path: Path) -> Tensors:
+def read_tensors(path: Path, member: str = "") -> Tensors:
     """Read the weights of a model: a mapping of names to tensors, or the one that a training state calls ``model``.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint, or of a wheel that holds it as `member`.
+    member : str
+        Name in the wheel. Of a tuple the first element is taken: what stands beside the weights is of no use here.
 
     Raises
     ------
@@ -58,7 +71,9 @@ def read_tensors(path: Path) -> Tensors:
         When the file is missing, is no checkpoint, is truncated, or holds objects that are neither tensors, NumPy
         arrays nor plain containers: they are never built.
     """
-    content = _load(path)
+    content = _load(path, member)
+    if member and isinstance(content, tuple) and content:
+        content = content[0]
     state = content.get("model", content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(
@@ -128,14 +143,25 @@ def tensors_digest(architecture: str, tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, member: str) -> Any:
     start = _start(path)
     try:
+        if member and start == ZIP:
+            with ZipFile(path) as archive:
+                if member in archive.namelist():
+                    return _load_member(archive, member)
         # Mapped, the tensors of a zip are pages of the file and not a second copy of what is folded out of them.
         with ONE_AT_A_TIME, safe_globals(NUMPY_ARRAYS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=start == ZIP)
     except Exception as error:  # a damaged pickle or archive fails in any way
         raise InputError(_refusal(path, error)) from error
+
+
+def _load_member(archive: ZipFile, member: str) -> Any:
+    if (size := archive.getinfo(member).file_size) > LARGEST_MEMBER:
+        raise ValueError(f"{member} claims {size} bytes")
+    with ONE_AT_A_TIME, safe_globals(NUMPY_ARRAYS):
+        return torch.load(io.BytesIO(archive.read(member)), map_location="cpu", weights_only=True)
 
 
 def _start(path: Path) -> bytes:

@@ -17,13 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collab_asd.core.torch_audio import torchaudio
-from collab_asd.core.types import EncoderSpec, FloatArray
+from collab_asd.core.types import EncoderSpec
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.checkpoints import (
     NORM,
@@ -34,6 +33,7 @@ from collab_asd.encoders.checkpoints import (
     require_tensors,
     tensors_digest,
 )
+from collab_asd.encoders.torch_encoder import TorchEncoder
 from collab_asd.encoders.weights import WeightSource, provenance
 
 EPSILON = 1e-3  # of batch norm
@@ -220,7 +220,7 @@ WINDOW = HOP = STRIDE * STFT_HOP  # samples that a frame stands for
 STACK, STACK_HOP = 1, 1  # frames; one sees six seconds already, and longer windows score worse
 
 
-class EfficientAt:
+class EfficientAt(TorchEncoder):
     """Encode a clip with pre-trained weights: 32 frames for 10 s.
 
     Safe to share between threads.
@@ -260,19 +260,24 @@ class EfficientAt:
         spectra = 1 + (max(samples, SHORTEST) - 1) // STFT_HOP
         return -(-spectra // STRIDE)
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 32 kHz, full scale 1, into frames ``[T, D]``; low bands first."""
+    def windows(self, waveform: Tensor) -> Tensor:
+        """See `TorchEncoder`: the clip as a whole, at 32 kHz."""
         missing = max(0, SHORTEST - len(waveform))
         if missing:
             log.warning("A clip of %d samples is too short for EfficientAT; zeros fill it up", len(waveform))
-        bands = self.maps(F.pad(torch.tensor(waveform, dtype=torch.float32), (0, missing))).permute(2, 1, 0)
-        return np.ascontiguousarray((bands.mean(1) if self.pooled else bands.flatten(1)).numpy())
+        return F.pad(waveform, (0, missing))[None]
 
-    def maps(self, waveform: Tensor) -> Tensor:
-        """Last maps ``[384, 4 bands, T]`` of a waveform ``[samples]``."""
-        log_mel = self.front_end(waveform)[None, None].contiguous(memory_format=torch.channels_last)
-        return self.network(log_mel)[0]  # type: ignore[no-any-return]
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode clips ``[n, samples]`` into frames ``[n, T, D]``; low bands first."""
+        bands = self.maps(windows).permute(0, 3, 2, 1)
+        return bands.mean(2) if self.pooled else bands.flatten(2)
+
+    def maps(self, waveforms: Tensor) -> Tensor:
+        """Last maps ``[n, 384, 4 bands, T]`` of waveforms ``[n, samples]``."""
+        log_mel = torch.stack([self.front_end(waveform) for waveform in waveforms])[:, None]
+        with self.autocast():
+            maps: Tensor = self.network(log_mel.contiguous(memory_format=torch.channels_last))
+        return maps.float()
 
 
 def specification(pooled: bool) -> EncoderSpec:

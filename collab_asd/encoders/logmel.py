@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 
-import torch
+from torch import Tensor
 
 from collab_asd.core.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
-from collab_asd.core.types import EncoderSpec, FloatArray
+from collab_asd.core.types import EncoderSpec
 from collab_asd.encoders import EncoderEntry
+from collab_asd.encoders.torch_encoder import TorchEncoder
 
 STACK, STACK_HOP = 64, 8  # frames
 
@@ -22,9 +23,10 @@ ARCHITECTURE = (
 )
 
 
-class LogMel:
+class LogMel(TorchEncoder):
     """Waveform at 16 kHz -> 128 log-mel powers in dB every 32 ms; frames lie wholly inside the clip."""
 
+    has_network = False
     spec = EncoderSpec(
         name="logmel",
         sample_rate=SAMPLE_RATE,
@@ -42,11 +44,13 @@ class LogMel:
         """Frames of a clip of so many samples; 0 for one shorter than a window."""
         return max(0, 1 + (samples - FFT) // HOP)
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 16 kHz into frames ``[T, 128]`` in dB."""
-        frames: FloatArray = log_mel(torch.tensor(waveform)).numpy()
-        return frames
+    def windows(self, waveform: Tensor) -> Tensor:
+        """See `TorchEncoder`: the clip as a whole, at 16 kHz."""
+        return waveform[None]
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode clips ``[n, samples]`` into frames ``[n, T, 128]`` in dB."""
+        return log_mel(windows)
 
 
 ENTRY = EncoderEntry(

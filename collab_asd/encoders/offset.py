@@ -8,12 +8,15 @@ not mixed with those of versions that do not.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from collab_asd.config import Precision
 from collab_asd.core.types import Encoder, EncoderSpec, FloatArray
+from collab_asd.data.audio import Audio
 
 VERSION = b"mean removed 1/"
 
@@ -42,7 +45,7 @@ class OffsetRemoved:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        self.encoder, self._spec = encoder, without_offset(encoder.spec)
+        self.encoder, self._spec = encoder, without_offset(encoder.spec, getattr(encoder, "precision", "fp32"))
 
     @property
     def spec(self) -> EncoderSpec:
@@ -57,6 +60,30 @@ class OffsetRemoved:
         """Encode one mono clip ``[samples]`` into frames ``[T, D]``."""
         return self.encoder(waveform - np.float32(waveform.mean(dtype=np.float64)))
 
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether it is worth while to encode several clips at once."""
+        device = getattr(self.encoder, "device", None)
+        return device is not None and device.type != "cpu"
+
+    def encode(self, recordings: Sequence[Audio]) -> list[FloatArray]:
+        """Encode decoded clips, resampling included, on the encoder's device -> frames ``[T, D]`` of each."""
+        import torch
+
+        from collab_asd.data.resampling import resample_tensor
+        from collab_asd.encoders.torch_encoder import TorchEncoder
+
+        if not isinstance(self.encoder, TorchEncoder):
+            raise TypeError(f"{self.spec.name} knows no device")
+        device, waveforms = self.encoder.device, []
+        for audio in recordings:
+            waveform = torch.from_numpy(np.ascontiguousarray(audio.waveform))
+            waveform = (waveform.pin_memory() if device.type == "cuda" else waveform).to(device, non_blocking=True)
+            if audio.rate != self.spec.sample_rate:
+                waveform = resample_tensor(waveform, audio.rate, self.spec.sample_rate)
+            waveforms.append(waveform - waveform.mean())
+        return self.encoder.encode(waveforms)
+
 
 class DerivedOffsetRemoved(OffsetRemoved):
     """One whose frames follow from those of another encoder that hears the clip without its mean, too."""
@@ -68,7 +95,7 @@ class DerivedOffsetRemoved(OffsetRemoved):
     @property
     def source(self) -> EncoderSpec:
         """The encoder that they follow from."""
-        return without_offset(self._derived.source)
+        return without_offset(self._derived.source, getattr(self.encoder, "precision", "fp32"))
 
 
 def remove_offset(encoder: Encoder) -> OffsetRemoved:
@@ -76,8 +103,9 @@ def remove_offset(encoder: Encoder) -> OffsetRemoved:
     return DerivedOffsetRemoved(encoder, encoder) if isinstance(encoder, DerivedEncoder) else OffsetRemoved(encoder)
 
 
-def without_offset(spec: EncoderSpec) -> EncoderSpec:
-    """Return what is known of an encoder once the mean is removed before it."""
-    digest = hashlib.sha256(VERSION + spec.digest.encode()).hexdigest()
+def without_offset(spec: EncoderSpec, precision: Precision = "fp32") -> EncoderSpec:
+    """Return what is known of an encoder once the mean is removed before it, and its network is computed in bf16."""
+    version = VERSION if precision == "fp32" else VERSION + precision.encode() + b"/"
+    digest = hashlib.sha256(version + spec.digest.encode()).hexdigest()
     note = spec.note.replace(spec.digest[:12], digest[:12]) if spec.digest else spec.note  # which names its digest
-    return replace(spec, digest=digest, note=note)
+    return replace(spec, digest=digest, note=note if precision == "fp32" else f"{note}; {precision}".lstrip("; "))

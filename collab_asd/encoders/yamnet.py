@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.checkpoints import KerasLayer, LayerShapes, read_layers, require_shapes
+from collab_asd.encoders.torch_encoder import TorchEncoder
 from collab_asd.encoders.weights import WeightSource, provenance
 
 WEIGHTS = WeightSource(
@@ -51,10 +52,10 @@ SPEC = EncoderSpec("yamnet", SAMPLE_RATE, WINDOW, HOP, DIMENSION, stack=8, stack
 """All of it that no weights are needed for."""
 
 
-class YamNet:
+class YamNet(TorchEncoder):
     """Encode a clip with pre-trained YAMNet weights: 20 frames of 1024 dimensions for 10 s.
 
-    One clip is one batch, so that a frame depends on nothing but its own clip. Safe to share between threads.
+    On a CPU one clip is one batch. Safe to share between threads.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ class YamNet:
     InputError
         When the file is not HDF5, is truncated, or holds another model.
     """
+
+    batch = 100_000  # patches: a clip is one batch, however long
 
     def __init__(self, weights: Path) -> None:
         layers = read_yamnet(weights)
@@ -84,14 +87,17 @@ class YamNet:
         """Patches of a clip: at least one; zeros fill up the last."""
         return 1 + max(0, -(-(samples - WINDOW) // HOP))
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 16 kHz, full scale 1, into frames ``[T, 1024]``."""
-        samples = len(waveform)
-        missing = WINDOW + (self.frames(samples) - 1) * HOP - samples
-        log_mel: Tensor = self.front_end(F.pad(torch.tensor(waveform, dtype=torch.float32), (0, missing)))
-        patches = log_mel.unfold(0, PATCH, PATCH_HOP).transpose(1, 2)[:, None]
-        return np.asarray(self.network(patches).mean((2, 3)).numpy(), dtype=np.float32)
+    def windows(self, waveform: Tensor) -> Tensor:
+        """Cut one clip ``[samples]`` at 16 kHz into log-mel patches ``[T, 1, 96, 64]``."""
+        missing = WINDOW + (self.frames(len(waveform)) - 1) * HOP - len(waveform)
+        log_mel: Tensor = self.front_end(F.pad(waveform, (0, missing)))
+        return log_mel.unfold(0, PATCH, PATCH_HOP).transpose(1, 2)[:, None]
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Encode patches ``[n, 1, 96, 64]`` into frames ``[n, 1024]``."""
+        with self.autocast():
+            maps: Tensor = self.network(windows)
+        return maps.float().mean((2, 3))
 
 
 class LogMel(nn.Module):

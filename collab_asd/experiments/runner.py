@@ -27,7 +27,7 @@ from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import exclusive_lock
 from collab_asd.core.processes import follow_parent, leaving_interrupts_here
 from collab_asd.core.progress import collected_warnings, leave_out_flowers_log, show_progress, step
-from collab_asd.core.runtime import pin_threads, require_device
+from collab_asd.core.runtime import pin_threads, resolve_device
 from collab_asd.data.manifest import ManifestRow, manifest_rows
 from collab_asd.data.run_data import data_folder, load_partitions, require_trainable
 from collab_asd.encoders.precompute import ensure_embedded
@@ -118,7 +118,7 @@ def require_possible(cells: Sequence[Cell]) -> None:
         Names the first.
     """
     for cell in cells:
-        require_device(cell.config.device)
+        resolve_device(cell.config.device)
         encoders.ENCODERS.find(cell.config.encoder)
         build_method(cell.config)
 

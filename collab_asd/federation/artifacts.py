@@ -112,6 +112,7 @@ def _card(
         openl3_model=config.openl3_model,
         frontend=config.frontend,
         openl3_backend=config.openl3_backend,
+        precision=config.precision,
         rotation=next((stage.fingerprint for stage in own if isinstance(stage, Rotation)), ""),
         recorder=recorder,
         clip_seconds=config.clip_seconds,

@@ -84,8 +84,11 @@ class ClientData:
         if missing := [i for i, size in found.items() if size is None]:
             what, done = f"client {self.partition.client}: embedding recordings", len(indices) - len(missing)
             with step(what, len(indices), done=done, cost=file_sizes(clips[i].path for i in missing)) as advance:
-                for i in missing:
-                    sizes[i] = self.cache.prepare(self.encoder, clips[i])
+                faults = self.cache.encode_all(self.encoder, [clips[i] for i in missing])
+                for i, fault in zip(missing, faults, strict=True):
+                    if fault is not None:
+                        raise fault
+                    sizes[i] = self.cache.path(self.encoder.spec, clips[i]).stat().st_size
                     advance()
         return [sizes[i] for i in indices]
 

@@ -72,7 +72,7 @@ def run_ray(
         error_file = Path(scratch) / "error.txt"
         app = write_app(Path(scratch) / "app", config, *components)
         with _superlink(Path(scratch), error_file) as environment, step("waiting for Flower and Ray"):
-            tail = _flwr_run(app, clients, config.threads, environment, on_line)
+            tail = _flwr_run(app, clients, config, environment, on_line)
         if error_file.exists():
             raise InputError(error_file.read_text(encoding="utf-8"))
     if not (results / "summary.json").exists():
@@ -149,12 +149,23 @@ def _superlink(scratch: Path, error_file: Path) -> Iterator[dict[str, str]]:
 
 
 def _flwr_run(
-    app: Path, clients: int, threads: int, environment: dict[str, str], on_line: Callable[[str], None]
+    app: Path, clients: int, config: RunConfig, environment: dict[str, str], on_line: Callable[[str], None]
 ) -> list[str]:
     """Submit the app, hand on its output, and return its last lines. Its exit code says nothing."""
     command = [_program("flwr", environment), "run", str(app), "--stream"]
-    command += ["--federation-config", f"num-supernodes={clients} client-resources-num-cpus={threads}"]
+    federation = f"num-supernodes={clients} client-resources-num-cpus={config.threads}"
+    if config.device.startswith("cuda"):
+        federation += f" client-resources-num-gpus={gpu_share(clients, config.threads)}"
+    command += ["--federation-config", federation]
     return run_streaming(command, app, environment, on_line)
+
+
+def gpu_share(clients: int, threads: int) -> float:
+    """Part of a GPU for each client, so that as many run side by side as the cores allow."""
+    from torch.cuda import device_count
+
+    side_by_side = max(1, min(clients, (os.cpu_count() or 1) // threads))
+    return max(0.01, min(1.0, int(100 * device_count() / side_by_side) / 100))
 
 
 def _program(name: str, environment: dict[str, str]) -> str:

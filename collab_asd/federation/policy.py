@@ -201,6 +201,7 @@ class DeploymentPolicy(NodePolicy):
         self.agreement.require_agreed(_parse(tuple(self._context.run_config.items())))
         own = {key: str(self._node.get(key, "")) for key in OWN_KEYS}
         agreed = {} if self.agreement.covariances else {"share-covariances": False}
+        own["device"] = str(self._node.get("device", RunConfig.device))
         if not own["data-dir"]:
             raise InputError("data-dir: is empty; name the folder of your recordings in node.toml")
         if own["results-dir"]:

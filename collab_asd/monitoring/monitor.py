@@ -236,6 +236,7 @@ def _encoder_config(card: DetectorCard, weights: str, key_file: str) -> RunConfi
         openl3_model=card.openl3_model,
         frontend=card.frontend,
         openl3_backend=card.openl3_backend,
+        precision=card.precision,
         seed=card.seed,
     )
 

@@ -26,6 +26,7 @@ from collab_asd.encoders.openl3.network import (
     short_embedding,
     weights_digest,
 )
+from collab_asd.encoders.torch_encoder import TorchEncoder
 from collab_asd.encoders.weights import WeightSource, provenance
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ Dimension = Literal[512, 6144]
 HOP = 4_800  # samples between two windows: 0.1 s
 CENTRE = WINDOW // 2  # zeros before a clip, so that its first sample lies in the middle of the first window
 STACK, STACK_HOP = 32, 4  # frames
-BATCH = 8  # windows at once: 250 MB of maps
 
 
 def _source(model: ModelName) -> WeightSource:
@@ -61,7 +61,7 @@ WEIGHTS: dict[ModelName, WeightSource] = {
 }
 
 
-class OpenL3:
+class OpenL3(TorchEncoder):
     """Encode a clip with pre-trained OpenL3 weights; one frame of the last second every 0.1 s, centred.
 
     One window is independent of the others. Safe to share between threads.
@@ -82,6 +82,8 @@ class OpenL3:
     InputError
         When the file is not HDF5, is truncated, or holds another model.
     """
+
+    batch = 8  # windows: 250 MB of maps
 
     def __init__(
         self,
@@ -121,20 +123,20 @@ class OpenL3:
         """Windows of a clip: at least one; zeros fill up the last."""
         return window_count(CENTRE + samples, HOP)
 
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Encode one mono clip ``[samples]`` at 48 kHz, full scale 1, into frames ``[T, D]``."""
+    def windows(self, waveform: Tensor) -> Tensor:
+        """Cut one clip ``[samples]`` at 48 kHz into windows ``[T, 48000]``."""
         samples = len(waveform)
         if samples < WINDOW:
             log.warning("A clip of %.2f s is shorter than a window of 1 s: zeros fill it up", samples / SAMPLE_RATE)
         missing = WINDOW + (self.frames(samples) - 1) * HOP - CENTRE - samples
-        padded = F.pad(torch.tensor(waveform, dtype=torch.float32), (CENTRE, missing))
-        batches = torch.split(padded.unfold(0, WINDOW, HOP), BATCH)
-        return np.asarray(torch.cat([self._pooled(self.embed(batch)) for batch in batches]).numpy())
+        return F.pad(waveform, (CENTRE, missing)).unfold(0, WINDOW, HOP)
 
     def embed(self, windows: Tensor) -> Tensor:
-        """Encode windows ``[n, 48000]`` -> ``[n, 6144]``."""
-        return long_embedding(self.network(self.front_end(windows)))
+        """Encode windows ``[n, 48000]`` into frames ``[n, D]``."""
+        decibels = self.front_end(windows)
+        with self.autocast():
+            maps: Tensor = self.network(decibels)
+        return self._pooled(long_embedding(maps.float()))
 
     def _pooled(self, long: Tensor) -> Tensor:
         return short_embedding(long) if self._spec.dimension == SHORT else long

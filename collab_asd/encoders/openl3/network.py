@@ -1,12 +1,7 @@
 """The audio half of Look, Listen and Learn: convolutions over a spectrum, and the reader of its official weights.
 
-Convolutions of 3 x 3 go by Winograd's minimal filtering: a quarter of the multiplications, in matrix products alone. A
-tile of 4 x 4 outputs depends on 6 x 6 inputs. Taken to 36 points each, input and kernel are multiplied point by point;
-over all tiles and channels that is one matrix product per point, and the way there and back is a matrix product too. In
-fp32 the whole network comes as near to the official outputs as with direct convolution (2e-6 of the maximum), in little
-more than half the time. PyTorch's own convolution does not do this on a CPU.
-
-A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: F(4 x 4, 3 x 3).
+In fp32 on a CPU they go by Winograd's minimal filtering: the whole network comes as near to the official outputs as
+with direct convolution (2e-6 of the maximum), in little more than half the time.
 """
 
 from __future__ import annotations
@@ -24,93 +19,8 @@ from torch.nn import functional as F
 
 from collab_asd.core.errors import InputError
 from collab_asd.encoders.checkpoints import KerasLayer, LayerShapes, read_layers, require_shapes
+from collab_asd.encoders.convolutions import Convolution, Winograd
 from collab_asd.encoders.openl3.front_end import FFT
-
-TILE, REACH = 4, 6  # outputs and inputs of a tile, in either direction
-POINTS = REACH**2
-STRIP = 200  # tiles at once: few enough to stay in the processor's cache
-
-FROM_INPUT = (
-    (4, 0, -5, 0, 1, 0),
-    (0, -4, -4, 1, 1, 0),
-    (0, 4, -4, -1, 1, 0),
-    (0, -2, -1, 2, 1, 0),
-    (0, 2, -1, -2, 1, 0),
-    (0, 4, 0, -5, 0, 1),
-)
-FROM_KERNEL = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
-)
-TO_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
-
-
-class Winograd(nn.Module):
-    """Convolution that keeps the size, bias, and where wanted ReLU and the maximum over 2 x 2.
-
-    Parameters
-    ----------
-    weight : Tensor
-        ``[out, in, 3, 3]``.
-    bias : Tensor
-        ``[out]``.
-    rectified, pooled : bool
-    """
-
-    points: Tensor
-    bias: Tensor
-    from_input: Tensor
-    to_output: Tensor
-
-    def __init__(self, weight: Tensor, bias: Tensor, *, rectified: bool, pooled: bool) -> None:
-        super().__init__()
-        points = _both_ways(FROM_KERNEL) @ weight.double().permute(2, 3, 1, 0).flatten(0, 1).flatten(1)
-        self.register_buffer("points", points.view(POINTS, weight.shape[1], weight.shape[0]).to(weight))
-        self.register_buffer("bias", bias)
-        self.register_buffer("from_input", _both_ways(FROM_INPUT).to(weight))
-        self.register_buffer("to_output", _both_ways(TO_OUTPUT).to(weight))
-        self.rectified, self.pooled = rectified, pooled
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[n, in, height, width]`` to ``[n, out, height, width]``, or to half of either; best channels last."""
-        x = x.permute(0, 2, 3, 1)
-        n, height, width, _ = x.shape
-        rows, columns = -(-height // TILE), -(-width // TILE)
-        size = TILE // 2 if self.pooled else TILE  # of what a tile gives
-        y = x.new_empty(n, rows, size, columns, size, len(self.bias))
-        step = max(1, STRIP // (n * columns))
-        for row in range(0, rows, step):
-            y[:, row : row + step] = self._strip(x, row, min(step, rows - row), columns)
-        whole = y.view(n, rows * size, columns * size, -1)
-        factor = TILE // size
-        return whole[:, : height // factor, : width // factor].permute(0, 3, 1, 2)
-
-    def _strip(self, x: Tensor, row: int, rows: int, columns: int) -> Tensor:
-        """Compute some rows of tiles, ``[n, rows, size, columns, size, out]``."""
-        n, height, width, channels = x.shape
-        top, bottom = TILE * row - 1, TILE * (row + rows) + 1
-        margin = (0, 0, 1, TILE * columns + 1 - width, max(0, -top), max(0, bottom - height))
-        padded = F.pad(x[:, max(0, top) : bottom], margin)
-        tiles = padded.unfold(1, REACH, TILE).unfold(2, REACH, TILE).permute(4, 5, 0, 1, 2, 3)
-        inputs = (self.from_input @ tiles.reshape(POINTS, -1)).view(POINTS, -1, channels)
-        y = self.to_output @ torch.bmm(inputs, self.points).view(POINTS, -1)
-        y = y.view(TILE, TILE, n, rows, columns, -1)
-        if self.pooled:
-            y = torch.maximum(y[0::2], y[1::2])
-            y = torch.maximum(y[:, 0::2], y[:, 1::2])
-        y += self.bias
-        return (y.relu_() if self.rectified else y).permute(2, 3, 0, 4, 1, 5)
-
-
-def _both_ways(transform: tuple[tuple[float, ...], ...]) -> Tensor:
-    """Apply a transform of rows to rows and columns of a flattened matrix, float64."""
-    matrix = torch.tensor(transform, dtype=torch.float64)
-    return torch.kron(matrix, matrix)
-
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 512, 512)  # of the eight convolutions
 POOLED = (1, 3, 5)  # convolutions that a maximum over 2 x 2 follows, counted from 0
@@ -134,22 +44,6 @@ class Affine(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[n, 1, bands, 199]`` to the same shape."""
         return x * self.scale + self.shift
-
-
-class Convolution(nn.Module):
-    """Direct convolution 3 x 3 that keeps the size, bias and ReLU: with one channel Winograd has nothing to save."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("bias", bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[n, 1, bands, 199]`` to ``[n, 64, bands, 199]``, channels last in memory."""
-        return F.relu_(F.conv2d(x, self.weight, self.bias, padding=1))
 
 
 def build_network(layers: Sequence[KerasLayer]) -> nn.Sequential:

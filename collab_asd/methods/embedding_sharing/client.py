@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, RecordDict
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.keys import derived
+from collab_asd.core.runtime import resolve_device
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
@@ -140,6 +141,7 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score the test clips with f_s (Algorithm 1) or with the shared scores that the server computed (Algorithm 2)."""
     scorer, with_spectra, found = DetectorSettings.of(config), looks_at_spectra(config), []
+    device = resolve_device(config.device)
     codec = None
     if "codec" in content:
         codec = _codec(config, content).with_own(defences_of(client, config).detector_stages)
@@ -149,7 +151,7 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
         told = content.array_records.get(f"others/{place}")
         others = None if told is None else others_from_arrays(from_record(told))
         if holds_classifier(content, machine.group):
-            detector = fit_detector(read_classifier(content, machine.group), frames, scorer, codec, others)
+            detector = fit_detector(read_classifier(content, machine.group).to(device), frames, scorer, codec, others)
             misfit = is_misfit(client, machine, frames, scorer, detector)
             found.append(score_with(detector, frames, normal=machine.normal, test=machine.test, misfit=misfit))
         else:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from collab_asd.encoders.openl3 import network as winograd
-from collab_asd.encoders.openl3.network import Winograd
+from collab_asd.encoders import convolutions as winograd
+from collab_asd.encoders.convolutions import Winograd
 
 
 @pytest.mark.parametrize("strip", [1, 10, 1000])
