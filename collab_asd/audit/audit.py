@@ -100,6 +100,7 @@ def _without_rotation(case: Case, counts: Sequence[int]) -> Iterator[Callable[[]
     own = through(case.own, *known)
     yield lambda: knowledge.by_length(own, codec, sides.attacked, run.codec)
     yield lambda: knowledge.by_axes(own, sides.attacked)
+    yield lambda: knowledge.by_closest_points(own, codec, sides.attacked, run.codec)
     for count in counts:
         yield lambda count=count: aligned(count)  # type: ignore[misc]
 

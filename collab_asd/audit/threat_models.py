@@ -9,7 +9,8 @@ level                          the adversary
 ============================== ========================================================================================
 knows f_c                      pushes its own sounds through f_c and the codec (a server with one client on its side)
 knows f_c and the rotation     the same of a run with a secret rotation: the server has a client's key
-f_c, not the rotation          looks at lengths, which no rotation changes; or along principal axes, which turn with it
+f_c, not the rotation          looks at lengths, which no rotation changes; or along principal axes, which turn with it;
+                               or turns the unknown space until its own sounds and what was shared lie on each other
 wrong f_c                      the same, through an encoder of its own, of the same architecture and another key
 another encoder for f_c        takes what was shared for principal components of log-mel spectra, and has its own
 architecture, not the key      looks at the size of each frequency band alone, which no key hides; learns from own keys
@@ -21,11 +22,15 @@ shuffled                       control: as if it knew f_c, but its own sounds ar
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import eigh
+from numpy.typing import NDArray
+from scipy.linalg import eigh, orthogonal_procrustes
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from collab_asd.audit.observations import Alignment, ObservedClip
 from collab_asd.audit.spectra import MEL_BANDS
@@ -37,9 +42,12 @@ OTHER = "another encoder for f_c"
 KNOWS, WRONG, ARCHITECTURE = "knows f_c", "wrong f_c", "architecture, not the key"
 MEMBER = "knows f_c and the rotation"
 LENGTHS, AXES = "f_c, not the rotation: lengths", "f_c, not the rotation: axes"
+CLOSEST = "f_c, not the rotation: closest points"
 SHUFFLED = "shuffled (control)"
 LEAKS = (1, 10, 100, 1000)
 LOOKED_AT = 12  # principal axes
+SUBSPACE = 64  # dimensions in which clouds are turned onto each other
+MOST_MATCHINGS, STEPS = 120, 25
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,96 @@ def by_axes(own: Sequence[ObservedClip], attacked: Sequence[ObservedClip]) -> Th
     near, far = (_principal(np.concatenate([clip.rows for clip in side])) for side in (own, attacked))
     width = min(near.shape[1], far.shape[1])
     return ThreatModel(AXES, _with_rows(own, near[:, :width]), _with_rows(attacked, far[:, :width]))
+
+
+def by_closest_points(
+    own: Sequence[ObservedClip], own_codec: Codec, attacked: Sequence[ObservedClip], codec: Codec
+) -> ThreatModel:
+    """Turn what was shared until it lies on the adversary's own sounds; no clip is leaked.
+
+    Iterated closest points: each shared clip is assigned one of the adversary's, so that the distances are least in
+    all, the rotation that brings the pairs closest is found (Procrustes), and so on. Which machine of the adversary's
+    is most like which client's is not known: all matchings are tried, and the one with the least distances is kept.
+    The rows of its clips are then assigned in the same way.
+
+    References
+    ----------
+    P. Besl and N. McKay, "A method for registration of 3-D shapes", IEEE Trans. PAMI 14(2), 1992. E. Grave, A. Joulin,
+    Q. Berthet, "Unsupervised alignment of embeddings with Wasserstein Procrustes", AISTATS 2019.
+    """
+    near, far = _in_subspace(own, own_codec), _in_subspace(attacked, codec)
+    machines = [list(dict.fromkeys(clip.clip.machine for clip in side)) for side in (own, attacked)]
+
+    def groups(side: int, rows: Sequence[FloatArray], whole: bool) -> list[FloatArray]:
+        clips = (own, attacked)[side]
+        points = rows if whole else [row.mean(axis=0, keepdims=True) for row in rows]
+        return [
+            np.concatenate([p for p, clip in zip(points, clips, strict=True) if clip.clip.machine == machine])
+            for machine in machines[side]
+        ]
+
+    means = groups(0, near, whole=False), groups(1, far, whole=False)
+    count = min(len(machines[0]), len(machines[1]))
+    matchings = itertools.product(
+        itertools.combinations(range(len(machines[1])), count), itertools.permutations(range(len(machines[0])), count)
+    )
+    found = []
+    for theirs, ours in itertools.islice(matchings, MOST_MATCHINGS):
+        pair = [means[1][k] for k in theirs], [means[0][k] for k in ours]
+        found.append((*_turned_onto(*pair, _start(*pair)), theirs, ours))
+    _, turn, theirs, ours = min(found, key=lambda one: one[0])
+    rows = groups(1, far, whole=True), groups(0, near, whole=True)
+    pairs = [rows[0][k] for k in theirs], [rows[1][k] for k in ours]
+    _, turn = _turned_onto(*pairs, [(side[0] @ turn, side[1]) for side in zip(*pairs, strict=True)])
+    turned = [replace(clip, rows=np.asarray(row @ turn, np.float32)) for clip, row in zip(attacked, far, strict=True)]
+    return ThreatModel(CLOSEST, [replace(clip, rows=row) for clip, row in zip(own, near, strict=True)], turned)
+
+
+def _in_subspace(clips: Sequence[ObservedClip], codec: Codec) -> list[FloatArray]:
+    """Frames that rows stand for, along the leading directions of all of them -> ``[n, SUBSPACE]`` of each clip."""
+    decode = _row_decoder(codec)
+    frames = [decode(clip.rows) for clip in clips]
+    together = np.concatenate(frames).astype(np.float64)
+    _, directions = eigh(together.T @ together)
+    leading = directions[:, ::-1][:, :SUBSPACE]
+    return [np.asarray(np.pad(f @ leading, ((0, 0), (0, SUBSPACE - leading.shape[1]))), np.float32) for f in frames]
+
+
+def _start(far: Sequence[FloatArray], near: Sequence[FloatArray]) -> list[tuple[FloatArray, FloatArray]]:
+    """Coordinates that no rotation changes once the machines' means are matched: along these, and the rest's length."""
+    centres = (np.stack([group.mean(axis=0) for group in side]) for side in (far, near))
+    to_far, _, to_near = np.linalg.svd(next(centres).T @ next(centres))
+    axes = to_far[:, : len(far)], to_near[: len(far)].T
+
+    def described(points: FloatArray, along: FloatArray) -> FloatArray:
+        inside = points @ along
+        rest = np.sqrt(np.maximum(np.square(points).sum(axis=1) - np.square(inside).sum(axis=1), 0.0))
+        return np.column_stack([inside, rest])
+
+    return [(described(f, axes[0]), described(n, axes[1])) for f, n in zip(far, near, strict=True)]
+
+
+def _turned_onto(
+    far: Sequence[FloatArray], near: Sequence[FloatArray], looked_at: Sequence[tuple[FloatArray, FloatArray]]
+) -> tuple[float, FloatArray]:
+    """Assign and turn in turns; returns the mean squared distance and the rotation ``[d, d]``.
+
+    `looked_at` is what the first assignment goes by.
+    """
+    cost, turn = np.inf, np.eye(far[0].shape[1], dtype=np.float32)
+    for _ in range(STEPS):
+        pairs = [(f[i], n[j]) for f, n, (i, j) in zip(far, near, map(_assigned, looked_at), strict=True)]
+        a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        turn = orthogonal_procrustes(a, b)[0]
+        before, cost = cost, float(np.square(a @ turn - b).sum(axis=1).mean())
+        if cost > 0.9999 * before:
+            break
+        looked_at = [(f @ turn, n) for f, n in zip(far, near, strict=True)]
+    return cost, turn
+
+
+def _assigned(sides: tuple[FloatArray, FloatArray]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return linear_sum_assignment(cdist(*sides, "sqeuclidean"))  # type: ignore[no-any-return]
 
 
 def _principal(rows: FloatArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """Where the truth is known: attacks succeed where they must, and fall to chance where pairs are mixed up."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from collab_asd.audit.threat_models import (
     aligned,
     band_levels,
     by_band,
+    by_closest_points,
     leaked,
     other_encoder,
     shuffled,
 )
+from collab_asd.core.types import Clip
 from collab_asd.wire.codecs import parse
 
 
@@ -154,6 +157,40 @@ def test_a_rotation_is_undone_where_the_cloud_of_rows_has_a_shape(world):
     own, victims = lopsided(world, -1, 200, 21), lopsided(world, 1, 40, 22)
     assert reidentified(ThreatModel("", own, turned_by(secret, victims))).value < 0.2
     assert reidentified(knowledge.by_axes(own, turned_by(secret, victims))).low > 0.3
+
+
+@pytest.fixture
+def machines_apart():
+    """Makes clips of three machines, each of which varies along some directions of its own, of 64 bands."""
+    rng = np.random.default_rng(1)
+    means = [rng.standard_normal(64) * 6 - 40 for _ in range(3)]
+    ways = [rng.standard_normal((8, 64)) * np.linspace(3, 1, 8)[:, None] for _ in range(3)]
+
+    def make(seed, client=0):
+        draw, made = np.random.default_rng(seed), []
+        for machine in range(3):
+            for i in range(60):
+                around = means[machine] + draw.gamma(2.0, 0.7, 8) @ ways[machine]
+                spectra = (around + 0.5 * draw.standard_normal((4, 64))).astype(np.float32)
+                clip = Clip(Path(f"{machine}-{i}"), "fan", f"0{machine}", "train", None, f"{client}-{machine}-{i}")
+                made.append(ObservedClip(client + machine, clip, spectra, spectra, {}))
+        return made
+
+    return make
+
+
+def test_a_rotation_is_undone_without_a_leaked_clip(machines_apart):
+    rotation = np.linalg.qr(np.random.default_rng(6).standard_normal((64, 64)))[0].astype(np.float32)
+    own, victims = machines_apart(1, client=10), machines_apart(2)
+    hidden = [replace(clip, rows=clip.rows @ rotation) for clip in victims]
+    plain = parse("fp32").fit([])
+
+    def hit_rate(level):
+        return by_measure(retrieval.judge(level, retrieval.reconstruct(level)))["re-identified"].value
+
+    by_names = sorted(own, key=lambda clip: clip.clip.machine, reverse=True)  # whose is whose is not told
+    assert hit_rate(ThreatModel("blind", own, hidden)) < 0.1
+    assert hit_rate(by_closest_points(by_names, plain, hidden, plain)) > 0.3  # chance is 1/60
 
 
 def test_lengths_are_the_same_before_and_after_a_rotation(world):
