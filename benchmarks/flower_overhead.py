@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 from baselines.client_training.client import TrainingClips, round_seed
-from baselines.client_training.rounds import Arrays, frame_sums, pooled_statistics, settings_of, start_model
-from baselines.fedavg.algorithm import put_together, take_apart
+from baselines.client_training.rounds import frame_sums, pooled_statistics, settings_of, start_model
+from baselines.fedavg.algorithm import put_together, take_apart, weighted_mean
 from baselines.split_learning.algorithm import ClientHalf, ServerHalf, first_stage_state
 from collab_asd import encoders
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier
@@ -84,15 +82,9 @@ def federated_averaging(all_: Everything) -> IdClassifier:
             fit(local, own.clips, own.classes, rounds.training, round_seed(all_.config, client, 0, server_round))
             parts.append(take_apart(local))
             weights.append(len(own.clips))
-        trained, buffers = (_mean([part[i] for part in parts], weights) for i in (0, 1))
+        trained, buffers = (weighted_mean([part[i] for part in parts], weights) for i in (0, 1))
         model = put_together(model.settings, trained, buffers)
     return model
-
-
-def _mean(parts: list[Arrays], weights: list[int]) -> Arrays:
-    """Average as Flower does, term by term, so that not even rounding differs."""
-    shares = [weight / sum(weights) for weight in weights]
-    return {name: np.asarray(sum(p[name] * s for p, s in zip(parts, shares, strict=True))) for name in parts[0]}
 
 
 def split_learning(all_: Everything) -> IdClassifier:

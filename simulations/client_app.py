@@ -109,6 +109,7 @@ def answer(message: Message, context: Context) -> Message:
     return Message(reply, reply_to=message)
 
 
+# app.query("describe")(answer), app.train("embeddings")(answer), and so on: every message that a method has a use for.
 for _kind in sorted({kind for _, spec in METHODS.loadable() for kind in spec.handlers} - {HELLO, SCORE}):
     _category, _, _action = _kind.partition(".")
     getattr(app, _category)(*filter(None, [_action]))(answer)

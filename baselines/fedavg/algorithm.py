@@ -6,9 +6,10 @@ A client trains by `collab_asd.classifier.training.fit`; what becomes of the cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
@@ -39,6 +40,12 @@ def put_together(
 ) -> IdClassifier:
     """Rebuild the model that `take_apart` divided."""
     return from_arrays(settings, {**trained, **buffers})
+
+
+def weighted_mean(parts: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[float]) -> Arrays:
+    """Average arrays by weights, term by term as Flower's strategies do, so that not even rounding differs."""
+    shares = [weight / sum(weights) for weight in weights]
+    return {name: np.asarray(sum(p[name] * s for p, s in zip(parts, shares, strict=True))) for name in parts[0]}
 
 
 def spread_out(directions: FloatArray) -> FloatArray:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from typing import Any, cast
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     FedAdagrad,
@@ -23,7 +22,7 @@ from flwr.serverapp.strategy import (
 
 from baselines.client_training.rounds import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
-from baselines.fedavg.algorithm import put_together, spread_out, take_apart
+from baselines.fedavg.algorithm import put_together, spread_out, take_apart, weighted_mean
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.progress import Advance, step
 from collab_asd.core.types import FloatArray
@@ -94,7 +93,9 @@ class GroupAveraging(FedAvg):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Average the buffers; leave the rest to the strategy underneath."""
         replies = list(replies)
-        self._buffers = _averaged([reply.content for reply in replies], self.weighted_by_key)
+        buffers = [from_record(cast(ArrayRecord, reply.content.pop("buffers"))) for reply in replies]
+        clips = [cast(float, reply.content.metric_records["metrics"][self.weighted_by_key]) for reply in replies]
+        self._buffers = to_record(weighted_mean(buffers, clips))
         arrays, metrics = super().aggregate_train(server_round, replies)
         if arrays is not None and self._owners is not None:
             arrays = _with_directions(arrays, _directions_of_owners(replies, self._owners))
@@ -110,15 +111,6 @@ class GroupAveraging(FedAvg):
     def classifier(self, arrays: ArrayRecord) -> IdClassifier:
         """Put trained weights and averaged buffers together."""
         return put_together(self._settings, from_record(arrays), from_record(self._buffers))
-
-
-def _averaged(contents: Sequence[RecordDict], weighted_by: str) -> ArrayRecord:
-    """Take the buffers out of replies and average them, as the stock strategies average weights."""
-    weights = [cast(float, content.metric_records["metrics"][weighted_by]) for content in contents]
-    shares = [weight / sum(weights) for weight in weights]
-    buffers = [from_record(cast(ArrayRecord, content.pop("buffers"))) for content in contents]
-    weighted = ({name: own[name] * share for name in own} for own, share in zip(buffers, shares, strict=True))
-    return to_record(reduce(lambda one, other: {name: one[name] + other[name] for name in one}, weighted))
 
 
 def _directions_of_owners(replies: Sequence[Message], owners: Mapping[int, Sequence[int]]) -> dict[int, FloatArray]:
