@@ -147,14 +147,12 @@ class WindowSampler:
 
     def gather(self, windows: Indices) -> FloatArray:
         """Copy the windows of one batch -> ``[B, stack, D]``."""
-        return np.stack([self._window(self._clip[i], self._position[i]) for i in windows])
+        clips, stack, hop = self._clips, self._stack, self._hop
+        return np.stack([stacked_windows(clips[self._clip[i]], stack, hop)[self._position[i]] for i in windows])
 
     def places(self, windows: Indices) -> tuple[Indices, Indices]:
         """Return which clip each window is from, and its position there, counted from 0."""
         return self._clip[windows], self._position[windows]
-
-    def _window(self, clip: int, position: int) -> FloatArray:
-        return np.asarray(stacked_windows(self._clips[clip], self._stack, self._hop)[position])
 
 
 def input_statistics(clips: Sequence[FloatArray], classes: Sequence[int]) -> tuple[FloatArray, FloatArray]:

@@ -176,12 +176,12 @@ def evaluate(table: ScoreTable, machines: Iterable[tuple[str, str]] = ()) -> Eva
         rows.setdefault((row.machine_type, row.machine_id), []).append(row)
     return Evaluation(
         tuple(_evaluate_machine(machine, rows[machine]) for machine in sorted(rows)),
-        tuple(_evaluate_section(machine, rows[machine]) for machine in sorted(rows) if _has_domains(rows[machine])),
+        tuple(
+            _evaluate_section(machine, rows[machine])
+            for machine in sorted(rows)
+            if any(row.domain for row in rows[machine])
+        ),
     )
-
-
-def _has_domains(rows: Sequence[ScoreRow]) -> bool:
-    return any(row.domain for row in rows)
 
 
 def _evaluate_section(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> SectionResult:

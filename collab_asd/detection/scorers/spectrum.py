@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
-from collab_asd.detection.second_order import Others, SecondOrderModel, held_out_scores
+from collab_asd.detection.second_order import Others, SecondOrderModel, choose_weight, held_out_scores
 
 
 @dataclass
@@ -26,7 +26,8 @@ class SpectrumScorer:
 
     def fit(self, points: FloatArray) -> Self:
         """Estimate mean and covariance of normal points ``[n, 256]``."""
-        self._model = SecondOrderModel.fit(points.astype(np.float64), self.others)
+        exact = points.astype(np.float64)
+        self._model = SecondOrderModel.fit(exact, self.others, choose_weight(exact, self.others))
         return self
 
     def score(self, points: FloatArray) -> ScoreArray:

@@ -94,7 +94,8 @@ def others_of(told: Mapping[Key, Scatter]) -> dict[Key, Others | None]:
         deviations = standard_deviations(squares[key], machine.dof, left, variances)
         parts[key] = Sums(machine.dof, squares[key], machine.matrix / np.outer(deviations, deviations))
     everyone = add(list(parts.values()))
-    return {key: _rounded(everyone.without(part)) for key, part in parts.items()}
+    left = {key: everyone.without(part) for key, part in parts.items()}
+    return {key: others and others_from_arrays(others_to_arrays(others)) for key, others in left.items()}  # as sent
 
 
 def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]:
@@ -109,7 +110,3 @@ def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]
         }
         found |= others_of(members)
     return [found.get(i) for i in range(len(held))]
-
-
-def _rounded(others: Others | None) -> Others | None:
-    return None if others is None else others_from_arrays(others_to_arrays(others))
