@@ -45,6 +45,12 @@ def test_deviations_are_held_up_by_what_the_others_say():
     assert standard_deviations(squares, 1, 3, np.array([6.0])) == pytest.approx([np.sqrt((2 + 50 * pooled) / 51)])
 
 
+def test_a_band_that_never_changes_counts_as_if_it_varied_by_a_hundredth_of_a_decibel():
+    silent = np.zeros(1)
+    assert standard_deviations(silent, 9) == pytest.approx([0.01])
+    assert standard_deviations(silent, 9, 30, silent) == pytest.approx([0.01])
+
+
 def test_shrinkage_of_a_multiple_of_the_identity_leaves_it():
     assert shrunk(2 * np.eye(4), 100) == pytest.approx(2 * np.eye(4))
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,20 @@ def test_pages_that_f_s_is_trained_on_hold_no_calibration_clip(client, part, cli
     content = RecordDict({"request": number, "codec": to_record({})})
     page = embedding_sharing.embeddings(client, RunConfig(codec="fp32"), RecordDict(), content).array_records["page"]
     assert from_record(page)["clips"].tolist() == clips
+
+
+def test_how_clips_were_recorded_is_found_out_once(client, config, f_s, tmp_path, monkeypatch):
+    """Recordings take long to decode: a second run on the same clips reads what the first has kept."""
+    config = replace(config, cache_dir=str(tmp_path / "cache"))
+    machines = embedding_sharing.score(client, config, f_s)
+    save_client_artifacts(client, machines, config, tmp_path / "first")
+
+    def decode(clip):
+        raise AssertionError(f"{clip.path} was decoded again")
+
+    monkeypatch.setattr(artifacts, "load_audio", decode)
+    save_client_artifacts(client, machines, config, tmp_path / "second")
+    first, second = (storage.load(tmp_path / run / "detectors" / NAMES[0]) for run in ("first", "second"))
+    assert second[1].recorder == first[1].recorder
+    assert second[1].recorder["channels"] == [1.0]
+    assert np.array_equal(second[0].levels, first[0].levels)
