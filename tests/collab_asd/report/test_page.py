@@ -6,6 +6,7 @@ import pytest
 
 from collab_asd.core.errors import InputError
 from collab_asd.report.contents import ClipPortrait, Embeddings, Heat, Sound
+from collab_asd.report.few_shot import CURVES
 from collab_asd.report.page import run_names, write_report
 from collab_asd.report.reading import read_run
 
@@ -68,8 +69,8 @@ def test_a_page_has_all_its_parts(make_folder):
         assert len(page.all(landmark)) == 1
     for words in ("75 of 100", "Worst mistakes", "Loudest alarms", "collab-asd run --supernodes 2", "Manifest"):
         assert words in page.text
-    # bars, a histogram and a ROC curve per machine, the map before and after, two clips beside normal ones
-    assert len(page.all("svg")) == 1 + 2 * 2 + 2 + 2 * 2
+    # bars, a histogram and a ROC curve per machine, the map before and after, two clips beside normal ones, curves
+    assert len(page.all("svg")) == 1 + 2 * 2 + 2 + 2 * 2 + len(CURVES)
     assert len(list((folder / "figures").glob("*.png"))) == len(page.all("svg"))
     assert len(page.all("audio")) == 4
     assert {f.name for f in (folder / "tables").glob("*.tex")} == {
@@ -104,7 +105,7 @@ def test_every_figure_and_player_has_words(make_folder):
     folder = make_folder()
     page = Page(write_report(folder, [read_run(folder)], alarms=[portrait()]))
     labelled = page.all("svg") + page.all("audio")
-    assert len(labelled) == 9
+    assert len(labelled) == 9 + len(CURVES)
     assert all(len(attributes["aria-label"]) > 10 for attributes in labelled)
     assert all(attributes["role"] == "img" for attributes in page.all("svg"))
 
@@ -131,7 +132,7 @@ def test_without_labels_there_is_no_auc_but_a_page(make_folder):
     page = Page(write_report(folder, [read_run(folder)]))
     assert "cannot be said" in page.text
     assert "no AUC to show" in page.text
-    assert len(page.all("svg")) == 2  # the histograms
+    assert len(page.all("svg")) == 2 + len(CURVES)  # the histograms, and how many recordings are enough
 
 
 def test_without_sounds_there_are_no_players(make_folder):
@@ -155,7 +156,7 @@ def test_one_machine_and_many(make_folder, count):
     maps = [embeddings(f"fan/{i:02d}") for i in range(count)]
     page = Page(write_report(folder, [read_run(folder)], embeddings=maps))
     assert f"Sound check of {count} machine{'s' if count > 1 else ''}" in page.text
-    assert len(page.all("svg")) == 1 + 2 * count + 2
+    assert len(page.all("svg")) == 1 + 2 * count + 2 + len(CURVES)
 
 
 def test_several_runs_share_a_page(make_folder, tmp_path):
