@@ -12,6 +12,7 @@ from flwr.app import Message, RecordDict
 from collab_asd.audit.view import View
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.core.progress import collected_warnings
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import second_order, storage
 from collab_asd.detection.detector import Detector
@@ -273,3 +274,12 @@ def test_fewer_clients_than_asked_for_are_refused(config):
     lost = sick(SCATTER, negative)
     with pytest.raises(InputError, match=f"client {SICK}"):
         run(replace(config, on_failure="exclude", min_clients=4), grid=lost)
+
+
+@pytest.mark.parametrize("method", ["covariance-sharing", "embedding-sharing"])
+def test_a_machine_that_sharing_does_not_suit_is_named(config, method, monkeypatch):
+    monkeypatch.setattr("collab_asd.detection.second_order.SUITABLE_DIFFERENCE", 0.0)
+    with collected_warnings() as said:
+        run(replace(config, method=method, encoder="logmel", epochs=1))
+    warned = sorted(line for line in said if "worse" in line)
+    assert [line.split(":")[0] for line in warned] == [f"fan/{i:02d}" for i in range(4)]

@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 FLOAT = 4  # bytes of a number of an embedding
 UNSUITED = (
-    "%s/%s: the other machines' covariances find other normal recordings of it unusual than its own do; sharing them "
-    "may make its detector worse: look for recordings of another kind among the normal ones of all, compare "
+    "%s/%s: with the covariances of the other machines, other normal recordings of it look unusual than without; "
+    "sharing may make its detector worse: look for recordings of another kind among the normal ones of all, compare "
     "local-mahalanobis, or pool with like machines alone (group-by = machine-type)"
 )
 
