@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,23 @@ def register_nodes(server: ServerSettings) -> None:
         logger.info("%s may not connect any more: its key was taken from nodes/", known[key]["name"])
     kept = {key: node for key, node in known.items() if key in wanted}
     for key in wanted.keys() - known.keys():
-        answer = flwr(server, "supernode", "register", str(wanted[key]))
+        try:
+            answer = flwr(server, "supernode", "register", str(wanted[key]))
+        except InputError:  # perhaps its answer was lost before, with the SuperLink or with this process
+            _unregister_unknown(server, [node["node-id"] for node in kept.values()])
+            answer = flwr(server, "supernode", "register", str(wanted[key]))
         kept[key] = {"name": wanted[key].stem, "node-id": str(answer["node-id"])}
         logger.info("%s may connect", wanted[key].stem)
     if kept != known:
         with replacing(nodes_file(server)) as file:
             file.write(json.dumps(kept, indent=2).encode())
+
+
+def _unregister_unknown(server: ServerSettings, known: Collection[str]) -> None:
+    """Let the SuperLink forget SuperNodes of which it is not written down here whose they are."""
+    for node in flwr(server, "supernode", "list")["nodes"]:
+        if str(node["node-id"]) not in known and node["status"] != "unregistered":
+            flwr(server, "supernode", "unregister", str(node["node-id"]))
 
 
 def registered(server: ServerSettings) -> dict[str, dict[str, str]]:
