@@ -1,6 +1,7 @@
 """The SuperLink's list of SuperNodes follows `nodes/`, whatever was lost on the way."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from collab_asd.deployment.settings import ServerSettings
 @pytest.fixture
 def superlink(monkeypatch):
     """Node ID -> public key, as a SuperLink has them; and a server."""
-    keys = {}
+    keys, numbers = {}, count(100)
 
     def flwr(server, _, command, *arguments):
         if command == "list":
@@ -25,7 +26,7 @@ def superlink(monkeypatch):
         key = Path(arguments[0]).read_text()
         if key in keys.values():
             raise InputError("[code: 23] Public key already in use.")
-        node = str(100 + len(keys))
+        node = str(next(numbers))
         keys[node] = key
         return {"node-id": node}
 
