@@ -13,6 +13,7 @@ from typing import Any
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.processes import run_streaming
+from collab_asd.core.terminal import printable
 from collab_asd.deployment.processes import STATE, environment, is_open
 from collab_asd.deployment.settings import ServerSettings
 from collab_asd.federation.results import read_summary
@@ -124,6 +125,7 @@ STATES = {
     "unregistered": "may not connect",
 }
 RUNS_SHOWN = 5
+LONGEST_REASON = 300  # characters; the client had a say in it
 
 
 def status(server: ServerSettings) -> Iterator[str]:
@@ -153,5 +155,7 @@ def _result(folder: Path) -> str:
     if not summary.exists():
         return f"{folder}: unfinished; `{folder.parents[1] / 'run.sh'} --out {folder}` takes it up again"
     excluded = read_summary(folder)["excluded"]
-    out = "; ".join(f"client {client} was left out: {why}" for client, why in excluded.items())
+    out = "; ".join(
+        f"client {client} was left out: {printable(why)[:LONGEST_REASON]}" for client, why in excluded.items()
+    )
     return f"{folder}: finished" + (f" ({out})" if out else "")
