@@ -7,8 +7,8 @@ Do runs complete, are scores equal, is memory flat?
 Makes a consortium of synthetic machines in FOLDER, runs once without faults, and then again and again while one fault
 after another is done to it, each drawn by the seed:
 
-- killed (``kill -9``): a SuperNode, its executor, the SuperLink, a ServerApp, a `run.sh`, or what keeps a node running,
-  which is then started again, as systemd would;
+- killed (``kill -9``): a SuperNode, its executor, a task of that, the SuperLink, a ServerApp, a `run.sh`, or what keeps
+  a node running, which is then started again, as systemd would;
 - stopped for up to 70 s (``kill -STOP``, then ``-CONT``): a SuperNode, its executor, the SuperLink;
 - the way of one node to the server, through a proxy of this script: cut for up to 40 s, slow, all connections dropped
   at once, or a hole into which they fall without an answer;
@@ -275,7 +275,7 @@ class Soak:
     def faults(self) -> dict[str, Callable[[], str]]:
         """Everything that may be done, by name."""
         words = {"SuperNode": "deployment.supernode", "executor": "deployment.executor"}
-        kills = {f"kill a {name}": partial(self.kill, word) for name, word in words.items()}
+        kills = {f"kill a {name}": partial(self.kill, word) for name, word in (words | {"task": "forkserver"}).items()}
         stops = {f"stop a {name}": partial(self.hold, word) for name, word in words.items()}
         ways = {f"way {mode}": partial(self.way, mode) for mode in ("cut", "slow", "hole")}
         return kills | stops | ways | {

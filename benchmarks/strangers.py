@@ -231,7 +231,8 @@ def server_running(server: ServerSettings, log: Path) -> Iterator[psutil.Process
         while not (found and is_open("127.0.0.1", server.port)):
             time.sleep(0.5)
             children = psutil.Process(keeper.pid).children(recursive=True)
-            found = [child for child in children if "collab_asd.deployment.superlink" in child.cmdline()]
+            with suppress(psutil.Error):  # one that has just ended
+                found = [child for child in children if "collab_asd.deployment.superlink" in child.cmdline()]
         yield found[0]
     finally:
         stop(keeper)

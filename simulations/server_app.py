@@ -32,6 +32,7 @@ from collab_asd.core.runtime import PeakMemory, pin_threads, resolve_device
 from collab_asd.core.types import Partition, ScoreTable
 from collab_asd.data.manifest import ManifestRow, machines_in, manifest_rows
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable
+from collab_asd.deployment.logs import protect_logs
 from collab_asd.detection.evaluation import Evaluation, evaluate
 from collab_asd.detection.storage import read_cards
 from collab_asd.federation import flwr_compat
@@ -54,6 +55,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the configured method on a Flower grid."""
+    protect_logs()
     show_progress()
     try:
         config = RunConfig.from_mapping(context.run_config | (_read_named_by(OWN_KEYS_VARIABLE) or {}))

@@ -232,7 +232,7 @@ def _turned_onto(
 
 
 def _assigned(sides: tuple[FloatArray, FloatArray]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return linear_sum_assignment(cdist(*sides, "sqeuclidean"))  # type: ignore[no-any-return]
+    return linear_sum_assignment(cdist(*sides, "sqeuclidean"))
 
 
 def _principal(rows: FloatArray) -> FloatArray:

@@ -122,8 +122,10 @@ def init_command(
 @deploy_app.command("server")
 def server_command(folder: Folder = Path()) -> None:
     """Keep the server's SuperLink running (start.sh calls this)."""
+    from collab_asd.deployment.logs import protect_logs
     from collab_asd.deployment.run import keep_server
 
+    protect_logs()
     show_progress(logging.INFO, errors)
     keep_server(folder)
 
@@ -131,8 +133,10 @@ def server_command(folder: Folder = Path()) -> None:
 @deploy_app.command("node")
 def node_command(folder: Folder = Path()) -> None:
     """Keep a client's SuperNode running (start.sh calls this)."""
+    from collab_asd.deployment.logs import protect_logs
     from collab_asd.deployment.run import keep_node
 
+    protect_logs()
     show_progress(logging.INFO, errors)
     keep_node(folder)
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from collab_asd.core.errors import HANDLER_RAISED, PublicError
 from collab_asd.core.processes import follow_parent
 from collab_asd.core.registry import load
-from collab_asd.deployment.logs import one_record, protect_logs
+from collab_asd.deployment.logs import note, protect_logs
 from collab_asd.deployment.processes import settle
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ def answer(message: Message, context: Context, bundle: bytes) -> Message:
         return answered
     except PublicError as error:
         reason = str(error)
-        print(one_record(f"refused: {error}"), file=sys.stderr, flush=True)
+        note(f"refused: {error}")
     except Exception as error:
         reason = f"{type(error).__name__}: the client's log says more"
-        print(one_record(traceback.format_exc()), file=sys.stderr, flush=True)
+        note(traceback.format_exc())
     return Message(Error(HANDLER_RAISED, reason), reply_to=message)
 
 
@@ -211,7 +211,7 @@ def _carry_out(processes: Processes, address: str, token: str, supernode: SuperN
             task.kill()
             task.join()
     if task.exitcode:
-        print(f"a task ended with code {task.exitcode}, without an answer", file=sys.stderr, flush=True)
+        note(f"a task ended with code {task.exitcode}, without an answer: the server is told within a minute")
 
 
 if __name__ == "__main__":

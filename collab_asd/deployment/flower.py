@@ -6,13 +6,14 @@ import json
 import logging
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.processes import run_streaming
+from collab_asd.core.terminal import printable
 from collab_asd.deployment.processes import STATE, environment, is_open
 from collab_asd.deployment.settings import ServerSettings
 from collab_asd.federation.results import read_summary
@@ -61,12 +62,23 @@ def register_nodes(server: ServerSettings) -> None:
         logger.info("%s may not connect any more: its key was taken from nodes/", known[key]["name"])
     kept = {key: node for key, node in known.items() if key in wanted}
     for key in wanted.keys() - known.keys():
-        answer = flwr(server, "supernode", "register", str(wanted[key]))
+        try:
+            answer = flwr(server, "supernode", "register", str(wanted[key]))
+        except InputError:  # perhaps its answer was lost before, with the SuperLink or with this process
+            _unregister_unknown(server, [node["node-id"] for node in kept.values()])
+            answer = flwr(server, "supernode", "register", str(wanted[key]))
         kept[key] = {"name": wanted[key].stem, "node-id": str(answer["node-id"])}
         logger.info("%s may connect", wanted[key].stem)
     if kept != known:
         with replacing(nodes_file(server)) as file:
             file.write(json.dumps(kept, indent=2).encode())
+
+
+def _unregister_unknown(server: ServerSettings, known: Collection[str]) -> None:
+    """Let the SuperLink forget SuperNodes of which it is not written down here whose they are."""
+    for node in flwr(server, "supernode", "list")["nodes"]:
+        if str(node["node-id"]) not in known and node["status"] != "unregistered":
+            flwr(server, "supernode", "unregister", str(node["node-id"]))
 
 
 def registered(server: ServerSettings) -> dict[str, dict[str, str]]:
@@ -113,6 +125,7 @@ STATES = {
     "unregistered": "may not connect",
 }
 RUNS_SHOWN = 5
+LONGEST_REASON = 300  # characters; the client had a say in it
 
 
 def status(server: ServerSettings) -> Iterator[str]:
@@ -142,5 +155,7 @@ def _result(folder: Path) -> str:
     if not summary.exists():
         return f"{folder}: unfinished; `{folder.parents[1] / 'run.sh'} --out {folder}` takes it up again"
     excluded = read_summary(folder)["excluded"]
-    out = "; ".join(f"client {client} was left out: {why}" for client, why in excluded.items())
+    out = "; ".join(
+        f"client {client} was left out: {printable(why)[:LONGEST_REASON]}" for client, why in excluded.items()
+    )
     return f"{folder}: finished" + (f" ({out})" if out else "")

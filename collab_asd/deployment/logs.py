@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 
 from collab_asd.core.terminal import printable
@@ -36,6 +37,11 @@ def one_record(text: str) -> str:
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]} … {len(text) - LONGEST} more characters"
     return printable(text.rstrip("\n"), keep="\n").replace("\n", CONTINUED)
+
+
+def note(text: str) -> None:
+    """Write a line with its time to stderr, as a record; for a process whose loggers are Flower's."""
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), one_record(text), file=sys.stderr, flush=True)
 
 
 def protect_logs() -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from collab_asd.deployment.logs import protect_logs
+from collab_asd.deployment.logs import note, protect_logs
 from collab_asd.deployment.processes import settle
 
 OURS = "--isolation", "--host", "--superexec-auth-secret-file", "--ssl-certfile", "--trusted-entities"
@@ -48,7 +48,8 @@ def main() -> NoReturn:
     executor = Executor(f"127.0.0.1:{ours.port}", secret)
     if problem := executor.wait(READY_SECONDS):
         executor.end()
-        sys.exit(f"this node cannot work: its executor {problem}")
+        note(f"this node cannot work: its executor {problem}")
+        sys.exit(1)
     if ours.exchange_file is not None:
         note_exchanges(ours.exchange_file)
     threading.Thread(target=_end_with, args=(executor,), daemon=True).start()
@@ -63,11 +64,11 @@ def _run(arguments: list[str], secret: bytes, executor: Executor) -> NoReturn:
     code: object = 1
     try:
         flwr_compat.flower_supernode()
-        print("the SuperNode has lost its server for good", file=sys.stderr, flush=True)
+        note("the SuperNode has lost its server for good")
     except SystemExit as end:
         code = end.code
     except BaseException:
-        traceback.print_exc()
+        note(traceback.format_exc())
     executor.end()
     os._exit(code if isinstance(code, int) else 0)  # a thread of Flower's would hold the process
 
@@ -137,7 +138,7 @@ def _end_with(executor: Executor) -> None:
     """End this process in an orderly way, so that the server hears of it, when its executor does no longer work."""
     while not (problem := executor.wait(SILENT_SECONDS)):
         pass
-    print(f"this node cannot work: its executor {problem}; both start again", file=sys.stderr, flush=True)
+    note(f"this node cannot work: its executor {problem}; both start again")
     executor.end()
     threading.Timer(LEAVE_SECONDS, os._exit, (EXECUTOR_LOST,)).start()
     os.kill(os.getpid(), signal.SIGTERM)

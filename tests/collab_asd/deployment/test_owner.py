@@ -35,9 +35,7 @@ def finish(out):
     (out / "summary.json").write_text("{}")
 
 
-def test_run_that_goes_on_after_its_superlink_was_killed_is_waited_for(
-    server, submitted, monkeypatch, tmp_path, caplog
-):
+def test_run_of_a_killed_superlink_is_waited_for(server, submitted, monkeypatch, tmp_path, caplog):
     out, works, ends = tmp_path / "out", threading.Event(), threading.Event()
 
     def server_app():
