@@ -217,7 +217,9 @@ class RunConfig:
     seed: Annotated[int, "seed of everything random, the public demo key included", NOT_NEGATIVE] = 0
     device: Annotated[str, "PyTorch device to train the ID classifier on: cpu, cuda, cuda:N, mps, xpu"] = "cpu"
     threads: Annotated[
-        int, "threads of PyTorch and BLAS per process; results differ in the last bits with their number", COUNT
+        int,
+        "threads of PyTorch and BLAS per process; the light ID classifier is trained in one, whatever their number",
+        COUNT,
     ] = 1
     report: Annotated[bool, "draw report.html when the run is done"] = True
     results_dir: Annotated[str, "result folder, new or empty; empty: a folder in the user's data folder"] = ""
