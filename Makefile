@@ -19,7 +19,7 @@ define install
 		lines=$$!; trap "kill $$lines" EXIT; $(BIN)/python -m pip install $(2)
 endef
 
-.PHONY: demo demo-deploy test fast lint mutants docs notebooks lock sbom check-install clean
+.PHONY: demo demo-deploy test fast lint mutants evidence docs notebooks lock sbom check-install clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients, twelve normal recordings each =="
@@ -51,6 +51,10 @@ lint: $(VENV)/installed-test
 MINUTES ?= 20
 mutants: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --minutes $(MINUTES)
+
+# Hours, and resumed by the same command: runs the comparisons that README and docs quote, and writes their tables anew.
+evidence: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence.py --data $(DATA) $(if $(WEIGHTS),--weights yamnet=$(WEIGHTS))
 
 # The site in site/; a broken link or name ends it.
 docs: $(VENV)/installed-test

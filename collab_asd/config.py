@@ -223,7 +223,9 @@ class RunConfig:
         Precision, "of encoders' networks: fp32, or bf16, which is faster where the processor has it"
     ] = "fp32"
     threads: Annotated[
-        int, "threads of PyTorch and BLAS per process; results differ in the last bits with their number", COUNT
+        int,
+        "threads of PyTorch and BLAS per process; the light ID classifier is trained in one, whatever their number",
+        COUNT,
     ] = 1
     report: Annotated[bool, "draw report.html when the run is done"] = True
     results_dir: Annotated[str, "result folder, new or empty; empty: a folder in the user's data folder"] = ""

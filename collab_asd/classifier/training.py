@@ -9,6 +9,7 @@ import logging
 import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,12 +22,13 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from collab_asd.classifier.backbones import EMBEDDING_SIZE
-from collab_asd.classifier.model import HEAR_WAVEFORMS, ClassifierSettings, IdClassifier
+from collab_asd.classifier.model import CHEAP, HEAR_WAVEFORMS, ClassifierSettings, IdClassifier
 from collab_asd.classifier.sampling import Indices, WindowSampler, input_statistics, one_gain
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.progress import step
+from collab_asd.core.runtime import one_thread
 from collab_asd.core.types import FloatArray
 
 log = logging.getLogger(__name__)
@@ -141,7 +143,8 @@ def train(
 ) -> IdClassifier:
     """Train the ID classifier on the normal clips of one group of machines.
 
-    The same input, seed, thread count and settings give the same weights, whatever ran before; the caller's random
+    The same input, seed and settings give the same weights, whatever ran before, and of the light network whatever the
+    number of threads; the caller's random
     state is left as it was. Every class gives the same number of windows to an epoch, however many clips it has.
 
     Parameters
@@ -229,6 +232,19 @@ def fit(
 
     One class is enough here: a client of a federation may hold no other.
     """
+    with one_thread() if settings.backbone in CHEAP else nullcontext():
+        _fit(model, clips, classes, settings, seed, progress, checkpoint)
+
+
+def _fit(
+    model: IdClassifier,
+    clips: Sequence[FloatArray],
+    classes: Sequence[int],
+    settings: TrainingSettings,
+    seed: int,
+    progress: Progress | None,
+    checkpoint: Path | None,
+) -> None:
     sampler = WindowSampler(clips, classes, model.settings.stack, model.settings.stack_hop)
     batches = settings.epochs * steps_per_epoch(sampler, settings)
     with torch.random.fork_rng():

@@ -1,6 +1,6 @@
 """What a run takes of this machine: threads and a device, seconds per phase, peak memory.
 
-Sums round differently with the number of threads, so every engine pins it.
+Sums round differently with the number of threads, so every engine pins it, and what is cheap is done in one thread.
 """
 
 from __future__ import annotations
@@ -42,6 +42,17 @@ def _pin(count: int, modules: int) -> None:
     """Look through the loaded libraries, which takes milliseconds; again only when new ones may have come."""
     torch.set_num_threads(count)
     threadpool_limits(count)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread in a block: sums are then added in one order, however many threads a run has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def resolve_device(name: str) -> str:

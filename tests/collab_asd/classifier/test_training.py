@@ -53,6 +53,22 @@ def test_same_seed_same_weights_whatever_ran_before():
     assert not np.array_equal(first["directions"], other["directions"])
 
 
+def test_the_number_of_threads_changes_nothing():
+    threads, found = torch.get_num_threads(), []
+    clips_of_both, classes = two_machines(seed=0, count=4)
+    wide = [np.tile(clip, 40) for clip in clips_of_both]  # where sums are long enough to be divided
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            model = train(wide, classes, replace(QUICK, epochs=2), seed=5, **STACKING)
+            found.append((to_arrays(model)["directions"], model.embed(wide[0])))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
 def test_leaves_the_callers_random_state_alone():
     before = torch.random.get_rng_state()
     train(*two_machines(seed=0, count=2), replace(QUICK, epochs=1), seed=0, **STACKING)
