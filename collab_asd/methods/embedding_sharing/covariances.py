@@ -94,8 +94,8 @@ def others_of(told: Mapping[Key, Scatter]) -> dict[Key, Others | None]:
         deviations = standard_deviations(squares[key], machine.dof, left, variances)
         parts[key] = Sums(machine.dof, squares[key], machine.matrix / np.outer(deviations, deviations))
     everyone = add(list(parts.values()))
-    left = {key: everyone.without(part) for key, part in parts.items()}
-    return {key: others and others_from_arrays(others_to_arrays(others)) for key, others in left.items()}  # as sent
+    without = {key: everyone.without(part) for key, part in parts.items()}
+    return {key: others and others_from_arrays(others_to_arrays(others)) for key, others in without.items()}  # as sent
 
 
 def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]:
