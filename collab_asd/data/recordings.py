@@ -128,6 +128,13 @@ def first_recording(folder: Path) -> Path | None:
         return next(filter(is_recording, names), None)
 
 
+def example(data_dir: Path, is_machine_type: Callable[[Path], bool], names: Iterable[str]) -> str:
+    """Return the first recording in one of the folders of the first machine type; empty if there is no such type."""
+    types = machine_folders(data_dir, is_machine_type) if data_dir.is_dir() else []
+    found = next(filter(None, (first_recording(types[0] / name) for name in names)), None) if types else None
+    return str(found.relative_to(data_dir)) if found else ""
+
+
 def refuse(paths: Sequence[Path], why: str) -> None:
     """Refuse files for one reason, as `refuse_all`.
 
