@@ -200,7 +200,6 @@ def check_command(
         console.print(Text(f"layout: {detected.name} ({printable(detected.why)})"), soft_wrap=True)
         _show(report, PlainConsole())
         _recommend(report, data_dir, channel)
-        _caution(report)
     if report.count("error"):
         raise typer.Exit(BAD_INPUT)
 
@@ -242,6 +241,7 @@ def _show(report: DataReport, console: PlainConsole) -> None:
     console.print(_table(report.machines))
     for severity, line in describe(report.problems):
         console.print(Text.assemble((severity, STYLES[severity]), " ", line), soft_wrap=True)
+    _caution(report)
     verdict = "training would be wrong" if report.count("error") else "fit to train on"
     counts = ", ".join(f"{(n := report.count(severity))} {severity}{'s' * (n != 1)}" for severity in STYLES)
     console.print(f"{verdict}: {counts}", soft_wrap=True)

@@ -32,6 +32,9 @@ def run_command(
         str, typer.Option(help="Folder of recordings, or a CSV that lists them. Default: synthetic machines.")
     ] = "",
     layout: Annotated[str, typer.Option(help="Layout of the recordings by name. Default: told from the folder.")] = "",
+    clip_seconds: Annotated[
+        float | None, typer.Option(help="Length of the clips that longer recordings are cut into, s.")
+    ] = None,
     method: Annotated[str, typer.Option(help=f"Method; one of: {', '.join(METHODS)}.")] = RunConfig.method,
     encoder: Annotated[str, typer.Option(help="Encoder, as `collab-asd encoders list` names it.")] = RunConfig.encoder,
     weights: Annotated[
@@ -64,6 +67,7 @@ def run_command(
     named = {"method": method, "encoder": encoder, "encoder-weights": weights, "data-dir": data, "seed": seed}
     named |= {"allow-mixed": True} if allow_mixed else {}
     named |= {"layout": layout} if layout else {}
+    named |= {} if clip_seconds is None else {"clip-seconds": clip_seconds}
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     check_choice("--engine", engine, ENGINES)
     show_progress(logging.WARNING if quiet else logging.INFO, errors)

@@ -189,7 +189,7 @@ def _header(path: Path) -> Iterator[soundfile.SoundFile]:
             _refuse_absurd(recording, decoder)
             yield decoder
     except soundfile.LibsndfileError as error:
-        raise ClipError(recording, f"cannot be decoded ({error.error_string.rstrip('.')})", COPY_AGAIN) from error
+        raise ClipError(recording, _why(error), COPY_AGAIN) from error
 
 
 def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
@@ -419,8 +419,13 @@ def _decoder(data: bytes, path: Path) -> Iterator[tuple[soundfile.SoundFile, Ext
             _refuse_wrong_length(path, extent, file.frames / file.samplerate)
             yield file, extent
     except soundfile.LibsndfileError as error:
-        what = f"cannot be decoded ({error.error_string.rstrip('.')})"
-        raise ClipError(path, TRUNCATED if extent.is_truncated else what, COPY_AGAIN) from error
+        raise ClipError(path, TRUNCATED if extent.is_truncated else _why(error), COPY_AGAIN) from error
+
+
+def _why(error: soundfile.LibsndfileError) -> str:
+    text = error.error_string.rstrip(".")
+    known = {"Internal error : SF_INFO struct incomplete": "its header states no sample rate that can be"}
+    return f"cannot be decoded ({known.get(text, text)})"
 
 
 def _refuse_absurd(path: Path, file: soundfile.SoundFile) -> None:
@@ -441,7 +446,7 @@ def _refuse_wrong_length(path: Path, extent: Extent, seconds: float) -> None:
         How much audio the decoder expects, s.
     """
     if extent.is_truncated:
-        detail = ""
+        detail = f"{seconds:.2f} s present" if extent.stated is None and seconds < LONGEST / LOWEST_RATE else ""
         if extent.stated is not None:
             share = extent.present / extent.stated
             stated = seconds if extent.counts_stated else seconds / share if share else 0.0

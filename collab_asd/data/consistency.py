@@ -14,7 +14,7 @@ import numpy as np
 
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, ScoreArray
 from collab_asd.data.problems import Problem, Severity
-from collab_asd.data.statistics import ClipStatistics
+from collab_asd.data.statistics import Above, ClipStatistics, above
 
 Measured: TypeAlias = Sequence[tuple[Clip, ClipStatistics]]
 Groups: TypeAlias = Mapping[str, Measured]
@@ -77,13 +77,7 @@ def inconsistencies(measured: Measured, name: Callable[[Clip], str], allow_mixed
 def _by_recorder(machine: str, groups: Groups, severity: Severity) -> Iterator[Problem]:
     """Find differences that no machine causes."""
     everything = [statistics for pairs in groups.values() for _, statistics in pairs]
-    lowest = min((clip.limit for clip in everything if clip.limit), default=0.0)
-
-    def bandwidth(clip: ClipStatistics) -> str:
-        if 0 < clip.limit <= SAME_LIMIT * lowest:
-            return f"nothing above {lowest / 1000:.1f} kHz"
-        return f"more than {lowest / 1000:.1f} kHz" if lowest and clip.reach > SAME_LIMIT * lowest else ""
-
+    bandwidth = _bandwidth(everything)
     kinds: dict[str, Callable[[Clip, ClipStatistics], str]] = {
         "sample rate": lambda _, statistics: f"{statistics.rate} Hz",
         "number of channels": lambda _, statistics: f"{statistics.channels}",
@@ -100,6 +94,22 @@ def _by_recorder(machine: str, groups: Groups, severity: Severity) -> Iterator[P
     yield from _of_amounts(machine, "offset (DC), standard deviations", offsets, least, severity)
     paddings = _values(groups, lambda clip: clip.padding)
     yield from _of_amounts(machine, "constant stretches at their ends, s", paddings, LEAST_PADDING, severity)
+
+
+def _bandwidth(clips: Sequence[ClipStatistics]) -> Callable[[ClipStatistics], str]:
+    """Return what tells a clip of limited bandwidth from one that has more; of other clips it says nothing."""
+    lowest = min((clip.limit for clip in clips if clip.limit), default=0.0)
+    limited = [clip for clip in clips if 0 < clip.limit <= SAME_LIMIT * lowest]
+    rests = [rest for clip in limited if (rest := above(clip.spectrum, clip.rate, lowest))]
+    least = Above(min(rest.power for rest in rests), min(rest.relative for rest in rests)) if rests else None
+
+    def bandwidth(clip: ClipStatistics) -> str:
+        rest = above(clip.spectrum, clip.rate, lowest) if least else None
+        if rest and least and rest.is_much_more_than(least):
+            return f"more than {lowest / 1000:.1f} kHz"
+        return f"little above {lowest / 1000:.1f} kHz" if 0 < clip.limit <= SAME_LIMIT * lowest else ""
+
+    return bandwidth
 
 
 def deviation(clip: ClipStatistics) -> float:

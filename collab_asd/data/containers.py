@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -129,6 +129,7 @@ _WAVE = _Layout(8, (b"WAVE",), 12, 4, 4, "little", 2, b"data")
 _W64 = _Layout(24, (b"wave" + _W64_TAIL,), 40, 16, 8, "little", 8, b"data" + _W64_TAIL)
 _AIFF = _Layout(8, (b"AIFF", b"AIFC"), 12, 4, 4, "big", 2, b"SSND")
 _CAF = _Layout(4, (b"\0\1",), 8, 4, 8, "big", 1, b"data")
+_AIFF_PLAIN = (b"NONE", b"twos", b"sowt", b"raw ", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64")
 _CHUNK_NAME = re.compile(rb"[ -~]{4}", re.DOTALL)
 _NEXT_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM")  # as where two files were joined
 
@@ -150,8 +151,32 @@ def _chunked(data: bytes, layout: _Layout) -> Extent:
         if chunk.name == b"ds64":
             wide = int.from_bytes(data[chunk.start + 8 : chunk.start + 16], "little")
         if chunk.name == layout.audio:
-            return _audio_chunk(data, layout, chunk, wide)
+            extent = _audio_chunk(data, layout, chunk, wide)
+            return _as_counted(extent, data, chunk) if layout is _AIFF else extent
     raise ContainerError("it ends before its audio begins")
+
+
+def _as_counted(extent: Extent, data: bytes, audio: _Chunk) -> Extent:
+    """Compare the audio of an AIFF file with the count of samples, which stands in a chunk of its own."""
+    common = next((chunk for chunk in _chunks(data, _AIFF, _AIFF.first) if chunk.name == b"COMM"), None)
+    if extent.unfinished or extent.behind or common is None or not (size := _aiff_sample(data, common)):
+        return extent
+    channels, samples = (int.from_bytes(data[common.start + a : common.start + b], "big") for a, b in ((0, 2), (2, 6)))
+    counted, there = samples * channels * size, extent.present
+    if not counted or (_is_placeholder(samples) and counted > there):
+        return replace(extent, unfinished=not extent.is_truncated)
+    if counted < there:
+        before = int.from_bytes(data[audio.start : audio.start + 4], "big") + 8
+        shorter = _with_size(extent.data, _AIFF, audio.start, before + counted)[: audio.start + before + counted]
+        return replace(extent, present=counted, stated=counted, data=shorter, behind=there - counted)
+    return replace(extent, stated=max(counted, extent.stated or 0))
+
+
+def _aiff_sample(data: bytes, common: _Chunk) -> int:
+    """Bytes of a sample of one channel; 0 where they are compressed."""
+    coding = data[common.start + 18 : common.start + 22] if data[8:12] == b"AIFC" else b"NONE"
+    bits = int.from_bytes(data[common.start + 6 : common.start + 8], "big")
+    return 1 if coding.lower() in (b"ulaw", b"alaw") else (bits + 7) // 8 if coding in _AIFF_PLAIN else 0
 
 
 def _audio_chunk(data: bytes, layout: _Layout, chunk: _Chunk, wide: int) -> Extent:
@@ -249,23 +274,29 @@ def _flac(data: bytes, body: int) -> Extent:
         return Extent(samples, samples, data[:at] + total + data[at + 5 :], unfinished=True)
     if is_whole:
         return Extent(min(stated, samples), stated, data, max(0, samples - stated), counts_stated=True)
-    if not stated or 0 < samples < stated:
+    if samples < stated or not stated:
         return Extent(samples, stated or None, data, counts_stated=True)
     return Extent(stated, stated, data)  # what follows the last frame may be anything: the decoder will tell
 
 
 def _last_flac_frame(data: bytes) -> tuple[int, bool]:
-    """Return how many samples there are up to the end of the last frame, and whether this ends where the data do."""
+    """Return how many samples there are in whole frames, and whether the last of these ends where the data do.
+
+    Something else may follow a whole frame. Where there is no frame, there are more samples than any header states.
+    """
     fixed = int.from_bytes(data[_STREAMINFO : _STREAMINFO + 2], "big")
     largest = int.from_bytes(data[_STREAMINFO + 7 : _STREAMINFO + 10], "big") or 1 << 18
     syncs = reversed(list(_FLAC_SYNC.finditer(data, max(0, len(data) - largest))))
     frames = ((sync.start(), frame) for sync in syncs if (frame := _flac_frame(data, sync.start(), fixed)))
-    last = 0
+    counts = []
     for start, (first, count) in islice(frames, _FLAC_TRIES):
-        if _crc(data[start:-2], 0x8005, 16) == int.from_bytes(data[-2:], "big"):
+        checks = _crcs(data[start:], 0x8005, 16)
+        if not checks[-1]:
             return first + count, True
-        last = last or first + count
-    return last, False
+        behind = (data[end:] for end, check in enumerate(checks, start + 1) if not check)
+        is_whole = any(not rest.strip(b"\0") or rest[:3].isalpha() for rest in behind)  # padding, or a tag
+        counts.append(first + count * is_whole)
+    return (counts or [1 << 36])[0], False
 
 
 def _flac_frame(data: bytes, start: int, fixed: int) -> tuple[int, int] | None:
@@ -281,18 +312,19 @@ def _flac_frame(data: bytes, start: int, fixed: int) -> tuple[int, int] | None:
     extra = {6: 1, 7: 2}.get(code, 0)
     explicit = int.from_bytes(data[at : at + extra], "big") + 1
     at += extra + {12: 1, 13: 2, 14: 2}.get(data[start + 2] & 15, 0)
-    if at >= len(data) or _crc(data[start:at], 0x07, 8) != data[at]:
+    if at >= len(data) or _crcs(data[start : at + 1], 0x07, 8)[-1]:
         return None
     count = explicit if extra else 192 if code == 1 else 576 << code - 2 if code < 6 else 256 << code - 8
     return number if data[start + 1] & 1 else number * fixed, count
 
 
-def _crc(data: bytes, polynomial: int, bits: int) -> int:
-    """Cyclic redundancy check without reflection, from 0."""
-    table, mask, value = _crc_table(polynomial, bits), (1 << bits) - 1, 0
+def _crcs(data: bytes, polynomial: int, bits: int) -> list[int]:
+    """Cyclic redundancy check without reflection up to each byte; 0 behind data that end with their own."""
+    table, mask, value, found = _crc_table(polynomial, bits), (1 << bits) - 1, 0, []
     for byte in data:
         value = (value << 8 & mask) ^ table[value >> bits - 8 ^ byte]
-    return value
+        found.append(value)
+    return found
 
 
 @cache

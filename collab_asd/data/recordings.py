@@ -104,7 +104,7 @@ _refused: ContextVar[list[ClipError] | None] = ContextVar("refused", default=Non
 
 @contextmanager
 def collecting_refusals() -> Iterator[list[ClipError]]:
-    """Collect what `refuse` refuses and `leave_out` leaves out meanwhile, so that all of it can be told at once."""
+    """Collect what `refuse_all` refuses and `leave_out` leaves out meanwhile, so that all of it is told at once."""
     refused: list[ClipError] = []
     token = _refused.set(refused)
     try:
@@ -128,26 +128,48 @@ def first_recording(folder: Path) -> Path | None:
         return next(filter(is_recording, names), None)
 
 
+def example(data_dir: Path, is_machine_type: Callable[[Path], bool], names: Iterable[str]) -> str:
+    """Return the first recording in one of the folders of the first machine type; empty if there is no such type."""
+    types = machine_folders(data_dir, is_machine_type) if data_dir.is_dir() else []
+    found = next(filter(None, (first_recording(types[0] / name) for name in names)), None) if types else None
+    return str(found.relative_to(data_dir)) if found else ""
+
+
 def refuse(paths: Sequence[Path], why: str) -> None:
-    """Raise an error that names the first of the paths, if there are any; or collect all (`collecting_refusals`).
+    """Refuse files for one reason, as `refuse_all`.
 
     Parameters
     ----------
     paths : sequence of Path
     why : str
         What is wrong with them and, after a semicolon, what to do.
+    """
+    what, _, remedy = why.partition("; ")
+    refuse_all([ClipError(path, what, remedy) for path in paths])
+
+
+def refuse_all(faults: Sequence[ClipError]) -> None:
+    """Raise an error that names the first files of each fault, if there are any; or collect (`collecting_refusals`).
 
     Raises
     ------
     InputError
-        Unless ``paths`` is empty.
+        Unless there are none.
     """
     refused = _refused.get()
     if refused is not None:
-        what, _, remedy = why.partition("; ")
-        refused.extend(ClipError(path, what, remedy) for path in paths)
-    elif paths:
-        raise InputError(f"{shorten(paths)}: {why}")
+        refused.extend(faults)
+    elif faults:
+        raise InputError("\n".join(describe_faults(faults)))
+
+
+def describe_faults(faults: Iterable[ClipError]) -> list[str]:
+    """Return one line for each kind of fault, naming up to five of the files."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for fault in faults:
+        detail = f" ({fault.detail})" if fault.detail else ""
+        alike.setdefault((fault.what, fault.remedy), []).append(f"{fault.path}{detail}")
+    return [f"{shorten(names)}: {what}; {remedy}" for (what, remedy), names in alike.items()]
 
 
 def shorten(names: Sequence[object]) -> str:

@@ -6,7 +6,9 @@ They are computed while a clip is checked, in a few passes over its samples, and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,12 +23,13 @@ FAINT = 1e-6  # of the power of the loudest channel
 SILENCE = 1e-15  # power; keeps logarithms finite
 
 FFT, SPECTRA, BANDS = 1024, 24, 64
-EMPTY_DB, CONTENT_DB = -94.0, -84.0
-"""Power of a spectral line up to which a band is empty, and from which on it has content. Rounding to 16 bits makes
--101 dB."""
-CLIFF_DB, CLIFF_BANDS = 20.0, 5
-"""A band limit: so much less power within so many bands."""
-LOWEST_LIMIT, HIGHEST_LIMIT = 12, 58  # bands: below, spectra are steep by nature; above, every recorder's filter begins
+CLIFF_DB, FILTER_DB, CLIFF_BANDS = 18.0, 38.0, 5
+"""A band limit: so much less power within so many bands, and in all above. Recordings of machines fall by 13 dB, and by
+32 dB where the recorder's filter begins."""
+LOWEST_LIMIT, FILTER, HIGHEST_LIMIT = 12, 53, 58  # bands; below the first, spectra are steep by nature
+BENEATH = 12  # bands beneath a limit, which tell how loud a clip is there
+MUCH_MORE_DB = 15.0
+ALMOST_STILL, ALMOST_STILL_SHARE = 4 / 2**15, 0.01  # difference within a block: of full scale; of that of most blocks
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,13 @@ class ClipStatistics:
     clipped : float
         Share of the samples that have the largest or the smallest value.
     padding : float
-        Constant stretches at beginning and end, s.
+        Constant stretches at beginning and end, s, or such of nothing but dither.
     constant : float
-        Share of the clip in constant stretches of 10 ms and more.
+        Share of the clip in such stretches of 10 ms and more.
     limit : float
-        Frequency in Hz above which there is nothing, as after resampling or compression; 0 where no limit shows.
-    reach : float
-        Highest frequency in Hz with content.
+        Frequency in Hz above which there is much less, as after resampling or compression; 0 where no limit shows.
+    spectrum : tuple of float
+        Median power of the lines in each of 64 bands up to half the sample rate, dB; empty for a very short clip.
     imbalance : float
         Level of this channel beneath the loudest of the file, dB.
     faint_channels : int
@@ -73,7 +76,7 @@ class ClipStatistics:
     padding: float
     constant: float
     limit: float
-    reach: float
+    spectrum: tuple[float, ...]
     imbalance: float
     faint_channels: int
 
@@ -87,9 +90,10 @@ def measure(audio: Audio) -> ClipStatistics:
     means = blocks.mean(axis=1).astype(np.float64)
     offset = float(means.mean())
     powers = np.einsum("ij,ij->i", blocks, blocks) / blocks.shape[1] - 2 * offset * means + offset**2
-    still = high == low
     peak = float(max(high.max(), -low.min()))
-    limit, reach = _bandwidth(samples, offset, peak, rate)
+    moved = high - low
+    still = moved <= min(ALMOST_STILL * max(1.0, peak), ALMOST_STILL_SHARE * float(np.median(moved)))
+    bands = _spectrum(samples, offset, peak)
     power = float(powers.mean())
     loudest = float(max(audio.powers, default=0.0))
     return ClipStatistics(
@@ -104,8 +108,8 @@ def measure(audio: Audio) -> ClipStatistics:
         clipped=_clipped(samples, float(high.max()), float(low.min())) if peak > LOUD_ENOUGH_TO_CLIP else 0.0,
         padding=_padding(still) * blocks.shape[1] / rate,
         constant=float(still.mean()),
-        limit=limit,
-        reach=reach,
+        limit=_limit(bands, rate),
+        spectrum=tuple(bands.tolist()),
         imbalance=_decibels(loudest) - _decibels(power) if loudest else 0.0,
         faint_channels=sum(channel < FAINT * loudest for channel in audio.powers),
     )
@@ -132,23 +136,46 @@ def _padding(still: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
     return len(still) - (int(moving[-1]) - int(moving[0]) + 1) if len(moving) else len(still)
 
 
-def _bandwidth(samples: FloatArray, offset: float, peak: float, rate: int) -> tuple[float, float]:
-    """Return band limit and reach of a clip, Hz: see `ClipStatistics`."""
+def _spectrum(samples: FloatArray, offset: float, peak: float) -> FloatArray:
     if len(samples) < FFT:
-        return 0.0, rate / 2
+        return np.empty(0, np.float32)
     starts = np.linspace(0, len(samples) - FFT, SPECTRA).astype(int)
     frames = np.lib.stride_tricks.sliding_window_view(samples, FFT)[starts]
     spectra = np.fft.rfft((frames - np.float32(offset)) * WINDOW, axis=1)[:, 1:].view(np.float32)
     power = np.einsum("ij,ij->j", spectra, spectra).reshape(-1, 2).sum(axis=1) / SPECTRA
     lines = 10 * np.log10(power / max(1.0, peak**2) + SILENCE)
-    bands = np.median(lines.reshape(BANDS, -1), axis=1)
-    reach = int(np.flatnonzero(bands > CONTENT_DB)[-1] + 1) if (bands > CONTENT_DB).any() else 0
-    hertz = rate / 2 / BANDS
-    above = np.maximum.accumulate(lines.reshape(BANDS, -1).max(axis=1)[::-1])[::-1]  # the most from each band on
+    return np.asarray(np.median(lines.reshape(BANDS, -1), axis=1), np.float32)
+
+
+def _limit(bands: FloatArray, rate: int) -> float:
+    if not len(bands):
+        return 0.0
+    above = np.maximum.accumulate(bands[::-1])[::-1]  # the most from each band on
     edges = np.arange(LOWEST_LIMIT, HIGHEST_LIMIT)
     least = np.minimum(np.minimum(bands[edges - 2], bands[edges - 1]), bands[edges])
-    cliffs = edges[(above[edges + CLIFF_BANDS] < EMPTY_DB) & (least > above[edges + CLIFF_BANDS] + CLIFF_DB)]
-    return (float(cliffs[-1] + 1) * hertz if len(cliffs) else 0.0), reach * hertz
+    fall = least - above[edges + CLIFF_BANDS]
+    cliffs = edges[fall > np.where(edges < FILTER, CLIFF_DB, FILTER_DB)]
+    return float(cliffs[-1] + 1) * rate / 2 / BANDS if len(cliffs) else 0.0
+
+
+class Above(NamedTuple):
+    """Mean power of the bands above a frequency, dB: in itself, and against the bands beneath that frequency."""
+
+    power: float
+    relative: float
+
+    def is_much_more_than(self, other: Above) -> bool:
+        """Whether both exceed another clip's: neither its gain nor a noise floor that gain leaves alone is enough."""
+        return min(self.power - other.power, self.relative - other.relative) > MUCH_MORE_DB
+
+
+def above(spectrum: Sequence[float], rate: float, limit: float) -> Above | None:
+    """Look at what lies above a band limit in Hz; None where there is no limit, or the spectrum ends before."""
+    band = round(limit / (rate / 2 / BANDS))
+    if not band or not (rest := spectrum[band + CLIFF_BANDS - 1 :]):
+        return None
+    power = float(np.mean(rest))
+    return Above(power, power - float(np.mean(spectrum[max(0, band - BENEATH) : band])))
 
 
 _HANN = np.hanning(FFT + 1)[:-1]

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.text import encoding_of, read_text
+from collab_asd.data.audio import ClipError
+from collab_asd.data.recordings import refuse_all
 
 SEPARATORS = ",;\t|"
 PATH = "path"
@@ -60,7 +62,7 @@ def read_table(path: Path, needed: Sequence[str] = ()) -> list[Row]:
     Raises
     ------
     InputError
-        It is no table, lacks a column, or a row has too many cells.
+        It is no table, lacks a column, or a row has too many cells and faults are not collected.
     """
     try:
         text = read_text(path)
@@ -115,10 +117,9 @@ def _rows(path: Path, text: str, separator: str, columns: Sequence[str]) -> Iter
     next(lines, None)
     for line, cells in lines:
         if any(cells[len(columns) :]):
-            raise InputError(
-                f"{path}, line {line}: {len(cells)} cells, where the header has {len(columns)}; put cells that hold "
-                f"{separator!r} in quotes"
-            )
+            what = f"{len(cells)} cells, where the header has {len(columns)}"
+            refuse_all([ClipError(path, what, f"put cells that hold {separator!r} in quotes", f"line {line}")])
+            continue
         padded = [*cells, *[""] * len(columns)]
         yield Row(line, {column: cell for column, cell in zip(columns, padded, strict=False) if column})
 

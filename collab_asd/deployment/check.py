@@ -177,11 +177,11 @@ def _agreement(path: Path | None) -> str:
 
 def _recordings(node: NodeSettings) -> str:
     agreement = Agreement.load(str(node.path("agreement") or "")).config
-    data_dir = node.path("data_dir")
+    config, data_dir = agreement or RunConfig(), node.path("data_dir")
     if data_dir is None:
         raise InputError("data-dir is empty; name the folder of your recordings in node.toml")
-    clips = find_clips(data_dir, *how(agreement or RunConfig()))
-    report = check(data_dir, clips, shares=False)
+    clips = find_clips(data_dir, *how(config))
+    report = check(data_dir, clips, group_by=config.grouping, shares=False, allow_mixed=config.allow_mixed)
     errors = [line for severity, line in describe(report.problems) if severity == "error"]
     if errors:
         raise InputError("; ".join(errors[:PROBLEMS_SHOWN]) + "; see `collab-asd data check`")

@@ -18,7 +18,7 @@ from collab_asd.core.registry import Registry
 from collab_asd.core.types import Clip
 from collab_asd.data.audio import ClipError, seconds_of
 from collab_asd.data.excerpts import excerpt_of, excerpt_sha256, excerpts, recording_of
-from collab_asd.data.recordings import LeftOut, collecting_refusals, recordings_below, shorten
+from collab_asd.data.recordings import LeftOut, collecting_refusals, describe_faults, recordings_below, shorten
 
 NO_RECORDINGS = "no recordings in it; copy or download the data again"
 
@@ -116,12 +116,9 @@ def find_clips(data_dir: Path, channel: int = 0, layout: str = "", clip_seconds:
         If the folder is missing, empty, of no known layout or a mixture, or names in it are malformed.
     """
     clips, refused, _, _ = list_clips(data_dir, channel, layout, clip_seconds)
-    alike: dict[tuple[str, str], list[Path]] = {}
-    for fault in refused:
-        alike.setdefault((fault.what, fault.remedy), []).append(fault.path)
-    lines = [f"{shorten(paths)}: {what}; {remedy}" for (what, remedy), paths in alike.items()]
-    if lines:
-        raise InputError("\n".join([*lines, "(`collab-asd run --skip-bad` leaves such files out)"]))
+    if refused:
+        hint = "(`collab-asd data check` shows all that is wrong; `collab-asd run --skip-bad` leaves such files out)"
+        raise InputError("\n".join([*describe_faults(refused), hint]))
     return clips
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
 from collab_asd.data.recordings import (
     Recording,
+    example,
     first_recording,
     hashed,
     leave_out,
@@ -53,8 +54,7 @@ Attributes = tuple[tuple[str, str], ...]
 
 def matches(data_dir: Path) -> str:
     """Return a recording that shows this layout; empty if there is none."""
-    types = machine_folders(data_dir, _is_machine_type) if data_dir.is_dir() else []
-    return str(_example(types[0]).relative_to(data_dir)) if types else ""
+    return example(data_dir, _is_machine_type, (*SPLITS, RENAMED))
 
 
 def read(data_dir: Path, channel: int) -> list[Clip]:
@@ -73,10 +73,6 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
 def _is_machine_type(folder: Path) -> bool:
     found = map(first_recording, (folder / name for name in (*SPLITS, RENAMED)))
     return any(path is not None and path.name.startswith("section_") for path in found)
-
-
-def _example(machine_type: Path) -> Path:
-    return next(path for name in (*SPLITS, RENAMED) if (path := first_recording(machine_type / name)) is not None)
 
 
 def _recordings(folder: Path) -> list[Recording]:

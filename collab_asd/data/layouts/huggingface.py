@@ -24,10 +24,10 @@ from typing import Any
 from collab_asd.core.errors import InputError
 from collab_asd.core.text import read_text
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
-from collab_asd.data.audio import is_recording
+from collab_asd.data.audio import ClipError, is_recording
 from collab_asd.data.layouts import folders
 from collab_asd.data.layouts.mimii import split_by_hash
-from collab_asd.data.recordings import Recording, hashed, recordings_below, refuse, shorten, subfolders
+from collab_asd.data.recordings import Recording, hashed, recordings_below, refuse, refuse_all, shorten, subfolders
 from collab_asd.data.tables import PATH, Row, path_of, read_table
 
 DESCRIPTION = "metadata.csv or metadata.jsonl with the column file_name"
@@ -55,13 +55,13 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
     Raises
     ------
     InputError
-        Naming the line of a row that is not understood, or recordings that no table lists.
+        Naming lines of rows that are not understood, or recordings that no table lists.
     """
     tables = _tables(data_dir)
     if not tables:
         return folders.read(data_dir, channel)
-    found = [recording for table in tables for recording in _recordings(table, data_dir)]
-    listed = {recording.path for recording in found}
+    listed: set[Path] = set()
+    found = [recording for table in tables for recording in _recordings(table, data_dir, listed)]
     refuse(
         [path for path in recordings_below(data_dir) if path not in listed],
         f"no row of {shorten([table.relative_to(data_dir) for table in tables])} lists it; add one or move it away",
@@ -92,45 +92,53 @@ def _rows(path: Path) -> Iterator[Row]:
                 row: dict[str, Any] = json.loads(text)
                 cells = {key: "" if value is None else str(value).strip() for key, value in row.items()}
             except (ValueError, AttributeError) as error:
-                raise InputError(f"{path}, line {line}: no JSON object ({error}); correct it") from error
+                refuse_all([ClipError(path, "no JSON object", "correct it", f"line {line}: {error}")])
+                continue
             yield Row(line, {PATH if key == FILE_NAME else key: value for key, value in cells.items()})
 
 
-def _recordings(table: Path, data_dir: Path) -> Iterator[Recording]:
+def _recordings(table: Path, data_dir: Path, listed: set[Path]) -> Iterator[Recording]:
+    """Yield what the rows list that are understood, and refuse the others; remember all files."""
     seen: dict[Path, int] = {}
     for line, row in _rows(table):
         path = path_of(table.parent, row.get(PATH, ""))
-        where = f"{table}, line {line}"
-        if not path.is_file() or not is_recording(path) or not path.is_relative_to(data_dir):
-            raise InputError(f"{where}: {FILE_NAME} {row.get(PATH, '')!r} is no recording in the data folder")
-        if (first := seen.setdefault(path, line)) != line:
-            raise InputError(f"{where}: {row[PATH]} is in line {first} already; remove one of the two")
-        label, split = _label(row, path, data_dir, where), _split(row, path, data_dir, where)
-        machine = _machine(row, data_dir)
-        if set("".join(machine)) & set("/\\"):
-            raise InputError(
-                f"{where}: machine {'/'.join(machine)!r}: names of machines cannot hold slashes; rename it"
-            )
-        known = tuple((key, value) for key, value in row.items() if key not in USED | set(LABEL_COLUMNS) and value)
-        yield Recording(path, *machine, split or ("test" if label else "train"), label, known)
+        try:
+            if not path.is_file() or not is_recording(path) or not path.is_relative_to(data_dir):
+                raise ClipError(path, "no recording in the data folder", "correct the path, or remove its line")
+            listed.add(path)
+            if (first := seen.setdefault(path, line)) != line:
+                raise ClipError(path, "listed twice", "remove one of the two lines", f"it is in line {first}")
+            recording = _recording(path, row, data_dir)
+        except ClipError as fault:
+            where = f"{table.relative_to(data_dir)}, line {line}" + (f": {fault.detail}" if fault.detail else "")
+            refuse_all([ClipError(fault.path, fault.what, fault.remedy, where)])
+        else:
+            yield recording
 
 
-def _label(row: dict[str, str], path: Path, data_dir: Path, where: str) -> int | None:
+def _recording(path: Path, row: dict[str, str], data_dir: Path) -> Recording:
+    label, split, machine = _label(path, row, data_dir), _split(path, row, data_dir), _machine(row, data_dir)
+    if set("".join(machine)) & set("/\\"):
+        raise ClipError(path, "names of machines cannot hold slashes", "rename it", repr("/".join(machine)))
+    known = tuple((key, value) for key, value in row.items() if key not in USED | set(LABEL_COLUMNS) and value)
+    return Recording(path, *machine, split or ("test" if label else "train"), label, known)
+
+
+def _label(path: Path, row: dict[str, str], data_dir: Path) -> int | None:
     for column in LABEL_COLUMNS:
         if column in row:
             if row[column].lower() not in VALUES:
-                raise InputError(
-                    f"{where}: {column} {row[column]!r} says neither normal nor anomaly; write 0 or 1, or nothing"
-                )
+                what = f"column {column} says neither normal nor anomaly"
+                raise ClipError(path, what, "write 0 or 1, or nothing", repr(row[column]))
             return VALUES[row[column].lower()]
     inside = PurePosixPath(path.relative_to(data_dir)).parts[:-1]
     return next((folders.LABELS[part.lower()] for part in inside if part.lower() in folders.LABELS), None)
 
 
-def _split(row: dict[str, str], path: Path, data_dir: Path, where: str) -> Split | None:
+def _split(path: Path, row: dict[str, str], data_dir: Path) -> Split | None:
     if value := row.get("split", ""):
         if value.lower() not in SPLITS:
-            raise InputError(f"{where}: split {value!r} does not exist; write train or test")
+            raise ClipError(path, "column split names none that exists", "write train or test", repr(value))
         return SPLITS[value.lower()]
     inside = PurePosixPath(path.relative_to(data_dir)).parts[:-1]
     return next((SPLITS[part.lower()] for part in inside if part.lower() in SPLITS), None)

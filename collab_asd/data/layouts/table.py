@@ -12,9 +12,10 @@ from pathlib import Path
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
-from collab_asd.data.audio import is_recording
+from collab_asd.data.audio import ClipError, is_recording
 from collab_asd.data.excerpts import recording_of
-from collab_asd.data.recordings import Recording, hashed, refuse, shorten
+from collab_asd.data.layouts import folders
+from collab_asd.data.recordings import Recording, hashed, refuse_all, shorten
 from collab_asd.data.tables import Row, path_of, read_header, read_table
 
 COLUMNS = ("path", "machine_type", "machine_id", "split", "label")
@@ -23,8 +24,9 @@ SUFFIXES = (".csv", ".tsv")
 
 SPLITS: dict[str, Split] = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 LABELS = {
-    **dict.fromkeys(("0", "0.0", "normal"), NORMAL),
-    **dict.fromkeys(("1", "1.0", "anomaly", "anomalous", "abnormal"), ANOMALY),  # 1.0: where pandas has gaps
+    **folders.LABELS,
+    **dict.fromkeys(("0", "0.0"), NORMAL),
+    **dict.fromkeys(("1", "1.0"), ANOMALY),  # 1.0: where pandas has gaps
     **dict.fromkeys(("", "nan", "na", "n/a", "none", "null", "unknown"), None),
 }
 
@@ -40,22 +42,12 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
     Raises
     ------
     InputError
-        If there are several tables, or naming line and column of up to five wrong cells.
+        If there are several tables, or naming lines of wrong cells and files that are not there.
     """
     tables = _tables(data_dir)
     if len(tables) > 1:
         raise InputError(f"{shorten(tables)}: several tables of recordings; name one of them as the data folder")
-    rows = read_table(tables[0], COLUMNS)
-    _refuse_wrong_cells(tables[0], rows)
-    files = {path_of(tables[0].parent, row.cells["path"]): row.line for row in rows}
-    missing = [file for file in files if not recording_of(file).is_file()]
-    others = [file for file in files if file not in missing and not is_recording(file)]
-    for bad, why in ((missing, "no such file; paths are relative to it"), (others, "not a recording; remove its line")):
-        if bad:
-            refuse(bad, f"{tables[0].name}, line {files[bad[0]]}{' and more' if bad[1:] else ''}: {why}")
-    good = files.keys() - {*missing, *others}
-    recordings = [_recording(tables[0].parent, row.cells) for row in rows]
-    return hashed([recording for recording in recordings if recording.path in good], channel)
+    return hashed(list(_recordings(tables[0], read_table(tables[0], COLUMNS))), channel)
 
 
 def _tables(data_dir: Path) -> list[Path]:
@@ -66,31 +58,45 @@ def _tables(data_dir: Path) -> list[Path]:
     return [path for path in shown if sorted(read_header(path)) == sorted(COLUMNS)]
 
 
-def _refuse_wrong_cells(path: Path, rows: Sequence[Row]) -> None:
-    wrong = [f"line {line}, column {column}: {what}" for line, cells in rows for column, what in _faults(cells)]
-    first: dict[Path, int] = {}
+def _recordings(table: Path, rows: Sequence[Row]) -> Iterator[Recording]:
+    """Yield what the sound rows list, and refuse the others."""
+    seen: dict[Path, int] = {}
     for line, cells in rows:
-        earlier = first.setdefault(path_of(path.parent, cells["path"]), line)
-        if earlier != line:
-            wrong.append(f"line {line}, column path: {cells['path']} is in line {earlier} already")
-    if wrong:
-        raise InputError(f"{path}: {shorten(wrong)}")
+        path = path_of(table.parent, cells["path"]) if cells["path"] else table
+        faults = list(_faults(table, path, cells))
+        if (first := seen.setdefault(path, line)) != line and cells["path"]:
+            faults.append((f"listed twice in {table.name}", "remove one of the two lines", f"it is in line {first}"))
+        refuse_all([
+            ClipError(path, what, remedy, f"line {line}" + (f": {detail}" if detail else ""))
+            for what, remedy, detail in faults
+        ])  # fmt: skip
+        if not faults:
+            yield _recording(path, cells)
 
 
-def _faults(cells: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Column and fault of each wrong cell of a row."""
+def _faults(table: Path, path: Path, cells: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with a row, what to do, and how it reads there."""
     if not cells["path"]:
-        yield "path", "it is empty; name a recording, relative to the CSV file"
-    for column in ("machine_type", "machine_id"):
-        if not cells[column] or set(cells[column]) & set("/\\"):
-            yield column, f"{cells[column]!r} is not a name without slashes"
-    if cells["split"].lower() not in SPLITS:
-        yield "split", f"{cells['split']!r} is not one of train, test"
-    if cells["label"].lower() not in LABELS:
-        yield "label", f"{cells['label']!r} is not 0 (normal), 1 (anomaly) or empty"
+        yield f"column path of {table.name} is empty", "name a recording, relative to the table", ""
+    elif not recording_of(path).is_file():
+        yield f"no such file, but {table.name} lists it", "correct the path, which is relative to the table", ""
+    elif not is_recording(path):
+        yield f"not a recording, but {table.name} lists it", "remove its line", ""
+    for column, is_right, allowed in (
+        ("machine_type", _is_name(cells["machine_type"]), "a name without slashes"),
+        ("machine_id", _is_name(cells["machine_id"]), "a name without slashes"),
+        ("split", cells["split"].lower() in SPLITS, "train or test"),
+        ("label", cells["label"].lower() in LABELS, "0 (normal), 1 (anomaly) or empty"),
+    ):
+        if not is_right:
+            yield f"column {column} of {table.name} is not {allowed}", "correct it", repr(cells[column])
 
 
-def _recording(folder: Path, cells: dict[str, str]) -> Recording:
+def _is_name(cell: str) -> bool:
+    return bool(cell) and not set(cell) & set("/\\")
+
+
+def _recording(path: Path, cells: dict[str, str]) -> Recording:
     label, split = LABELS[cells["label"].lower()], SPLITS[cells["split"].lower()]
     known = tuple((name, value) for name, value in cells.items() if name not in COLUMNS and value)
-    return Recording(path_of(folder, cells["path"]), cells["machine_type"], cells["machine_id"], split, label, known)
+    return Recording(path, cells["machine_type"], cells["machine_id"], split, label, known)

@@ -21,6 +21,7 @@ from collab_asd.data.layouts.mimii import split_by_hash
 from collab_asd.data.layouts.toyadmos import of_microphone
 from collab_asd.data.recordings import (
     Recording,
+    example,
     first_recording,
     hashed,
     leave_out,
@@ -45,8 +46,7 @@ divide_again = split_by_hash
 
 def matches(data_dir: Path) -> str:
     """Return a recording that shows this layout; empty if there is none."""
-    types = machine_folders(data_dir, _is_machine_type) if data_dir.is_dir() else []
-    return str(_example(types[0]).relative_to(data_dir)) if types else ""
+    return example(data_dir, _is_machine_type, LABELS)
 
 
 def read(data_dir: Path, channel: int) -> list[Clip]:
@@ -61,10 +61,6 @@ def read(data_dir: Path, channel: int) -> list[Clip]:
     refuse_strays(data_dir, types, DESCRIPTION)
     found = [recording for folder in types for recording in _recordings(folder)]
     return split_by_hash(hashed(of_microphone(found, data_dir, channel), 0))
-
-
-def _example(folder: Path) -> Path:
-    return next(path for name in LABELS if (path := first_recording(folder / name)) is not None)
 
 
 def _is_machine_type(folder: Path) -> bool:

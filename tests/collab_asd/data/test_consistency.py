@@ -88,6 +88,32 @@ def test_difference_that_no_machine_causes_is_an_error(record_machine, kind, whe
     assert found(folder, allow_mixed=True) == {("warning", kind)}
 
 
+def resampled(x, noise):
+    """What was recorded at 8 kHz, after a resampler that lets something through, and noise of a converter."""
+    rest = noise / 2**15 * np.random.default_rng(1).normal(size=len(x))
+    return resample_poly(resample_poly(x, 1, 2), 2, 1)[: len(x)] + rest
+
+
+def begun_late(x):
+    """A beginning of nothing but the last bit."""
+    return np.concatenate([np.random.default_rng(1).integers(-1, 2, 1600) / 2**15, x[1600:]])
+
+
+@pytest.mark.parametrize("where", ["normal tests", "anomalies", "training", "one anomaly"])
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("bandwidth", lambda x: resampled(x, 0)),
+        ("bandwidth", lambda x: resampled(x, 0.5)),
+        ("bandwidth", lambda x: resampled(x, 3)),
+        ("constant stretches at their ends, s", begun_late),
+    ],
+)
+def test_difference_beneath_which_something_is_left_is_an_error(record_machine, kind, change, where):
+    folder = record_machine(lambda x, r, *at: (change(x) if IN_ONE_PLACE[where](*at) else x, r))
+    assert found(folder) == {("error", kind)}
+
+
 @pytest.mark.parametrize("kind", CHANGES)
 def test_clips_that_are_all_mixed_alike_are_worth_a_look(record_machine, kind):
     folder = record_machine(lambda x, r, split, label, i: CHANGES[kind](x, r) if i % 2 else (x, r))

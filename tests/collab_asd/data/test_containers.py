@@ -94,7 +94,7 @@ def test_any_missing_end_is_noticed(container, data):
         extent = measure(whole[:kept])
     except ContainerError:
         return
-    if container == "FLAC" and not extent.is_truncated:  # within the last frame: its decoder notices
+    if container == "FLAC" and not extent.is_truncated:  # no frame is left: its decoder notices
         with pytest.raises(soundfile.LibsndfileError):
             soundfile.read(io.BytesIO(whole[:kept]))
     else:
@@ -108,6 +108,31 @@ def test_truncated_file_is_named_with_both_lengths(container, share, read):
         read(whole[: int(share * len(whole))])
     present = float(str(error.value).split(" s present")[0].split()[-1])
     assert present == pytest.approx(2 * share, abs=0.6 if container == "FLAC" else 0.25)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 300])
+def test_flac_file_that_is_cut_within_its_last_frame_names_both_lengths(missing, read):
+    with pytest.raises(ClipError, match=r"truncated \(2\.00 s stated, 1\.54 s present\)"):
+        read(WHOLE["FLAC"][:-missing])
+
+
+def counting(samples, subtype):
+    """An AIFF file whose count of samples contradicts the size of its audio."""
+    data = bytearray(encoded("AIFF", NOISE, subtype=subtype))
+    at = data.index(b"COMM") + 10
+    data[at : at + 4] = struct.pack(">I", samples)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+def test_aiff_file_whose_count_of_samples_contradicts_the_size_of_its_audio(subtype, read):
+    with pytest.raises(ClipError, match=r"states less audio .*\(0\.50 s stated, 1\.50 s more\)"):
+        read(counting(len(NOISE) // 4, subtype))
+    with pytest.raises(ClipError, match=r"truncated \(4\.00 s stated, 2\.00 s present\)"):
+        read(counting(2 * len(NOISE), subtype))
+    for unfinished in (0, 0xFFFFFFFF):
+        audio = read(counting(unfinished, subtype))
+        assert (len(audio.waveform), len(audio.remarks)) == (len(NOISE), 1)
 
 
 @pytest.mark.parametrize("container", [*SIZES, "FLAC"])

@@ -340,14 +340,17 @@ def test_hugging_face_table_that_is_not_understood_is_refused_by_line(made, tmp_
     folder = Folder(tmp_path)
     folder.add("a.wav")
     for text, words in (
-        ("file_name,label\na.wav,perhaps\n", r"metadata\.csv, line 2: label 'perhaps'"),
-        ("file_name,label\nb.wav,0\n", r"line 2: file_name 'b\.wav' is no recording"),
-        ("file_name,split\na.wav,holdout\n", r"line 2: split 'holdout'"),
-        ("file_name,label\na.wav,0\na.wav,0\n", "line 3: a.wav is in line 2 already"),
+        ("file_name,label\na.wav,perhaps\n", r"a\.wav \(metadata\.csv, line 2: 'perhaps'\): column label"),
+        ("file_name,label\nb.wav,0\n", r"b\.wav \(metadata\.csv, line 2\): no recording"),
+        ("file_name,split\na.wav,holdout\n", r"line 2: 'holdout'\): column split"),
+        ("file_name,label\na.wav,0\na.wav,0\n", r"a\.wav \(.*line 3: it is in line 2\): listed twice"),
     ):
         folder.text("metadata.csv", text)
         with pytest.raises(InputError, match=words):
             find_clips(tmp_path)
+    folder.text("metadata.csv", "file_name,label,split\nb.wav,0,\na.wav,perhaps,\n")
+    with pytest.raises(InputError, match=r"(?s)line 2\): no recording.*line 3: 'perhaps'"):
+        find_clips(tmp_path)
     folder.add("c.wav")
     folder.text("metadata.csv", "file_name,label\na.wav,0\n")
     with pytest.raises(InputError, match=r"c\.wav: no row of metadata\.csv lists it"):

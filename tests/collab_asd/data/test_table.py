@@ -1,7 +1,7 @@
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.data.layouts import list_clips
+from collab_asd.data.layouts import find_clips, list_clips
 from collab_asd.data.layouts.table import matches, read
 
 HEADER = "path,machine_type,machine_id,split,label"
@@ -82,15 +82,16 @@ def test_table_of_another_country(table, tmp_path, record):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("c.wav,fan,00,train,0", "c.wav: table.csv, line 3: no such file; paths are relative to it"),
-        (",fan,00,train,0", "line 3, column path: it is empty"),
-        ("table.csv,fan,00,train,0", "table.csv: table.csv, line 3: not a recording"),
-        ("b.wav,,00,train,0", "line 3, column machine_type: '' is not a name"),
-        ("b.wav,fan,0/1,train,0", "line 3, column machine_id: '0/1' is not a name without slashes"),
-        ("b.wav,fan,00,dev,0", "line 3, column split: 'dev' is not one of train, test"),
-        ("b.wav,fan", "line 3, column machine_id: '' is not a name without slashes, line 3, column split: ''"),
-        ("b.wav,fan,00,train,true", "line 3, column label: 'true' is not 0 (normal), 1 (anomaly) or empty"),
-        ("./a.wav,fan,00,train,0", "line 3, column path: ./a.wav is in line 2 already"),
+        ("c.wav,fan,00,train,0", "c.wav (line 3): no such file"),
+        (",fan,00,train,0", "table.csv (line 3): column path of table.csv is empty"),
+        ("table.csv,fan,00,train,0", "table.csv (line 3): not a recording"),
+        ("b.wav,,00,train,0", "b.wav (line 3: ''): column machine_type"),
+        ("b.wav,fan,0/1,train,0", "b.wav (line 3: '0/1'): column machine_id"),
+        ("b.wav,fan,00,dev,0", "b.wav (line 3: 'dev'): column split of table.csv is not train or test"),
+        ("b.wav,fan", "b.wav (line 3: ''): column split"),
+        ("b.wav,fan,00,train,true", "(line 3: 'true'): column label of table.csv is not 0 (normal), 1 (anomaly)"),
+        ("./a.wav,fan,00,train,0", "a.wav (line 3: it is in line 2): listed twice in table.csv"),
+        ("b.wav,fan,00,train,0,0", "table.csv (line 3): 6 cells, where the header has 5"),
     ],
 )
 def test_wrong_cell_is_named_by_line_and_column(table, line, message):
@@ -99,9 +100,34 @@ def test_wrong_cell_is_named_by_line_and_column(table, line, message):
     assert message in str(error.value)
 
 
-def test_many_wrong_cells_are_counted(table):
-    with pytest.raises(InputError, match=r"x4\.wav and 2 more: table\.csv, line 2 and more: no such file"):
-        read(table(*(f"x{number}.wav,fan,00,train,0" for number in range(7))), 0)
+def test_all_that_is_wrong_with_a_table_is_told_at_once_by_kind(table):
+    lines = [f"x{number}.wav,fan,00,train,0" for number in range(7)]
+    lines += ["a.wav,fan,00,dev,maybe", "b.wav,fan,00,train,sometimes"]
+    with pytest.raises(InputError) as error:
+        find_clips(table(*lines))
+    missing, split, label, *_ = str(error.value).splitlines()
+    assert "x4.wav (line 6) and 2 more: no such file" in missing
+    assert "a.wav (line 9: 'dev'): column split" in split
+    assert "a.wav (line 9: 'maybe'), " in label
+    assert "b.wav (line 10: 'sometimes'): column label" in label
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [("good ok healthy Nominal", 0), ("faulty Defective broken ng ABNORMAL", 1), ("NaN unknown", None)],
+)
+def test_words_of_both_labels(table, words, label):
+    listed = read(
+        table(*(f"{name}.wav,fan,00,test,{word}" for name, word in zip("ab", words.split(), strict=False))), 0
+    )
+    assert {clip.label for clip in listed} == {label}
+
+
+def test_rows_that_are_wrong_can_be_left_out(table, tmp_path):
+    listing = list_clips(table("a.wav,fan,00,train,0", "b.wav,fan,00,train,perhaps"))
+    assert [clip.path.name for clip in listing.clips] == ["a.wav"]
+    assert [fault.path for fault in listing.refused] == [tmp_path / "b.wav"]
+    assert not listing.unread
 
 
 def test_files_that_are_not_there_can_be_left_out(table, tmp_path):

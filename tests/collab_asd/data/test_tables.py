@@ -58,7 +58,7 @@ def test_cells_that_are_missing_or_empty_at_the_end(table):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("path,load\na.wav,0,7\n", r"line 2: 3 cells, where the header has 2; put cells that hold ',' in quotes"),
+        ("path,load\na.wav,0,7\n", r"line 2\): 3 cells, where the header has 2; put cells that hold ',' in quotes"),
         ("name;speed\n", r"line 1: no column path; the header must be path, and is name, speed"),
         ("path,load,Load\n", "line 1: two columns load; rename one"),
         ('path,note\na.wav,"never closed\nb.wav,x\n', "line 2: no row of a table"),
