@@ -197,6 +197,7 @@ def _draw(axes: Axes, rows: Sequence[Line], measure: Measure, labels: Sequence[s
     _scale(axes, sorted({int(evenness(row.partition)) for row in rows}))
     axes.grid(axis="y", color=LIGHT["line"], linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))
     if measure != "auc":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_ylim(bottom=0.0)
