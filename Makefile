@@ -61,11 +61,12 @@ docs: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Executes the notebooks, which are committed with their outputs: 00 on synthetic machines, the others on results/toycar and
-# results/noniid of `collab-asd compare` and on result folders in results/privacy that `collab-asd audit` has looked at.
+# Executes the notebooks, which are committed with their outputs: 00 on synthetic machines, the others on results/toycar,
+# results/noniid and results/few-shot of `collab-asd compare` and on result folders in results/privacy that `collab-asd audit` has looked at.
 notebooks: $(VENV)/installed-test
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-		notebooks/00_quickstart.ipynb notebooks/01_per_id_auc.ipynb notebooks/02_non_iid.ipynb notebooks/03_privacy.ipynb
+		notebooks/00_quickstart.ipynb notebooks/01_per_id_auc.ipynb notebooks/02_non_iid.ipynb notebooks/03_privacy.ipynb \
+		notebooks/04_how_many_recordings.ipynb
 
 # Pins the newest releases that pyproject.toml allows: run the tests before they are committed.
 lock: $(VENV)/installed

@@ -42,7 +42,7 @@ NEARLY = 0.01  # AUC: what is left to gain from more recordings when they are en
 
 @dataclass(frozen=True)
 class CurvePoint(Line):
-    """One line of a shipped curve: means over machines and draws, with 95 % intervals over the draws."""
+    """One line of a shipped curve: means over machines and draws."""
 
     auc: Estimate | None
     false_alarm_rate: Estimate | None
@@ -185,7 +185,7 @@ def _draw(axes: Axes, rows: Sequence[Line], measure: Measure, labels: Sequence[s
         axes.errorbar(
             [clips * SIDESTEP ** (i - (len(labels) - 1) / 2) for clips, _ in known],
             [value.mean for _, value in known],
-            yerr=[value.half_width or 0.0 for _, value in known],
+            yerr=np.transpose([value.arms for _, value in known]),
             label=label,
             color=SERIES[i % len(SERIES)],
             marker=MARKERS[i % len(MARKERS)],
@@ -197,6 +197,7 @@ def _draw(axes: Axes, rows: Sequence[Line], measure: Measure, labels: Sequence[s
     _scale(axes, sorted({int(evenness(row.partition)) for row in rows}))
     axes.grid(axis="y", color=LIGHT["line"], linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))
     if measure != "auc":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_ylim(bottom=0.0)
@@ -228,8 +229,5 @@ def _name_ends(axes: Axes, ends: Mapping[str, float], colours: Mapping[str, str]
 
 
 def _estimate(line: Mapping[str, str], measure: str) -> Estimate | None:
-    mean, deviation, low, high = (line.get(f"{measure}_{part}") for part in ("mean", "std", "low", "high"))
-    if not mean:
-        return None
-    half_width = (float(high) - float(low)) / 2 if low and high else None
-    return Estimate(float(mean), float(deviation) if deviation else None, half_width, len(line["seeds"].split()))
+    mean = line.get(f"{measure}_mean")
+    return Estimate(float(mean), None, None, len(line["seeds"].split())) if mean else None

@@ -77,6 +77,16 @@ def test_comparison_over_partitions(comparison, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_comparison_over_recordings(comparison, tmp_path, monkeypatch):
+    methods = 'methods = ["covariance-sharing", "local-mahalanobis"]\nscorers = ["fusion"]'
+    monkeypatch.setenv("COMPARISON", str(comparison(f'{methods}\npartitions = ["clips-5", "clips-10"]')))
+    notebook = execute("04_how_many_recordings.ipynb", tmp_path, monkeypatch)
+    assert len(notebook.cells) <= 10
+    assert len(outputs(notebook, "image/png")) == 1
+    assert "3 machines; 2 numbers of normal recordings" in printed(notebook)
+
+
+@pytest.mark.slow
 def test_audits_side_by_side(larger_machines, many_machines, cache, tmp_path, monkeypatch):
     where = ["--data", larger_machines, "--set", f"cache-dir={cache}", "--encoder", "logmel"]
     for name, settings in {"sharing": ["epochs=1"], "split": ["rounds=1"]}.items():
@@ -108,7 +118,9 @@ def test_notebooks_are_committed_as_executed(path):
     assert path.stat().st_size < 800_000
 
 
-@pytest.mark.parametrize("name", ["01_per_id_auc.ipynb", "02_non_iid.ipynb", "03_privacy.ipynb"])
+@pytest.mark.parametrize(
+    "name", ["01_per_id_auc.ipynb", "02_non_iid.ipynb", "03_privacy.ipynb", "04_how_many_recordings.ipynb"]
+)
 def test_notebooks_on_recordings_are_committed_with_figures_alone(name):
     """A recording as sound would be one of the data's."""
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)

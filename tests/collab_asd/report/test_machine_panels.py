@@ -19,7 +19,7 @@ def test_bars_reach_from_guessing_to_the_mean_over_seeds(comparison):
     assert [bar.get_x() for bar in bars] == [0.5, 0.5]
     assert [bar.get_width() for bar in bars] == [0.375, 0.25]
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.88", "0.75"]
-    assert len(figure.axes[0].containers) == 2 + 1  # a bar each; the local method has one seed and no interval
+    assert len(figure.axes[0].containers) == 2 + 2  # a bar each, and an interval over seeds and clips
 
 
 def test_more_than_four_machines_get_further_rows(comparison):
