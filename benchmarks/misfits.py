@@ -19,17 +19,25 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
+from collab_asd.core.logmel import MEL_BANDS
 from collab_asd.core.runtime import pin_threads
-from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray
+from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.synthetic.dataset import clips
 from collab_asd.data.synthetic.settings import SyntheticSettings
-from collab_asd.detection.detector import Detector
-from collab_asd.detection.second_order import Others, add, pooled_sums
+from collab_asd.detection.fusion import fuse
+from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT
+from collab_asd.detection.second_order import (
+    Others,
+    SecondOrderModel,
+    add,
+    choose_weight,
+    held_out_scores,
+    pooled_sums,
+    suits,
+)
 from collab_asd.detection.spectrum import ClipSpectrum
-from collab_asd.methods.covariance_sharing.client import SCORER
-from collab_asd.methods.embedding_sharing.algorithm import own_spaces, pooling_suits
 
 Machine = tuple[ScoreArray, ScoreArray, ScoreArray]  # normal points [n, 256], test points, labels of these
 LOSS = 0.03
@@ -117,18 +125,17 @@ def scenarios(machines: dict[str, Machine], real: dict[str, Machine], n: int) ->
             yield "real machines, 30 % clips of others", mixtures(real, n, 0.3, rng)
 
 
-def frames_of(machine: Machine) -> MachineFrames:
-    """Lay points out as the library takes the summaries of clips."""
-    normal, test = ([point.astype(np.float32)[np.newaxis] for point in points] for points in machine[:2])
-    return MachineFrames(0, 0, normal, test=test, spectra=MachineFrames(0, 0, normal, test=test))
-
-
-def judged(machine: Machine, others: Others | None) -> tuple[float, bool]:
-    """Return what sharing adds to the AUC, and whether the warning is given."""
-    frames = frames_of(machine)
-    shared, alone = Detector(own_spaces(frames, SCORER, others)), Detector(own_spaces(frames, SCORER))
-    auc = [roc_auc_score(machine[2], d.scores(d.embed_tests(frames)).test) for d in (shared, alone)]
-    return float(auc[0] - auc[1]), not pooling_suits(frames, SCORER, shared)
+def judged(machine: Machine, others: Others | None) -> tuple[float, float, bool]:
+    """Return the AUC of covariance sharing and with nothing shared, and whether the warning is given."""
+    points, test, labels = machine
+    weight = choose_weight(points, others)
+    model = SecondOrderModel.fit(points, others, weight)
+    pooled = SpaceScores(held_out_scores(points, others, weight), model.scores(test))
+    levels, levels_of_test = points[:, :MEL_BANDS], test[:, :MEL_BANDS]
+    own = SpaceScores(held_out_scores(levels), SecondOrderModel.fit(levels).scores(levels_of_test))
+    shared = roc_auc_score(labels, fuse([own, pooled], [LOCAL_HALF_WEIGHT, 0.0]).test)
+    alone = roc_auc_score(labels, SecondOrderModel.fit(points).scores(test))
+    return float(shared), float(alone), not suits(held_out_scores(points), pooled.normal)
 
 
 def main() -> None:
@@ -145,7 +152,8 @@ def main() -> None:
         for kind, group in scenarios(machines, real, n):
             parts = pooled_sums([points for points, *_ in group])
             for machine, part in zip(group, parts, strict=True):
-                found.append((kind, n, *judged(machine, add(parts).without(part))))
+                shared, alone, warned = judged(machine, add(parts).without(part))
+                found.append((kind, n, shared - alone, warned))
     table = Table("machines", "gain of AUC", f"lose {LOSS}", "warned of these", "of the others")
     for key in (*dict.fromkeys(kind for kind, *_ in found), *dict.fromkeys(n for _, n, *_ in found)):
         rows = [(gain, warned) for kind, n, gain, warned in found if key in (kind, n)]
