@@ -17,7 +17,6 @@ from typing import Any
 from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import settle
 
-
 OPEN_FILES = 2**16
 
 
