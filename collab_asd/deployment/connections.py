@@ -102,6 +102,7 @@ class Connection(asyncio.Protocol):
         self._connections, self._make_http, self._tls = connections, make_http, tls
         self._transport: asyncio.Transport | None = None
         self.address = self.party = "unknown"
+        self._is_dropped = False
 
     def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
@@ -136,6 +137,8 @@ class Connection(asyncio.Protocol):
                 ssl_shutdown_timeout=FAREWELL_SECONDS,
             )  # fmt: skip
         except (OSError, asyncio.CancelledError) as error:  # OSError: ssl.SSLError, TimeoutError, ConnectionError
+            if self._is_dropped:
+                return
             what = "a connection that is not TLS, or whose end does not trust this server"
             text = f"{what}: {str(error) or type(error).__name__}, from {self.address}"
             self._connections.refusals.note(self.address, text, what)
@@ -157,6 +160,7 @@ class Connection(asyncio.Protocol):
 
     def drop(self, why: str) -> None:
         """End it at once."""
+        self._is_dropped = True
         self._connections.refusals.note(self.address, f"{self.address}: {why}", why)
         if self._transport is not None:
             self._transport.abort()

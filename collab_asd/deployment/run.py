@@ -213,8 +213,8 @@ def _wait_for_server_app(results: Path) -> None:
     if not is_locked(results):
         return
     logger.warning(
-        "%s: the run goes on in the ServerApp of a SuperLink that was killed; waiting for it. The log of start.sh has "
-        "what it prints",
+        "%s: the run goes on in a ServerApp whose SuperLink or run.sh was killed; waiting for it. The log of start.sh "
+        "has what it prints",
         results,
     )
     with step("waiting for the run that goes on"):
