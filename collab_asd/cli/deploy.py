@@ -122,10 +122,8 @@ def init_command(
 @deploy_app.command("server")
 def server_command(folder: Folder = Path()) -> None:
     """Keep the server's SuperLink running (start.sh calls this)."""
-    from collab_asd.deployment.logs import protect_logs
     from collab_asd.deployment.run import keep_server
 
-    protect_logs()
     show_progress(logging.INFO, errors)
     keep_server(folder)
 
@@ -133,10 +131,8 @@ def server_command(folder: Folder = Path()) -> None:
 @deploy_app.command("node")
 def node_command(folder: Folder = Path()) -> None:
     """Keep a client's SuperNode running (start.sh calls this)."""
-    from collab_asd.deployment.logs import protect_logs
     from collab_asd.deployment.run import keep_node
 
-    protect_logs()
     show_progress(logging.INFO, errors)
     keep_node(folder)
 

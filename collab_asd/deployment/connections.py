@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -20,8 +19,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from collab_asd.deployment.refusals import Refusals
 
 SILENT_OF_ADDRESS, SILENT_IN_ALL = 64, 384
-SPEAKING_OF_ADDRESS, SPEAKING_IN_ALL = 128, 512
-"""Connections; half of what a process may usually have open."""
+SPEAKING_OF_ADDRESS, SPEAKING_IN_ALL = 64, 128
+KNOWN_OF_KEY = 32
+"""Connections; a SuperNode has two or three. Together those of strangers are half of what a process may often have."""
+STATE_KEY = "collab_asd.connection"
+"""Where a request's scope has its connection, in its state."""
 HANDSHAKE_SECONDS, HEAD_SECONDS, FAREWELL_SECONDS = 10.0, 10.0, 5.0
 HEAD_BYTES = 16 * 2**10
 BACKLOG = 512
@@ -29,7 +31,7 @@ BACKLOG = 512
 
 
 class Connections:
-    """Those that have said no request yet, oldest first, and those that have.
+    """All there are: silent ones, which have said no request yet, oldest first; speaking ones; and those of known keys.
 
     Parameters
     ----------
@@ -41,39 +43,47 @@ class Connections:
         self.refusals = refusals
         self._silent: dict[Connection, None] = {}
         self._speaking: dict[Connection, None] = {}
-        self._count: Counter[tuple[str, bool]] = Counter()
+        self._known: dict[Connection, None] = {}
 
     def add(self, connection: Connection) -> None:
         """Count a new one, and drop an old one if there are too many."""
-        self._put(self._silent, connection, speaks=False)
-        if self._count[connection.party, False] > SILENT_OF_ADDRESS:
-            oldest = next(each for each in self._silent if each.party == connection.party)
-            oldest.drop("too many connections of this address that say nothing")
+        self._silent[connection] = None
+        own = _of(connection.party, self._silent)
+        if len(own) > SILENT_OF_ADDRESS:
+            own[0].drop("too many connections of this address that say nothing")
         elif len(self._silent) > SILENT_IN_ALL:
             next(iter(self._silent)).drop("too many connections that say nothing")
 
-    def speaks(self, connection: Connection) -> bool:
-        """Note that a request has come; whether it may be answered."""
-        if connection in self._speaking:
-            return True
-        if self._count[connection.party, True] >= SPEAKING_OF_ADDRESS or len(self._speaking) >= SPEAKING_IN_ALL:
-            connection.drop("too many connections of this address at once")
-            return False
+    def speaks(self, connection: Connection) -> None:
+        """Note that a request has come, or drop the connection if too many speak at once."""
+        if connection not in self._silent:
+            return
+        own = _of(connection.party, self._speaking)
+        if len(own) >= SPEAKING_OF_ADDRESS or len(self._speaking) >= SPEAKING_IN_ALL:
+            connection.drop("too many connections of strangers at once")
+            return
+        del self._silent[connection]
+        self._speaking[connection] = None
+
+    def knows(self, connection: Connection, key: str) -> None:
+        """Note that a known key has signed a request: no stranger counts beside it any more."""
+        if connection in self._known:
+            return
         self.remove(connection)
-        self._put(self._speaking, connection, speaks=True)
-        return True
+        connection.party = key
+        if len(_of(key, self._known)) >= KNOWN_OF_KEY:
+            connection.drop("too many connections of one key")
+            return
+        self._known[connection] = None
 
     def remove(self, connection: Connection) -> None:
         """Forget one that has ended."""
-        for held, speaks in ((self._silent, False), (self._speaking, True)):
-            if connection in held:
-                del held[connection]
-                self._count[connection.party, speaks] -= 1
-        self._count += Counter()  # parties of whom there is none left
+        for held in (self._silent, self._speaking, self._known):
+            held.pop(connection, None)
 
-    def _put(self, held: dict[Connection, None], connection: Connection, speaks: bool) -> None:
-        held[connection] = None
-        self._count[connection.party, speaks] += 1
+
+def _of(party: str, held: Iterable[Connection]) -> list[Connection]:
+    return [connection for connection in held if connection.party == party]
 
 
 class Connection(asyncio.Protocol):
@@ -92,6 +102,7 @@ class Connection(asyncio.Protocol):
         self._connections, self._make_http, self._tls = connections, make_http, tls
         self._transport: asyncio.Transport | None = None
         self.address = self.party = "unknown"
+        self._is_dropped = False
 
     def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
@@ -114,6 +125,7 @@ class Connection(asyncio.Protocol):
             return
         http = self._make_http()
         http.connection = self
+        http.app_state = {**http.app_state, STATE_KEY: self}
         if self._tls is None:
             transport.set_protocol(http)
             http.connection_made(transport)
@@ -125,6 +137,8 @@ class Connection(asyncio.Protocol):
                 ssl_shutdown_timeout=FAREWELL_SECONDS,
             )  # fmt: skip
         except (OSError, asyncio.CancelledError) as error:  # OSError: ssl.SSLError, TimeoutError, ConnectionError
+            if self._is_dropped:
+                return
             what = "a connection that is not TLS, or whose end does not trust this server"
             text = f"{what}: {str(error) or type(error).__name__}, from {self.address}"
             self._connections.refusals.note(self.address, text, what)
@@ -136,12 +150,17 @@ class Connection(asyncio.Protocol):
             return
         http.connection_made(secure)
 
-    def speaks(self) -> bool:
+    def speaks(self) -> None:
         """See `Connections.speaks`."""
-        return self._connections.speaks(self)
+        self._connections.speaks(self)
+
+    def known(self, key: bytes) -> None:
+        """See `Connections.knows`."""
+        self._connections.knows(self, key.hex())
 
     def drop(self, why: str) -> None:
         """End it at once."""
+        self._is_dropped = True
         self._connections.refusals.note(self.address, f"{self.address}: {why}", why)
         if self._transport is not None:
             self._transport.abort()

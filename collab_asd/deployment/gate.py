@@ -26,6 +26,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collab_asd.deployment.connections import STATE_KEY
 from collab_asd.deployment.refusals import Refusals
 from collab_asd.federation import flwr_compat as flower
 
@@ -106,6 +107,8 @@ class Gate:
         if refusal := self._by_head(scope, signed):
             await self._refuse(refusal, scope, receive, send, close=True)
             return
+        if signed is not None and (connection := scope.get("state", {}).get(STATE_KEY)):
+            connection.known(signed.key)
         with self._holding(signed.key if signed else _address(scope)) as take:
             body = await self._read(receive, take)
             refusal = body if isinstance(body, Refusal) else self._by_body(scope, signed, body)

@@ -22,6 +22,7 @@ from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.progress import step
 from collab_asd.deployment.flower import nodes_file, register_nodes, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
+from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import (
     STATE,
     environment,
@@ -67,6 +68,7 @@ def keep_server(folder: Path) -> None:
         _register(server)
         return None
 
+    protect_logs()
     supervise("SuperLink", begin, tick)
 
 
@@ -90,6 +92,7 @@ def keep_node(folder: Path) -> None:
         health.wait_for_server()
         return start(command, node.folder, environment(node.folder))
 
+    protect_logs()
     supervise("SuperNode", begin, health.illness, hint)
 
 
@@ -213,8 +216,8 @@ def _wait_for_server_app(results: Path) -> None:
     if not is_locked(results):
         return
     logger.warning(
-        "%s: the run goes on in the ServerApp of a SuperLink that was killed; waiting for it. The log of start.sh has "
-        "what it prints",
+        "%s: the run goes on in a ServerApp whose SuperLink or run.sh was killed; waiting for it. The log of start.sh "
+        "has what it prints",
         results,
     )
     with step("waiting for the run that goes on"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import settle
+
+OPEN_FILES = 2**16
 
 
 def main() -> None:
@@ -25,6 +28,7 @@ def main() -> None:
     ours, flowers = parser.parse_known_args()
     settle()
     protect_logs()
+    _allow_open_files()
     from collab_asd.core.progress import show_progress
     from collab_asd.deployment.gate import NodeKeys
     from collab_asd.federation import flwr_compat
@@ -33,6 +37,14 @@ def main() -> None:
     guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes))
     sys.argv = ["flower-superlink", *flowers]
     flwr_compat.flower_superlink()
+
+
+def _allow_open_files() -> None:
+    """Let this process have as many connections as it may: each SuperNode has two or three."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def guard(largest_reply: int, may_connect: Callable[[bytes], bool]) -> None:

@@ -7,7 +7,7 @@ import uvicorn
 
 from collab_asd.deployment import connections as limits
 from collab_asd.deployment.certificates import make_authority, make_server_certificate
-from collab_asd.deployment.connections import limit_connections, party
+from collab_asd.deployment.connections import Connections, limit_connections, party
 from collab_asd.deployment.refusals import Refusals
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -155,6 +155,41 @@ def test_head_has_a_limit(folder, caplog):
 
     assert serve(folder, visit) < 2**22
     assert "more than 16384 bytes" in caplog.text
+
+
+class Fake:
+    """A connection without a network."""
+
+    def __init__(self, connections, party):
+        self.connections, self.party, self.dropped = connections, party, False
+        connections.add(self)
+
+    def drop(self, why):
+        self.dropped = True
+        self.connections.remove(self)
+
+
+def test_who_has_a_key_is_not_counted_among_strangers_of_its_address():
+    connections = Connections(Refusals())
+    nodes = [Fake(connections, "10.0.0.9") for _ in range(50)]
+    for number, node in enumerate(nodes):
+        connections.speaks(node)
+        connections.knows(node, f"key {number % 25}")
+    strangers = [Fake(connections, "10.0.0.9") for _ in range(500)]
+    for stranger in strangers:
+        connections.speaks(stranger)
+    assert sum(not stranger.dropped for stranger in strangers) == limits.SPEAKING_OF_ADDRESS
+    late = Fake(connections, "10.0.0.9")
+    connections.knows(late, "key 3")
+    assert not any(node.dropped for node in (*nodes, late))
+
+
+def test_one_key_has_a_limit_too():
+    connections = Connections(Refusals())
+    nodes = [Fake(connections, "10.0.0.9") for _ in range(limits.KNOWN_OF_KEY + 1)]
+    for node in nodes:
+        connections.knows(node, "one")
+    assert [node.dropped for node in nodes] == [False] * limits.KNOWN_OF_KEY + [True]
 
 
 def test_log_is_not_filled(caplog):
