@@ -25,10 +25,10 @@ machines."""
 def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = ()) -> SpaceScores:
     """Sum the scores of the same clips in several spaces, each in units of the machine's own normals.
 
-    One space alone is returned as it is. Without weights the plain scores are z-scored with the mean and standard
-    deviation of the held-out normal scores; where these hardly differ, with a millionth of their mean, and where that
-    is 0, too, with 1. With weights the logarithms of the scores are, and clips that f_s was trained on are compared
-    with one another.
+    One space alone is returned as it is. Without weights the scores are z-scored with the mean and standard deviation
+    of the held-out normal scores; where these hardly differ, with a millionth of their mean, and where that is 0, too,
+    with 1. With weights it is their logarithms that are z-scored, and clips that f_s was trained on only with the
+    statistics of such clips.
 
     Parameters
     ----------
@@ -45,10 +45,9 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
 
 
 def _total(parts: Sequence[SpaceScores], weights: Sequence[float]) -> SpaceScores:
-    def total(arrays: Sequence[ScoreArray]) -> ScoreArray:
-        return np.asarray(np.sum([w * array for w, array in zip(weights, arrays, strict=True)], axis=0))
-
-    return SpaceScores(normal=total([p.normal for p in parts]), test=total([p.test for p in parts]))
+    weighted = [(w * part.normal, w * part.test) for w, part in zip(weights, parts, strict=True)]
+    normal, test = (np.asarray(np.sum(arrays, axis=0)) for arrays in zip(*weighted, strict=True))
+    return SpaceScores(normal=normal, test=test)
 
 
 def _z_scored(space: SpaceScores) -> SpaceScores:
