@@ -48,20 +48,20 @@ def test_silence_is_zero():
     assert not LogMel()(torch.zeros(44_100)).any()
 
 
-@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (44_100, 1), (103_424, 1), (441_000, 34), (282_240, 18)])
+@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (44_100, 1), (103_424, 1), (441_000, 7), (282_240, 4)])
 def test_number_of_frames(samples, frames):
     assert AiSfx.frames(samples) == frames
 
 
 def test_embeddings_are_those_of_the_package(wheel, golden):
     frames = AiSfx(wheel)(WAVEFORM)
-    np.testing.assert_allclose(frames[::2], golden["embeddings"], atol=5e-5)
+    np.testing.assert_allclose(frames, golden["embeddings"], atol=5e-5)
 
 
 def test_bands_are_those_of_the_package_s_maps(wheel, golden):
     frames = AiSfx(wheel, banded=True)(WAVEFORM)
-    assert frames.shape == (6, 2048)
-    np.testing.assert_allclose(frames[::2, ::4], golden["bands"], atol=5e-5)
+    assert frames.shape == (2, 2048)
+    np.testing.assert_allclose(frames[:, ::2], golden["bands"], atol=5e-5)
 
 
 def test_a_short_clip_is_filled_up_with_silence(wheel):
