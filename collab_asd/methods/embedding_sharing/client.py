@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, RecordDict
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.keys import derived
+from collab_asd.core.terminal import shortened
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
@@ -29,14 +30,23 @@ from collab_asd.federation.messages import from_record, holds_classifier, read_c
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, own_spaces, pooling_suits
 from collab_asd.methods.embedding_sharing.covariances import Scatter, shares_covariances
-from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber, SharedClip, codec_of, encode_page, plan_pages
+from collab_asd.methods.embedding_sharing.pages import (
+    FLOAT,
+    MEGABYTE,
+    MOST_NOTE,
+    Arrays,
+    PageNumber,
+    SharedClip,
+    codec_of,
+    encode_page,
+    plan_pages,
+    require_decodable,
+)
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
 from collab_asd.wire.defences.erasure import Erasure
 
 logger = logging.getLogger(__name__)
-MEGABYTE = 1_000_000
-FLOAT = 4  # bytes of a number of an embedding
 UNSUITED = (
     "%s/%s: the other machines' covariances find other normal recordings of it unusual than its own do; sharing them "
     "may make its detector worse: look for recordings of another kind among the normal ones of all, compare "
@@ -104,7 +114,7 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
             "stack-hop": spec.stack_hop,
             "dimension": spec.dimension,
             "digest": defences.digest(spec.digest),
-            "note": defences.note(client.told_of_encoder or spec.note),
+            "note": shortened(defences.note(client.told_of_encoder or spec.note), MOST_NOTE),
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
             "clips-digest": _clips_digest(client, config),
@@ -213,7 +223,9 @@ def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
     plan, dimension = codec_of(config), client.encoder.spec.dimension
     if not clips:
         return []
-    sizes = [plan.clip_bytes(size // (FLOAT * dimension), dimension) for size in client.prepare(clips)]
+    frames = [size // (FLOAT * dimension) for size in client.prepare(clips)]
+    require_decodable(max(frames), dimension)
+    sizes = [plan.clip_bytes(count, dimension) for count in frames]
     try:
         return plan_pages(sizes, int(config.page_megabytes * MEGABYTE))
     except ValueError as error:

@@ -11,11 +11,13 @@ from statistics import median, mode
 
 import numpy as np
 
+from collab_asd.classifier.sampling import lengths_of
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.methods.embedding_sharing.store import SharedMachine
-from collab_asd.wire.codecs import FrameStatistics
+from collab_asd.wire.codecs import CodecPlan, FrameStatistics
 
 SAMPLE = 50  # clips of each machine: enough for a median
+HALF = 0.5  # of a machine's clips is kept back at most where long recordings stay whole, whatever the share
 FEWEST = 3  # clients, for a median that one of them cannot move
 
 
@@ -57,6 +59,43 @@ def received_size(machines: Sequence[SharedMachine]) -> float:
     """Root mean square of a client's embeddings: of the median clip among those that it sent."""
     clips = [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
     return float(median(float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) for clip in clips))
+
+
+def contradiction(
+    machines: Sequence[SharedMachine],
+    said: ClientDescription,
+    rows: int | None,
+    freedoms: Mapping[tuple[int, int], int],
+    plan: CodecPlan,
+    calibration: float,
+) -> str:
+    """Say in which way what a client sent is not what it had told of it; empty: in none.
+
+    What it told weighs in the codec and in the sums of covariances: by as much as it sends, and no more.
+
+    Parameters
+    ----------
+    machines : sequence of SharedMachine
+        What it sent.
+    said : ClientDescription
+    rows : int or None
+        Of how many its statistics are; None where the codec learns from none.
+    freedoms : mapping of (int, int) to int
+        Degrees of freedom of the covariances of its machines, by group and class, where it told some.
+    plan : CodecPlan
+    calibration : float
+        Share of each machine's normal clips, in [0, 1), that were kept back.
+    """
+    lengths = {(m.frames.group, m.frames.machine_class): lengths_of(m.frames.normal) for m in machines}
+    if lengths.keys() != set(said.places):
+        return "it sent clips of other machines than it has described"
+    if rows is not None and rows != (sent := sum(plan.shaped_rows(n) for own in lengths.values() for n in own)):
+        return f"its statistics are of {rows:,} frames, and it sent {sent:,}"
+    for place, freedom in freedoms.items():
+        trained, kept = len(lengths[place]), max(calibration, HALF)
+        if not trained <= freedom + 1 <= trained / (1 - kept):
+            return f"its covariances are of {freedom + 1:,} clips of a machine, and it sent {trained:,} of them"
+    return ""
 
 
 def find_singletons(places: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, str]:

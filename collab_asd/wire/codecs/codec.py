@@ -88,7 +88,18 @@ class CodecPlan:
 
     def statistics_of(self, rows: Iterable[FloatArray]) -> FrameStatistics:
         """Return the same as `statistics`, of rows that are `shaped`."""
-        return FrameStatistics.of(rows, max(stage.directions for stage in self.stages))
+        return FrameStatistics.of(rows, self.directions)
+
+    @property
+    def directions(self) -> int:
+        """Principal directions that its stages want to know."""
+        return max(stage.directions for stage in self.stages)
+
+    def shaped_rows(self, frames: int) -> int:
+        """Rows that `shaped` makes of so many frames."""
+        for stage in self.shaping[: self._first_that_learns]:
+            frames = stage.rows(frames)
+        return frames
 
     def fit(self, parts: Sequence[FrameStatistics]) -> Codec:
         """Fit all stages to what the clients told; without a stage that learns, to nothing."""
