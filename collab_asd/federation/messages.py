@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.core.terminal import shortened
 from collab_asd.federation import flwr_compat
-from collab_asd.wire.fields import Numbers, Value, require
+from collab_asd.wire.fields import Numbers, Value, require, require_finite
 
 NUMPY = "numpy.ndarray"  # what Flower calls NumPy's format
 NUMBERS = "biuf"  # NumPy's kinds of types
@@ -219,6 +219,15 @@ def holds_classifier(content: RecordDict, group: int) -> bool:
 
 
 def read_classifier(content: RecordDict, group: int) -> IdClassifier:
-    """Rebuild the ID classifier of a group."""
-    settings = ClassifierSettings.from_plain(content.config_records[f"settings/{group}"])
-    return from_arrays(settings, from_record(content.array_records[f"f_s/{group}"]))
+    """Rebuild the ID classifier of a group.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if f"settings/{group}" not in content.config_records or not holds_classifier(content, group):
+        raise ValueError(f"there is no ID classifier of group {group}")
+    arrays = from_record(content.array_records[f"f_s/{group}"])
+    require_finite(arrays)
+    return from_arrays(ClassifierSettings.from_plain(content.config_records[f"settings/{group}"]), arrays)

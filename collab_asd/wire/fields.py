@@ -92,12 +92,15 @@ class Value:
         Of numbers.
     most : int
         Characters of a text, or numbers of a list.
+    is_path : bool
+        Whether a text may hold control characters: names of files may.
     """
 
     kind: type
     low: float = -LARGEST
     high: float = LARGEST
     most: int = 200
+    is_path: bool = False
 
     def require(self, name: str, value: object) -> None:
         """Refuse a value that is not this.
@@ -111,7 +114,7 @@ class Value:
             raise ValueError(f"its {name} is {type(value).__name__}, not {self.kind.__name__}: another version's")
         if isinstance(value, str | list) and len(value) > self.most:
             raise ValueError(f"its {name} is too long ({len(value):,}, and {self.most:,} is the most)")
-        if isinstance(value, str) and printable(value) != value:
+        if isinstance(value, str) and not self.is_path and printable(value) != value:
             raise ValueError(f"its {name} holds control characters")
         numbers = value if isinstance(value, list) else [value] if isinstance(value, int | float) else []
         if any(type(number) is not int for number in numbers) and self.kind is list:
@@ -146,3 +149,16 @@ def fields_like(arrays: Mapping[str, NDArray[Any]], most: float = 1e6) -> dict[s
         name: Numbers(array.dtype.name, array.shape, 0 if name.endswith(NEVER_NEGATIVE) else -most, most)
         for name, array in arrays.items()
     }
+
+
+def require_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse arrays that hold something else than finite numbers.
+
+    Raises
+    ------
+    ValueError
+        Names the first.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise ValueError(f"{shortened(name)} holds something else than finite numbers")

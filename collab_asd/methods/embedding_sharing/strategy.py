@@ -34,6 +34,7 @@ from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.second_order import Others
 from collab_asd.detection.spectrum import others_to_arrays
+from collab_asd.federation.client_data import MOST_CODECS
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import (
     DESCRIBE,
@@ -134,6 +135,7 @@ class EmbeddingSharing(ScoreGathering):
         self._others: dict[tuple[int, Place], Others | None] = {}
         self._schedule: list[list[tuple[int, PageNumber]]] = []
         self._train_rounds = 0
+        self._codecs = 0
         self._members: set[int] = set()
         self._classifiers: dict[int, IdClassifier] = {}
         self._score_requests: dict[tuple[int, ...], RecordDict] = {}
@@ -178,6 +180,7 @@ class EmbeddingSharing(ScoreGathering):
             self._store.open({client: self.descriptions[client] for client in clients})
             if self._store.codec is None:
                 self._store.keep_codec(self.plan.fit([self._statistics[c] for c in clients if self.plan.learns]))
+            self._codecs += 1
             self._codec_record = to_record(self.codec.to_arrays())
             self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
             self._train_rounds = len(self._schedule)
@@ -282,8 +285,12 @@ class EmbeddingSharing(ScoreGathering):
 
     @property
     def _codec_invalidated(self) -> bool:
-        """Whether the codec was fitted to a client that is lost before f_s was trained."""
-        return self.plan.learns and not self._classifiers and set(self.grid.clients) < self._members
+        """Whether the codec was fitted to a client that is lost before f_s was trained.
+
+        Nodes of a deployment send by no third codec: the second one stays.
+        """
+        is_last = self.grid.pseudonymous and self._codecs >= MOST_CODECS
+        return self.plan.learns and not self._classifiers and not is_last and set(self.grid.clients) < self._members
 
     def _drop_lost_clients(self) -> None:
         """Delete what lost clients have sent.

@@ -111,19 +111,30 @@ class CodecPlan:
             shaping.append(fitted)
         return Codec(self.text, tuple(shaping), self.storing.fit(statistics)[0], self.own)
 
-    def with_arrays(self, arrays: Arrays) -> Codec:
+    def with_arrays(self, arrays: Arrays, dimension: int | None = None) -> Codec:
         """Return the codec whose `Codec.to_arrays` these are.
+
+        Parameters
+        ----------
+        arrays : mapping
+        dimension : int, optional
+            D of the frames; by default what the first array says.
 
         Raises
         ------
         ValueError
-            They are another codec's.
+            They are another codec's, of other frames, or cannot have been fitted to any.
         """
-        try:
-            shaping = [stage.with_learnt(part(arrays, f"{i}/")) for i, stage in enumerate(self.shaping)]
-            storing = self.storing.with_learnt(part(arrays, f"{len(shaping)}/"))
-        except KeyError as error:
-            raise ValueError(f"codec {self.text!r}: its array {error} is missing") from error
+        known = {f"{i}/{name}" for i, stage in enumerate((*self.shaping, self.storing)) for name in stage.learns}
+        if arrays.keys() != known:
+            raise ValueError(f"codec {self.text!r}: its arrays are not {', '.join(sorted(known)) or 'none'}")
+        if dimension is None:
+            dimension = next((arrays[name].shape[-1] for name in sorted(arrays) if arrays[name].ndim), 1)
+        shaping = [stage.with_learnt(part(arrays, f"{i}/")) for i, stage in enumerate(self.shaping)]
+        storing = self.storing.with_learnt(part(arrays, f"{len(shaping)}/"))
+        for stage in (*shaping, storing):
+            stage.require_possible(dimension)
+            dimension = stage.dimension(dimension)
         return Codec(self.text, tuple(shaping), storing, self.own)
 
 
