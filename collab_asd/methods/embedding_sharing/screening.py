@@ -12,12 +12,16 @@ from statistics import median, mode
 import numpy as np
 
 from collab_asd.classifier.sampling import lengths_of
+from collab_asd.core.types import FloatArray
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.methods.embedding_sharing.store import SharedMachine
-from collab_asd.wire.codecs import CodecPlan, FrameStatistics
+from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
 
 SAMPLE = 50  # clips of each machine: enough for a median
 HALF = 0.5  # of a machine's clips is kept back at most where long recordings stay whole, whatever the share
+DRAWN, MOST_LEFT_OUT = 256, 16  # rows; clients, those with the largest embeddings
+MOST_LOST = 0.1
+"""Share of the others' variance that the codec may lose for one client's sake."""
 FEWEST = 3  # clients, for a median that one of them cannot move
 
 
@@ -37,6 +41,48 @@ def find_norm_outliers(sizes: Mapping[int, float], limit: float) -> dict[int, st
         for client, size in sizes.items()
         if not usual / limit <= size <= usual * limit
     }
+
+
+def find_spoilers(statistics: Mapping[int, FrameStatistics], plan: CodecPlan) -> dict[int, str]:
+    """Find clients without whose statistics the codec would keep clearly more of what the others have.
+
+    Whatever they tell, this is what harms the others: axes, means and steps that their embeddings do not come through.
+    With fewer than three clients nobody is found.
+    """
+    found: dict[int, str] = {}
+    left = dict(statistics)
+    while len(left) >= FEWEST and plan.learns:
+        codec, rows = plan.fit(list(left.values())), {client: _drawn(told) for client, told in left.items()}
+        lost = {client: _lost(codec, own, left[client]) for client, own in rows.items()}
+        gains = {}
+        for client in sorted(left, key=lambda c: -described_size(left[c]))[:MOST_LEFT_OUT]:
+            without = plan.fit([told for other, told in left.items() if other != client])
+            kept = [lost[other] - _lost(without, rows[other], left[other]) for other in left if other != client]
+            gains[client] = median(kept)
+        worst = max(gains, key=lambda client: gains[client])
+        if gains[worst] <= MOST_LOST:
+            break
+        del left[worst]
+        found[worst] = (
+            f"with its statistics the codec loses {100 * gains[worst]:.0f} % more of the median other client's frames "
+            "than without"
+        )
+    return found
+
+
+def _drawn(told: FrameStatistics) -> FloatArray:
+    """Draw rows ``[256, D]`` that have a client's statistics."""
+    random = np.random.default_rng(0)
+    rest = np.sqrt(np.maximum(np.square(told.deviation) - np.square(told.directions).sum(axis=0), 0.0))
+    along = random.normal(size=(DRAWN, len(told.directions))) @ told.directions
+    return np.asarray(told.mean + along + rest * random.normal(size=(DRAWN, len(rest))), np.float32)
+
+
+def _lost(codec: Codec, rows: FloatArray, told: FrameStatistics) -> float:
+    """Share of the variance of rows that does not come through a codec."""
+    total = float(np.square(told.deviation, dtype=np.float64).sum())
+    error = float(np.square(codec.learnt_round_trip(rows) - rows, dtype=np.float64).sum(axis=1).mean())
+    return error / total if total else 0.0
 
 
 def find_mismatched(descriptions: Mapping[int, ClientDescription]) -> dict[int, str]:

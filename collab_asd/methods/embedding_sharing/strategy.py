@@ -64,6 +64,7 @@ from collab_asd.methods.embedding_sharing.screening import (
     find_mismatched,
     find_norm_outliers,
     find_singletons,
+    find_spoilers,
     received_size,
 )
 from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
@@ -171,6 +172,7 @@ class EmbeddingSharing(ScoreGathering):
         grid.exclude(find_mismatched({client: self.descriptions[client] for client in grid.clients}))
         sizes = {c: described_size(self._statistics[c]) for c in grid.clients if self.plan.learns}
         grid.exclude(find_norm_outliers(sizes, self.norm_ratio))
+        grid.exclude(find_spoilers({c: self._statistics[c] for c in grid.clients if self.plan.learns}, self.plan))
 
     def share(self, folder: Path) -> list[ClientScores]:
         """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""

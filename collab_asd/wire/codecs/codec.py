@@ -159,6 +159,14 @@ class Codec(CodecPlan):
         """Return what is left of the frames ``[T, D]`` of one clip."""
         return frames if self.lossless else self.decode(self.encode(frames), len(frames))
 
+    def learnt_round_trip(self, rows: FloatArray) -> FloatArray:
+        """Return what the stages from the first that learns on leave of rows that are `shaped`."""
+        stages = (*self.shaping[self._first_that_learns :], self.storing)
+        encoded = _encode(stages, rows)
+        for stage in reversed(stages):
+            encoded = stage.decode(encoded, len(rows))
+        return np.asarray(encoded, np.float32)
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Lay out what the stages have learnt, all but a client's own."""
         stages = (*self.shaping, self.storing)
