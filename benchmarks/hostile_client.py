@@ -164,7 +164,9 @@ def run(config: RunConfig, clients: int, kind: str = "", poison: Poison | None =
         config = replace(config, results_dir=f"{scratch}/run")
         folder: Path = server_app.run(Hostile(clients, config, kind, poison), config, "inprocess")
         summary = json.loads((folder / "summary.json").read_bytes())
-        rows = [row for row in read_scores(folder / "scores.csv").rows if row.client < clients - 1 and row.label is not None]
+        rows = [
+            row for row in read_scores(folder / "scores.csv").rows if row.client < clients - 1 and row.label is not None
+        ]
     machines = sorted({(row.machine_type, row.machine_id) for row in rows})
     own = [[row for row in rows if (row.machine_type, row.machine_id) == machine] for machine in machines]
     aucs = [roc_auc_score([r.label for r in rows], [r.anomaly_score for r in rows]) for rows in own]
