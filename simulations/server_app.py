@@ -14,12 +14,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from flwr.app import Context
+from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
@@ -37,10 +37,11 @@ from collab_asd.detection.evaluation import Evaluation, evaluate
 from collab_asd.detection.storage import read_cards
 from collab_asd.federation import flwr_compat
 from collab_asd.federation.grid import Rules, SupervisedGrid
+from collab_asd.federation.messages import SCORE
 from collab_asd.federation.recording import VIEW, ViewRecorder
 from collab_asd.federation.results import ResultFolder, mark_misfits, mark_thresholds, summarize, summarize_kept
-from collab_asd.federation.roster import ClientRoster, meet_clients
-from collab_asd.federation.scoring import ClientScores, join
+from collab_asd.federation.roster import ClientRoster, ConnectedClients, meet_clients
+from collab_asd.federation.scoring import ClientScores, join, read_scores
 from collab_asd.methods import METHODS, build_method, fewest_clients
 from collab_asd.report.printing import print_table
 
@@ -114,17 +115,25 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         met = meet_clients(grid, fewest, config.timeout, roster)
     with step("reading the recordings"):
         run_id = grid.run.run_id
-        setting = Deployment(met.clients) if met.private else Simulation.read(run_id, config, met.clients, engine)
+        setting = Deployment(met.clients, met.absent) if met.private else Simulation.read(run_id, config, met, engine)
     folder = ResultFolder.open(results_dir(config.results_dir, run_id), config, setting.manifest)
     exclude = config.on_failure == "exclude" and method.tolerates_exclusion
+    if setting.absent and not (exclude or met.private):
+        raise InputError("\n".join(f"client {client}: {why}" for client, why in setting.absent.items()))
+
+    def check(client: int, request: Message, reply: Message) -> None:
+        method.check_reply(client, request, reply)
+        if request.metadata.message_type == SCORE:
+            setting.check_scores(config, client, reply)
+
     supervised = SupervisedGrid(
         grid,
         setting.clients,
         Rules(config.timeout, config.retries, exclude, fewest, setting.patience),
         folder.path,
-        check=method.check_reply,
+        check=check,
         recorder=ViewRecorder(folder.path / VIEW) if config.record_view else None,
-        absent=dict.fromkeys(met.absent, "was not connected when the run began"),
+        absent=setting.absent,
         measure=setting.measure if config.report_scores else None,
         pseudonymous=setting.pseudonymous,
     )
@@ -154,14 +163,20 @@ class Deployment:
     ----------
     clients : dict
         Client number -> node ID.
+    absent : mapping of int to str
+        Client number -> why it takes no part.
     """
 
     clients: dict[int, int]
+    absent: Mapping[int, str]
     manifest = None
     measure = None
     engine = "deployment"
     pseudonymous = True
     patience = RETURN_SECONDS
+
+    def check_scores(self, config: RunConfig, client: int, reply: Message) -> None:
+        """Refuse nothing: what clients say of scores that they keep is not used."""
 
     def finish(self, folder: ResultFolder, scores: Sequence[ClientScores], how: dict[str, Any]) -> None:
         """Write the summary of a run whose clients keep their scores."""
@@ -180,6 +195,8 @@ class Simulation:
     data_dir : Path
     manifest : sequence of ManifestRow
     engine : str
+    absent : mapping of int to str
+        Client number -> why it takes no part.
     """
 
     clients: dict[int, int]
@@ -187,11 +204,12 @@ class Simulation:
     data_dir: Path
     manifest: Sequence[ManifestRow]
     engine: str
+    absent: Mapping[int, str]
     pseudonymous = False
     patience = 0.0
 
     @classmethod
-    def read(cls, run_id: int, config: RunConfig, nodes: dict[int, int], engine: str) -> Self:
+    def read(cls, run_id: int, config: RunConfig, met: ConnectedClients, engine: str) -> Self:
         """Read and check the data folder.
 
         Raises
@@ -199,16 +217,34 @@ class Simulation:
         InputError
             A run on it would come out wrong, or it has more clients than there are nodes.
         """
-        partitions, data_dir = partitions_of_run(run_id, config, len(nodes)), data_folder(config, len(nodes))
+        nodes, expected = met.clients, len(met.clients) + len(met.absent)
+        partitions, data_dir = partitions_of_run(run_id, config, expected), data_folder(config, expected)
         require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)
-        if any(p.client not in nodes for p in partitions):
+        if any(p.client not in nodes and p.client not in met.absent for p in partitions):
             raise InputError(
                 f"the data have {len(partitions)} clients (partition = {config.partition}) but the federation has "
-                f"{len(nodes)} SuperNodes: start the run with "
+                f"{expected} SuperNodes: start the run with "
                 f'--federation-config "num-supernodes={len(partitions)}"'
             )
-        taking_part = {p.client: nodes[p.client] for p in partitions}
-        return cls(taking_part, partitions, data_dir, manifest_rows(partitions, data_dir), engine)
+        taking_part = {p.client: nodes[p.client] for p in partitions if p.client in nodes}
+        absent = {p.client: met.absent[p.client] for p in partitions if p.client in met.absent}
+        return cls(taking_part, partitions, data_dir, manifest_rows(partitions, data_dir), engine, absent)
+
+    def check_scores(self, config: RunConfig, client: int, reply: Message) -> None:
+        """Refuse scores of other clips than the client's test clips.
+
+        Raises
+        ------
+        ValueError
+            They are; or it keeps its scores where the run asks for them.
+        """
+        scores = read_scores(client, reply)
+        if (scores is None) == config.report_scores:
+            raise ValueError("it keeps its scores, and the run asks for them" if scores is None else "it sends scores")
+        if scores is not None:
+            held = next(p for p in self.partitions if p.client == client).indices("test")
+            if sorted(scores.clips.tolist()) != list(held):
+                raise ValueError("its scores are of other clips than its test clips, or of some twice")
 
     def measure(self, scores: Sequence[ClientScores]) -> dict[str, float]:
         """Return the figures of the run by name, for Flower's metrics."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     FedAdagrad,
@@ -27,7 +27,8 @@ from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.progress import Advance, step
 from collab_asd.core.types import FloatArray
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import from_record, to_record
+from collab_asd.federation.messages import from_record, read_arrays, read_values, require_records, to_record
+from collab_asd.wire.fields import Value, fields_like
 
 logger = logging.getLogger(__name__)
 STOCK: dict[str, type[FedAvg]] = {
@@ -149,9 +150,17 @@ def build_strategy(
 class FederatedAveraging(ClientTraining):
     """FedAvg and its kin on the ID classifier; the configured ``method`` names the stock strategy."""
 
+    def require_valid_training(self, client: int, content: RecordDict) -> None:
+        """See `ClientTraining`."""
+        require_records(content, ["arrays", "buffers", "metrics"])
+        for name, expected in zip(("arrays", "buffers"), take_apart(self._group.start), strict=True):
+            read_arrays(content, name, fields_like(expected))
+        clips = self._group.clips[client]
+        read_values(content, "metrics", {"num-examples": Value(int, clips, clips), "loss": Value(float)})
+
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
         """Run the stock strategy with the clients of one group."""
-        own_directions = self.config.class_head == "fedaws"
+        self._group, own_directions = group, self.config.class_head == "fedaws"
         owners = {grid.clients[client]: held for client, held in group.owners.items()} if own_directions else None
         rounds = settings_of(self.config).rounds
         request = ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips})

@@ -20,7 +20,9 @@ from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
 
 
 class LocalOnly(ScoreGathering):
-    """Each client fits and scores alone."""
+    """Each client fits and scores alone: who fails harms nobody else."""
+
+    tolerates_exclusion = True
 
     def __init__(self, config: RunConfig) -> None:
         self.watch = Stopwatch()

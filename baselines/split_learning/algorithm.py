@@ -7,6 +7,7 @@ one for the whole network would do: with a single client, split training *is* un
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -159,6 +160,23 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> tuple[Tensor, Labels]:
 def first_stage_state(model: IdClassifier) -> Arrays:
     """Return the state that round 1 begins with: the first stage, and no moments yet."""
     return stage_arrays(_stages(model).first)
+
+
+def finished_stage_state(model: IdClassifier) -> Arrays:
+    """Return arrays of the names, types and shapes of a state that a client's turn ends with: moments, too."""
+    arrays = first_stage_state(model)
+    for number, parameter in enumerate(_stages(model).first.parameters()):
+        zeros = np.zeros(tuple(parameter.shape), np.float32)
+        moments = {"step": np.zeros((), np.float32), "exp_avg": zeros, "exp_avg_sq": zeros}
+        arrays |= {f"{MOMENT}{number}/{name}": moment for name, moment in moments.items()}
+    return arrays
+
+
+def activation_shape(model: IdClassifier) -> tuple[int, ...]:
+    """Shape of what the first stage makes of one window."""
+    stage, window = copy.deepcopy(_stages(model).first).eval(), (model.settings.stack, model.settings.dimension)
+    with torch.no_grad():
+        return tuple(stage(torch.zeros(1, 1, *window)).shape[1:])
 
 
 def averaged(states: Sequence[Mapping[str, NDArray[Any]]], weights: Sequence[float]) -> Arrays:

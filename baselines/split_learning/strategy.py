@@ -19,7 +19,16 @@ from torch import Tensor
 
 from baselines.client_training.rounds import CLASS_CLIPS, settings_of
 from baselines.client_training.strategy import ClientTraining, Group
-from baselines.split_learning.algorithm import STAGE_STATE, Arrays, ServerHalf, averaged, first_stage_state, unpack
+from baselines.split_learning.algorithm import (
+    STAGE_STATE,
+    Arrays,
+    ServerHalf,
+    activation_shape,
+    averaged,
+    finished_stage_state,
+    first_stage_state,
+    unpack,
+)
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.classifier.training import Labels
 from collab_asd.config import RunConfig
@@ -27,7 +36,15 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.runtime import resolve_device
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import SPLIT, from_record, to_record
+from collab_asd.federation.messages import (
+    SPLIT,
+    from_record,
+    read_arrays,
+    read_values,
+    require_records,
+    to_record,
+)
+from collab_asd.wire.fields import Numbers, Value, fields_like
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +78,8 @@ class SplitLearning(ClientTraining):
                 "standardisation": to_record({"mean": group.start.mean.numpy(), "scale": group.start.scale.numpy()}),
             }
         )
+        self._activation_shape = activation_shape(group.start)
+        self._finished_fields = fields_like(finished_stage_state(group.start))
         start = group.start.to(resolve_device(self.config.device))
         self._server, self._stage = ServerHalf(start, settings.training), first_stage_state(start)
         self._turns = deque(
@@ -73,6 +92,35 @@ class SplitLearning(ClientTraining):
                 self.aggregate_train(exchange, grid.send_and_receive(requests))
         logger.info("group %d: %d clients, %d rounds", group.number, len(clients), settings.rounds)
         return self._server.finish(self._stage)
+
+    def require_valid_training(self, client: int, content: RecordDict) -> None:
+        """See `ClientTraining`."""
+        group, training = self._group, settings_of(self.config).training
+        clips, classes = group.clips[client], group.owners[client]
+        if STAGE_STATE in content:
+            require_records(content, [STAGE_STATE, "metrics"])
+            read_values(content, "metrics", {"num-examples": Value(int, clips, clips)})
+            read_arrays(content, STAGE_STATE, self._finished_fields)
+            return
+        require_records(content, ["activations"])
+        labels = Numbers("int32", (None,), 0, len(group.class_clips) - 1)
+        arrays = read_arrays(
+            content,
+            "activations",
+            {
+                "activations": Numbers("float32", (None, *self._activation_shape), -1e6, 1e6),
+                "own": labels,
+                "partners": labels,
+                "share": Numbers("float64", (), 0, 1),
+            },
+        )
+        windows = max(group.frames[client] + clips, (training.windows_per_class or 0) * len(classes))
+        if not 1 <= len(arrays["own"]) <= 2 * training.batch or self._step > windows // training.batch + 1:
+            raise ValueError("its batch is empty or too large, or it sends more batches than its clips make")
+        if len({len(arrays[name]) for name in ("activations", "own", "partners")}) > 1:
+            raise ValueError("its activations and their classes do not fit together")
+        if not {*arrays["own"].tolist(), *arrays["partners"].tolist()} <= set(classes):
+            raise ValueError("its batch is of classes that are not its own")
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

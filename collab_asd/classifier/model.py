@@ -22,8 +22,10 @@ from collab_asd.classifier.sampling import stacked_windows
 from collab_asd.core.errors import InputError
 from collab_asd.core.runtime import one_thread
 from collab_asd.core.types import FloatArray
+from collab_asd.wire.fields import MOST_DIMENSIONS, MOST_WINDOW, Value, require
 
 CHANNELS_PER_GROUP = 16
+MOST_CLASSES = 2**20
 EMBED_BATCH = 64  # windows; fixed, because sums over batches of other sizes round differently
 CHEAP = {"light"}
 """Backbones that are trained in one thread: training makes the last bits of sums into thousandths of an AUC."""
@@ -76,7 +78,16 @@ class ClassifierSettings:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Return the inverse of `to_plain`."""
+        """Return the inverse of `to_plain`.
+
+        Raises
+        ------
+        ValueError
+            They are no settings of a classifier, or of one that is absurdly large.
+        """
+        require(SETTINGS, {**NO_MORE, **plain})
+        if plain["stack"] * plain["dimension"] > MOST_WINDOW:
+            raise ValueError("a window of the ID classifier is too large")
         return cls(**{**plain, "labels": tuple(plain.get("labels", ()))})
 
     def to_plain(self) -> dict[str, Any]:
@@ -84,6 +95,17 @@ class ClassifierSettings:
         plain = asdict(self) | {"labels": list(self.labels)}
         return plain if self.labels else {name: value for name, value in plain.items() if name != "labels"}
 
+
+NO_MORE: Mapping[str, Any] = {"normalization": "batch", "labels": []}
+SETTINGS = {
+    "backbone": Value(str),
+    "dimension": Value(int, 1, MOST_DIMENSIONS),
+    **dict.fromkeys(("stack", "stack_hop"), Value(int, 1, MOST_WINDOW)),
+    "classes": Value(int, 1, MOST_CLASSES),
+    "normalization": Value(str),
+    "labels": Value(list, 0, 2**31 - 1, most=MOST_CLASSES),
+}
+"""What `ClassifierSettings` may be, wherever they come from."""
 
 BACKBONES: dict[str, Callable[[ClassifierSettings], nn.Module]] = {
     "light": lambda settings: LightNet(settings.dimension),

@@ -104,7 +104,7 @@ RESULTS = Schema("a summary of a run", "use the release of collab-asd that wrote
 AUDIT = Schema("an audit", "repeat collab-asd audit", unnamed=1)
 DETECTOR = Schema("a detector's description", "copy it again, or repeat the run that made it", key="format")
 SERVER_STATE = Schema("what a server keeps of a run", REPEAT, key="format")
-STORE = Schema("a store of embeddings", "delete it, or name another results-dir")
+STORE = Schema("a store of embeddings", "delete it, or name another results-dir", readable=(2,))
 VIEW = Schema("a recorded message", "repeat the run with --set record-view=true", unnamed=1)
 AGREEMENT = Schema("an agreement", "write a new one with `collab-asd deploy init`", key="agreement-version", unnamed=1)
 ENCODER_BUNDLE = Schema("a bundle", "ask the distributor for a new one", readable=(2,))

@@ -43,6 +43,28 @@ def printable(name: object, keep: str = "") -> str:
     return CONTROL.sub(lambda found: found[0] if found[0] in keep else escaped(found[0]), str(name))
 
 
+MOST_CHARACTERS = 300
+
+
+def shortened(said: object, most: int = MOST_CHARACTERS) -> str:
+    r"""Return what another party said as one short line: control characters as escapes, and so many characters of it.
+
+    Parameters
+    ----------
+    said : object
+        Never trusted: a text, a number, a name of a file.
+    most : int
+
+    Examples
+    --------
+    >>> shortened("fan\n12:00 ERROR forged"), shortened("x" * 500, 8)
+    ('fan\\n12:00 ERROR forged', 'xxxxx...')
+    """
+    text = str(said)
+    text = printable(text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def is_text(name: object) -> bool:
     """Whether a path's bytes were UTF-8, so that it can be written into a file of text."""
     return not re.search("[\ud800-\udfff]", str(name))

@@ -184,12 +184,29 @@ def _header(path: Path) -> Iterator[soundfile.SoundFile]:
         with _decoder(_bytes_of(recording), recording) as (decoder, _):
             yield decoder
         return
+    with _refused(recording), soundfile.SoundFile(recording) as decoder:
+        _refuse_absurd(recording, decoder)
+        yield decoder
+
+
+@contextmanager
+def _refused(path: Path, what: str = "") -> Iterator[None]:
+    """Turn whatever a decoder fails with into a `ClipError`: damaged files make it fail in any way.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What is said in place of the decoder's words.
+    """
     try:
-        with soundfile.SoundFile(recording) as decoder:
-            _refuse_absurd(recording, decoder)
-            yield decoder
+        yield
+    except ClipError:
+        raise
     except soundfile.LibsndfileError as error:
-        raise ClipError(recording, _why(error), COPY_AGAIN) from error
+        raise ClipError(path, what or _why(error), COPY_AGAIN) from error
+    except Exception as error:
+        raise ClipError(path, what or f"cannot be decoded ({type(error).__name__})", COPY_AGAIN) from error
 
 
 def load_waveform(clip: Clip, sample_rate: int) -> FloatArray:
@@ -267,10 +284,11 @@ def read_audio(path: Path, channel: int) -> Audio:
 
 def _audio_of_excerpt(excerpt: Excerpt, channel: int) -> Audio:
     """Decode one channel of part of a recording, of which no more is read where its header is right."""
-    with suppress(OSError, soundfile.LibsndfileError), soundfile.SoundFile(excerpt.recording) as file:
+    with suppress(Exception), soundfile.SoundFile(excerpt.recording) as file:  # else it is read as a whole, or refused
         _refuse_absurd(excerpt.path, file)
         first, end = round(excerpt.start * file.samplerate), round(excerpt.end * file.samplerate)
-        if end - first <= LONGEST and end <= file.frames and 0 <= channel < file.channels:
+        is_small = (end - first) * file.channels <= LONGEST  # it is read at once
+        if is_small and 0 <= first < end <= file.frames and 0 <= channel < file.channels:
             file.seek(first)
             samples = file.read(end - first, dtype="float32", always_2d=True)
             if len(samples) == end - first:
@@ -408,18 +426,17 @@ def _decoder(data: bytes, path: Path) -> Iterator[tuple[soundfile.SoundFile, Ext
     """
     if not data:
         raise ClipError(path, "the file is empty", COPY_AGAIN)
-    try:
-        extent = measure(data)
-    except ContainerError as error:
-        remedy = CONVERT if isinstance(error, ForeignError) or is_unreadable_sound(path) else COPY_AGAIN
-        raise ClipError(path, f"cannot be decoded: {error}", remedy) from error
-    try:
-        with soundfile.SoundFile(io.BytesIO(extent.data)) as file:
-            _refuse_absurd(path, file)
-            _refuse_wrong_length(path, extent, file.frames / file.samplerate)
-            yield file, extent
-    except soundfile.LibsndfileError as error:
-        raise ClipError(path, TRUNCATED if extent.is_truncated else _why(error), COPY_AGAIN) from error
+    with _refused(path):
+        try:
+            extent = measure(data)
+        except ContainerError as error:
+            remedy = CONVERT if isinstance(error, ForeignError) or is_unreadable_sound(path) else COPY_AGAIN
+            raise ClipError(path, f"cannot be decoded: {error}", remedy) from error
+    truncated = TRUNCATED if extent.is_truncated else ""
+    with _refused(path, truncated), soundfile.SoundFile(io.BytesIO(extent.data)) as file:
+        _refuse_absurd(path, file)
+        _refuse_wrong_length(path, extent, file.frames / file.samplerate)
+        yield file, extent
 
 
 def _why(error: soundfile.LibsndfileError) -> str:

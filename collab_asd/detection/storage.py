@@ -1,13 +1,12 @@
 """A detector in a folder: ``detector.json`` for what a person may read, ``detector.safetensors`` for the arrays.
 
-No pickle: loading a detector runs no code of whoever made it. The JSON holds the hash of the arrays and its own, so
-that a flipped byte in either is found. It is written last: a folder with a ``detector.json`` is whole.
+No pickle: loading a detector runs no code of whoever made it. A flipped byte is found (`collab_asd.core.cards`), and
+numbers that no detector can have are refused. Neither tells who made a detector: what its maker chose for its threshold
+and its normal clips, it decides by.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,15 +15,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
 from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arrays
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, Precision, RunConfig, Thresholding
+from collab_asd.core.cards import load_arrays_of, require_sealed, save_card
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import part, replacing
+from collab_asd.core.files import part
 from collab_asd.core.schemas import DETECTOR
+from collab_asd.core.terminal import shortened
 from collab_asd.core.types import FloatArray
 from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description
@@ -36,6 +34,7 @@ from collab_asd.wire.codecs.stages import Stage
 from collab_asd.wire.defences.erasure import Erasure
 from collab_asd.wire.defences.noise import Clipping
 from collab_asd.wire.defences.rotation import Rotation, load_rotation
+from collab_asd.wire.fields import Value, require, require_finite
 
 KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}
 ARRAYS_FILE = "detector.safetensors"
@@ -113,19 +112,11 @@ class DetectorCard:
 
 def save(folder: Path, detector: Detector, card: DetectorCard) -> None:
     """Write a detector into a folder, in place of one that may be there."""
-    by_name = {f"{i}/{k}": v for i, space in enumerate(detector.spaces) for k, v in _arrays(space).items()}
+    arrays = {f"{i}/{k}": v for i, space in enumerate(detector.spaces) for k, v in _arrays(space).items()}
     if detector.levels is not None:
-        by_name["levels"] = detector.levels
-    arrays = save_arrays(by_name)
-    content = {
-        **DETECTOR.stamp,
-        "card": asdict(card),
-        "spaces": [_settings(space) for space in detector.spaces],
-        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
-    }
-    for name, data in ((ARRAYS_FILE, arrays), (CARD_FILE, _sealed(content).encode())):
-        with replacing(folder / name) as file:
-            file.write(data)
+        arrays["levels"] = detector.levels
+    content = {**DETECTOR.stamp, "card": asdict(card), "spaces": [_settings(space) for space in detector.spaces]}
+    save_card(folder / CARD_FILE, folder / ARRAYS_FILE, content, arrays)
 
 
 def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorCard]:
@@ -142,19 +133,20 @@ def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorC
     InputError
         It is not there, was made by another version, is damaged, or has another rotation.
     """
-    content, arrays = _read_card(folder), _read_arrays(folder)
-    if hashlib.sha256(arrays).hexdigest() != content.get("arrays_sha256"):
-        raise InputError(f"{folder / ARRAYS_FILE}: damaged (its SHA-256 is not the one in {CARD_FILE}); copy it again")
+    content = _read_card(folder)
+    by_name = load_arrays_of(content, folder / CARD_FILE, folder / ARRAYS_FILE, DETECTOR)
     card = _card(folder, content)
     try:
-        by_name = load_arrays(arrays)
+        require_finite(by_name)
         turn = partial(_rotation, folder, card, rotation_key_file)
         spaces = [_space(settings, part(by_name, f"{i}/"), turn) for i, settings in enumerate(content["spaces"])]
         if not spaces or any(len(space.normals) != len(card.normals) for space in spaces):
             raise ValueError("it has no space, or other normal clips than it names")
         if (levels := by_name.get("levels")) is not None and (levels.ndim != 2 or len(levels) != len(card.normals)):
             raise ValueError("it has levels of other clips than it names")
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a state that no detector has fails in any way
         raise _other_version(folder, error) from error
     return Detector(tuple(spaces), levels), card
 
@@ -172,13 +164,32 @@ def read_cards(folder: Path) -> dict[Path, DetectorCard]:
 
 def _card(folder: Path, content: Mapping[str, Any]) -> DetectorCard:
     try:
-        return DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
-    except (KeyError, TypeError) as error:
+        card = DetectorCard(**content["card"] | {"normals": tuple(content["card"]["normals"])})
+        require(CARD, {name: getattr(card, name) for name in CARD})
+        for name in card.normals:
+            _PATH.require("normals", name)
+        return card
+    except (KeyError, TypeError, ValueError) as error:
         raise _other_version(folder, error) from error
 
 
+_NAME, _PATH = Value(str, most=1000), Value(str, most=10_000, is_path=True)
+CARD = {
+    **dict.fromkeys(("machine_type", "machine_id", "encoder", "encoder_digest", "thresholding"), _NAME),
+    **dict.fromkeys(("openl3_model", "frontend", "openl3_backend", "rotation"), _NAME),
+    **dict.fromkeys(("encoder_weights", "data_dir"), _PATH),
+    "seed": Value(int),
+    "channel": Value(int, 0, 2**16),
+    "sample_rate": Value(int, 1, 2**24),
+    "threshold": Value(float),
+    "false_alarm_rate": Value(float, 0, 1),
+}
+"""What the fields of a `DetectorCard` may be, as files of others say them."""
+
+
 def _other_version(folder: Path, error: Exception) -> InputError:
-    return InputError(f"{folder}: not a detector of this version ({error}); repeat the run that made it")
+    what = shortened(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else error)
+    return InputError(f"{folder}: not a detector of this version ({what}); repeat the run that made it")
 
 
 def _arrays(space: Space) -> Arrays:
@@ -255,23 +266,4 @@ def _clips(arrays: Arrays) -> list[FloatArray]:
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
-    content = read_description(folder)
-    seal = content.pop("sha256", "")
-    if _hash(content) != seal:
-        raise InputError(f"{folder / CARD_FILE}: damaged or edited (SHA-256 mismatch); copy it again")
-    return content
-
-
-def _read_arrays(folder: Path) -> bytes:
-    try:
-        return (folder / ARRAYS_FILE).read_bytes()
-    except OSError as error:
-        raise InputError(f"{folder / ARRAYS_FILE}: cannot be read ({error.strerror}); copy it again") from error
-
-
-def _sealed(content: Mapping[str, Any]) -> str:
-    return json.dumps({**content, "sha256": _hash(content)}, indent=2) + "\n"
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return require_sealed(read_description(folder), folder / CARD_FILE, DETECTOR)

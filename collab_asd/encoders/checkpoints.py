@@ -17,7 +17,6 @@ import gzip
 import hashlib
 import io
 import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from torch import Tensor
 from torch.serialization import safe_globals
 
 from collab_asd.core.errors import InputError
+from collab_asd.core.terminal import shortened
 from collab_asd.core.types import FloatArray
 
 Tensors: TypeAlias = dict[str, Tensor]
@@ -200,6 +200,8 @@ def _refusal(path: Path, error: Exception) -> str:
 
 
 GZIP = b"\x1f\x8b"  # how a packed file begins
+MOST_BYTES = 2**30  # of an array, or of what a packed file holds
+MOST_NAMES = 10_000
 
 LayerShapes: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -228,12 +230,19 @@ def read_layers(path: Path) -> list[KerasLayer]:
     try:
         with h5py.File(_content(path), "r") as file:
             root = _weights_root(file, path)
-            layers = [_read_layer(root, name) for name in _names(root.attrs["layer_names"])]
+            layers, left = [], MOST_BYTES
+            for name in _names(root.attrs["layer_names"]):
+                layers.append(_read_layer(root, name))
+                left -= sum(array.nbytes for array in layers[-1].weights)
+                if left < 0:
+                    raise ValueError("its arrays are larger than those of any weights")
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights with --weights") from error
-    except (OSError, EOFError, zlib.error, KeyError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file, or one that was made to, fails in any way
         raise InputError(
-            f"{path}: expected a whole Keras 2 weights file (HDF5), found {_describe_file(path)} ({error}); "
+            f"{path}: expected a whole Keras 2 weights file (HDF5), found {_describe_file(path)} ({shortened(error)}); "
             "delete it and download it again"
         ) from error
     return [layer for layer in layers if layer.weights]
@@ -274,12 +283,15 @@ def _content(path: Path) -> Path | BinaryIO:
         if file.read(len(GZIP)) != GZIP:
             return path
     with gzip.open(path) as packed:
-        return io.BytesIO(packed.read())
+        content = packed.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path}: unpacks to more than {MOST_BYTES / 1e9:.1f} GB, as no weights do; delete it")
+    return io.BytesIO(content)
 
 
 def _weights_root(file: h5py.File, path: Path) -> Any:
     """Return the group with the layers: the root, or ``model_weights`` in a file that holds a whole model."""
-    root = file if "layer_names" in file.attrs else file.get("model_weights")
+    root = file if "layer_names" in file.attrs else _member(file, "model_weights", h5py.Group)
     if root is None or "layer_names" not in root.attrs:
         raise InputError(
             f"{path}: expected a Keras 2 weights file, found HDF5 without the attribute 'layer_names' "
@@ -289,14 +301,45 @@ def _weights_root(file: h5py.File, path: Path) -> Any:
 
 
 def _read_layer(root: Any, name: str) -> KerasLayer:
-    group = root[name]
-    arrays = (np.asarray(group[weight], dtype=np.float32) for weight in _names(group.attrs["weight_names"]))
-    return KerasLayer(name, tuple(arrays))
+    group = _member(root, name, h5py.Group)
+    if group is None:
+        raise KeyError(f"layer {name!r} is missing")
+    return KerasLayer(name, tuple(_read_array(group, weight) for weight in _names(group.attrs["weight_names"])))
+
+
+def _read_array(group: Any, name: str) -> FloatArray:
+    """Read an array that lies in the file itself and is of a size that weights have."""
+    array = _member(group, name, h5py.Dataset)
+    if array is None:
+        raise KeyError(f"array {name!r} is missing")
+    if array.is_virtual or array.external:
+        raise ValueError(f"array {name!r} lies in another file")
+    if array.dtype.kind not in "fiu" or array.size * max(4, array.dtype.itemsize) > MOST_BYTES:
+        raise ValueError(f"array {name!r} is no array of weights: {array.dtype} {array.shape}")
+    return np.asarray(array, dtype=np.float32)
+
+
+def _member(group: Any, path: str, kind: type) -> Any:
+    """Return what a group holds under a path, or None; links to other places and files are not followed."""
+    for name in filter(None, path.split("/")):
+        if not isinstance(group, h5py.Group) or name not in group:
+            return None
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name!r} is a link")
+        group = group[name]
+    if not isinstance(group, kind):
+        raise ValueError(f"{path!r} is something else than expected")
+    return group
 
 
 def _names(attribute: Any) -> list[str]:
     """Decode names, which are bytes in files of older Keras and text in newer ones."""
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in attribute]
+    names = np.asarray(attribute)
+    if names.ndim == 1 and not len(names):
+        return []
+    if names.ndim != 1 or names.dtype.kind not in "SUO" or len(names) > MOST_NAMES:
+        raise ValueError("an attribute that should list names does not")
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
 
 
 def _describe_file(path: Path) -> str:

@@ -16,6 +16,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from collab_asd.core.errors import InputError
+from collab_asd.core.terminal import shortened
 from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.recording import ViewRecorder, Way
 
@@ -151,8 +152,9 @@ class SupervisedGrid(Grid):
             They do not: names each client and its trouble.
         """
         if troubles and not self.rules.exclude:
-            raise InputError("\n".join(f"client {client}: {why}" for client, why in troubles.items()))
-        for client, why in troubles.items():
+            raise InputError("\n".join(f"client {client}: {shortened(why)}" for client, why in troubles.items()))
+        for client, said in troubles.items():
+            why = shortened(said)  # it may quote the client, and goes into logs and result files
             logger.warning("client %d is excluded: %s", client, why)
             self.excluded[client] = why
             self.clients.pop(client, None)
@@ -206,11 +208,10 @@ class SupervisedGrid(Grid):
         troubles: dict[int, str] = {}
         for reply in sorted(filter(self._known, self._grid.send_and_receive(sent, timeout=limit)), key=self.client_of):
             client = self.client_of(reply)
-            self._note("up", reply)
             if client not in waiting:
                 logger.warning("client %d: an answer that nobody waits for is dropped", client)
             elif why := self._trouble(waiting.pop(client), reply):
-                troubles[client] = why
+                troubles[client] = shortened(why)
             else:
                 replies.append(reply)
         gave_up = self.rules.patience and time.monotonic() - began < limit
@@ -218,16 +219,26 @@ class SupervisedGrid(Grid):
         return replies, troubles | dict.fromkeys(sorted(waiting), silent)
 
     def _trouble(self, message: Message, reply: Message) -> str:
-        """Count a reply and say what is wrong with it, if anything."""
-        if reply.has_error():
-            return str(reply.error.reason)
+        """Count a reply and say what is wrong with it, if anything: whatever fails here is that client's failure.
+
+        Only what can be read is recorded.
+        """
         client = self.client_of(reply)
-        self.traffic.up[client][message.metadata.message_type] += content_bytes(reply.content)
         try:
+            if reply.has_error():
+                self._note("up", reply)
+                return str(reply.error.reason)
+            self.traffic.up[client][message.metadata.message_type] += content_bytes(reply.content)
             if self._check is not None:
                 self._check(client, message, reply)
+            self._note("up", reply)
         except ValueError as error:
-            return str(error)
+            return str(error) or "its answer cannot be read"
+        except OSError:
+            raise  # of this machine: the disk that it is recorded on is full
+        except Exception as error:
+            logger.debug("client %d: its answer made the check fail", client, exc_info=True)
+            return f"its answer cannot be read ({type(error).__name__}: {error})"
         return ""
 
     def _note(self, way: Way, message: Message) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -13,9 +15,14 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
+from collab_asd.core.terminal import shortened
 from collab_asd.federation import flwr_compat
+from collab_asd.wire.fields import Numbers, Value, require, require_finite
 
 NUMPY = "numpy.ndarray"  # what Flower calls NumPy's format
+NUMBERS = "biuf"  # NumPy's kinds of types
+MOST_HEADER = 1024  # bytes; ours have 128
+GROUP = re.compile("0|[1-9][0-9]{0,9}")  # a number of 31 bits
 HELLO = "query.hello"
 DESCRIBE = "query.describe"
 STATISTICS = "query.statistics"
@@ -34,8 +41,53 @@ def to_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
 
 
 def from_record(record: ArrayRecord) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a record as read-only views of the message's bytes, without copying them."""
+    """Read the arrays of a record as read-only views of the message's bytes, without copying them.
+
+    Raises
+    ------
+    ValueError
+        The bytes are no array of numbers, or not as many as it says.
+    """
     return {name: _view(array) for name, array in record.items()}
+
+
+def read_arrays(content: RecordDict, name: str, fields: Mapping[str, Numbers]) -> dict[str, NDArray[Any]]:
+    """Read a record of arrays that another party sent.
+
+    Raises
+    ------
+    ValueError
+        It is missing, or not what `fields` say.
+    """
+    if name not in content.array_records:
+        raise ValueError(f"its answer holds no {name}")
+    arrays = from_record(content.array_records[name])
+    require(fields, arrays)
+    return arrays
+
+
+def read_values(content: RecordDict, name: str, fields: Mapping[str, Value]) -> dict[str, Any]:
+    """Read a record of numbers and texts that another party sent; errors as of `read_arrays`."""
+    records: Mapping[str, Mapping[str, Any]] = {**content.config_records, **content.metric_records}
+    if name not in records:
+        raise ValueError(f"its answer holds no {name}")
+    require(fields, records[name])
+    return dict(records[name])
+
+
+def require_records(content: RecordDict, names: Iterable[str]) -> None:
+    """Refuse a message with other records than these.
+
+    Raises
+    ------
+    ValueError
+        Names the first that is missing or too many.
+    """
+    expected = set(names)
+    if missing := sorted(expected - content.keys()):
+        raise ValueError(f"its answer holds no {shortened(missing[0])}")
+    if unknown := sorted(content.keys() - expected):
+        raise ValueError(f"its answer holds {shortened(unknown[0])}, which nobody asked for: another version's")
 
 
 def content_bytes(content: RecordDict) -> int:
@@ -84,9 +136,19 @@ def _label_bytes(key: str, dtype: str, shape: tuple[int, ...], stype: str) -> in
 
 
 def _view(array: Array) -> NDArray[Any]:
-    """Parse the ``.npy`` bytes of an array. `Array.numpy` would copy them, which counts at gigabytes."""
-    shape, fortran, dtype, size = _read_header(array.data[: _header_size(array.data)])
-    flat = np.frombuffer(array.data, dtype, offset=size)
+    """Parse the ``.npy`` bytes of an array. `Array.numpy` would copy them, which counts at gigabytes.
+
+    Nothing is allocated by what the bytes say of themselves.
+    """
+    if (stated := _header_size(array.data)) > MOST_HEADER:
+        raise ValueError("an array whose header is too long, or none")
+    try:
+        shape, fortran, dtype, size = _read_header(array.data[:stated])
+    except Exception as error:  # NumPy hands a header to Python's parser, which fails in its own ways
+        raise ValueError(f"an array whose header cannot be read ({type(error).__name__})") from error
+    if math.prod(shape) * dtype.itemsize != len(array.data) - size or any(length < 0 for length in shape):
+        raise ValueError("an array of more or fewer bytes than its header says")
+    flat: NDArray[Any] = np.frombuffer(array.data, dtype, offset=size) if math.prod(shape) else np.empty(0, dtype)
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
@@ -102,8 +164,8 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], i
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = read(stream)
-    if dtype.hasobject:
-        raise ValueError("a message holds an array of Python objects: refused")
+    if dtype.kind not in NUMBERS:
+        raise ValueError("a message holds an array of something else than numbers: refused")
     return shape, fortran, dtype, stream.tell()
 
 
@@ -127,8 +189,22 @@ def read_sums(content: RecordDict, group: int) -> tuple[dict[str, Any], dict[str
 
 
 def groups_of_sums(content: RecordDict) -> list[int]:
-    """Return the groups of which a message holds sums."""
-    return sorted(int(name.removeprefix("facts/")) for name in content.config_records if name.startswith("facts/"))
+    """Return the groups of which a message holds sums; errors as of `numbered`."""
+    return numbered(content.config_records, "facts/")
+
+
+def numbered(names: Iterable[str], prefix: str) -> list[int]:
+    """Return the numbers of the groups that records are named by: ``facts/3``.
+
+    Raises
+    ------
+    ValueError
+        What stands behind the prefix is no such number.
+    """
+    found = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    if (wrong := next((name for name in found if not GROUP.fullmatch(name)), None)) is not None:
+        raise ValueError(f"its answer holds {prefix}{shortened(wrong)}, which names no group")
+    return sorted(map(int, found))
 
 
 def put_classifiers(classifiers: Mapping[int, IdClassifier], groups: Iterable[int]) -> RecordDict:
@@ -146,6 +222,15 @@ def holds_classifier(content: RecordDict, group: int) -> bool:
 
 
 def read_classifier(content: RecordDict, group: int) -> IdClassifier:
-    """Rebuild the ID classifier of a group."""
-    settings = ClassifierSettings.from_plain(content.config_records[f"settings/{group}"])
-    return from_arrays(settings, from_record(content.array_records[f"f_s/{group}"]))
+    """Rebuild the ID classifier of a group.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if f"settings/{group}" not in content.config_records or not holds_classifier(content, group):
+        raise ValueError(f"there is no ID classifier of group {group}")
+    arrays = from_record(content.array_records[f"f_s/{group}"])
+    require_finite(arrays)
+    return from_arrays(ClassifierSettings.from_plain(content.config_records[f"settings/{group}"]), arrays)

@@ -272,6 +272,7 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str)
         train_clips=config.train_clips,
         seed=config.seed,
         told_of_encoder=f"{encoder.spec.name}, digest {encoder.spec.digest[:12]}",
+        codecs_file=results_dir(config.results_dir, run_id) / "codecs",
     )
 
 

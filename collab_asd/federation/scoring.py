@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,8 @@ from collab_asd.data.layouts import clip_name
 from collab_asd.detection.detector import ClipPoints, Detector
 from collab_asd.detection.thresholds import p_values, threshold
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import SCORE, from_record, to_record
+from collab_asd.federation.messages import SCORE, read_arrays, read_values, require_records, to_record
+from collab_asd.wire.fields import Numbers, Value
 
 NO_CLASS = -1
 
@@ -83,7 +84,14 @@ class ClientScores:
     predicted: NDArray[np.int32]
 
 
-_ARRAYS = tuple(field.name for field in fields(ClientScores) if field.name != "client")
+_ARRAYS = {
+    "clips": Numbers("int32", (None,), 0),
+    "anomaly_score": Numbers("float64", (None,)),
+    "threshold": Numbers("float64", (None,)),
+    "decision": Numbers("int8", (None,), 0, 1),
+    "p_value": Numbers("float64", (None,), 0, 1),
+    "predicted": Numbers("int32", (None,), NO_CLASS),
+}
 
 
 def score_with(
@@ -144,21 +152,18 @@ def read_scores(client: int, reply: Message) -> ClientScores | None:
     Raises
     ------
     ValueError
-        Scores are missing or not finite, or do not fit together.
+        Scores are missing or not finite, or do not fit together; or something else is there.
     """
     if "kept" in reply.content.config_records:
+        require_records(reply.content, ["kept"])
+        read_values(reply.content, "kept", {"scored": Value(bool)})
         return None
-    if "scores" not in reply.content.array_records:
-        raise ValueError("its answer holds no scores")
-    arrays = from_record(reply.content.array_records["scores"])
-    if arrays.keys() != set(_ARRAYS):
-        raise ValueError("its scores are another version's")
-    if len({array.shape for array in arrays.values()}) > 1 or any(array.ndim != 1 for array in arrays.values()):
+    require_records(reply.content, ["scores"])
+    arrays = read_arrays(reply.content, "scores", _ARRAYS)
+    if len({array.shape for array in arrays.values()}) > 1:
         raise ValueError("its scores do not fit together")
-    if not np.isfinite(arrays["anomaly_score"]).all() or not np.isfinite(arrays["threshold"]).all():
-        raise ValueError("its scores or thresholds are not finite")
-    if not ((arrays["p_value"] >= 0) & (arrays["p_value"] <= 1)).all():
-        raise ValueError("its p-values are none: they must lie in [0, 1]")
+    if not np.array_equal(arrays["decision"] == 1, arrays["anomaly_score"] > arrays["threshold"]):
+        raise ValueError("its decisions are not those of its scores and thresholds")
     return ClientScores(client, **arrays)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.detection.detector import Detector
@@ -32,6 +33,7 @@ from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.covariance_sharing.sums import (
     MOST_CLIPS,
+    SAID_OF_ALL,
     SQUARES_BITS,
     Part,
     read_part,
@@ -105,7 +107,9 @@ def scatter(client: ClientData, config: RunConfig, state: RecordDict, content: R
     reply, members = RecordDict(), _by_group(client)
     for group in groups_of_sums(content):
         facts, arrays = read_sums(content, group)
-        known = read_part(facts, arrays)
+        known = read_part(facts, arrays, SAID_OF_ALL)
+        if group not in members:
+            raise InputError(f"sums of group {group}: refused, this client has no machine of it")
         part = total(_scatters(members[group], known, facts).values())
         put_sums(reply, group, part.facts, part.arrays)
     return reply
@@ -116,7 +120,7 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
     scores = []
     for group, members in _by_group(client).items():
         facts, arrays = read_sums(content, group)
-        known = read_part(facts, arrays)
+        known = read_part(facts, arrays, SAID_OF_ALL)
         for points, own in _scatters(members, known, facts).items():
             others, machine = _others(known, own, facts), points.machine
             frames = client.machine_frames(machine, with_spectra=True)

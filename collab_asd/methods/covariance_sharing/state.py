@@ -6,8 +6,6 @@ of the first run, or every client would have to send another matrix when one joi
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,17 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
+from collab_asd.core.cards import load_arrays_of, require_sealed, save_card
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part as below
-from collab_asd.core.files import replacing
-from collab_asd.core.schemas import SERVER_STATE
+from collab_asd.core.schemas import REPEAT, SERVER_STATE
+from collab_asd.core.terminal import shortened
 from collab_asd.detection.second_order import DIMENSION
 from collab_asd.detection.spectrum import TRIANGLE
-from collab_asd.methods.covariance_sharing.sums import Part, bits_of, total
+from collab_asd.methods.covariance_sharing.sums import Part, bits_of, read_part, total
 
 KEPT = "server"
 CARD, ARRAYS = "sums.json", "sums.safetensors"
@@ -114,16 +110,8 @@ class ServerState:
             parts = member.parts if retain else {g: replace(p, scatter=None) for g, p in member.parts.items()}
             told = {g: _put(arrays, f"{clips}/{g}", part) for g, part in parts.items()}
             members[clips] = {"included": sorted(member.included), "parts": told}
-        data = save_arrays(arrays)
-        card = {
-            **SERVER_STATE.stamp,
-            "groups": groups,
-            "members": members,
-            "arrays_sha256": hashlib.sha256(data).hexdigest(),
-        }
-        for name, content in ((ARRAYS, data), (CARD, json.dumps(card, indent=2).encode())):
-            with replacing(folder / name) as file:
-                file.write(content)
+        content = {**SERVER_STATE.stamp, "groups": groups, "members": members}
+        save_card(folder / CARD, folder / ARRAYS, content, arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -134,17 +122,11 @@ class ServerState:
         InputError
             It is not there, damaged, or another version's.
         """
+        if not (folder / CARD).is_file():
+            raise InputError(f"join: {folder} holds no sums; name the result folder of a run of covariance-sharing")
+        card = require_sealed(SERVER_STATE.read(folder / CARD), folder / CARD, SERVER_STATE, unsealed=True)
+        arrays = load_arrays_of(card, folder / CARD, folder / ARRAYS, SERVER_STATE)
         try:
-            card, data = json.loads((folder / CARD).read_bytes()), (folder / ARRAYS).read_bytes()
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"join: {folder} holds no sums ({error}); name the result folder of a run of covariance-sharing"
-            ) from error
-        try:
-            SERVER_STATE.require_readable(card, folder / CARD)
-            if hashlib.sha256(data).hexdigest() != card["arrays_sha256"]:
-                raise ValueError("damaged")
-            arrays = load_arrays(data)
             groups = {
                 int(g): Group(
                     _take(arrays, f"{g}/first", said["first"]), said["bits"], _take(arrays, f"{g}/total", said["total"])
@@ -160,8 +142,8 @@ class ServerState:
                 for clips, said in card["members"].items()
             }
             return cls(groups, members)
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"join: {folder} cannot be read ({error}); repeat the run that made it") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"join: {folder} cannot be read ({shortened(error)}); {REPEAT}") from error
 
 
 def _put(arrays: dict[str, NDArray[Any]], name: str, part: Part) -> dict[str, int]:
@@ -173,4 +155,5 @@ def _put(arrays: dict[str, NDArray[Any]], name: str, part: Part) -> dict[str, in
 
 def _take(arrays: dict[str, NDArray[Any]], name: str, facts: Mapping[str, int]) -> Part:
     own = below(arrays, f"{name}/")
-    return Part(facts["machines"], facts["dof"], own["squares"], own.get("scatter"))
+    narrow = {key: array.astype(np.int32) if key == "scatter" else array for key, array in own.items()}
+    return read_part(facts, narrow)

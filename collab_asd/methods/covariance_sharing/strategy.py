@@ -21,7 +21,16 @@ from collab_asd.config import RunConfig
 from collab_asd.core.runtime import Stopwatch
 from collab_asd.detection.second_order import FEATURES_DIGEST
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import SCATTER, SCORE, VARIANCES, groups_of_sums, put_sums, read_sums
+from collab_asd.federation.messages import (
+    SCATTER,
+    SCORE,
+    VARIANCES,
+    groups_of_sums,
+    put_sums,
+    read_sums,
+    read_values,
+    require_records,
+)
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.covariance_sharing.state import KEPT, Group, Member, ServerState
 from collab_asd.methods.covariance_sharing.sums import (
@@ -30,6 +39,7 @@ from collab_asd.methods.covariance_sharing.sums import (
     require_valid_variances,
     total,
 )
+from collab_asd.wire.fields import Value
 
 logger = logging.getLogger(__name__)
 ROUNDS = (VARIANCES, SCATTER)
@@ -82,6 +92,7 @@ class CovarianceSharing(ScoreGathering):
         if kind == VARIANCES:
             read_member(content)
         elif kind == SCATTER:
+            require_sums(content, self.members[client].parts)
             for group, announced in self.members[client].parts.items():
                 require_valid_scatter(read_part(*read_sums(content, group)), announced, self.groups[group].bits)
         else:
@@ -175,18 +186,30 @@ def read_member(content: RecordDict) -> Member:
     ValueError
         It is of another version, or cannot be.
     """
-    facts = content.config_records.get("client", ConfigRecord())
-    if (features := str(facts.get("features"))) != FEATURES_DIGEST:
+    parts = {group: read_part(*read_sums(content, group)) for group in groups_of_sums(content)}
+    require_sums(content, parts, "client")
+    told = read_values(content, "client", {"features": Value(str), "clips": Value(str)})
+    if (features := told["features"]) != FEATURES_DIGEST:
         raise ValueError(
             f"its features are defined otherwise (digest {features[:12]}, here {FEATURES_DIGEST[:12]}): install the "
             "same version of collab-asd"
         )
-    parts = {group: read_part(*read_sums(content, group)) for group in groups_of_sums(content)}
     if not parts:
         raise ValueError("it has no machine")
     for part in parts.values():
         require_valid_variances(part)
-    return Member(str(facts.get("clips")), parts)
+    return Member(told["clips"], parts)
+
+
+def require_sums(content: RecordDict, groups: Iterable[int], *others: str) -> None:
+    """Refuse a message with other records than the sums of some groups, and some others.
+
+    Raises
+    ------
+    ValueError
+        Names the first.
+    """
+    require_records(content, [*(f"{record}/{group}" for group in groups for record in ("facts", "sums")), *others])
 
 
 def build_strategy(config: RunConfig) -> CovarianceSharing:

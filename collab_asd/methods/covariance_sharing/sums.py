@@ -23,6 +23,7 @@ from collab_asd.core.types import ScoreArray
 from collab_asd.detection.second_order import DIMENSION, VARIANCE_PRIOR, Sums
 from collab_asd.detection.spectrum import TRIANGLE, symmetric
 from collab_asd.methods.costs import ARRAY_HEADER, Bytes, Holding, scores_sent
+from collab_asd.wire.fields import Numbers, Value, require
 
 if TYPE_CHECKING:
     from collab_asd.encoders import EncoderEntry
@@ -34,8 +35,22 @@ ROOM = 8  # times as much as the first clients need: others may join
 LARGEST = 2**31 - 1
 MOST_CLIPS = 1000
 """Clips by which a machine contributes, at most: in 256 dimensions more add little, and none can drown the others."""
-MOST_MACHINES = 4096
+MOST_MACHINES = 256
+"""Of one client in a group, by which it contributes."""
 MOST_VARIANCE = 1e4  # dB^2; levels lie between -100 and 60 dB
+FACTS = {"machines": Value(int, 0, 2**31 - 1), "dof": Value(int, 0, 2**40)}
+ARRAYS = {
+    "squares": Numbers("int64", (DIMENSION,), 0, 2**62),
+    "scatter": Numbers("int32", (len(TRIANGLE[0]),)),
+}
+"""What a `Part` is when it travels, of one client or of all."""
+NOTHING: Mapping[str, Value] = {}
+SAID_OF_ALL = {
+    "bits": Value(int, FEWEST_BITS, MOST_BITS),
+    "squares-dof": Value(int, 0, 2**40),
+    "is-included": Value(bool),
+}
+"""What the server says of the sums beside."""
 
 
 def to_fixed(values: ScoreArray, bits: int) -> Integers:
@@ -134,23 +149,20 @@ def total(parts: Iterable[Part]) -> Part:
     return first
 
 
-def read_part(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Part:
-    """Read what `Part.facts` and `Part.arrays` have laid out.
+def read_part(
+    facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], others: Mapping[str, Value] = NOTHING
+) -> Part:
+    """Read what `Part.facts` and `Part.arrays` have laid out; `others` is what may stand beside the facts.
 
     Raises
     ------
     ValueError
         Something is missing, or of another type.
     """
-    expected = {"squares": ("int64", DIMENSION), "scatter": ("int32", len(TRIANGLE[0]))}
-    for name, array in arrays.items():
-        if name not in expected or (str(array.dtype), *array.shape) != expected[name]:
-            raise ValueError(f"its {name} are {array.dtype} {array.shape}, not what this version adds up")
-    machines, dof = facts.get("machines"), facts.get("dof")
-    if not isinstance(machines, int) or not isinstance(dof, int) or "squares" not in arrays:
-        raise ValueError("its sums lack the number of machines, degrees of freedom or squares")
+    require({**FACTS, **others}, facts)
+    require({name: ARRAYS[name] for name in ARRAYS if name != "scatter" or name in arrays}, arrays)
     wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-    return Part(machines, dof, wide["squares"], wide.get("scatter"))
+    return Part(facts["machines"], facts["dof"], wide["squares"], wide.get("scatter"))
 
 
 def require_valid_variances(part: Part) -> None:

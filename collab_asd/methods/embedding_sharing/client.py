@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 
+from collab_asd.classifier.model import IdClassifier
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.keys import derived
 from collab_asd.core.runtime import resolve_device
-from collab_asd.core.types import PARTS, FloatArray, MachineFrames, Part, SpaceScores
+from collab_asd.core.terminal import shortened
+from collab_asd.core.types import PARTS, EncoderSpec, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tags import attribute_of
 from collab_asd.detection.detector import ClipPoints, Detector
@@ -30,14 +33,23 @@ from collab_asd.federation.messages import from_record, holds_classifier, read_c
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, own_spaces, pooling_suits
 from collab_asd.methods.embedding_sharing.covariances import Scatter, shares_covariances
-from collab_asd.methods.embedding_sharing.pages import Arrays, PageNumber, SharedClip, codec_of, encode_page, plan_pages
+from collab_asd.methods.embedding_sharing.pages import (
+    FLOAT,
+    MEGABYTE,
+    MOST_NOTE,
+    Arrays,
+    PageNumber,
+    SharedClip,
+    codec_of,
+    encode_page,
+    plan_pages,
+    require_decodable,
+)
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
 from collab_asd.wire.defences.erasure import Erasure
 
 logger = logging.getLogger(__name__)
-MEGABYTE = 1_000_000
-FLOAT = 4  # bytes of a number of an embedding
 UNSUITED = (
     "%s/%s: with the covariances of the other machines, other normal recordings of it look unusual than without; "
     "sharing may make its detector worse: look for recordings of another kind among the normal ones of all, compare "
@@ -105,7 +117,7 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
             "stack-hop": spec.stack_hop,
             "dimension": spec.dimension,
             "digest": defences.digest(spec.digest),
-            "note": defences.note(client.told_of_encoder or spec.note),
+            "note": shortened(defences.note(client.told_of_encoder or spec.note), MOST_NOTE),
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
             "clips-digest": _clips_digest(client, config),
@@ -135,7 +147,7 @@ def embeddings(client: ClientData, config: RunConfig, state: RecordDict, content
         SharedClip(i, p.groups[i], p.classes[i], frames, defences.sender_stages(clip_label(p, i)))
         for i, frames in zip(clips, client.frames(clips), strict=True)
     ]
-    return RecordDict({"page": to_record(encode_page(number, shared, _codec(config, content)))})
+    return RecordDict({"page": to_record(encode_page(number, shared, _codec(client, config, content)))})
 
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
@@ -144,14 +156,16 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
     device = resolve_device(config.device)
     codec = None
     if "codec" in content:
-        codec = _codec(config, content).with_own(defences_of(client, config).detector_stages)
+        codec = _codec(client, config, content).with_own(defences_of(client, config).detector_stages)
     for machine in client.machines():
         frames = client.machine_frames(machine, with_spectra=with_spectra)
         place = f"{machine.group}/{machine.machine_class}"
         told = content.array_records.get(f"others/{place}")
         others = None if told is None else others_from_arrays(from_record(told))
         if holds_classifier(content, machine.group):
-            detector = fit_detector(read_classifier(content, machine.group).to(device), frames, scorer, codec, others)
+            classifier = read_classifier(content, machine.group).to(device)
+            require_own_windows(classifier, client.encoder.spec)
+            detector = fit_detector(classifier, frames, scorer, codec, others)
             misfit = is_misfit(client, machine, frames, scorer, detector)
             found.append(score_with(detector, frames, normal=machine.normal, test=machine.test, misfit=misfit))
         else:
@@ -169,6 +183,22 @@ def is_misfit(
     clip = client.partition.clips[machine.normal[0]]
     logger.warning(UNSUITED, clip.machine_type, clip.machine_id)
     return True
+
+
+def require_own_windows(classifier: IdClassifier, spec: EncoderSpec) -> None:
+    """Refuse an f_s of other windows than this client's encoder gives.
+
+    Raises
+    ------
+    InputError
+        Names both.
+    """
+    told = classifier.settings
+    if (told.dimension, told.stack, told.stack_hop) != (spec.dimension, spec.stack, spec.stack_hop):
+        raise InputError(
+            f"the ID classifier: refused, it looks at windows of {told.stack} frames of {told.dimension} numbers, and "
+            f"this client's have {spec.stack} of {spec.dimension}"
+        )
 
 
 def _complete(
@@ -198,9 +228,28 @@ def _complete(
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points, misfit=misfit)
 
 
-def _codec(config: RunConfig, content: RecordDict) -> Codec:
-    """Return the codec, with what the server fitted it to."""
-    return codec_of(config).with_arrays(from_record(content.array_records["codec"]))
+def _codec(client: ClientData, config: RunConfig, content: RecordDict) -> Codec:
+    """Return the codec, with what the server fitted it to, if it is the agreed one.
+
+    Raises
+    ------
+    InputError
+        It is not, or one too many in this run.
+    """
+    if "codec" not in content.array_records:
+        raise InputError("the server sent no codec")
+    arrays = from_record(content.array_records["codec"])
+    try:
+        codec = codec_of(config).with_arrays(arrays, client.encoder.spec.dimension)
+    except ValueError as error:
+        raise InputError(
+            f"codec = {config.codec}: refused, the server sent another than was agreed on: {error}"
+        ) from error
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    client.admit_codec(digest.hexdigest())
+    return codec
 
 
 def _clips_digest(client: ClientData, config: RunConfig) -> str:
@@ -218,7 +267,9 @@ def _page_ends(client: ClientData, part: Part, config: RunConfig) -> list[int]:
     plan, dimension = codec_of(config), client.encoder.spec.dimension
     if not clips:
         return []
-    sizes = [plan.clip_bytes(size // (FLOAT * dimension), dimension) for size in client.prepare(clips)]
+    frames = [size // (FLOAT * dimension) for size in client.prepare(clips)]
+    require_decodable(max(frames), dimension)
+    sizes = [plan.clip_bytes(count, dimension) for count in frames]
     try:
         return plan_pages(sizes, int(config.page_megabytes * MEGABYTE))
     except ValueError as error:

@@ -20,6 +20,7 @@ from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray
 from collab_asd.detection.scorers import looks_at_spectra
 from collab_asd.detection.second_order import Others, Sums, add, scatter, standard_deviations
 from collab_asd.detection.spectrum import TRIANGLE, others_from_arrays, others_to_arrays, symmetric
+from collab_asd.wire.fields import MOST_CLIPS, Numbers, require
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Key = TypeVar("Key")
@@ -69,12 +70,15 @@ class Scatter:
         ValueError
             It is no scatter matrix of spectra.
         """
-        if arrays.keys() != {"dof", "scatter"} or arrays["dof"].shape != (1,):
-            raise ValueError("its covariances are another version's")
-        dof, triangle = int(arrays["dof"][0]), np.asarray(arrays["scatter"], np.float64)
-        if dof < 1 or triangle.shape != TRIANGLE[0].shape or not np.isfinite(triangle).all():
-            raise ValueError("its covariances are not finite, or of another dimension")
-        matrix = symmetric(triangle)
+        most = LOUDEST * MOST_CLIPS
+        require(
+            {
+                "dof": Numbers("int64", (1,), 1, MOST_CLIPS),
+                "scatter": Numbers("float32", TRIANGLE[0].shape, -most, most),
+            },
+            arrays,
+        )
+        dof, matrix = int(arrays["dof"][0]), symmetric(arrays["scatter"].astype(np.float64))
         values = np.linalg.eigvalsh(matrix)
         if values[0] < -NEGATIVE * max(values[-1], 0.0) or matrix.diagonal().max() > LOUDEST * dof:
             raise ValueError("its covariances cannot be: they are not positive semidefinite, or absurdly large")

@@ -8,8 +8,8 @@ path or label is in it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self, get_type_hints
+from dataclasses import astuple, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,23 @@ from collab_asd.config import RunConfig
 from collab_asd.core.types import PARTS, RAW_ENCODERS, FloatArray, Part
 from collab_asd.wire.codecs import Codec, CodecPlan, parse
 from collab_asd.wire.codecs.stages import Stage
+from collab_asd.wire.fields import (
+    MOST_CLIP_BYTES,
+    MOST_CLIPS,
+    MOST_DIMENSIONS,
+    MOST_FRAMES,
+    MOST_MACHINES,
+    MOST_WINDOW,
+    Numbers,
+    Value,
+    require,
+)
+
+FLOAT = 4  # bytes of a number of an embedding
+MEGABYTE = 1_000_000
 
 PER_CLIP = ("lengths", "clips", "groups", "classes")
-KINDS = {"page": np.int32, **dict.fromkeys(PER_CLIP, np.int32)}
+MOST_NOTE = 2000  # characters
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -86,14 +100,18 @@ class ClientDescription:
         ValueError
             Something is missing, or cannot be.
         """
-        said = {key.replace("-", "_"): value for key, value in record.items()}
-        if said.keys() != _TYPES.keys() or any(not _is_of(value, _TYPES[name]) for name, value in said.items()):
-            raise ValueError("its description is another version's")
-        description = cls(**said)
+        require({name.replace("_", "-"): value for name, value in SAID.items()}, record)
+        description = cls(**{key.replace("-", "_"): value for key, value in record.items()})
         if len(description.groups) != len(description.classes):
             raise ValueError("its description gives some machines a group without a class, or a class without a group")
-        if min(description.dimension, description.stack, description.stack_hop) < 1 or not description.train_pages:
+        if len(set(description.places)) < len(description.groups):
+            raise ValueError("its description names a machine twice")
+        if not description.train_pages or not description.groups:
             raise ValueError("its description says that there is nothing to share")
+        if any(start >= stop for part in PARTS for _, start, stop in map(astuple, description.pages(part))):
+            raise ValueError("its description has pages without clips, or not in order")
+        if description.stack * description.dimension > MOST_WINDOW:
+            raise ValueError(f"its windows of {description.stack} frames of {description.dimension} are too large")
         return description
 
     @property
@@ -107,11 +125,17 @@ class ClientDescription:
         return [PageNumber(part, start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
 
 
-_TYPES = get_type_hints(ClientDescription)
-
-
-def _is_of(value: object, kind: type) -> bool:
-    return isinstance(value, kind) if kind in (int, str) else type(value) is list and all(type(v) is int for v in value)
+_PAGES = Value(list, 1, MOST_CLIPS, most=MOST_CLIPS)
+_PLACES = Value(list, 0, 2**31 - 1, most=MOST_MACHINES)
+SAID = {
+    **dict.fromkeys(("train_pages", "calibration_pages", "test_pages"), _PAGES),
+    **dict.fromkeys(("groups", "classes"), _PLACES),
+    "dimension": Value(int, 1, MOST_DIMENSIONS),
+    **dict.fromkeys(("stack", "stack_hop"), Value(int, 1, MOST_WINDOW)),
+    **dict.fromkeys(("digest", "clips_digest"), Value(str)),
+    "note": Value(str, most=MOST_NOTE),
+}
+"""What each of the fields of a `ClientDescription` may be."""
 
 
 @dataclass(frozen=True)
@@ -177,35 +201,51 @@ def encode_page(number: PageNumber, clips: Sequence[SharedClip], codec: Codec) -
     }
 
 
-def require_valid_page(number: PageNumber, arrays: Arrays, description: ClientDescription, plan: CodecPlan) -> None:
+def require_valid_page(
+    number: PageNumber, arrays: Arrays, description: ClientDescription, plan: CodecPlan, page_bytes: float = np.inf
+) -> None:
     """Refuse a page that is not the one that was asked for, or cannot have come out of the codec.
+
+    Parameters
+    ----------
+    page_bytes : float
+        The most that its rows may be.
 
     Raises
     ------
     ValueError
         Says what is wrong, without any of the page's content.
     """
-    if arrays.keys() != {"rows", *KINDS}:
-        raise ValueError(f"a page holds {sorted(arrays)} in place of {sorted({'rows', *KINDS})}")
-    if wrong := [name for name, kind in KINDS.items() if arrays[name].dtype != kind or arrays[name].ndim != 1]:
-        raise ValueError(f"{wrong[0]} of a page are of another type or shape")
+    count, dimension = number.stop - number.start, plan.dimension(description.dimension)
+    fields = {"page": Numbers("int32", (3,)), **dict.fromkeys(PER_CLIP, Numbers("int32", (count,), 0))}
+    require(fields, {name: array for name, array in arrays.items() if name != "rows"})
     if not np.array_equal(arrays["page"], number.to_array()):
         raise ValueError("it sent another page than it was asked for: one twice, or out of order")
-    if any(len(arrays[name]) != number.stop - number.start for name in PER_CLIP):
-        raise ValueError("a page holds another number of clips than it was asked for")
-    if (arrays["lengths"] < 1).any() or (np.diff(arrays["clips"]) <= 0).any() or (arrays["clips"] < 0).any():
+    if (arrays["lengths"] < 1).any() or (np.diff(arrays["clips"]) <= 0).any():
         raise ValueError("clips of a page are empty, or not in order")
+    require_decodable(int(arrays["lengths"].max()), description.dimension)
     if not set(zip(arrays["groups"].tolist(), arrays["classes"].tolist(), strict=True)) <= set(description.places):
         raise ValueError("a page holds clips of a machine that is not its own")
-    rows, dimension = arrays["rows"], plan.dimension(description.dimension)
-    expected = sum(map(plan.rows, arrays["lengths"].tolist()))
-    if rows.shape != (expected, dimension) or rows.dtype != plan.storing.kind:
+    rows = sum(map(plan.rows, arrays["lengths"].tolist()))
+    kind = np.dtype(plan.storing.kind)
+    if rows * dimension * kind.itemsize > page_bytes:
+        raise ValueError(f"a page is larger than the {page_bytes / 1e6:g} MB of page-megabytes")
+    require({"rows": Numbers(kind.name, (rows, dimension))}, {n: a for n, a in arrays.items() if n == "rows"})
+
+
+def require_decodable(frames: int, dimension: int) -> None:
+    """Refuse a clip of which nobody could hold the frames, before it is decoded.
+
+    Raises
+    ------
+    ValueError
+        Says how large it is.
+    """
+    if frames > MOST_FRAMES or frames * dimension * FLOAT > MOST_CLIP_BYTES:
         raise ValueError(
-            f"rows {rows.shape} {rows.dtype} are not what codec {plan.text} makes of it: "
-            f"({expected}, {dimension}) {np.dtype(plan.storing.kind)}"
+            f"a clip of {frames:,} frames of {dimension} numbers is longer than what is shared "
+            f"({MOST_CLIP_BYTES / 1e6:.0f} MB at most): cut recordings into clips (clip-seconds)"
         )
-    if not np.isfinite(rows).all():
-        raise ValueError("embeddings hold numbers that are not finite")
 
 
 def codec_of(config: RunConfig) -> CodecPlan:

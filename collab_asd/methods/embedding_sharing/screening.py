@@ -11,11 +11,17 @@ from statistics import median, mode
 
 import numpy as np
 
+from collab_asd.classifier.sampling import lengths_of
+from collab_asd.core.types import FloatArray
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.methods.embedding_sharing.store import SharedMachine
-from collab_asd.wire.codecs import FrameStatistics
+from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
 
 SAMPLE = 50  # clips of each machine: enough for a median
+HALF = 0.5  # of a machine's clips is kept back at most where long recordings stay whole, whatever the share
+DRAWN, MOST_LEFT_OUT = 256, 16  # rows; clients, those with the largest embeddings
+MOST_LOST = 0.1
+"""Share of the others' variance that the codec may lose for one client's sake."""
 FEWEST = 3  # clients, for a median that one of them cannot move
 
 
@@ -35,6 +41,48 @@ def find_norm_outliers(sizes: Mapping[int, float], limit: float) -> dict[int, st
         for client, size in sizes.items()
         if not usual / limit <= size <= usual * limit
     }
+
+
+def find_spoilers(statistics: Mapping[int, FrameStatistics], plan: CodecPlan) -> dict[int, str]:
+    """Find clients without whose statistics the codec would keep clearly more of what the others have.
+
+    Whatever they tell, this is what harms the others: axes, means and steps that their embeddings do not come through.
+    With fewer than three clients nobody is found.
+    """
+    found: dict[int, str] = {}
+    left = dict(statistics)
+    while len(left) >= FEWEST and plan.learns:
+        codec, rows = plan.fit(list(left.values())), {client: _drawn(told) for client, told in left.items()}
+        lost = {client: _lost(codec, own, left[client]) for client, own in rows.items()}
+        gains = {}
+        for client in sorted(left, key=lambda c: -described_size(left[c]))[:MOST_LEFT_OUT]:
+            without = plan.fit([told for other, told in left.items() if other != client])
+            kept = [lost[other] - _lost(without, rows[other], left[other]) for other in left if other != client]
+            gains[client] = median(kept)
+        worst = max(gains, key=lambda client: gains[client])
+        if gains[worst] <= MOST_LOST:
+            break
+        del left[worst]
+        found[worst] = (
+            f"with its statistics the codec loses {100 * gains[worst]:.0f} % more of the median other client's frames "
+            "than without"
+        )
+    return found
+
+
+def _drawn(told: FrameStatistics) -> FloatArray:
+    """Draw rows ``[256, D]`` that have a client's statistics."""
+    random = np.random.default_rng(0)
+    rest = np.sqrt(np.maximum(np.square(told.deviation) - np.square(told.directions).sum(axis=0), 0.0))
+    along = random.normal(size=(DRAWN, len(told.directions))) @ told.directions
+    return np.asarray(told.mean + along + rest * random.normal(size=(DRAWN, len(rest))), np.float32)
+
+
+def _lost(codec: Codec, rows: FloatArray, told: FrameStatistics) -> float:
+    """Share of the variance of rows that does not come through a codec."""
+    total = float(np.square(told.deviation, dtype=np.float64).sum())
+    error = float(np.square(codec.learnt_round_trip(rows) - rows, dtype=np.float64).sum(axis=1).mean())
+    return error / total if total else 0.0
 
 
 def find_mismatched(descriptions: Mapping[int, ClientDescription]) -> dict[int, str]:
@@ -57,6 +105,43 @@ def received_size(machines: Sequence[SharedMachine]) -> float:
     """Root mean square of a client's embeddings: of the median clip among those that it sent."""
     clips = [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
     return float(median(float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) for clip in clips))
+
+
+def contradiction(
+    machines: Sequence[SharedMachine],
+    said: ClientDescription,
+    rows: int | None,
+    freedoms: Mapping[tuple[int, int], int],
+    plan: CodecPlan,
+    calibration: float,
+) -> str:
+    """Say in which way what a client sent is not what it had told of it; empty: in none.
+
+    What it told weighs in the codec and in the sums of covariances: by as much as it sends, and no more.
+
+    Parameters
+    ----------
+    machines : sequence of SharedMachine
+        What it sent.
+    said : ClientDescription
+    rows : int or None
+        Of how many its statistics are; None where the codec learns from none.
+    freedoms : mapping of (int, int) to int
+        Degrees of freedom of the covariances of its machines, by group and class, where it told some.
+    plan : CodecPlan
+    calibration : float
+        Share of each machine's normal clips, in [0, 1), that were kept back.
+    """
+    lengths = {(m.frames.group, m.frames.machine_class): lengths_of(m.frames.normal) for m in machines}
+    if lengths.keys() != set(said.places):
+        return "it sent clips of other machines than it has described"
+    if rows is not None and rows != (sent := sum(plan.shaped_rows(n) for own in lengths.values() for n in own)):
+        return f"its statistics are of {rows:,} frames, and it sent {sent:,}"
+    for place, freedom in freedoms.items():
+        trained, kept = len(lengths[place]), max(calibration, HALF)
+        if not trained <= freedom + 1 <= trained / (1 - kept):
+            return f"its covariances are of {freedom + 1:,} clips of a machine, and it sent {trained:,} of them"
+    return ""
 
 
 def find_singletons(places: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, str]:

@@ -6,6 +6,7 @@ that was killed finds every page that it had received whole, and asks for the ot
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -24,7 +25,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.classifier.sampling import LazyClips
-from collab_asd.core.errors import InputError
+from collab_asd.core.cards import SEAL, require_sealed, seal_of
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import replacing
 from collab_asd.core.schemas import STORE
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames
@@ -32,7 +34,7 @@ from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, ClientD
 from collab_asd.wire.codecs import Codec, CodecPlan
 
 log = logging.getLogger(__name__)
-CARD, BASIS = "store.json", "codec.safetensors"
+CARD, BASIS, DIGEST = "store.json", "codec.safetensors", "codec.sha256"
 RECENT_BYTES = 128_000_000  # of decoded clips: a small run decodes each clip once, and a large one stays small
 
 
@@ -74,17 +76,25 @@ class StoredPage:
             raise ValueError("its end is missing")
         return page
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Read rows `start` to `stop`."""
+    def read(self, start: int, stop: int, digest: str) -> NDArray[Any]:
+        """Read rows `start` to `stop`.
+
+        Raises
+        ------
+        ValueError
+            They are not those of the digest.
+        """
         width = int(np.prod(self.shape[1:]))
         offset = self.offset + start * width * self.kind.itemsize
         rows = np.fromfile(self.path, self.kind, (stop - start) * width, offset=offset)
+        if sha256_of(rows) != digest:
+            raise ValueError("rows are damaged (SHA-256 mismatch)")
         return rows.reshape(stop - start, *self.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
 class StoredClip:
-    """Where one clip lies: its numbers, and its rows in a page."""
+    """Where one clip lies: its numbers, its rows in a page, and their SHA-256, checked whenever they are read."""
 
     clip: int
     place: tuple[int, int]
@@ -92,6 +102,12 @@ class StoredClip:
     page: StoredPage
     start: int
     stop: int
+    digest: str
+
+
+def sha256_of(rows: NDArray[Any]) -> str:
+    """SHA-256 (hex) of the numbers of rows."""
+    return hashlib.sha256(np.ascontiguousarray(rows).data if rows.size else b"").hexdigest()
 
 
 class EmbeddingStore:
@@ -135,7 +151,9 @@ class EmbeddingStore:
         basis = self.folder / BASIS
         try:
             self.codec = self._plan.with_arrays(load_arrays(basis.read_bytes())) if basis.exists() else None
-        except (SafetensorError, ValueError):
+            if basis.exists() and (self.folder / DIGEST).read_text() != hashlib.sha256(basis.read_bytes()).hexdigest():
+                raise ValueError("SHA-256 mismatch")
+        except (SafetensorError, ValueError, OSError):
             log.warning("%s: damaged; asking for all embeddings again", basis)
             self.clear()
         self._write(path, json.dumps(card | {"clients": _identities(descriptions)}).encode())
@@ -143,9 +161,9 @@ class EmbeddingStore:
 
     def keep_codec(self, codec: Codec) -> None:
         """Keep what the codec was fitted to: pages are of no use without."""
-        self._write(
-            self.folder / BASIS, save_arrays({k: np.ascontiguousarray(v) for k, v in codec.to_arrays().items()})
-        )
+        data = save_arrays({k: np.ascontiguousarray(v) for k, v in codec.to_arrays().items()})
+        self._write(self.folder / DIGEST, hashlib.sha256(data).hexdigest().encode())
+        self._write(self.folder / BASIS, data)
         self.codec = codec
 
     def holds(self, client: int, page: PageNumber) -> bool:
@@ -162,11 +180,14 @@ class EmbeddingStore:
         """
         rows, about = self._paths(client, number)
         size = f"{arrays['rows'].nbytes / 1e6:.1f} MB"
+        ends = list(accumulate(map(self._plan.rows, arrays["lengths"].tolist())))
+        digests = [sha256_of(arrays["rows"][a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        content: dict[str, Any] = {name: arrays[name].tolist() for name in PER_CLIP} | {"rows_sha256": digests}
         try:
             with replacing(rows) as file:
                 np.save(file, arrays["rows"])
             with replacing(about) as file:
-                file.write(json.dumps({name: arrays[name].tolist() for name in PER_CLIP}).encode())
+                file.write(json.dumps(content | {SEAL: seal_of(content)}).encode())
         except OSError as error:
             raise InputError(
                 f"{self.folder}: a page of {size} cannot be kept ({error.strerror}): make room and start again; "
@@ -195,7 +216,8 @@ class EmbeddingStore:
         if (other / CARD).exists():
             STORE.read(other / CARD)
         self.folder.mkdir(parents=True, exist_ok=True)
-        _link(other / BASIS, self.folder / BASIS)
+        for name in (DIGEST, BASIS):
+            _link(other / name, self.folder / name)
         for there, here in clients.items():
             for file in sorted(other.glob(f"client-{there}-*"), reverse=True):  # rows, then what they are
                 _link(file, self.folder / file.name.replace(f"client-{there}-", f"client-{here}-", 1))
@@ -232,7 +254,13 @@ class EmbeddingStore:
         key = clip.page.path, clip.start
         frames = self._recent.get(key)
         if frames is None:
-            frames = self.codec.decode(clip.page.read(clip.start, clip.stop), clip.length)
+            try:
+                rows = clip.page.read(clip.start, clip.stop, clip.digest)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"{clip.page.path}: {reason(error)}; repeat the command: the page is then asked for again"
+                ) from error
+            frames = self.codec.decode(rows, clip.length)
             if frames.nbytes <= RECENT_BYTES:
                 self._recent[key] = frames
         return frames
@@ -242,19 +270,25 @@ class EmbeddingStore:
         for number in (page for part in PARTS for page in description.pages(part)):
             if self._paths(client, number)[1].exists():
                 try:
-                    yield number, self._read_page(client, number)
-                except (OSError, ValueError, KeyError, EOFError):
+                    clips = self._read_page(client, number)
+                    for clip in clips:
+                        clip.page.read(clip.start, clip.stop, clip.digest)
+                    yield number, clips
+                except (OSError, ValueError, KeyError, EOFError, TypeError):
                     log.warning("client %d: a page that was kept is damaged; asking for it again", client)
 
     def _read_page(self, client: int, number: PageNumber) -> list[StoredClip]:
         rows_file, about_file = self._paths(client, number)
-        page, about = StoredPage.of(rows_file), json.loads(about_file.read_bytes())
+        page = StoredPage.of(rows_file)
+        about = require_sealed(json.loads(about_file.read_bytes()), about_file, STORE)
         ends = list(accumulate(self._plan.rows(length) for length in about["lengths"]))
         if page.shape[0] != ends[-1]:
             raise ValueError("rows are missing")
         places = zip(about["groups"], about["classes"], strict=True)
-        parts = zip(about["clips"], places, about["lengths"], [0, *ends[:-1]], ends, strict=True)
-        return [StoredClip(clip, place, length, page, a, b) for clip, place, length, a, b in parts]
+        parts = zip(
+            *(about["clips"], places, about["lengths"], [0, *ends[:-1]], ends, about["rows_sha256"]), strict=True
+        )
+        return [StoredClip(clip, place, length, page, a, b, digest) for clip, place, length, a, b, digest in parts]
 
     def _paths(self, client: int, number: PageNumber) -> tuple[Path, Path]:
         stem = f"client-{client}-{number.part}-{number.start}-{number.stop}"

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -34,14 +34,24 @@ from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.second_order import Others
 from collab_asd.detection.spectrum import others_to_arrays
+from collab_asd.federation.client_data import MOST_CODECS
 from collab_asd.federation.grid import SupervisedGrid
-from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, from_record, put_classifiers, to_record
-from collab_asd.federation.roster import require_same_encoder
+from collab_asd.federation.messages import (
+    DESCRIBE,
+    EMBEDDINGS,
+    from_record,
+    put_classifiers,
+    require_records,
+    to_record,
+)
+from collab_asd.federation.pseudonyms import MOST_MACHINES
+from collab_asd.federation.roster import exclude_other_encoders
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
 from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.methods.embedding_sharing.covariances import Scatter, others_of
 from collab_asd.methods.embedding_sharing.pages import (
+    MEGABYTE,
     Arrays,
     ClientDescription,
     PageNumber,
@@ -49,19 +59,22 @@ from collab_asd.methods.embedding_sharing.pages import (
     require_valid_page,
 )
 from collab_asd.methods.embedding_sharing.screening import (
+    contradiction,
     described_size,
     find_mismatched,
     find_norm_outliers,
     find_singletons,
+    find_spoilers,
     received_size,
 )
 from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
-from collab_asd.methods.embedding_sharing.store import EmbeddingStore
+from collab_asd.methods.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
+from collab_asd.wire.fields import MOST_FRAMES
 
 logger = logging.getLogger(__name__)
-Record = TypeVar("Record", ArrayRecord, ConfigRecord)
 Place: TypeAlias = tuple[int, int]
+Described: TypeAlias = tuple[ClientDescription, FrameStatistics | None, dict[Place, Scatter]]
 SCATTER = "scatter/"
 PAGES_PER_ROUND = 8  # so many are in memory at once
 
@@ -91,6 +104,10 @@ class EmbeddingSharing(ScoreGathering):
         A client whose embeddings are so many times as large, or small, as the median client's is excluded.
     retain : bool
         Keep the embeddings after the run, for machines that join later (`joining`).
+    page_bytes : float
+        The most that a page may be.
+    calibration : float
+        Share of each machine's normal clips, in [0, 1), that clients keep for their thresholds.
     """
 
     tolerates_exclusion = True
@@ -106,9 +123,12 @@ class EmbeddingSharing(ScoreGathering):
         cache: ClassifierCache | None = None,
         norm_ratio: float = 10.0,
         retain: bool = False,
+        page_bytes: float = np.inf,
+        calibration: float = 0.0,
     ) -> None:
         self.training, self.scorer, self.inference, self.seed, self.device = training, scorer, inference, seed, device
         self.plan, self.cache, self.norm_ratio, self.retain = codec, cache, norm_ratio, retain
+        self.page_bytes, self.calibration = page_bytes, calibration
         self.watch = Stopwatch()
         self.descriptions: dict[int, ClientDescription] = {}
         self._statistics: dict[int, FrameStatistics] = {}
@@ -116,6 +136,7 @@ class EmbeddingSharing(ScoreGathering):
         self._others: dict[tuple[int, Place], Others | None] = {}
         self._schedule: list[list[tuple[int, PageNumber]]] = []
         self._train_rounds = 0
+        self._codecs = 0
         self._members: set[int] = set()
         self._classifiers: dict[int, IdClassifier] = {}
         self._score_requests: dict[tuple[int, ...], RecordDict] = {}
@@ -142,14 +163,16 @@ class EmbeddingSharing(ScoreGathering):
         with step(f"waiting until {len(asked)} clients have embedded their recordings"):
             for reply in grid.send_and_receive(Message(RecordDict(), node, DESCRIBE) for node in asked):
                 client = grid.client_of(reply)
-                self.descriptions[client], statistics = _read_description(reply, self.plan)
-                self._scatters[client] = _read_scatters(reply, self.descriptions[client])
+                self.descriptions[client], statistics, self._scatters[client] = _read_description(
+                    reply.content, self.plan
+                )
                 if statistics is not None:
                     self._statistics[client] = statistics
-        require_same_encoder({client: self.descriptions[client].digest for client in grid.clients})
+        exclude_other_encoders(grid, {client: self.descriptions[client].digest for client in grid.clients})
         grid.exclude(find_mismatched({client: self.descriptions[client] for client in grid.clients}))
         sizes = {c: described_size(self._statistics[c]) for c in grid.clients if self.plan.learns}
         grid.exclude(find_norm_outliers(sizes, self.norm_ratio))
+        grid.exclude(find_spoilers({c: self._statistics[c] for c in grid.clients if self.plan.learns}, self.plan))
 
     def share(self, folder: Path) -> list[ClientScores]:
         """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
@@ -159,6 +182,7 @@ class EmbeddingSharing(ScoreGathering):
             self._store.open({client: self.descriptions[client] for client in clients})
             if self._store.codec is None:
                 self._store.keep_codec(self.plan.fit([self._statistics[c] for c in clients if self.plan.learns]))
+            self._codecs += 1
             self._codec_record = to_record(self.codec.to_arrays())
             self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
             self._train_rounds = len(self._schedule)
@@ -198,12 +222,24 @@ class EmbeddingSharing(ScoreGathering):
     def check_reply(self, client: int, request: Message, reply: Message) -> None:
         """See `ScoreGathering`."""
         if request.metadata.message_type == DESCRIBE:
-            _read_scatters(reply, _read_description(reply, self.plan)[0])
+            self._require_own_places(client, _read_description(reply.content, self.plan)[0])
         elif request.metadata.message_type == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
-            require_valid_page(number, _read_page(reply), self.descriptions[client], self.plan)
+            page = _read_page(reply.content)
+            require_valid_page(number, page, self.descriptions[client], self.plan, self.page_bytes)
         else:
             super().check_reply(client, request, reply)
+
+    def _require_own_places(self, client: int, said: ClientDescription) -> None:
+        """Refuse machines that are numbered as another client's: in a deployment each has numbers of its own.
+
+        Raises
+        ------
+        ValueError
+            It names one that cannot be its own.
+        """
+        if self.grid.pseudonymous and any(number // MOST_MACHINES != client for number in said.classes):
+            raise ValueError("it numbers a machine as another client's")
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -217,7 +253,7 @@ class EmbeddingSharing(ScoreGathering):
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[None, MetricRecord]:
         """Store the pages; train f_s after the last training page, score after the last of all (Algorithm 2)."""
         for reply in replies:
-            page = _read_page(reply)
+            page = _read_page(reply.content)
             self._store.add(self.grid.client_of(reply), PageNumber.from_array(page["page"]), page)
             self._advance()
         self._drop_lost_clients()
@@ -251,8 +287,12 @@ class EmbeddingSharing(ScoreGathering):
 
     @property
     def _codec_invalidated(self) -> bool:
-        """Whether the codec was fitted to a client that is lost before f_s was trained."""
-        return self.plan.learns and not self._classifiers and set(self.grid.clients) < self._members
+        """Whether the codec was fitted to a client that is lost before f_s was trained.
+
+        Nodes of a deployment send by no third codec: the second one stays.
+        """
+        is_last = self.grid.pseudonymous and self._codecs >= MOST_CODECS
+        return self.plan.learns and not self._classifiers and not is_last and set(self.grid.clients) < self._members
 
     def _drop_lost_clients(self) -> None:
         """Delete what lost clients have sent.
@@ -269,10 +309,18 @@ class EmbeddingSharing(ScoreGathering):
 
     def _screen(self) -> None:
         """Exclude clients whose embeddings cannot be, and those that no other machine is left for."""
-        sizes = {client: received_size(self._store.machines(client)) for client in self.grid.clients}
+        sent = {client: self._store.machines(client) for client in self.grid.clients}
+        self.grid.exclude({c: why for c, machines in sent.items() if (why := self._contradiction(c, machines))})
+        sizes = {client: received_size(sent[client]) for client in self.grid.clients}
         self.grid.exclude(find_norm_outliers(sizes, self.norm_ratio))
         self.grid.exclude(find_singletons({c: self.descriptions[c].places for c in self.grid.clients}))
         self._drop_lost_clients()
+
+    def _contradiction(self, client: int, machines: Sequence[SharedMachine]) -> str:
+        statistics = self._statistics.get(client)
+        rows = None if statistics is None else statistics.count
+        freedoms = {place: scatter.dof for place, scatter in self._scatters[client].items()}
+        return contradiction(machines, self.descriptions[client], rows, freedoms, self.plan, self.calibration)
 
     def _train(self) -> None:
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""
@@ -333,56 +381,47 @@ def build_strategy(config: RunConfig, preset: TrainingSettings | None = None) ->
         config.device,
         ClassifierCache(cache_dir(config.cache_dir) / "classifiers"),
     )
+    options: dict[str, Any] = {
+        "retain": config.retain_embeddings,
+        "page_bytes": config.page_megabytes * MEGABYTE,
+        "calibration": config.calibration,
+    }
     if not config.join:
-        return EmbeddingSharing(*settings, retain=config.retain_embeddings)
+        return EmbeddingSharing(*settings, **options)
     from collab_asd.methods.embedding_sharing.joining import LateJoining
 
-    return LateJoining(*settings, retain=config.retain_embeddings, earlier=Path(config.join).expanduser())
+    return LateJoining(*settings, **options, earlier=Path(config.join).expanduser())
 
 
-def _read_description(reply: Message, plan: CodecPlan) -> tuple[ClientDescription, FrameStatistics | None]:
-    """Read what a client says of itself, and the statistics of its frames where the codec learns from them.
-
-    Raises
-    ------
-    ValueError
-        Something is missing, or cannot be.
-    """
-    description = ClientDescription.of(_record(reply.content.config_records, "client"))
-    if not plan.learns:
-        return description, None
-    statistics = FrameStatistics.from_arrays(from_record(_record(reply.content.array_records, "statistics")))
-    if len(statistics.mean) != description.dimension:
-        raise ValueError("its statistics are of another dimension than its embeddings")
-    return description, statistics
-
-
-def _read_scatters(reply: Message, said: ClientDescription) -> dict[Place, Scatter]:
-    """Read how the clips of a client's machines vary; nothing where it does not tell.
+def _read_description(content: RecordDict, plan: CodecPlan) -> Described:
+    """Read what a client says of itself.
 
     Raises
     ------
     ValueError
-        It cannot be, or is of a machine that the client has not described.
+        Something is missing, too many, or cannot be.
     """
-    found = {}
-    for name, record in reply.content.array_records.items():
-        if name.startswith(SCATTER):
-            places = {f"{SCATTER}{group}/{number}": (group, number) for group, number in said.places}
-            if name not in places:
-                raise ValueError(f"{name}: it has no such machine")
-            found[places[name]] = Scatter.from_arrays(from_record(record))
-    return found
+    said = ClientDescription.of(content.config_records.get("client", ConfigRecord()))
+    told = {f"{SCATTER}{group}/{number}": (group, number) for group, number in said.places}
+    names = {"client", *(["statistics"] if plan.learns else ()), *(told.keys() & content.keys())}
+    require_records(content, names)
+    statistics = None
+    if plan.learns:
+        arrays = from_record(content.array_records["statistics"])
+        statistics = FrameStatistics.from_arrays(arrays, said.dimension, plan.directions)
+        if statistics.count > said.train_pages[-1] * MOST_FRAMES:
+            raise ValueError("its statistics are of more frames than its clips can have")
+    scatters = {
+        place: Scatter.from_arrays(from_record(content.array_records[name]))
+        for name, place in told.items()
+        if name in content
+    }
+    return said, statistics, scatters
 
 
-def _read_page(reply: Message) -> Arrays:
-    return from_record(_record(reply.content.array_records, "page"))
-
-
-def _record(records: Mapping[str, Record], name: str) -> Record:
-    if name not in records:
-        raise ValueError(f"its answer holds no {name}")
-    return records[name]
+def _read_page(content: RecordDict) -> Arrays:
+    require_records(content, ["page"])
+    return from_record(content.array_records["page"])
 
 
 def log_epoch(group: int, epoch: int, loss: float) -> None:

@@ -88,7 +88,18 @@ class CodecPlan:
 
     def statistics_of(self, rows: Iterable[FloatArray]) -> FrameStatistics:
         """Return the same as `statistics`, of rows that are `shaped`."""
-        return FrameStatistics.of(rows, max(stage.directions for stage in self.stages))
+        return FrameStatistics.of(rows, self.directions)
+
+    @property
+    def directions(self) -> int:
+        """Principal directions that its stages want to know."""
+        return max(stage.directions for stage in self.stages)
+
+    def shaped_rows(self, frames: int) -> int:
+        """Rows that `shaped` makes of so many frames."""
+        for stage in self.shaping[: self._first_that_learns]:
+            frames = stage.rows(frames)
+        return frames
 
     def fit(self, parts: Sequence[FrameStatistics]) -> Codec:
         """Fit all stages to what the clients told; without a stage that learns, to nothing."""
@@ -100,19 +111,30 @@ class CodecPlan:
             shaping.append(fitted)
         return Codec(self.text, tuple(shaping), self.storing.fit(statistics)[0], self.own)
 
-    def with_arrays(self, arrays: Arrays) -> Codec:
+    def with_arrays(self, arrays: Arrays, dimension: int | None = None) -> Codec:
         """Return the codec whose `Codec.to_arrays` these are.
+
+        Parameters
+        ----------
+        arrays : mapping
+        dimension : int, optional
+            D of the frames; by default what the first array says.
 
         Raises
         ------
         ValueError
-            They are another codec's.
+            They are another codec's, of other frames, or cannot have been fitted to any.
         """
-        try:
-            shaping = [stage.with_learnt(part(arrays, f"{i}/")) for i, stage in enumerate(self.shaping)]
-            storing = self.storing.with_learnt(part(arrays, f"{len(shaping)}/"))
-        except KeyError as error:
-            raise ValueError(f"codec {self.text!r}: its array {error} is missing") from error
+        known = {f"{i}/{name}" for i, stage in enumerate((*self.shaping, self.storing)) for name in stage.learns}
+        if arrays.keys() != known:
+            raise ValueError(f"codec {self.text!r}: its arrays are not {', '.join(sorted(known)) or 'none'}")
+        if dimension is None:
+            dimension = next((arrays[name].shape[-1] for name in sorted(arrays) if arrays[name].ndim), 1)
+        shaping = [stage.with_learnt(part(arrays, f"{i}/")) for i, stage in enumerate(self.shaping)]
+        storing = self.storing.with_learnt(part(arrays, f"{len(shaping)}/"))
+        for stage in (*shaping, storing):
+            stage.require_possible(dimension)
+            dimension = stage.dimension(dimension)
         return Codec(self.text, tuple(shaping), storing, self.own)
 
 
@@ -136,6 +158,14 @@ class Codec(CodecPlan):
     def round_trip(self, frames: FloatArray) -> FloatArray:
         """Return what is left of the frames ``[T, D]`` of one clip."""
         return frames if self.lossless else self.decode(self.encode(frames), len(frames))
+
+    def learnt_round_trip(self, rows: FloatArray) -> FloatArray:
+        """Return what the stages from the first that learns on leave of rows that are `shaped`."""
+        stages = (*self.shaping[self._first_that_learns :], self.storing)
+        encoded = _encode(stages, rows)
+        for stage in reversed(stages):
+            encoded = stage.decode(encoded, len(rows))
+        return np.asarray(encoded, np.float32)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Lay out what the stages have learnt, all but a client's own."""

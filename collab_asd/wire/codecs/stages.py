@@ -14,11 +14,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from collab_asd.wire.codecs.statistics import FrameStatistics, floored
+from collab_asd.wire.codecs.statistics import FLATTEST, FrameStatistics, floored
+from collab_asd.wire.fields import SPREAD, Numbers, require
 
 Rows = NDArray[Any]
 Arrays = Mapping[str, NDArray[Any]]
 CENTROIDS, SAMPLES = 256, 16_384
+UNIT, SKEW = 1.01, 0.02  # of axes in half precision
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ class Stage(ABC):
     def fit(self, statistics: FrameStatistics) -> tuple[Self, FrameStatistics]:
         """Return the stage fitted to rows, and the statistics of what it makes of them."""
         return self, statistics
+
+    def fields(self, dimension: int) -> dict[str, Numbers]:
+        """Return what the arrays that it learns may be, for rows of `dimension` numbers."""
+        return {}
+
+    def require_possible(self, dimension: int) -> None:
+        """Refuse what it is said to have learnt of rows of `dimension` numbers.
+
+        Raises
+        ------
+        ValueError
+            It cannot have learnt that.
+        """
+        require(self.fields(dimension), self.learnt)
 
     def with_learnt(self, arrays: Arrays) -> Self:
         """Return the stage with those of some arrays that it learns.
@@ -113,6 +129,22 @@ class Principal(Stage):
         """D, or as many as there are."""
         return min(self.number, dimension)
 
+    def fields(self, dimension: int) -> dict[str, Numbers]:
+        """One mean, and D axes."""
+        axes = Numbers("float16", (self.dimension(dimension), dimension), -UNIT, UNIT)
+        return {"mean": Numbers("float32", (dimension,), -SPREAD, SPREAD), "axes": axes}
+
+    def require_possible(self, dimension: int) -> None:
+        """Refuse axes that are not orthogonal, too: by others, coordinates would tell more than so many numbers."""
+        super().require_possible(dimension)
+        axes = self.learnt["axes"].astype(np.float64)
+        products = axes @ axes.T
+        lengths = products.diagonal()
+        if not np.all((np.abs(lengths - 1) < SKEW) | (lengths < SKEW)):  # an axis along which nothing varies is 0
+            raise ValueError("axes of the codec are not of length 1")
+        if np.abs(products - np.diag(lengths)).max(initial=0.0) > SKEW:
+            raise ValueError("axes of the codec are not orthogonal")
+
     def fit(self, statistics: FrameStatistics) -> tuple[Self, FrameStatistics]:
         """Take the leading directions; what comes out has their lengths as deviations, and no correlation."""
         leading = statistics.directions[: self.number]
@@ -171,6 +203,17 @@ class Integer8(Storing):
     learns = ("mean", "step")
     kind = np.int8
 
+    def fields(self, dimension: int) -> dict[str, Numbers]:
+        """One mean and one step of each dimension."""
+        mean = Numbers("float32", (dimension,), -SPREAD, SPREAD)
+        return {"mean": mean, "step": Numbers("float32", (dimension,), 1 / SPREAD**2, SPREAD)}
+
+    def require_possible(self, dimension: int) -> None:
+        """Refuse steps that differ more than those of any deviations, too."""
+        super().require_possible(dimension)
+        if (step := self.learnt["step"]).min() < FLATTEST * step.max() / 2:
+            raise ValueError("steps of the codec differ more than they do where they are fitted")
+
     def fit(self, statistics: FrameStatistics) -> tuple[Self, FrameStatistics]:
         """Take mean and step of each dimension."""
         step = floored(statistics.deviation) / np.float32(16)
@@ -198,6 +241,10 @@ class Product(Storing):
     def dimension(self, dimension: int) -> int:
         """B, or as many as there are numbers."""
         return min(self.number, dimension)
+
+    def fields(self, dimension: int) -> dict[str, Numbers]:
+        """256 centroids."""
+        return {"centroids": Numbers("float16", (CENTROIDS, dimension))}
 
     def fit(self, statistics: FrameStatistics) -> tuple[Self, FrameStatistics]:
         """Find the centroids of each share of the dimensions."""

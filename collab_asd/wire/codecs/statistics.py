@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from collab_asd.core.types import FloatArray
+from collab_asd.wire.fields import MOST_CLIPS, MOST_FRAMES, SPREAD, Numbers, require
 
 MOST_ROWS = 4  # times the dimension, in memory at once
+ROUNDING, COARSE, SMALLEST, ASKEW = 1.01, 1e-3, 1e-6, 0.05  # of numbers in half precision
 FLATTEST = 0.01  # a dimension that varies less, against the liveliest, counts as if it varied so much
 
 
@@ -72,21 +74,36 @@ class FrameStatistics:
         return cls(count, *_single(mean, np.sqrt(variance + between), directions))
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], dimension: int, directions: int) -> Self:
         """Return the inverse of `to_arrays`.
+
+        Parameters
+        ----------
+        arrays : mapping
+        dimension : int
+            D that they must be of.
+        directions : int
+            How many were asked for.
 
         Raises
         ------
         ValueError
-            They do not fit together, or hold numbers that are not finite.
+            No frames can have such statistics: directions that are not orthogonal, that are longer than the deviations
+            which they are part of, or more than so many frames have.
         """
-        mean, deviation, directions = (arrays[name].astype(np.float32) for name in ("mean", "deviation", "directions"))
-        count = int(arrays["count"])
-        if mean.ndim != 1 or deviation.shape != mean.shape or directions.shape[1:] != mean.shape or count < 1:
-            raise ValueError("statistics of frames that do not fit together")
-        if not all(np.isfinite(array).all() for array in (mean, deviation, directions)):
-            raise ValueError("statistics of frames that are not finite")
-        return cls(count, mean, deviation, directions)
+        wanted = min(directions, dimension)
+        require(
+            {
+                "count": Numbers("int64", (), 1, MOST_CLIPS * MOST_FRAMES),
+                "mean": Numbers("float32", (dimension,), -SPREAD, SPREAD),
+                "deviation": Numbers("float32", (dimension,), 0, SPREAD),
+                "directions": Numbers("float16", (wanted, dimension)),
+            },
+            arrays,
+        )
+        count, deviation = int(arrays["count"]), arrays["deviation"].astype(np.float64)
+        _require_possible(count, deviation, arrays["directions"].astype(np.float64))
+        return cls(count, arrays["mean"], arrays["deviation"], arrays["directions"].astype(np.float32))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Lay out as arrays for a message; directions in half precision, since they are only a basis."""
@@ -101,6 +118,23 @@ class FrameStatistics:
 def floored(deviation: FloatArray) -> FloatArray:
     """Deviations ``[D]`` to divide by: none is less than a hundredth of the largest."""
     return np.maximum(deviation, FLATTEST * float(deviation.max()) or 1.0)
+
+
+def _require_possible(count: int, deviation: NDArray[np.float64], directions: NDArray[np.float64]) -> None:
+    """Refuse directions that are none of frames with such deviations; half precision is allowed for."""
+    widest = float(deviation.max())
+    lengths = np.sqrt(np.square(directions).sum(axis=1))
+    told = np.sqrt(np.square(directions).sum(axis=0))
+    if (told > ROUNDING * deviation + COARSE * widest + SMALLEST).any():
+        raise ValueError("its directions vary more than its deviations say")
+    if (lengths[1:] > ROUNDING * lengths[:-1] + SMALLEST).any():
+        raise ValueError("its directions are not in the order of their lengths")
+    clear = lengths > max(COARSE * widest, COARSE)
+    if clear.sum() >= max(count, 2):
+        raise ValueError("it tells more directions than its frames can have")
+    units = directions[clear] / lengths[clear, np.newaxis]
+    if np.abs(units @ units.T - np.eye(len(units))).max(initial=0.0) > ASKEW:
+        raise ValueError("its directions are not orthogonal")
 
 
 def _moments(

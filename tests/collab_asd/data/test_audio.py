@@ -213,3 +213,18 @@ def test_real_eight_channel_recording(shared, clip_of):
     assert clip.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     samples, _ = soundfile.read(path, dtype="int16")
     np.testing.assert_array_equal(load_waveform(clip, RATE) * 32768, samples[:, 5])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError, AssertionError, RuntimeError, OverflowError, TypeError, ZeroDivisionError]
+)
+@pytest.mark.parametrize("name", ["a.wav", "a.wav#t=0-0.5"])
+def test_whatever_a_decoder_fails_with_is_a_recording_that_cannot_be_used(tmp_path, monkeypatch, error, name):
+    soundfile.write(tmp_path / "a.wav", np.full(16_000, 0.1), 16_000, subtype="GSM610")
+
+    def fails(*args, **options):
+        raise error("28 GiB")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fails)
+    with pytest.raises(ClipError, match=r"a\.wav.*cannot be decoded"):
+        read_audio(tmp_path / name, 0)

@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import h5py
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from collab_asd.core.errors import InputError
+from collab_asd.encoders import checkpoints
 from collab_asd.encoders.checkpoints import KerasLayer, read_layers, require_shapes
 
 
@@ -82,3 +84,68 @@ def test_require_shapes():
         require_shapes(Path("w.h5"), "Net", layers, [((2, 3), (3,))] * 2)
     with pytest.raises(InputError, match=r"shapes \[\(2, 4\), \(4,\)\] in layer 'dense'.* found \[\(2, 3\), \(3,\)\]"):
         require_shapes(Path("w.h5"), "Net", layers, [((2, 4), (4,))])
+
+
+def external(group, tmp_path):
+    (tmp_path / "secret").write_bytes(np.arange(4.0).tobytes())
+    group.create_dataset("a/dense/kernel:0", (2, 2), "f8", external=[(str(tmp_path / "secret"), 0, 32)])
+
+
+def virtual(group, tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = np.zeros((2, 2))
+    layout = h5py.VirtualLayout((2, 2), "f8")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (2, 2))
+    group.create_virtual_dataset("a/dense/kernel:0", layout)
+
+
+def link_out(group, tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = np.zeros((2, 2))
+    group["a/dense/kernel:0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "x")
+
+
+def link_within(group, tmp_path):
+    group["a/dense/kernel:0"] = h5py.SoftLink("/a/dense/a/dense/bias:0")
+
+
+def eight_terabytes(group, tmp_path):
+    group.create_dataset("a/dense/kernel:0", (2**20, 2**20), "f8", chunks=(64, 64))
+
+
+def texts(group, tmp_path):
+    group["a/dense/kernel:0"] = np.array([b"a", b"b"])
+
+
+def a_group(group, tmp_path):
+    group.create_group("a/dense/kernel:0")
+
+
+@pytest.mark.parametrize(
+    "replaced", [external, virtual, link_out, link_within, eight_terabytes, texts, a_group], ids=lambda f: f.__name__
+)
+def test_only_arrays_of_the_file_itself_and_of_a_size_that_weights_have_are_read(tmp_path, replaced):
+    path = write(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        group = file["a/dense"]
+        del group["a/dense/kernel:0"]
+        replaced(group, tmp_path)
+    with pytest.raises(InputError, match=r"w\.h5: expected a whole Keras 2 weights file"):
+        read_layers(path)
+
+
+@pytest.mark.parametrize("names", [5, np.zeros((2, 2)), "input", [1.5], h5py.Empty("f")], ids=str)
+@pytest.mark.parametrize("attribute", ["layer_names", "weight_names"])
+def test_names_that_are_none(tmp_path, attribute, names):
+    path = write(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        (file if attribute == "layer_names" else file["a/dense"]).attrs[attribute] = names
+    with pytest.raises(InputError, match=r"w\.h5: expected a whole Keras 2 weights file"):
+        read_layers(path)
+
+
+def test_a_packed_file_that_unpacks_to_more_than_any_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MOST_BYTES", 1_000_000)
+    (tmp_path / "w.h5.gz").write_bytes(gzip.compress(bytes(1_000_001)))
+    with pytest.raises(InputError, match="unpacks to more than"):
+        read_layers(tmp_path / "w.h5.gz")

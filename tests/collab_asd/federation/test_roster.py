@@ -37,13 +37,16 @@ def test_all_say_what_their_keys_say(nodes):
 
 def test_one_that_says_it_is_another(nodes, caplog):
     met = meet_clients(nodes(0, 1, 1), 2, 10, {FIRST: 0, FIRST + 1: 1, FIRST + 2: 2})
-    assert met == ConnectedClients({0: FIRST, 1: FIRST + 1}, private=True, absent=(2,))
-    assert caplog.messages == [f"refused: SuperNode {FIRST + 2} says that it is client 1, whose key it has not"]
+    why = "says that it is client 1, whose key it has not"
+    assert met == ConnectedClients({0: FIRST, 1: FIRST + 1}, private=True, absent={2: why})
+    assert caplog.messages == [f"refused: SuperNode {FIRST + 2}: {why}"]
 
 
 def test_one_that_takes_the_place_of_one_who_is_away(nodes):
     met = meet_clients(nodes(0, 1), 1, 10, {FIRST: 0, FIRST + 1: 2, 7: 1})
-    assert met == ConnectedClients({0: FIRST}, private=True, absent=(1, 2))
+    assert (met.clients, set(met.absent)) == ({0: FIRST}, {1, 2})
+    assert "not connected" in met.absent[1]
+    assert "whose key it has not" in met.absent[2]
 
 
 def test_key_without_a_number_may_have_any_that_is_free(nodes):
@@ -53,10 +56,35 @@ def test_key_without_a_number_may_have_any_that_is_free(nodes):
 
 
 def test_number_of_clients_that_cannot_be(nodes):
-    with pytest.raises(InputError, match="says that there are 4611686018427387904 clients: at most 524288"):
+    with pytest.raises(InputError, match=r"clients is 4611686018427387904, outside of 1 to 524288"):
         meet_clients(nodes(0, of=2**62), 1, 10)
 
 
 def test_number_of_clients_is_that_of_the_keys(nodes):
     met = meet_clients(nodes(0, 1, of=500_000), 2, 10, {FIRST: 0, FIRST + 1: 1})
     assert met == ConnectedClients({0: FIRST, 1: FIRST + 1}, private=True)
+
+
+def test_who_contradicts_the_others_is_left_out(nodes, caplog):
+    """One says that there are more clients, that it is another's, or that it has no folder: the others go on."""
+    for lie in ({"clients": 9}, {"private": False}):
+        grid = nodes(0, 1, 2)
+        grid._contexts[FIRST + 1].node_config.update(lie)
+        met = meet_clients(grid, 2, 10)
+        assert (set(met.clients), set(met.absent)) == ({0, 2}, {1})
+
+
+def test_two_that_say_that_they_are_one_client_are_both_left_out(nodes):
+    met = meet_clients(nodes(0, 1, 2, 2, of=4), 2, 10)
+    assert (set(met.clients), set(met.absent)) == ({0, 1}, {2, 3})
+    assert "several SuperNodes say that they are client 2" in met.absent[2]
+
+
+def test_what_a_node_says_cannot_forge_a_line_of_the_log(nodes, caplog):
+    grid = nodes(0, 1, 2)
+    grid._contexts[FIRST].node_config["version"] = "1\n12:00 ERROR all is lost\x1b[2J"
+    app_says = own_versions()
+    assert "version" in app_says
+    met = meet_clients(grid, 2, 10)
+    assert set(met.clients) >= {1, 2}
+    assert not any("\n" in message or "\x1b" in message for message in caplog.messages)

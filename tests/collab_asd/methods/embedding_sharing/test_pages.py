@@ -53,20 +53,20 @@ def test_page_holds_numbers_only():
     [
         ({"rows": np.full((7, 3), np.nan, np.float32)}, "not finite"),
         ({"rows": np.full((7, 3), np.inf, np.float32)}, "not finite"),
-        ({"rows": np.zeros((7, 4), np.float32)}, "not what codec fp32 makes"),
-        ({"rows": np.zeros((6, 3), np.float32)}, "not what codec fp32 makes"),
-        ({"rows": np.zeros((7, 3))}, "not what codec fp32 makes"),
-        ({"rows": np.zeros((7, 3), np.int8)}, "not what codec fp32 makes"),
-        ({"rows": np.zeros(7, np.float32)}, "not what codec fp32 makes"),
+        ({"rows": np.zeros((7, 4), np.float32)}, "its rows are"),
+        ({"rows": np.zeros((6, 3), np.float32)}, "its rows are"),
+        ({"rows": np.zeros((7, 3))}, "its rows are"),
+        ({"rows": np.zeros((7, 3), np.int8)}, "its rows are"),
+        ({"rows": np.zeros(7, np.float32)}, "its rows are"),
         ({"page": np.array([0, 2, 4], np.int32)}, "another page"),
-        ({"lengths": np.array([2], np.int32)}, "another number of clips"),
+        ({"lengths": np.array([2], np.int32)}, "its lengths are"),
         ({"lengths": np.array([7, 0], np.int32)}, "empty, or not in order"),
-        ({"lengths": np.array([2.0, 5.0])}, "another type"),
+        ({"lengths": np.array([2.0, 5.0])}, "its lengths are"),
         ({"clips": np.array([4, 4], np.int32)}, "empty, or not in order"),
-        ({"clips": np.array([-1, 4], np.int32)}, "empty, or not in order"),
+        ({"clips": np.array([-1, 4], np.int32)}, "its clips lie outside"),
         ({"classes": np.array([0, 0], np.int32)}, "not its own"),
         ({"groups": np.array([0, 7], np.int32)}, "not its own"),
-        ({"extra": np.zeros(1)}, "a page holds"),
+        ({"extra": np.zeros(1)}, "holds extra, which nobody asked for"),
     ],
 )
 def test_a_page_that_cannot_be_is_refused(change, words):
@@ -77,7 +77,7 @@ def test_a_page_that_cannot_be_is_refused(change, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"dimension": 0}, "nothing to share"),
+        ({"dimension": 0}, "its dimension is 0"),
         ({"train-pages": []}, "nothing to share"),
         ({"new": 1}, "another version"),
     ],

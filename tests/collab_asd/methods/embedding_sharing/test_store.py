@@ -67,7 +67,7 @@ def test_clips_come_back_by_machine_as_the_codec_left_them(store):
 
 def test_a_clip_is_read_once_unless_memory_is_short(store, monkeypatch):
     clips, read = store.machines(3)[0].frames.normal, []
-    monkeypatch.setattr(StoredPage, "read", lambda page, a, b: read.append((a, b)) or np.ones((b - a, 3)))
+    monkeypatch.setattr(StoredPage, "read", lambda page, a, b, digest: read.append((a, b)) or np.ones((b - a, 3)))
     for index in (0, 1, 0):
         clips[index]
     assert len(read) == 2
@@ -101,6 +101,47 @@ def test_a_damaged_page_is_asked_for_again(store, tmp_path, damage, caplog):
     assert "is damaged" in caplog.text
 
 
+def flip(file, bit):
+    """Flip one bit of a file."""
+    content = bytearray(file.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", [0, 1])  # rows, and what they are
+@pytest.mark.parametrize("share", [0.3, 0.95])
+def test_a_page_with_one_bit_flipped_is_asked_for_again(store, tmp_path, kind, share):
+    file = store._paths(3, SECOND)[kind]
+    flip(file, int(8 * share * file.stat().st_size))
+    again = opened(tmp_path)
+    assert not again.holds(3, SECOND)
+    assert again.holds(3, FIRST)
+
+
+def test_rows_that_were_damaged_since_are_not_trained_on(store, tmp_path):
+    rows = store._paths(3, FIRST)[0]
+    flip(rows, 8 * rows.stat().st_size - 3)
+    clips = store.machines(3)[1].frames.normal
+    with pytest.raises(InputError, match=r"SHA-256 mismatch.*repeat the command"):
+        clips[0]
+
+
+def test_a_codec_with_one_bit_flipped_is_fitted_again(tmp_path):
+    plan = parse("pca:2+int8")
+    rng = np.random.default_rng(0)
+    codec = plan.fit([plan.statistics([rng.normal(size=(40, 3)).astype(np.float32)])])
+    store = EmbeddingStore(tmp_path / "store", plan)
+    store.open({3: FACTS})
+    store.keep_codec(codec)
+    again = EmbeddingStore(tmp_path / "store", plan)
+    again.open({3: FACTS})
+    assert again.codec is not None
+    basis = tmp_path / "store" / "codec.safetensors"
+    flip(basis, 8 * basis.stat().st_size - 3)
+    again.open({3: FACTS})
+    assert again.codec is None
+
+
 def test_other_clips_of_a_client_begin_anew(store, tmp_path, caplog):
     again = opened(tmp_path, replace(FACTS, clips_digest="other"))
     assert not any(again.holds(3, number) for number in CLIPS)
@@ -122,7 +163,11 @@ def test_a_full_disk_drops_the_page_and_says_so(store, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"a page of 0\.0 MB cannot be kept \(No space left on device\)"):
         store.add(3, FIRST, page(FIRST))
     assert not store.holds(3, FIRST)
-    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["codec.safetensors", "store.json"]
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [
+        "codec.safetensors",
+        "codec.sha256",
+        "store.json",
+    ]
 
 
 def test_dropped_clients_leave_nothing(store, tmp_path):

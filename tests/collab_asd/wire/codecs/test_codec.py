@@ -117,15 +117,22 @@ def test_one_clients_statistics_do_not_depend_on_how_clips_are_cut(cut):
     ("change", "words"),
     [
         ({"mean": np.full(DIMENSION, np.nan, np.float32)}, "not finite"),
-        ({"deviation": np.zeros(3, np.float32)}, "do not fit"),
-        ({"directions": np.zeros((2, 3), np.float16)}, "do not fit"),
-        ({"count": np.array(0)}, "do not fit"),
+        ({"deviation": np.zeros(3, np.float32)}, "its deviation are"),
+        ({"directions": np.zeros((2, 3), np.float16)}, "its directions are"),
+        ({"count": np.array(0)}, "its count lie outside"),
+        ({"count": np.array(1)}, "more directions than its frames"),
+        ({"deviation": np.full(DIMENSION, -1, np.float32)}, "its deviation lie outside"),
+        ({"deviation": np.full(DIMENSION, 1e-3, np.float32)}, "more than its deviations say"),
+        ({"directions": np.eye(2, DIMENSION, dtype=np.float16) * 60_000}, "more than its deviations say"),
+        ({"directions": np.diag([0.1, 0.2]).astype(np.float16) @ np.eye(2, DIMENSION)}, "its directions are"),
+        ({"directions": np.outer([0.2, 0.1], np.eye(DIMENSION)[0]).astype(np.float16)}, "not orthogonal"),
+        ({"directions": np.outer([0.1, 0.2], np.eye(DIMENSION)[0]).astype(np.float16)}, "in the order"),
     ],
 )
 def test_statistics_that_cannot_be_are_refused(change, words):
     arrays = FrameStatistics.of(draw(2, 0), 2).to_arrays()
     with pytest.raises(ValueError, match=words):
-        FrameStatistics.from_arrays(arrays | change)
+        FrameStatistics.from_arrays(arrays | change, DIMENSION, 2)
 
 
 @pytest.mark.parametrize(
