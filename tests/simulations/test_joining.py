@@ -123,7 +123,7 @@ def test_who_joins_must_be_new_and_alike(config, earlier, listed, tmp_path):
     ("file", "content", "words"),
     [
         (CARD, None, "holds nothing to join"),
-        (CARD, b"<html>", "holds nothing to join"),
+        (CARD, b"<html>", "not what a server keeps of a run, or damaged"),
         (CARD, b'{"format": 9}', "of version 9"),
         (ARRAYS, b"half", "damaged"),
     ],

@@ -401,7 +401,9 @@ def _read_description(content: RecordDict, plan: CodecPlan) -> Described:
     ValueError
         Something is missing, too many, or cannot be.
     """
-    said = ClientDescription.of(content.config_records.get("client", ConfigRecord()))
+    if "client" not in content.config_records:
+        raise ValueError("its answer holds no client")
+    said = ClientDescription.of(content.config_records["client"])
     told = {f"{SCATTER}{group}/{number}": (group, number) for group, number in said.places}
     names = {"client", *(["statistics"] if plan.learns else ()), *(told.keys() & content.keys())}
     require_records(content, names)

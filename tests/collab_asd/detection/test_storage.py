@@ -295,3 +295,29 @@ def test_a_detector_that_was_saved_long_ago_scores_as_it_did_then(clips, tmp_pat
     np.testing.assert_allclose([detector.score(clip) for clip in embedded], then["scores"], atol=1e-5)
     assert [detector.nearest(clip) for clip in embedded] == then["nearest"]
     assert (card.machine, card.threshold, card.rotation, len(card.normals)) == ("fan/01", 0.3, "", 11)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": float("nan")},
+        {"threshold": float("inf")},
+        {"threshold": "0.3"},
+        {"threshold": None},
+        {"false_alarm_rate": 7.0},
+        {"machine_type": "fan\n12:00 ERROR forged\x1b[2J"},
+        {"machine_id": "0" * 100_000},
+        {"machine_type": ["fan"]},
+        {"normals": [1, 2, 3]},
+        {"sample_rate": -16_000},
+        {"channel": 2**40},
+    ],
+    ids=lambda change: f"{next(iter(change))} {str(next(iter(change.values())))[:12]!r}",
+)
+def test_who_seals_a_detector_again_cannot_make_it_decide_by_what_no_detector_has(saved, change):
+    """A NaN for a threshold calls every clip normal."""
+    edit(saved, lambda content: content | {"card": content["card"] | change})
+    with pytest.raises(InputError, match=r"not a detector of this version") as refused:
+        load(saved)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
