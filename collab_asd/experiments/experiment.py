@@ -235,7 +235,7 @@ def find_experiment(name: str) -> Path:
     InputError
         There is neither.
     """
-    if Path(name).exists():
+    if Path(name).exists() and not Path(name).is_dir():  # results may lie in a folder of that name
         return Path(name)
     known = {file.stem: file for file in SHIPPED.glob("*.toml")}
     if Path(name).name != name:

@@ -32,7 +32,7 @@ WORDS: dict[Measure, str] = {
     "recall": "faults noticed",
 }
 FEW_SHOT = "few-shot"
-CURVES = {"toycar": "ToyCar: four real machines"}
+CURVES = {"toycar": "ToyCar: four real machines", "synthetic": "18 synthetic machines of six types"}
 PANEL = (4.6, 3.6)  # inches
 SIDESTEP = 1.03  # factor between the lines at one number of clips, so that their intervals do not hide one another
 LINE = 0.055  # height of a label, as a fraction of the panel's

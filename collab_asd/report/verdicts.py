@@ -149,9 +149,9 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
     if few := _missing_normals(run, machines):
         most = max(few.values())
         yield Recommendation(
-            f"Record more normal sound: {listed([f'{name} ({count} more)' for name, count in few.items()])}",
+            f"Record more normal sound of {listed(list(few))}",
             f"With fewer, the threshold may raise more than twice the {percent(asked)} false alarms that were asked "
-            f"for. {most} more normal recording{'s' if most > 1 else ''} of a machine, spread over days, settle it.",
+            f"for. {most} more normal recording{'s' if most > 1 else ''} of each, spread over days, settle it.",
         )
     if untested := [m.name for m in machines if min(m.count(NORMAL), m.count(ANOMALY)) < FEWEST_TEST_CLIPS]:
         yield Recommendation(

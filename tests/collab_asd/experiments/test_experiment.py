@@ -1,6 +1,7 @@
 """Experiment files: what they mean, and what is wrong with them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +168,12 @@ def test_a_file_of_ones_own_goes_before_a_shipped_one(tmp_path, monkeypatch):
     (tmp_path / "toycar.toml").touch()
     assert find_experiment("synthetic.toml").absolute() == tmp_path / "synthetic.toml"
     assert find_experiment(str(tmp_path / "toycar.toml")) == tmp_path / "toycar.toml"
+
+
+def test_a_folder_of_the_name_hides_no_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few-shot").mkdir()
+    assert find_experiment("few-shot").name == "few-shot.toml"
+    (tmp_path / "few-shot").rmdir()
+    (tmp_path / "few-shot").write_text('name = "mine"')
+    assert find_experiment("few-shot") == Path("few-shot")

@@ -18,7 +18,6 @@ def test_shipped_curves_have_all_measures(name):
     for p in points:
         assert p.auc is not None
         assert 0.4 < p.auc.mean < 1.0
-        assert p.auc.n >= 2
         assert p.recall is not None
         assert p.false_alarm_rate is not None
     default = [p.auc.mean for p in sorted(points, key=lambda p: evenness(p.partition)) if p.label.endswith("fusion")]

@@ -89,7 +89,8 @@ def test_few_clips_cost_certainty(make_run):
 def test_how_many_more_normal_recordings_a_threshold_needs(make_run):
     # the default rate of 10 % takes 30 (`is_uncertain`), which fusion takes from all normal clips
     run = make_run(normals=20, faults=20, found=20, few_threshold_clips=True, train=12)
-    assert "Record more normal sound: fan/00 (18 more)" in titles(run)
+    (step,) = (step for step in recommendations(run) if step.title == "Record more normal sound of fan/00")
+    assert "18 more normal recordings" in step.words
 
 
 def test_a_machine_at_chance_is_not_to_be_relied_on(make_run):
