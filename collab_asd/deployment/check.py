@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -177,9 +177,10 @@ def _agreement(path: Path | None) -> str:
 
 def _recordings(node: NodeSettings) -> str:
     agreement = Agreement.load(str(node.path("agreement") or "")).config
-    config, data_dir = agreement or RunConfig(), node.path("data_dir")
+    data_dir = node.path("data_dir")
     if data_dir is None:
         raise InputError("data-dir is empty; name the folder of your recordings in node.toml")
+    config = replace(agreement or RunConfig(), data_dir=str(data_dir))
     clips = find_clips(data_dir, *how(config))
     report = check(data_dir, clips, group_by=config.grouping, shares=False, allow_mixed=config.allow_mixed)
     errors = [line for severity, line in describe(report.problems) if severity == "error"]

@@ -39,6 +39,7 @@ LARGEST_REPLY = 256 * 2**20
 HELD_OF_PARTY = 2 * LARGEST_REQUEST  # bytes of requests at once; Flower sends two objects at once
 PATIENCE, SLOWEST = 15.0, 8 * 2**10  # seconds, and bytes per second after them, that a body must come within
 REMEMBERED = 100_000  # signatures
+UNKNOWN_TASK = ""
 REPLIES, OBJECTS = 10_000, 10_000  # whose bytes are counted; that one node may be asked for at once
 FRESH_SECONDS = 1.0
 SIGNED_SECONDS = flower.TIMESTAMP_TOLERANCE + 2 * flower.SYSTEM_TIME_TOLERANCE  # so long Flower takes a signature
@@ -169,15 +170,17 @@ class Gate:
                 return b"".join(parts)
 
     def _by_body(self, scope: Scope, signed: Signed | None, body: bytes) -> Refusal | None:
-        """Judge a reply by whose it is, whether Flower has asked for this part of it, and by its size so far."""
+        """Judge a reply by whose it is and by its size so far.
+
+        What Flower was not seen to ask for is counted as one reply more of a node: Flower itself takes none of it but
+        what it has asked for before it was started again.
+        """
         if signed is None:
             return None
         if scope["path"] == PUSH_MESSAGES:
             return None if _is_own(body) else Refusal(403, "reply in another node's name")
         if scope["path"] == PUSH_OBJECT:
-            reply = self._wanted[signed.key].get(_object_id(body))
-            if reply is None:
-                return Refusal(409, "part of a reply that was not asked for")
+            reply = self._wanted[signed.key].get(_object_id(body), Reply(signed.key, UNKNOWN_TASK))
             self._sent[reply] = self._sent.get(reply, 0) + len(body)
             if self._sent[reply] > self._largest_reply:
                 return TOO_LARGE
@@ -202,7 +205,7 @@ class Gate:
         return hand_on
 
     def _await_objects(self, key: bytes, request: bytes, answer: bytes) -> None:
-        """Note what Flower asks for of a reply: nothing if it knows no such task, and all else is refused."""
+        """Note what Flower asks for of a reply: nothing if it knows no such task."""
         replies = flower.PushMessagesRequest.FromString(request).messages_list
         wanted = flower.PushMessagesResponse.FromString(answer).objects_to_push
         for object_id in wanted:
