@@ -7,7 +7,7 @@ cannot be imported is an error for whoever asks for its entry, and for nobody el
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -56,16 +56,21 @@ class Registry(Collection[str], Generic[T]):
         What an entry must be an instance of.
     built_in : mapping of str to str
         Import string of each name.
+    families : mapping of str to str, optional
+        Beginning of names that are not listed -> import string of what makes an entry of a name.
     """
 
-    def __init__(self, kind: str, group: str, of: Any, built_in: Mapping[str, str]) -> None:
+    def __init__(
+        self, kind: str, group: str, of: Any, built_in: Mapping[str, str], families: Mapping[str, str] | None = None
+    ) -> None:
         self.kind, self.group, self._of, self._built_in = kind, group, of, built_in
+        self._families = families or {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*self._built_in, *sorted(self._added)]))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._built_in or name in self._added
+        return name in self._built_in or name in self._added or self._family(str(name)) is not None
 
     def __len__(self) -> int:
         return len(set(self))
@@ -85,6 +90,9 @@ class Registry(Collection[str], Generic[T]):
         check_choice(self.kind, name, self)
         if name in self._built_in:
             return load(self._built_in[name])
+        if family := self._family(name):
+            make: Callable[[str], T] = load(family)
+            return make(name)
         packages = self._packages(name)
         if len(packages) > 1:
             raise InputError(
@@ -100,9 +108,12 @@ class Registry(Collection[str], Generic[T]):
             raise InputError(f"{self.kind} {name!r} of package {packages[0]}: {wrong}; {remedy}")
         return found  # type: ignore[no-any-return]
 
+    def _family(self, name: str) -> str | None:
+        return next((made_by for start, made_by in self._families.items() if name.startswith(start)), None)
+
     def packages(self, name: str) -> list[str]:
         """Return the installed packages that an entry comes from; none for one that comes along."""
-        return [] if name in self._built_in else self._packages(name)
+        return [] if name in self._built_in or self._family(name) else self._packages(name)
 
     def _packages(self, name: str) -> list[str]:
         return [point.dist.name if point.dist else point.value for point in self._added.get(name, [])]

@@ -100,6 +100,7 @@ ENCODERS: Registry[EncoderEntry] = Registry(
         "aisfx": "collab_asd.encoders.aisfx:ENTRY",
         "aisfx-bands": "collab_asd.encoders.aisfx:BANDED",
     },
+    families={"hf:": "collab_asd.encoders.hf:entry"},
 )
 
 

@@ -13,6 +13,7 @@ import hashlib
 import io
 import logging
 import mmap
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 AudioReader: TypeAlias = Callable[[Clip], Audio]
 
+NOT_IN_NAMES = re.compile(r"[^\w.-]")  # of folders
 TOGETHER = 16  # clips whose windows an accelerator is given at once
 DECODERS = 4  # threads; libsndfile needs no interpreter
 
@@ -160,14 +162,12 @@ class EmbeddingCache:
 
     def path(self, spec: EncoderSpec, clip: Clip) -> Path:
         """Where the frames of a clip lie."""
+        encoder = NOT_IN_NAMES.sub("_", spec.name)
         name = f"{clip.sha256}-{clip.channel}"
         if clip.conditions is not None:
             name += f"-{hashlib.sha256(repr(clip.conditions).encode()).hexdigest()[:16]}"
         return (
-            self.folder
-            / f"{spec.name}-{spec.digest[:32]}-{CACHED_EMBEDDINGS.version}"
-            / clip.sha256[:2]
-            / f"{name}.npy"
+            self.folder / f"{encoder}-{spec.digest[:32]}-{CACHED_EMBEDDINGS.version}" / clip.sha256[:2] / f"{name}.npy"
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,7 +76,8 @@ def _write(path: Path, lines: Iterable[tuple[str, float]]) -> None:
 
 def default_name(config: RunConfig) -> str:
     """Name a result folder that was not named by the user: time, method, encoder and seed."""
-    return f"{datetime.now():%Y%m%d-%H%M%S}-{config.method}-{config.encoder}-{config.seed}"
+    encoder = re.sub(r"[^\w.-]", "_", config.encoder)
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{config.method}-{encoder}-{config.seed}"
 
 
 @dataclass(frozen=True)
