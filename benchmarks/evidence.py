@@ -84,7 +84,7 @@ def _row(row: Row, comparison: Comparison) -> dict[str, Any]:
 
 
 def _estimate(value: Estimate | None) -> dict[str, float | None] | None:
-    return value and {"mean": value.mean, "low": value.low, "high": value.high}
+    return None if value is None else {"mean": value.mean, "low": value.low, "high": value.high}
 
 
 def _finite(value: float | None) -> float | None:

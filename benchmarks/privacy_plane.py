@@ -114,6 +114,7 @@ def levels(run: AuditedRun, data: Path) -> Iterator[tuple[str, ThreatModel]]:
         unturned = through(own, run.ear, believed, codec)
         yield OUTSIDER, knowledge.by_length(unturned, codec, attacked, run.codec)
         yield OUTSIDER, knowledge.by_axes(unturned, attacked)
+        yield OUTSIDER, knowledge.by_closest_points(unturned, codec, attacked, run.codec)
 
 
 def probed(level: ThreatModel) -> Iterator[Any]:

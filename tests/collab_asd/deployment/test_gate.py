@@ -221,3 +221,11 @@ def test_one_party_cannot_fill_the_memory(monkeypatch):
 
 def test_body_comes_through_whole():
     assert ask(Gate(flower), "/v1/fleet/pull-object", bytes(12345), signed()).text == "12345"
+
+
+def test_body_in_several_parts_comes_through_whole():
+    async def parts():
+        yield bytes(12000)
+        yield bytes(345)
+
+    assert ask(Gate(flower), "/v1/fleet/pull-object", parts(), signed()).text == "12345"
