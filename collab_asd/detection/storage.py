@@ -144,8 +144,6 @@ def load(folder: Path, rotation_key_file: str = "") -> tuple[Detector, DetectorC
             raise ValueError("it has no space, or other normal clips than it names")
         if (levels := by_name.get("levels")) is not None and (levels.ndim != 2 or len(levels) != len(card.normals)):
             raise ValueError("it has levels of other clips than it names")
-    except InputError:
-        raise
     except Exception as error:  # a state that no detector has fails in any way
         raise _other_version(folder, error) from error
     return Detector(tuple(spaces), levels), card
@@ -188,7 +186,7 @@ CARD = {
 
 
 def _other_version(folder: Path, error: Exception) -> InputError:
-    what = shortened(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else error)
+    what = shortened(error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 800)
     return InputError(f"{folder}: not a detector of this version ({what}); repeat the run that made it")
 
 
