@@ -96,8 +96,8 @@ class ClientData:
             return
         if len(known) >= MOST_CODECS:
             raise InputError(
-                f"codec: refused, the server asks for embeddings by a {len(known) + 1}th codec in this run, and "
-                f"{MOST_CODECS} are what a client sends by; ask who runs the server why"
+                f"codec: refused, the server asks for embeddings by another codec than the {len(known)} before in this "
+                f"run, and a client sends by {MOST_CODECS} at most; ask who runs the server why"
             )
         with replacing(self.codecs_file) as file:
             file.write("\n".join([*known, digest]).encode())

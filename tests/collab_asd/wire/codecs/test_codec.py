@@ -163,3 +163,29 @@ def test_statistics_of_very_many_clients_are_those_of_all_frames():
     assert len(clips) * 7 > MOST_ROWS * 6  # so that rows are condensed on the way
     for name in ("mean", "deviation", "directions"):
         np.testing.assert_allclose(getattr(pooled, name), getattr(together, name), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("0/axes", lambda a: np.eye(DIMENSION, dtype=np.float16), "its 0/axes are|its axes are"),
+        ("0/axes", lambda a: np.repeat(a[:1], len(a), axis=0), "not orthogonal"),
+        ("0/axes", lambda a: a * 100, "lie outside"),
+        ("0/axes", lambda a: a / 2, "not of length 1"),
+        ("0/axes", lambda a: a * np.nan, "not finite"),
+        ("0/mean", lambda a: a * np.inf, "not finite"),
+        ("0/mean", lambda a: a[:-1], "its mean are"),
+        ("1/step", lambda a: -a, "lie outside"),
+        ("1/step", lambda a: a * np.array([1, 1e-6, 1]), "its step are|differ more"),
+        ("1/step", lambda a: np.append(a[:-1], a[-1:] * 1e-4).astype(np.float32), "differ more"),
+        ("more", lambda a: np.zeros(3), "its arrays are not"),
+    ],
+)
+def test_a_codec_that_nobody_can_have_fitted_is_refused(name, change, words):
+    """A server that sends more axes than were agreed on, or others than orthogonal ones, reads more than was agreed."""
+    arrays = fitted("pca:3+int8", draw(6, 1)).to_arrays()
+    with np.errstate(all="ignore"):
+        changed = arrays | {name: change(arrays.get(name))}
+    with pytest.raises(ValueError, match=words):
+        parse("pca:3+int8").with_arrays(changed, DIMENSION)
+    parse("pca:3+int8").with_arrays(arrays, DIMENSION)
