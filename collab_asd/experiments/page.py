@@ -260,8 +260,8 @@ def _facts(cells: Sequence[Cell], rows: Sequence[Row], summaries: Sequence[Mappi
         facts.append(
             Fact(
                 f"{beaten} of {len(compared)}",
-                "other rows of the table do not beat embedding sharing with the same encoder by more than chance"
-                + (" and partition" if rows[0].partition else ""),
+                "other rows of the table do not beat embedding sharing with the same encoder"
+                f"{' and partition' if rows[0].partition else ''} by more than chance",
             )
         )
     return facts
