@@ -50,7 +50,7 @@ from collab_asd.deployment.settings import NODE, ServerSettings
 
 RUN_SECONDS = 900.0
 """A run that takes longer counts as one that hangs."""
-BACK_SECONDS = 150.0
+BACK_SECONDS = 240.0
 LONGEST_STOP, LONGEST_CUT, LONGEST_FULL = 70.0, 40.0, 40.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
 FULL_BYTES = 65_536

@@ -42,10 +42,10 @@ class NodeHealth:
     superlink: str
     authority: Path
     clock: Callable[[], float] = time.monotonic
-    _touched: int = 0
-    _last: float = field(default=0.0)
-    _allowed: float = START_SECONDS
-    _answers_since: float | None = None
+    _touched: int = field(default=0, init=False)
+    _last: float = field(default=0.0, init=False)
+    _allowed: float = field(default=START_SECONDS, init=False)
+    _answers_since: float | None = field(default=None, init=False)
 
     def wait_for_server(self) -> None:
         """Return when the server answers: until then, starting a SuperNode is in vain."""
@@ -104,7 +104,7 @@ class ServerHealth:
     authority: Path
     seconds: float = 180.0
     clock: Callable[[], float] = time.monotonic
-    _silent_since: float | None = None
+    _silent_since: float | None = field(default=None, init=False)
 
     def begin(self) -> None:
         """Forget what was: the SuperLink starts."""

@@ -230,13 +230,27 @@ def _expected(answers: Mapping[int, _Answer], roster: ClientRoster | None) -> in
     return max(said, key=lambda clients: (said[clients], clients), default=1)
 
 
+LOST = {
+    3: "the message was lost",
+    4: "its answer was lost",
+    5: "it is not connected any more",
+    8: "its process ended",
+}
+"""Flower's codes of errors that say nothing about what a node would answer."""
+
+
 def _greet(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answer | str]:
-    """Greet nodes, and be told who they are, or read why an answer is refused; silent ones are left out."""
+    """Greet nodes, and be told who they are, or read why an answer is refused; those that gave none are left out."""
     mine, answers = ConfigRecord(own_versions()), dict[int, _Answer | str]()
     for reply in grid.send_and_receive(
         [Message(RecordDict({"server": mine}), node, HELLO) for node in nodes], timeout=timeout
     ):
         node = reply.metadata.src_node_id
+        if reply.has_error() and reply.error.code in LOST:
+            logger.warning(
+                "SuperNode %d has not answered its greeting, and is greeted again: %s", node, LOST[reply.error.code]
+            )
+            continue
         try:
             answers[node] = _answer(reply)
         except Exception as error:  # whatever a node answers is its own failure

@@ -1,7 +1,7 @@
 """Who a server takes a SuperNode for: the client whose key it has."""
 
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from collab_asd.core.errors import InputError
@@ -88,3 +88,24 @@ def test_what_a_node_says_cannot_forge_a_line_of_the_log(nodes, caplog):
     met = meet_clients(grid, 2, 10)
     assert set(met.clients) >= {1, 2}
     assert not any("\n" in message or "\x1b" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("code", [3, 4, 5, 8])
+def test_node_that_is_killed_while_it_is_greeted_is_greeted_again(nodes, monkeypatch, code):
+    grid = nodes(0, 1, 2)
+    send, lost = grid.send_and_receive, [FIRST + 1, FIRST + 1]
+
+    def send_and_receive(messages, **how):
+        replies = list(send(messages, **how))
+        for i, reply in enumerate(replies):
+            if lost and reply.metadata.src_node_id == lost[0]:
+                lost.pop()
+                asked = next(each for each in messages if each.metadata.dst_node_id == FIRST + 1)
+                replies[i] = Message(Error(code, "lost"), reply_to=asked)
+        return replies
+
+    monkeypatch.setattr(grid, "send_and_receive", send_and_receive)
+    monkeypatch.setattr(meeting, "NODES_SECONDS", 10)
+    monkeypatch.setattr(meeting, "POLL_SECONDS", 0.01)
+    assert set(meet_clients(grid, 3, 10).clients) == {0, 1, 2}
+    assert not lost
