@@ -14,6 +14,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.terminal import printable
 from collab_asd.core.types import ANOMALY, NORMAL
 from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS, Evaluation, MachineResult
+from collab_asd.detection.intervals import Machines, auc_interval, labelled_scores
 from collab_asd.report.contents import KeptDetector, Run
 from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
 
@@ -323,12 +324,32 @@ def comparison(runs: Sequence[Run], names: Sequence[str]) -> Sheet:
 
 
 def auc_by_run(runs: Sequence[Run], names: Sequence[str]) -> Sheet:
-    """AUC of each machine, one column per run."""
+    """AUC of each machine by run, and each run's minus the first one's with a 95 % interval over clips."""
     columns = [run.evaluation.by_id("auc") for run in runs]
-    rows = tuple((machine, *(_text(aucs.get(machine)) for aucs in columns)) for machine in columns[0])
-    mean = ("mean", *(_text(run.evaluation.total("auc")) for run in runs))
-    sheet = Sheet("auc_by_run", "AUC of each machine", ("machine", *names), (*rows, mean), True)
+    labelled = [labelled_scores(run.table) for run in runs]
+
+    def line(name: str, aucs: Sequence[float | None], clips: Sequence[Machines]) -> tuple[str, ...]:
+        beside = (_difference(a, aucs[0], own, clips[0]) for a, own in zip(aucs[1:], clips[1:], strict=True))
+        return (name, *map(_text, aucs), *beside)
+
+    rows = [
+        line(m, [aucs.get(m) for aucs in columns], [{m: of[m]} if m in of else {} for of in labelled])
+        for m in columns[0]
+    ]
+    mean = line("mean", [run.evaluation.total("auc") for run in runs], labelled)
+    headings = ("machine", *names, *(f"{name} minus {names[0]}" for name in names[1:]))
+    sheet = Sheet("auc_by_run", "AUC of each machine", headings, (*rows, mean), True)
     return with_marks(sheet, _of_kind(runs[0].evaluation.machines, FEW_TEST_CLIPS))
+
+
+def _difference(auc: float | None, first: float | None, own: Machines, other: Machines) -> str:
+    """``"+0.012 [−0.003, +0.026]"``."""
+    if auc is None or first is None:
+        return UNKNOWN
+    found = auc_interval([own], [other])
+    ends = (auc - first,) if found is None else (auc - first, found.low, found.high)
+    mean, *rest = (f"{x:+.3f}".replace("-", "−") for x in ends)
+    return f"{mean} [{', '.join(rest)}]" if rest else mean
 
 
 def _decision_cells(machines: Sequence[MachineClips], shown: Sequence[int | None]) -> list[str]:

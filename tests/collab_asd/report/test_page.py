@@ -167,7 +167,10 @@ def test_several_runs_share_a_page(make_folder, tmp_path):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert (tmp_path / "both" / "tables" / "auc_by_run.csv").read_text() == (
-        "machine,embedding-sharing,local-knn,note\nfan/00,0.750,0.750,*\nfan/01,0.750,0.750,*\nmean,0.750,0.750,*\n"
+        "machine,embedding-sharing,local-knn,local-knn minus embedding-sharing,note\n"
+        'fan/00,0.750,0.750,"+0.000 [+0.000, +0.000]",*\n'
+        'fan/01,0.750,0.750,"+0.000 [+0.000, +0.000]",*\n'
+        'mean,0.750,0.750,"+0.000 [+0.000, +0.000]",*\n'
     )
     # pAUC: at 10 % false alarms the area is 0.25 * 0.1, which is (1 + (0.025 - 0.005) / (0.1 - 0.005)) / 2
     assert (tmp_path / "both" / "tables" / "runs.csv").read_text().splitlines()[1] == (
