@@ -195,6 +195,10 @@ class EmbeddingStore:
             ) from error
         self._pages.setdefault(client, {})[number] = self._read_page(client, number)
 
+    def release(self) -> None:
+        """Let go of the clips that are decoded: whoever needs one again reads it again."""
+        self._recent.clear()
+
     def drop(self, client: int) -> None:
         """Forget all that a client has sent."""
         self._recent.clear()

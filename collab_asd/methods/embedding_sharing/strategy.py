@@ -262,6 +262,8 @@ class EmbeddingSharing(ScoreGathering):
             self._train()
         if self.inference == "server" and server_round == self.rounds:
             self._shared = {client: self._score_client(client) for client in self.grid.clients}
+        if server_round == self.rounds:  # the clients score next, and nobody reads the embeddings any more
+            self._store.release()
         return None, MetricRecord({"stored-clips": self._store.clip_count()})
 
     def score_request(self, client: int) -> RecordDict:

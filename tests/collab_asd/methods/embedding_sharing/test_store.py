@@ -71,7 +71,7 @@ def test_a_clip_is_read_once_unless_memory_is_short(store, monkeypatch):
     for index in (0, 1, 0):
         clips[index]
     assert len(read) == 2
-    store._recent.clear()
+    store.release()
     monkeypatch.setattr("collab_asd.methods.embedding_sharing.store.RECENT_BYTES", 0)
     for index in (0, 0):
         clips[index]
