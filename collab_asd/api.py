@@ -311,7 +311,10 @@ def evaluate(labels: Sequence[int | None], anomaly_scores: Sequence[float], thre
         for i, (label, score) in enumerate(zip(labels, anomaly_scores, strict=True))
     )
     if not rows:
-        raise InputError("no clips to evaluate: labels and anomaly scores are empty")
+        raise InputError(
+            "no clips to evaluate: labels and anomaly scores are empty; add test clips to the data folder, or compare "
+            "the scores of new recordings with the detector's threshold_"
+        )
     return evaluate_table(ScoreTable(rows)).machines[0]
 
 

@@ -86,7 +86,8 @@ def measure(audio: Audio) -> ClipStatistics:
     """Measure one channel of a clip of at least one sample. Where some are not finite, the figures mean nothing."""
     samples, rate = audio.waveform, audio.rate
     blocks = _blocks(samples, max(1, rate // BLOCKS_PER_SECOND))
-    high, low = blocks.max(axis=1), blocks.min(axis=1)
+    starts = np.arange(0, blocks.size, blocks.shape[1])
+    high, low = (of.reduceat(blocks.ravel(), starts) for of in (np.maximum, np.minimum))  # faster than along an axis
     means = blocks.mean(axis=1).astype(np.float64)
     offset = float(means.mean())
     powers = np.einsum("ij,ij->i", blocks, blocks) / blocks.shape[1] - 2 * offset * means + offset**2
@@ -144,7 +145,9 @@ def _spectrum(samples: FloatArray, offset: float, peak: float) -> FloatArray:
     spectra = np.fft.rfft((frames - np.float32(offset)) * WINDOW, axis=1)[:, 1:].view(np.float32)
     power = np.einsum("ij,ij->j", spectra, spectra).reshape(-1, 2).sum(axis=1) / SPECTRA
     lines = 10 * np.log10(power / max(1.0, peak**2) + SILENCE)
-    return np.asarray(np.median(lines.reshape(BANDS, -1), axis=1), np.float32)
+    ordered = np.sort(lines.reshape(BANDS, -1), axis=1)
+    middle = ordered.shape[1] // 2
+    return np.asarray(ordered[:, middle - 1 : middle + 1].mean(axis=1), np.float32)  # their medians
 
 
 def _limit(bands: FloatArray, rate: int) -> float:

@@ -178,7 +178,7 @@ def test_check_run_score_and_explain(long_recordings, cache, tmp_path):
     check = call("data", "check", long_recordings, "--clip-seconds", 2, "--json")
     assert json.loads(check.stdout)["machines"][0]["train_normal"] == 30, check.output
     out = tmp_path / "out"
-    settings = ("--set", "clip-seconds=2", "--set", f"cache-dir={cache}", "--set", "epochs=1")
+    settings = ("--clip-seconds", 2, "--set", f"cache-dir={cache}", "--set", "epochs=1")
     run = call("run", "--data", long_recordings, "--encoder", "logmel", "--out", out, *settings)
     assert run.exit_code == 0, run.output
     summary = json.loads((out / "summary.json").read_text())
