@@ -27,7 +27,7 @@ from collab_asd import encoders
 from collab_asd.classifier.settings import PRESETS
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import pin_threads
-from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray, MachineFrames
+from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray, MachineFrames, ScoreArray
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection.detector import Detector
@@ -118,6 +118,13 @@ def measure(config: RunConfig, encoder: Encoder, machines: Machines) -> dict[str
     return {name: mean_auc(of_machines, machines) for name, of_machines in detectors.items()}
 
 
+def shown(values: ScoreArray, sign: str = "") -> str:
+    """Return a mean with its 95 % interval over draws."""
+    n = len(values)
+    half = student.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
+    return f"{values.mean():{sign}.3f} ± {half:.3f}"
+
+
 def main() -> None:
     """Measure what is not in the file yet, and print a row per conditions, encoder and method."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -141,15 +148,14 @@ def main() -> None:
                 lines.append({"draw": draw, "conditions": conditions, "encoder": encoder.spec.name, "auc": auc})
                 with args.out.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
-    table = Table("conditions", "encoder", "method", "AUC", "lowest", "draws")
+    table = Table("conditions", "encoder", "method", "AUC", "default minus this", "lowest", "draws")
     for conditions, encoder in dict.fromkeys((line["conditions"], line["encoder"]) for line in lines):
         found = [line["auc"] for line in lines if (line["conditions"], line["encoder"]) == (conditions, encoder)]
         for method in found[0]:
             values = np.array([auc[method] for auc in found])
-            n = len(values)
-            half = student.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
-            shown = f"{values.mean():.3f} ± {half:.3f}"
-            table.add_row(conditions or "as recorded", encoder, method, shown, f"{values.min():.3f}", str(n))
+            gains = np.array([auc["embedding-sharing"] for auc in found]) - values
+            place = conditions or "as recorded", encoder, method
+            table.add_row(*place, shown(values), shown(gains, "+"), f"{values.min():.3f}", str(len(values)))
     Console(width=140).print(table)
 
 

@@ -139,7 +139,9 @@ OWN_TERMS = {
 PARTITION_TERM = {
     "Partition": "Who holds which recordings. machine: one client for each machine. dirichlet-ALPHA: each machine's "
     "recordings are dealt to the clients in random shares, the more even the higher ALPHA. iid: evenly to all. "
-    "clips-N: one client for each machine, with N of its normal recordings, drawn by the seed. The AUC compares "
+    "clips-N: one client for each machine, with N of its normal recordings, drawn by the seed. response-DB, gain-DB, "
+    "noise-DB, interference-DB: one client for each machine, recorded by another microphone, with another level, noise "
+    "floor or machine nearby, drawn by the seed. The AUC compares "
     "recordings of the same machine at the same client, since each client has a detector of its own.",
 }
 

@@ -33,6 +33,13 @@ def test_node_config_gives_what_is_the_clients_own_and_nothing_else(tmp_path):
     assert (config.encoder, config.seed) == ("logmel", 3)
 
 
+def test_a_node_changes_no_recording_of_its_own(tmp_path):
+    run = {"recording-conditions": "gain-6", "encoder": "logmel"}
+    node = {"client": 0, "clients": 2, "data-dir": str(tmp_path)}
+    context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config=run)
+    assert policy_of(context).config.recording_conditions == ""
+
+
 def held(count, share):
     clips = tuple(clip("00", "train") for _ in range(count))
     return ClientData(Partition(0, clips, groups=(0,) * count, classes=(0,) * count), None, None, Path(), share)
