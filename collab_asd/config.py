@@ -90,8 +90,7 @@ class RunConfig:
     ] = False
     recording_conditions: Annotated[
         str,
-        "gives each machine its own microphone, noise and neighbour, drawn by the seed: any of response-DB, gain-DB, "
-        "noise-DB, interference-DB, joined by +; empty: as recorded",
+        "microphone, noise and neighbour of each machine's own: response-3+noise-10, …; empty: as recorded",
     ] = ""
     partition: Annotated[
         Partitioning,
@@ -133,8 +132,7 @@ class RunConfig:
     ] = "port"
     preset: Annotated[
         Preset,
-        "training of the ID classifier and local networks: fast (ours), paper (all of section V, with its codec, "
-        "calibration, scorer and pooling unless set; slow)",
+        "training of the ID classifier and local networks: fast (ours), paper (all of section V; slow)",
     ] = "fast"
     epochs: Annotated[
         int, "epochs of the ID classifier or of a local network; 0: as many as the preset says", NOT_NEGATIVE

@@ -235,9 +235,9 @@ def find_experiment(name: str) -> Path:
     InputError
         There is neither.
     """
-    if Path(name).exists() and not Path(name).is_dir():  # results may lie in a folder of that name
-        return Path(name)
     known = {file.stem: file for file in SHIPPED.glob("*.toml")}
+    if Path(name).exists() and not (Path(name).is_dir() and name in known):  # results may lie in such a folder
+        return Path(name)
     if Path(name).name != name:
         raise InputError(f"{name}: no such file; name an experiment file, or one of {', '.join(sorted(known))}")
     check_choice("experiment", name.removesuffix(".toml"), known)
