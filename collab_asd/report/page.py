@@ -237,7 +237,7 @@ def _comparison(gallery: Gallery, runs: Sequence[Run], names: Sequence[str]) -> 
     evaluations = {name: run.evaluation for name, run in zip(names, runs, strict=True)}
     return {
         "verdict": words.comparison_verdict(runs, names),
-        "story": words.comparison_story(runs),
+        "story": words.comparison_story(runs, names),
         "bars": figures.bars(gallery, evaluations, "auc_by_run"),
         "runs": tables.comparison(runs, names),
         "auc_by_run": tables.auc_by_run(runs, names),

@@ -128,21 +128,34 @@ def story(run: Run) -> list[str]:
 
 
 def comparison_verdict(runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Return the mean AUC of each run, best first, and on how many machines the best is ahead of each other one."""
-    totals = [(run.evaluation.total("auc"), name, run) for run, name in zip(runs, names, strict=True)]
-    means = [(auc, name, run) for auc, name, run in totals if auc is not None]
-    if len(means) < 2:
+    """Return the mean AUC of each run, best first."""
+    ranked = _ranked(runs, names)
+    if len(ranked) < 2:
         return "Which run is better cannot be said: no machine has labelled test recordings of both kinds."
-    ranked = sorted(means, key=lambda entry: -entry[0])
-    (best, name, run), *others = ranked
+    (best, name, _), *others = ranked
     shares = [f"{of_hundred(best)} cases with {name}", *(f"{of_hundred(auc)} with {other}" for auc, other, _ in others)]
-    ahead = [f"of {other} on {_machines_ahead(run, other_run)}" for _, other, other_run in others]
-    decided = [f"{label} {_decided(r)}" for _, label, r in ranked]
-    return (
-        f"The faulty one of two recordings gets the higher anomaly score in {_joined(shares)}; guessing would give 50. "
-        f"{name} is ahead {_joined(ahead)}. Differences much smaller than the intervals in the figure may be chance. "
-        f"At the thresholds in use, {'; '.join(decided)}."
-    )
+    return f"The faulty one of two recordings gets the higher anomaly score in {_joined(shares)}; guessing gives 50."
+
+
+def comparison_story(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+    """Return what the best run is ahead by, what all decided, what they were given, and what each method does."""
+    sentences, ranked = [], _ranked(runs, names)
+    if len(ranked) > 1:
+        (_, name, run), *others = ranked
+        ahead = [f"of {other} on {_machines_ahead(run, other_run)}" for _, other, other_run in others]
+        sentences.append(
+            f"{name} is ahead {_joined(ahead)}. Differences much smaller than the figure's intervals may be chance."
+        )
+        decided = "; ".join(f"{label} {_decided(r)}" for _, label, r in ranked)
+        sentences.append(f"At the thresholds in use, {decided}.")
+    methods = dict.fromkeys(run.summary["method"] for run in runs)
+    return [*sentences, _recordings(runs[0]), *(f"{method}: {method_words(method)}" for method in methods)]
+
+
+def _ranked(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[float, str, Run]]:
+    """Return the runs that have an AUC with their names, best first."""
+    totals = [(run.evaluation.total("auc"), name, run) for run, name in zip(runs, names, strict=True)]
+    return sorted([(auc, name, run) for auc, name, run in totals if auc is not None], key=lambda entry: -entry[0])
 
 
 def _machines_ahead(run: Run, other: Run) -> str:
@@ -166,12 +179,6 @@ def _decided(run: Run) -> str:
         f"found {sum(row.decision for row in faults)} of {len(faults)} faults and raised "
         f"{sum(row.decision for row in normals)} false alarms on {len(normals)} normal recordings"
     )
-
-
-def comparison_story(runs: Sequence[Run]) -> list[str]:
-    """Return what all runs were given, and what each method does with it."""
-    methods = dict.fromkeys(run.summary["method"] for run in runs)
-    return [_recordings(runs[0]), *(f"{method}: {method_words(method)}" for method in methods)]
 
 
 def portrait_words(clip: ClipPortrait) -> str:

@@ -7,7 +7,16 @@ from collab_asd.config import RunConfig
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
 from collab_asd.report.reading import read_run
 from collab_asd.report.repeat import command
-from collab_asd.report.words import comparison_verdict, facts, heat_words, of_hundred, portrait_words, ranking, story
+from collab_asd.report.words import (
+    comparison_story,
+    comparison_verdict,
+    facts,
+    heat_words,
+    of_hundred,
+    portrait_words,
+    ranking,
+    story,
+)
 
 SILENCE = Sound(np.zeros(100, np.float32), 16000)
 
@@ -61,7 +70,7 @@ def test_without_labels_nothing_is_claimed(make_folder):
 
 def test_two_runs_are_compared_machine_by_machine(make_folder):
     better, other = read_run(make_folder("one")), read_run(make_folder("two"))
-    words = comparison_verdict([better, other], ["A", "B"])
+    words = " ".join([comparison_verdict([better, other], ["A", "B"]), *comparison_story([better, other], ["A", "B"])])
     assert "75 of 100 cases with A and 75 of 100 with B" in words
     assert "A is ahead of B on 0 of 2 machines." in words
     assert re.search(r"A found \d+ of 8 faults and raised 2 false alarms on 8 normal recordings; B found", words), words
@@ -70,7 +79,7 @@ def test_two_runs_are_compared_machine_by_machine(make_folder):
 def test_a_third_run_is_compared_too(make_folder):
     worst = read_run(make_folder("one", faults=(1.5, 1.6, 1.7, 1.8)))  # 8 of 16 pairs in order
     runs = [worst, read_run(make_folder("two")), read_run(make_folder("three"))]
-    words = comparison_verdict(runs, ["A", "B", "C"])
+    words = " ".join([comparison_verdict(runs, ["A", "B", "C"]), *comparison_story(runs, ["A", "B", "C"])])
     assert "75 of 100 cases with B, 75 of 100 with C and 50 of 100 with A" in words
     assert "B is ahead of C on 0 of 2 machines and of A on 2 of 2 machines." in words
     assert re.search(r"; A found 0 of 8 faults", words), words
