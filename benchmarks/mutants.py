@@ -58,7 +58,7 @@ SWAPPED: dict[type, type] = {
 }  # fmt: skip
 RENAMED = {"all": "any", "any": "all", "min": "max", "max": "min"}
 SILENT = (ast.Raise, ast.JoinedStr, ast.AnnAssign, ast.arguments, ast.ImportFrom, ast.Import)
-"""What is left alone: messages, annotations, defaults."""
+"""What is left alone, beside decorators: messages, annotations, defaults."""
 
 
 class Mutant(NamedTuple):
@@ -77,13 +77,14 @@ class Mutant(NamedTuple):
 
 def mutants_of(module: str) -> list[Mutant]:
     """Return all mutants of a module."""
-    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
-    found = []
+    text = (ROOT / module).read_text(encoding="utf-8")
+    tree, lines, found = ast.parse(text), text.splitlines(), []
     for number, (node, changed) in enumerate(_changes(tree)):
         mutated = copy.deepcopy(tree)
         _apply(mutated, number)
         before, after = (ast.unparse(part).splitlines()[0][:100] for part in (node, changed))
-        found.append(Mutant(module, getattr(node, "lineno", 0), f"{before} -> {after}", mutated))
+        line = getattr(node, "lineno", 1)
+        found.append(Mutant(module, line, f"{before} -> {after}, in: {lines[line - 1].strip()}", mutated))
     return found
 
 
@@ -96,7 +97,11 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 def _open(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, SILENT) and not _is_docstring(child):
+        if (
+            not isinstance(child, SILENT)
+            and not _is_docstring(child)
+            and child not in getattr(node, "decorator_list", ())
+        ):
             yield child
             yield from _open(child)
 

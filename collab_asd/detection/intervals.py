@@ -96,11 +96,12 @@ class Interval:
     clips: float
 
     def clips_to_settle(self, mean: float) -> float | None:
-        """Test clips of each machine with which the interval over clips would no longer hold 0; None if it does not.
+        """Test clips of each machine with which the interval over clips would no longer hold 0.
 
-        Of a difference alone; infinite where there is none. The width falls with the root of their number.
+        None where the interval does not hold 0, or holds it for the seeds' sake: more clips would not help. Of a
+        difference alone; infinite where there is none. The width falls with the root of their number.
         """
-        if self.low > 0 or self.high < 0:
+        if self.low > 0 or self.high < 0 or self.clips_alone < abs(mean):
             return None
         return self.clips * (self.clips_alone / mean) ** 2 if mean else math.inf
 
@@ -133,6 +134,8 @@ def auc_interval(runs: Sequence[Machines], minus: Sequence[Machines] = ()) -> In
     deviations = _seed_deviations(np.array(measured))
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(over_clips + deviations, [tail, 100 - tail])
+    if not minus:
+        low, high = max(low, 0.0), min(high, 1.0)
     alone = np.nanpercentile(over_clips, [tail, 100 - tail])
     clips = [len(scores.normal) + len(scores.anomaly) for scores in runs[0].values()]
     return Interval(float(low), float(high), float(alone[1] - alone[0]) / 2, float(np.mean(clips)))

@@ -76,10 +76,13 @@ def test_clips_are_drawn_as_scipy_draws_them():
 
 def test_seeds_count_as_student_has_it():
     """Scores that no draw of clips can change: an AUC of 1, 0 and 1."""
-    found = auc_interval([scores(([0.0, 0.1], [x, x + 0.1])) for x in (5.0, -5.0, 5.0)])
+    runs = [scores(([0.0, 0.1], [x, x + 0.1])) for x in (5.0, -5.0, 5.0)]
+    against = [scores(([0.0, 0.1], [-5.0, -4.9]))] * 3
+    found = auc_interval(runs, against)
     expected = t.ppf(0.975, 2) * np.std([1, 0, 1], ddof=1) / np.sqrt(3)
     assert half_width(found) == pytest.approx(expected, rel=0.15)
-    assert found.clips_alone == 0
+    assert (found.clips_alone, found.clips_to_settle(2 / 3)) == (0, None)  # more clips would not help
+    assert (auc_interval(runs).low, auc_interval(runs).high) == (0, 1)  # no AUC lies beyond
 
 
 def test_machines_are_averaged():
@@ -109,6 +112,7 @@ def test_the_clips_that_would_settle_a_difference():
     rng = np.random.default_rng(0)
     noisy = [scores((normal + rng.normal(size=80), anomaly + rng.normal(size=60))) for _ in range(2)]
     found = auc_interval(noisy[:1], noisy[1:])
+    assert found.low < 0 < found.high
     assert found.clips_to_settle(found.clips_alone / 2) == pytest.approx(4 * 140)
     clear = auc_interval([scores((normal, anomaly + 5))], [scores((normal, anomaly))])
     assert clear.clips_to_settle(0.2) is None
