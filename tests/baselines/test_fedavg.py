@@ -64,7 +64,9 @@ def request(model, server_round=1):
 
 
 def group_of(clients, model=None):
-    return Group(0, {k: [0, 1, 2] for k in range(clients)}, [6 * clients] * 3, fresh() if model is None else model)
+    model, each = fresh() if model is None else model, range(clients)
+    owners, clips, frames = dict.fromkeys(each, [0, 1, 2]), dict.fromkeys(each, 18), dict.fromkeys(each, 18 * 12)
+    return Group(0, owners, [6 * clients] * 3, model, clips, frames)
 
 
 def answers(contents):

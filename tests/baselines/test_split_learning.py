@@ -97,8 +97,12 @@ def trained(config, clients, start=None, **faults):
     """The model that split learning ends with, and the grid that it ran on."""
     clients_grid = Clients(list(clients), config, **faults)
     grid = SupervisedGrid(clients_grid, {k: 1000 + k for k in range(len(clients))}, Rules(60))
-    held = {k: Counter(training_clips(c, 0).classes) for k, c in enumerate(clients)}
-    group = Group(0, {k: sorted(own) for k, own in held.items()}, class_clips(held, 3), start or fresh())
+    used = {k: training_clips(c, 0) for k, c in enumerate(clients)}
+    held = {k: Counter(own.classes) for k, own in used.items()}
+    clips = {k: len(own.classes) for k, own in used.items()}
+    frames = {k: sum(map(len, own.clips)) for k, own in used.items()}
+    owners = {k: sorted(own) for k, own in held.items()}
+    group = Group(0, owners, class_clips(held, 3), start or fresh(), clips, frames)
     return SplitLearning(config).train(group, grid), clients_grid
 
 
