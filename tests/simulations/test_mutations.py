@@ -263,6 +263,8 @@ class Tempter(InProcessGrid):
             self.tried = None
         if message.content is not self.right.get("request"):
             (answer,) = super().send_and_receive([message], timeout=timeout)
+            if answer.has_error():  # it cannot go on after what it sent itself
+                return answer
             self.right = {"request": message.content, "answer": answer.content}
         content = copy.deepcopy(self.right["answer"])
         if kind != HELLO:
