@@ -255,6 +255,7 @@ class Soak:
         out = self.folder / "server" / "results" / f"soak-{number}"
         words = [sys.executable, "-m", "collab_asd.cli.main", "deploy", "run", str(self.folder / "server")]
         deadline, tries = time.monotonic() + RUN_SECONDS, 0
+        words += ["--set", f"min-clients={len(self.nodes)}"]
         with (self.folder / "runs.log").open("ab") as log:
             while not (out / "summary.json").exists():
                 tries += 1

@@ -189,7 +189,7 @@ def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Call
                 tail = submit(server, app, on_line)
         if (results / SUMMARY).exists():
             return results
-        if refusal.exists():
+        if refusal.exists() and not is_locked(results):  # else a ServerApp of before has come first: it is waited for
             raise InputError(refusal.read_text(encoding="utf-8"))
         logger.warning("the run broke off; it is taken up again. It last printed:\n%s", "\n".join(tail[-3:]))
     raise InputError(f"{results}: the run broke off {TRIES} times; its SuperLink's log says why")
