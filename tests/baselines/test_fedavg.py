@@ -65,7 +65,7 @@ def request(model, server_round=1):
 
 def group_of(clients, model=None):
     model, each = fresh() if model is None else model, range(clients)
-    owners, clips, frames = dict.fromkeys(each, [0, 1, 2]), dict.fromkeys(each, 18), dict.fromkeys(each, 18 * 12)
+    owners, clips, frames = {k: [0, 1, 2] for k in each}, dict.fromkeys(each, 18), dict.fromkeys(each, 18 * 12)
     return Group(0, owners, [6 * clients] * 3, model, clips, frames)
 
 
