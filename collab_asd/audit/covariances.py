@@ -29,7 +29,7 @@ from collab_asd.core.types import NORMAL, ScoreArray
 from collab_asd.detection.second_order import standard_deviations
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.federation.client_data import local_machines
-from collab_asd.methods.covariance_sharing.sums import SQUARES_BITS, Part, read_part
+from collab_asd.methods.covariance_sharing.sums import SAID_OF_ALL, SQUARES_BITS, Part, read_part
 
 SCATTER = "train.scatter"
 KNOWLEDGE = {"one": "one client's matrix", "sum": "the sum over a group"}
@@ -96,4 +96,5 @@ def nearness(part: Part, bits: int, points: ScoreArray) -> ScoreArray:
 
 def _part(message: Recorded, group: int) -> tuple[Part, Mapping[str, Any]]:
     facts = message.records[f"facts/{group}"]
-    return read_part(facts, message.part(f"sums/{group}")), facts
+    said = SAID_OF_ALL if SAID_OF_ALL.keys() <= facts.keys() else {}  # by the server; clients say no more than theirs
+    return read_part(facts, message.part(f"sums/{group}"), said), facts

@@ -30,19 +30,19 @@ from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
 
 KEY = bytes(range(100, 132))
 NAMES = ("fan_id_00", "L%C3%BCfter_id_A%2F7")
-TRAIN, TEST, DIMENSION = 12, 3, 512
+TRAIN, TEST, DIMENSION, FRAMES = 12, 3, 512, 40
 
 
 class Frames:
     """Stands for the cache: random frames of each clip, the same whenever they are asked for."""
 
     def size(self, encoder, clip):
-        return 6 * DIMENSION * 4
+        return FRAMES * DIMENSION * 4
 
     def encode(self, encoder, clip):
         if isinstance(encoder, BandLevels):
             return np.full((1, encoder.spec.dimension), int(clip.sha256, 16), np.float32)
-        frames = np.random.default_rng(int(clip.sha256, 16)).normal(size=(6, DIMENSION))
+        frames = np.random.default_rng(int(clip.sha256, 16)).normal(size=(FRAMES, DIMENSION))
         return (frames + 3 * (clip.label or 0)).astype(np.float32)
 
 
@@ -90,7 +90,7 @@ def config(tmp_path):
 def f_s():
     """What a server sends down under Algorithm 1."""
     torch.manual_seed(0)
-    settings = ClassifierSettings("light", DIMENSION, stack=4, stack_hop=1, classes=2)
+    settings = ClassifierSettings("light", DIMENSION, stack=32, stack_hop=4, classes=2)
     content = RecordDict({"settings/0": ConfigRecord(settings.to_plain())})
     content["f_s/0"] = to_record(to_arrays(IdClassifier(settings)))
     return content
