@@ -130,8 +130,9 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
     if useless := [m.name for m in machines if _is_guessing(m)]:
         yield Recommendation(
             f"Do not rely on alarms of {listed(useless)}",
-            "As far as the test recordings tell, its scores are no better than guessing. Listen to the worst mistakes "
-            "below: can the fault be heard, and does the microphone hear this machine rather than its neighbours?",
+            "By its test recordings, its scores may be no better than guessing: the interval of its AUC reaches 0.5. "
+            "Listen to the worst mistakes below: can the fault be heard, and does the microphone hear this machine "
+            "rather than its neighbours?",
         )
     if misfits := [m.name for m in machines if m.result.misfit]:
         yield Recommendation(
