@@ -86,7 +86,7 @@ def test_classes_of_real_recordings(encoder, weights, shared, name, classes, sha
     """The classifier that is left out hears a vehicle, a train and ticks."""
     tensors = read_tensors(weights)
     with torch.inference_mode():
-        x = encoder.maps(torch.from_numpy(recording(shared, name))).mean((1, 2))
+        x = encoder.maps(torch.from_numpy(recording(shared, name))[None])[0].mean((1, 2))
         x = F.hardswish(F.linear(x, tensors["classifier.2.weight"], tensors["classifier.2.bias"]))
         scores = F.linear(x, tensors["classifier.5.weight"], tensors["classifier.5.bias"]).sigmoid()
     assert int(scores.argmax()) in classes
