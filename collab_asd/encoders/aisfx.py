@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +36,7 @@ from collab_asd.encoders.checkpoints import (
     tensors_digest,
 )
 from collab_asd.encoders.convolutions import Convolution
-from collab_asd.encoders.torch_encoder import TorchEncoder
+from collab_asd.encoders.torch_encoder import TorchEncoder, htk_triangles
 from collab_asd.encoders.weights import WeightSource, provenance
 
 log = logging.getLogger(__name__)
@@ -98,11 +97,6 @@ class AiSfx(TorchEncoder):
         digest = tensors_digest(f"collab-asd {spec.name} 1", tensors)
         self._spec = replace(spec, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
     @staticmethod
     def frames(samples: int) -> int:
         """Blocks of a clip that are full: at least one, which silence fills up for a clip of less than 2.3 s."""
@@ -157,15 +151,8 @@ class LogMel(nn.Module):
 
 def mel_matrix() -> Tensor:
     """Make filters ``[1025 bins, 96 bands]`` from 0 Hz to 22.05 kHz: linear on the HTK mel scale, of unit sum."""
-    mel = _mel(np.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1))[:, None]
-    edges = np.linspace(0.0, mel[-1, 0], MEL_BANDS + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    matrix = np.maximum(0.0, np.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)))
+    matrix = htk_triangles(SAMPLE_RATE, FFT, MEL_BANDS, 0.0, SAMPLE_RATE / 2)
     return torch.from_numpy((matrix / matrix.sum(0)).astype(np.float32))
-
-
-def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1127.01048 * np.log1p(hertz / 700.0)
 
 
 def build_network(tensors: Tensors) -> nn.Sequential:

@@ -249,11 +249,6 @@ class EfficientAt(TorchEncoder):
         digest = tensors_digest(f"collab-asd {spec.name} 1", tensors)
         self._spec = replace(spec, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
     @staticmethod
     def frames(samples: int) -> int:
         """Frames of a clip: at least one; the last may stand for less than 320 ms."""

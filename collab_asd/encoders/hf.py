@@ -91,11 +91,6 @@ class HfEncoder(TorchEncoder):
         spec = _specification(name, config, self.extractor)
         self._spec = EncoderSpec(**{**vars(spec), "digest": digest, "note": note})
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
     def frames(self, samples: int) -> int:
         """Count the inputs of a clip that are full: at least one, which zeros fill up."""
         return _frames(samples, self._spec)

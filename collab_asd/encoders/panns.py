@@ -303,11 +303,6 @@ class Panns(TorchEncoder):
         digest = tensors_digest("collab-asd panns 1", tensors)
         self._spec = replace(SPEC, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
     @staticmethod
     def frames(samples: int) -> int:
         """Windows of a clip: at least one; zeros fill up a clip that is shorter."""

@@ -99,11 +99,6 @@ class RandomConv(TorchEncoder):
         digest = hashlib.sha256(ARCHITECTURE.encode() + b"/" + key).hexdigest()
         self._spec = replace(SPEC, digest=digest, note=_note(key))
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
     @staticmethod
     def frames(samples: int) -> int:
         """Frames of a clip of so many samples; 0 for one shorter than 0.839 s."""

@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from collab_asd.config import Precision
@@ -29,7 +30,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # in the messages of
 class TorchEncoder(ABC):
     """An encoder on a device.
 
-    A subclass keeps its modules as attributes; what it holds of other tensors, it moves itself.
+    A subclass keeps its modules as attributes; what it holds of other tensors, it moves itself. It sets ``_spec``.
 
     Attributes
     ----------
@@ -43,12 +44,13 @@ class TorchEncoder(ABC):
     has_network: ClassVar[bool] = True
     device = torch.device("cpu")
     precision: Precision = "fp32"
+    _spec: EncoderSpec
     _most = 0  # windows at once on an accelerator, once that is known
 
     @property
-    @abstractmethod
     def spec(self) -> EncoderSpec:
         """Rate, framing, dimension, stacking and digest."""
+        return self._spec
 
     @abstractmethod
     def windows(self, waveform: Tensor) -> Tensor:
@@ -122,6 +124,23 @@ class TorchEncoder(ABC):
         taken = module.max_memory_allocated(self.device) - module.memory_allocated(self.device)
         spare = free + module.memory_reserved(self.device) - module.memory_allocated(self.device)
         return int(min(MOST, max(size, SHARE * spare * size / max(1, taken))))
+
+
+def htk_triangles(sample_rate: int, fft: int, bands: int, low: float, high: float) -> NDArray[np.float64]:
+    """Make triangular filters ``[fft / 2 + 1 bins, bands]`` of height 1 between two frequencies, Hz.
+
+    They are linear on the HTK mel scale.
+    """
+    bins = _mel(np.linspace(0.0, sample_rate / 2, fft // 2 + 1))[:, None]
+    lowest, highest = _mel(np.array([low, high]))
+    edges = np.linspace(lowest, highest, bands + 2)
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
+
+
+def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1127.0 * np.log1p(hertz / 700.0)
 
 
 def _release(device: torch.device) -> None:

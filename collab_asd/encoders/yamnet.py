@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import PUBLIC_WEIGHTS, EncoderEntry, weights_file
 from collab_asd.encoders.checkpoints import KerasLayer, LayerShapes, read_layers, require_shapes
-from collab_asd.encoders.torch_encoder import TorchEncoder
+from collab_asd.encoders.torch_encoder import TorchEncoder, htk_triangles
 from collab_asd.encoders.weights import WeightSource, provenance
 
 WEIGHTS = WeightSource(
@@ -77,11 +76,6 @@ class YamNet(TorchEncoder):
         digest = weights_digest(layers)
         self._spec = replace(SPEC, digest=digest, note=provenance(WEIGHTS, weights, digest))
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
     @staticmethod
     def frames(samples: int) -> int:
         """Patches of a clip: at least one; zeros fill up the last."""
@@ -120,18 +114,9 @@ class LogMel(nn.Module):
 
 def mel_matrix() -> FloatArray:
     """Triangular filters ``[257 bins, 64 bands]``: linear on the HTK mel scale, no area normalisation, DC left out."""
-    bins = _mel(np.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1))[:, None]
-    low, high = _mel(np.array([MEL_LOW, MEL_HIGH]))
-    edges = np.linspace(low, high, MEL_BANDS + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
-    matrix = np.maximum(0.0, np.minimum(rising, falling))
+    matrix = htk_triangles(SAMPLE_RATE, FFT, MEL_BANDS, MEL_LOW, MEL_HIGH)
     matrix[0] = 0.0
     return np.asarray(matrix, dtype=np.float32)
-
-
-def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1127.0 * np.log1p(hertz / 700.0)
 
 
 class Convolution(nn.Module):

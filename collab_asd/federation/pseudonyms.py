@@ -14,10 +14,10 @@ from pathlib import Path
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip
 from collab_asd.data.partitions import Machine, Place, group_names, machine_of
+from collab_asd.wire.fields import MOST_MACHINES
 
-MOST_MACHINES = 2**12
-"""Machines that one client may hold: its numbers follow on those of the client before."""
 MOST_CLIENTS = 2**31 // MOST_MACHINES
+"""The numbers of a client's machines follow on those of the client before."""
 KEY_BYTES = 16
 
 

@@ -31,7 +31,6 @@ WORDS: dict[Measure, str] = {
     "false_alarm_rate": "false alarms",
     "recall": "faults noticed",
 }
-FEW_SHOT = "few-shot"
 CURVES = {"toycar": "ToyCar: four real machines", "synthetic": "18 synthetic machines of six types"}
 PANEL = (4.6, 3.6)  # inches
 SIDESTEP = 1.03  # factor between the lines at one number of clips, so that their intervals do not hide one another

@@ -105,11 +105,6 @@ class OpenL3(TorchEncoder):
         self._spec, self._source = with_weights(dimension), with_weights(6144)
 
     @property
-    def spec(self) -> EncoderSpec:
-        """Rate, framing, dimension, stacking and digest."""
-        return self._spec
-
-    @property
     def source(self) -> EncoderSpec:
         """The encoder of 6144 dimensions, whose frames hold those of 512."""
         return self._source

@@ -44,7 +44,6 @@ from collab_asd.federation.messages import (
     require_records,
     to_record,
 )
-from collab_asd.federation.pseudonyms import MOST_MACHINES
 from collab_asd.federation.roster import exclude_other_encoders
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
@@ -70,7 +69,7 @@ from collab_asd.methods.embedding_sharing.screening import (
 from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
 from collab_asd.methods.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
-from collab_asd.wire.fields import MOST_FRAMES
+from collab_asd.wire.fields import MOST_FRAMES, MOST_MACHINES
 
 logger = logging.getLogger(__name__)
 Place: TypeAlias = tuple[int, int]
