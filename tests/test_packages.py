@@ -130,7 +130,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     own = {name for name in names if name.parts[0] in PACKAGES}
     (metadata,) = {name.parts[0] for name in names - own}
     assert metadata == f"collab_asd-{PROJECT['version']}.dist-info"
-    assert {name.suffix for name in own} == {".py", ".typed", ".j2", ".css", ".toml", ".md"}
+    assert {name.suffix for name in own} == {".py", ".typed", ".j2", ".css", ".toml", ".md", ".csv"}
     for name in (
         "collab_asd/py.typed", "baselines/py.typed", "simulations/py.typed", "simulations/experiments/toycar.toml",
         "collab_asd/report/templates/report.html.j2", "collab_asd/report/templates/style.css",

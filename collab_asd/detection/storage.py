@@ -173,9 +173,9 @@ def _card(folder: Path, content: Mapping[str, Any]) -> DetectorCard:
 
 _NAME, _PATH = Value(str, most=1000), Value(str, most=10_000, is_path=True)
 CARD = {
-    **dict.fromkeys(("machine_type", "machine_id", "encoder", "encoder_digest", "thresholding"), _NAME),
+    **dict.fromkeys(("encoder", "encoder_digest", "thresholding"), _NAME),
     **dict.fromkeys(("openl3_model", "frontend", "openl3_backend", "rotation"), _NAME),
-    **dict.fromkeys(("encoder_weights", "data_dir"), _PATH),
+    **dict.fromkeys(("machine_type", "machine_id", "encoder_weights", "data_dir"), _PATH),
     "seed": Value(int),
     "channel": Value(int, 0, 2**16),
     "sample_rate": Value(int, 1, 2**24),

@@ -93,7 +93,7 @@ class Value:
     most : int
         Characters of a text, or numbers of a list.
     is_path : bool
-        Whether a text may hold control characters: names of files may.
+        Whether a text may hold control characters: names of files and folders, and so of machines, may.
     """
 
     kind: type

@@ -1,7 +1,6 @@
 """Runs that were killed, and taken up again."""
 
-import os
-import signal
+import contextlib
 import subprocess
 import sys
 import time
@@ -128,11 +127,11 @@ class Begun:
         return self.process
 
     def __exit__(self, *_):
-        tree = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
-        for member in tree:
-            member.suspend() if member.is_running() else None
-        for member in tree:
-            os.kill(member.pid, signal.SIGKILL)
+        root = psutil.Process(self.process.pid)
+        for act in (psutil.Process.suspend, psutil.Process.kill):
+            for member in [*root.children(recursive=True), root]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    act(member)
         self.process.wait()
 
 

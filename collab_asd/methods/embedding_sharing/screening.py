@@ -21,7 +21,9 @@ SAMPLE = 50  # clips of each machine: enough for a median
 HALF = 0.5  # of a machine's clips is kept back at most where long recordings stay whole, whatever the share
 DRAWN, MOST_LEFT_OUT = 256, 16  # rows; clients, those with the largest embeddings
 MOST_LOST = 0.1
-"""Share of the others' variance that the codec may lose for one client's sake."""
+"""Share of the others' variance that the codec may lose for one client's sake; with few clients, a fair share of it."""
+MOST_APART = 4.0
+"""Ratio at most of what a client's embeddings vary to what its statistics say."""
 FEWEST = 3  # clients, for a median that one of them cannot move
 
 
@@ -47,7 +49,8 @@ def find_spoilers(statistics: Mapping[int, FrameStatistics], plan: CodecPlan) ->
     """Find clients without whose statistics the codec would keep clearly more of what the others have.
 
     Whatever they tell, this is what harms the others: axes, means and steps that their embeddings do not come through.
-    With fewer than three clients nobody is found.
+    An honest client with a machine of another kind takes its part of the codec, too: among n clients, 1/n at most. With
+    fewer than three clients nobody is found.
     """
     found: dict[int, str] = {}
     left = dict(statistics)
@@ -60,7 +63,7 @@ def find_spoilers(statistics: Mapping[int, FrameStatistics], plan: CodecPlan) ->
             kept = [lost[other] - _lost(without, rows[other], left[other]) for other in left if other != client]
             gains[client] = median(kept)
         worst = max(gains, key=lambda client: gains[client])
-        if gains[worst] <= MOST_LOST:
+        if gains[worst] <= max(MOST_LOST, 1 / len(left)):
             break
         del left[worst]
         found[worst] = (
@@ -76,6 +79,11 @@ def _drawn(told: FrameStatistics) -> FloatArray:
     rest = np.sqrt(np.maximum(np.square(told.deviation) - np.square(told.directions).sum(axis=0), 0.0))
     along = random.normal(size=(DRAWN, len(told.directions))) @ told.directions
     return np.asarray(told.mean + along + rest * random.normal(size=(DRAWN, len(rest))), np.float32)
+
+
+def _variance(rows: FloatArray) -> float:
+    """Sum of the variances of all dimensions of rows ``[n, D]``."""
+    return float(np.var(rows, axis=0, dtype=np.float64).sum())
 
 
 def _lost(codec: Codec, rows: FloatArray, told: FrameStatistics) -> float:
@@ -110,9 +118,9 @@ def received_size(machines: Sequence[SharedMachine]) -> float:
 def contradiction(
     machines: Sequence[SharedMachine],
     said: ClientDescription,
-    rows: int | None,
+    told: FrameStatistics | None,
     freedoms: Mapping[tuple[int, int], int],
-    plan: CodecPlan,
+    codec: Codec,
     calibration: float,
 ) -> str:
     """Say in which way what a client sent is not what it had told of it; empty: in none.
@@ -124,19 +132,24 @@ def contradiction(
     machines : sequence of SharedMachine
         What it sent.
     said : ClientDescription
-    rows : int or None
-        Of how many its statistics are; None where the codec learns from none.
+    told : FrameStatistics or None
+        None where the codec learns from none.
     freedoms : mapping of (int, int) to int
         Degrees of freedom of the covariances of its machines, by group and class, where it told some.
-    plan : CodecPlan
+    codec : Codec
     calibration : float
         Share of each machine's normal clips, in [0, 1), that were kept back.
     """
     lengths = {(m.frames.group, m.frames.machine_class): lengths_of(m.frames.normal) for m in machines}
     if lengths.keys() != set(said.places):
         return "it sent clips of other machines than it has described"
-    if rows is not None and rows != (sent := sum(plan.shaped_rows(n) for own in lengths.values() for n in own)):
-        return f"its statistics are of {rows:,} frames, and it sent {sent:,}"
+    if told is not None:
+        if told.count != (count := sum(codec.shaped_rows(n) for own in lengths.values() for n in own)):
+            return f"its statistics are of {told.count:,} frames, and it sent {count:,}"
+        clips = [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
+        sent, meant = _variance(np.concatenate(clips)), _variance(codec.learnt_round_trip(_drawn(told)))
+        if not meant / MOST_APART <= sent <= meant * MOST_APART:
+            return f"its embeddings vary {sent / meant if meant else np.inf:.3g} times as much as its statistics say"
     for place, freedom in freedoms.items():
         trained, kept = len(lengths[place]), max(calibration, HALF)
         if not trained <= freedom + 1 <= trained / (1 - kept):

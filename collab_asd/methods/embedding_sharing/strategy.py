@@ -318,10 +318,8 @@ class EmbeddingSharing(ScoreGathering):
         self._drop_lost_clients()
 
     def _contradiction(self, client: int, machines: Sequence[SharedMachine]) -> str:
-        statistics = self._statistics.get(client)
-        rows = None if statistics is None else statistics.count
-        freedoms = {place: scatter.dof for place, scatter in self._scatters[client].items()}
-        return contradiction(machines, self.descriptions[client], rows, freedoms, self.plan, self.calibration)
+        told, freedoms = self._statistics.get(client), {p: scatter.dof for p, scatter in self._scatters[client].items()}
+        return contradiction(machines, self.descriptions[client], told, freedoms, self.codec, self.calibration)
 
     def _train(self) -> None:
         """Train f_s on what all clients have sent (Algorithm 1, lines 4 and 5)."""

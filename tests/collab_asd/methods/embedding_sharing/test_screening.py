@@ -1,8 +1,21 @@
 """Clients that f_s must not learn from."""
 
+import numpy as np
 import pytest
 
-from collab_asd.methods.embedding_sharing.screening import find_norm_outliers, find_singletons
+from collab_asd.core.types import MachineFrames
+from collab_asd.methods.embedding_sharing.pages import ClientDescription
+from collab_asd.methods.embedding_sharing.screening import (
+    contradiction,
+    find_norm_outliers,
+    find_singletons,
+    find_spoilers,
+)
+from collab_asd.methods.embedding_sharing.store import SharedMachine
+from collab_asd.wire.codecs import parse
+
+PLAN = parse("pca:3+fp32")
+USUAL, OTHER = np.repeat([3.0, 0.1], [3, 9]), np.repeat([0.1, 3.0], [9, 3])  # lively in three dimensions of twelve
 
 
 @pytest.mark.parametrize(
@@ -20,3 +33,24 @@ def test_of_two_clients_nobody_knows_who_is_odd():
 
 def test_a_machine_with_no_other_in_its_group_is_refused():
     assert set(find_singletons({0: [(0, 0), (1, 0)], 1: [(1, 1)], 2: [(1, 1)]})) == {0}
+
+
+def told_by(seed, deviations):
+    random = np.random.default_rng(seed)
+    return PLAN.statistics([(random.normal(size=(400, 12)) * deviations).astype(np.float32)])
+
+
+@pytest.mark.parametrize(("length", "found"), [(1.0, set()), (3.0, {3})])
+def test_a_client_that_takes_more_than_a_fair_share_of_the_codec_is_refused(length, found):
+    """Axes of a machine of another kind do; axes that displace those of all the others do not."""
+    told = {**{client: told_by(client, USUAL) for client in range(3)}, 3: told_by(3, length * OTHER)}
+    assert set(find_spoilers(told, PLAN)) == found
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(1.0, False), (1.5, False), (4.0, True), (0.25, True), (0.0, True)])
+def test_statistics_are_of_the_embeddings_that_come(factor, refused):
+    frames = (np.random.default_rng(0).normal(size=(400, 12)) * USUAL).astype(np.float32)
+    told = PLAN.statistics([frames])
+    machines = [SharedMachine(MachineFrames(0, 0, [factor * frames]), (0,), ())]
+    said = ClientDescription([1], [0], [0], [0], [0], 12, 1, 1, "", "", "")
+    assert bool(contradiction(machines, said, told, {}, PLAN.fit([told]), 0.0)) is refused
