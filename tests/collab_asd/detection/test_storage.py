@@ -305,7 +305,7 @@ def test_a_detector_that_was_saved_long_ago_scores_as_it_did_then(clips, tmp_pat
         {"threshold": "0.3"},
         {"threshold": None},
         {"false_alarm_rate": 7.0},
-        {"machine_type": "fan\n12:00 ERROR forged\x1b[2J"},
+        {"encoder_digest": "fan\n12:00 ERROR forged\x1b[2J"},
         {"machine_id": "0" * 100_000},
         {"machine_type": ["fan"]},
         {"normals": [1, 2, 3]},
