@@ -46,10 +46,11 @@ def keep_errors_private(message: Message, context: Context, handle: Callable[[Me
             policy_of(context).note_reply(message.metadata.message_type, reply.content)
         return reply
     except PublicError as error:
-        logger.error("refused: %s", error)
+        logger.error("refused: %s", str(error))
         return Message(Error(HANDLER_RAISED, str(error)), reply_to=message)
     except Exception as error:
-        logger.error("client %s: %s", _number(context), error, exc_info=not isinstance(error, ValueError))
+        # As text: whoever keeps log records must not keep the recordings that an exception's traceback holds.
+        logger.error("client %s: %s", _number(context), str(error), exc_info=not isinstance(error, ValueError))
         reason = f"{type(error).__name__} in {message.metadata.message_type}: its log says more"
         return Message(Error(HANDLER_RAISED, reason), reply_to=message)
     finally:

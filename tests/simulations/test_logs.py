@@ -1,17 +1,23 @@
 """What reaches stderr: plain lines, or bars in a terminal, or nothing but warnings."""
 
+import gc
 import io
 import logging
 import re
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
+from flwr.app import Context, Message, RecordDict
 from rich.console import Console
 
 from collab_asd.core import progress
+from collab_asd.core.errors import InputError
 from collab_asd.core.progress import bars, collected_warnings, show_progress
+from collab_asd.federation.flwr_compat import TaskIdentity, set_message_id
+from simulations.client_app import keep_errors_private
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -173,3 +179,33 @@ def test_flowers_log_is_left_out_although_flower_is_imported_later():
     said = done.stdout + done.stderr
     assert "stopped" in said
     assert "ROUND" not in said
+
+
+def test_a_kept_log_record_keeps_no_recordings():
+    """A process that keeps its records, as test runners and error trackers do, grew with each question asked again."""
+
+    class Recordings:
+        pass
+
+    def score(message, context):
+        recordings = Recordings()
+        held.append(weakref.ref(recordings))
+        raise InputError("cannot be scored")
+
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1
+    held, records = [], []
+    keeper = logging.Handler()
+    keeper.emit = records.append
+    logger = logging.getLogger("simulations.client_app")
+    logger.addHandler(keeper)
+    try:
+        node = {"partition-id": 1, "num-partitions": 2}
+        message = Message(RecordDict(), 5, "evaluate.score")
+        set_message_id(message, "1")
+        reply = keep_errors_private(message, Context(1, 5, node, RecordDict(), {}), score)
+    finally:
+        logger.removeHandler(keeper)
+    gc.collect()
+    assert reply.has_error()
+    assert [record.getMessage() for record in records] == ["client 1: cannot be scored"]
+    assert held[0]() is None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
@@ -216,6 +216,7 @@ def _put_raw(content, name, key, data):
 SICK = 1
 NODE = 1000 + SICK
 EVERY = 29  # of the mutants is tried where all would take too long
+RETRIES = 2000  # more than there are wrong answers to one message
 METHODS = {
     "embedding-sharing": {},
     "embedding-sharing, Algorithm 2": {"inference": "server"},
@@ -234,7 +235,7 @@ METHODS = {
 def config(many_machines, cache, tmp_path):
     return RunConfig(
         data_dir=str(many_machines), cache_dir=str(cache), results_dir=str(tmp_path / "run"), encoder="logmel",
-        epochs=1, report=False, retries=100_000, threads=1,
+        epochs=1, report=False, retries=RETRIES, threads=1,
     )  # fmt: skip
 
 
@@ -263,9 +264,10 @@ class Tempter(InProcessGrid):
             self.tried = None
         if message.content is not self.right.get("request"):
             (answer,) = super().send_and_receive([message], timeout=timeout)
-            if answer.has_error():  # it cannot go on after what it sent itself
-                return answer
-            self.right = {"request": message.content, "answer": answer.content}
+            error = answer.error if answer.has_error() else None
+            self.right = {"request": message.content, "error": error, "answer": None if error else answer.content}
+        if (error := self.right["error"]) is not None:  # it cannot go on after what it sent itself, and is asked no more
+            return Message(Error(error.code, error.reason), reply_to=message)
         content = copy.deepcopy(self.right["answer"])
         if kind != HELLO:
             if kind not in self.left:
