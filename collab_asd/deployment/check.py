@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.core.files import results_dir
 from collab_asd.data.check import check
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.problems import describe
@@ -27,6 +28,7 @@ from collab_asd.deployment.probe_server import Answer, ask, clock, reachable
 from collab_asd.deployment.processes import STATE, is_open, require_free
 from collab_asd.deployment.settings import AGREEMENT, SERVER, NodeSettings, ServerSettings
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
+from collab_asd.federation.bases import LEDGER, BasisLedger
 from collab_asd.federation.pseudonyms import load_pseudonym_key
 
 
@@ -200,7 +202,9 @@ def _encoder(node: NodeSettings) -> str:
     own = {key: str(node.path(key.replace("-", "_")) or "") for key in OWN_KEYS}
     digest = encoders.build(RunConfig.from_mapping(agreement.config.to_mapping() | own)).spec.digest
     agreement.require_encoder(digest)
-    return f"{agreement.config.encoder}, digest {digest[:12]}" + (", as agreed" if agreement.encoder_digest else "")
+    used = BasisLedger((node.path("results_dir") or results_dir("", 0).parent) / LEDGER, digest, 0).used()
+    agreed = ", as agreed" if agreement.encoder_digest else ""
+    return f"{agreement.config.encoder}, digest {digest[:12]}{agreed}; {used} of {agreement.bases} codec-bases used"
 
 
 def _own_port(port: int, whose: str) -> str:

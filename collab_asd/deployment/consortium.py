@@ -29,7 +29,8 @@ from collab_asd.deployment.certificates import (
     write_secret,
 )
 from collab_asd.deployment.settings import AGREEMENT, NODE, SERVER
-from collab_asd.federation.agreement import ENCODER_DIGEST, FREE, PROGRAMS, Agreement
+from collab_asd.federation.agreement import CODEC_BASES, ENCODER_DIGEST, FREE, PROGRAMS, Agreement
+from collab_asd.federation.bases import BASES
 from collab_asd.methods import fewest_clients, require_possible
 
 
@@ -270,7 +271,8 @@ def agreement_text(config: RunConfig, digest: str) -> str:
     """Lay out ``agreement.toml``: every key that decides what leaves a client, or how its machines are judged."""
     agreed = {key: value for key, value in config.to_mapping().items() if key not in FREE}
     versions = {program: version(program) for program in PROGRAMS}
-    return _AGREEMENT_HEAD + to_toml({**AGREEMENT_SCHEMA.stamp, **versions, **agreed, ENCODER_DIGEST: digest})
+    stated = {ENCODER_DIGEST: digest, CODEC_BASES: BASES}
+    return _AGREEMENT_HEAD + to_toml({**AGREEMENT_SCHEMA.stamp, **versions, **agreed, **stated})
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -287,6 +289,8 @@ def _write_files(folder: Path, files: Mapping[str, str]) -> None:
 _AGREEMENT_HEAD = """\
 # What the parties agreed on. Every client refuses a run that asks for anything else, so all need the same file.
 # Keys are those of `collab-asd run --set`; encoder-digest is what `collab-asd deploy check` shows for f_c.
+# codec-bases: by so many bases of the codec a client sends embeddings, in all runs; other recordings or other clients
+# make another basis.
 """
 _SERVER_HEAD = "# host and port: how clients reach this machine. listen: the address that it listens on.\n"
 _SERVER_RUN = """

@@ -1,7 +1,7 @@
 """What the parties of a deployment agreed on, as a file that each of them has: no run may ask for anything else.
 
-The file is TOML: keys of the run configuration, ``encoder-digest``, and versions of programs. A key that decides what
-leaves a client or how its machines are judged, and that is not named, must have its default.
+The file is TOML: keys of the run configuration, ``encoder-digest``, ``codec-bases``, and versions of programs. A key
+that decides what leaves a client or how its machines are judged, and that is not named, must have its default.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from collab_asd.core.errors import InputError, reason
 from collab_asd.core.schemas import AGREEMENT, VersionError
 from collab_asd.core.text import read_text
 from collab_asd.core.types import RAW_ENCODERS
+from collab_asd.federation.bases import BASES, MOST_BASES
 from collab_asd.methods import METHODS
 
-ENCODER_DIGEST = "encoder-digest"
+ENCODER_DIGEST, CODEC_BASES = "encoder-digest", "codec-bases"
 PROGRAMS = ("collab-asd", "flwr")
 OWN_KEYS = ("data-dir", "encoder-weights", *KEY_FILES, "cache-dir", "results-dir")
 """Where a client's own things lie; no server has a say in it."""
@@ -53,12 +54,15 @@ class Agreement:
     covariances : bool
         Whether the file itself allows ``share-covariances``: a machine's matrix tells who holds a recording whether it
         was among its clips, so the default does not.
+    bases : int
+        By how many bases of its codec a client sends embeddings, in all runs (`BasisLedger`).
     """
 
     config: RunConfig | None = None
     encoder_digest: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     covariances: bool = False
+    bases: int = BASES
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -76,9 +80,12 @@ class Agreement:
             AGREEMENT.require_readable(named, Path(path))
             named.pop(AGREEMENT.key, None)
             digest = str(named.pop(ENCODER_DIGEST, ""))
+            bases = named.pop(CODEC_BASES, BASES)
+            if type(bases) is not int or not 1 <= bases <= MOST_BASES:
+                raise ValueError(f"{CODEC_BASES} = {bases!r}: is no whole number from 1 to {MOST_BASES:,}")
             versions = {program: str(named.pop(program)) for program in PROGRAMS if program in named}
             config = RunConfig.from_mapping(named)
-            return cls(config, digest, versions, "share-covariances" in named and config.share_covariances)
+            return cls(config, digest, versions, "share-covariances" in named and config.share_covariances, bases)
         except VersionError:
             raise
         except (OSError, ValueError) as error:

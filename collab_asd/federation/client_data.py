@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collab_asd.core.errors import InputError
-from collab_asd.core.files import replacing
 from collab_asd.core.progress import step
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
@@ -20,13 +18,12 @@ from collab_asd.data.excerpts import by_recording, together
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
 from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.federation.bases import BasisLedger
 
 if TYPE_CHECKING:
     from collab_asd.encoders.cache import EmbeddingCache
 
 
-MOST_CODECS = 2
-"""In one run of a deployment."""
 NUMBER = re.compile(r"(\d+)", re.ASCII)
 
 
@@ -63,8 +60,8 @@ class ClientData:
         Parts of which a server may ask for embeddings, if the method shares them.
     told_of_encoder : str
         What the server is told of the encoder for the readers of its results; empty: the encoder's own note.
-    codecs_file : Path or None
-        Where it is noted by which codecs embeddings were sent in this run; None: nowhere, as many as are asked for.
+    bases : BasisLedger or None
+        By which bases embeddings were sent before; None: it is not noted, and as many are used as are asked for.
     """
 
     partition: Partition
@@ -76,31 +73,8 @@ class ClientData:
     told_of_encoder: str = ""
     train_clips: int = 0
     seed: int = 0
-    codecs_file: Path | None = None
+    bases: BasisLedger | None = None
     _sizes: dict[int, int] = field(default_factory=dict, init=False)  # of embeddings in the cache, by clip
-
-    def admit_codec(self, digest: str) -> None:
-        """Note a codec by which embeddings are to be sent; each shows them along other axes.
-
-        A server fits a second one where a client is lost.
-
-        Raises
-        ------
-        InputError
-            So many others were used already.
-        """
-        if self.codecs_file is None:
-            return
-        known = self.codecs_file.read_text(encoding="ascii").split() if self.codecs_file.exists() else []
-        if digest in known:
-            return
-        if len(known) >= MOST_CODECS:
-            raise InputError(
-                f"codec: refused, the server asks for embeddings by another codec than the {len(known)} before in this "
-                f"run, and a client sends by {MOST_CODECS} at most; ask who runs the server why"
-            )
-        with replacing(self.codecs_file) as file:
-            file.write("\n".join([*known, digest]).encode())
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""

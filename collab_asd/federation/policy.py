@@ -27,6 +27,7 @@ from collab_asd.data.excerpts import recording_of
 from collab_asd.data.partitions import partition
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable, run_clips
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
+from collab_asd.federation.bases import LEDGER, BasisLedger
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
@@ -213,7 +214,7 @@ class DeploymentPolicy(NodePolicy):
         pin_threads(self.config.threads)
         self.agreement.require_encoder(_encoder_and_cache(self.config)[0].spec.digest)
         key_file = str(self._node.get("pseudonym-key-file", ""))
-        return _open_own_folder(self._context.run_id, self.config, self.number[0], key_file)
+        return _open_own_folder(self._context.run_id, self.config, self.number[0], key_file, self.agreement.bases)
 
     @property
     def scores_folder(self) -> Path:
@@ -255,7 +256,7 @@ def _open_share(run_id: int, config: RunConfig, client: int, clients: int) -> Cl
 
 
 @lru_cache(maxsize=32)
-def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str) -> ClientData:
+def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str, bases: int) -> ClientData:
     """Open a folder that is this client's alone; a new run looks again.
 
     No more clips may be asked for than the method needs, and no name of a file is told.
@@ -272,7 +273,7 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str)
         train_clips=config.train_clips,
         seed=config.seed,
         told_of_encoder=f"{encoder.spec.name}, digest {encoder.spec.digest[:12]}",
-        codecs_file=results_dir(config.results_dir, run_id) / "codecs",
+        bases=BasisLedger(results_dir(config.results_dir, run_id).parent / LEDGER, encoder.spec.digest, run_id, bases),
     )
 
 

@@ -266,7 +266,9 @@ class Tempter(InProcessGrid):
             (answer,) = super().send_and_receive([message], timeout=timeout)
             error = answer.error if answer.has_error() else None
             self.right = {"request": message.content, "error": error, "answer": None if error else answer.content}
-        if (error := self.right["error"]) is not None:  # it cannot go on after what it sent itself, and is asked no more
+        if (
+            error := self.right["error"]
+        ) is not None:  # it cannot go on after what it sent itself, and is asked no more
             return Message(Error(error.code, error.reason), reply_to=message)
         content = copy.deepcopy(self.right["answer"])
         if kind != HELLO:

@@ -234,7 +234,7 @@ def _codec(client: ClientData, config: RunConfig, content: RecordDict) -> Codec:
     Raises
     ------
     InputError
-        It is not, or one too many in this run.
+        It is not, or one basis too many.
     """
     if "codec" not in content.array_records:
         raise InputError("the server sent no codec")
@@ -248,7 +248,8 @@ def _codec(client: ClientData, config: RunConfig, content: RecordDict) -> Codec:
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    client.admit_codec(digest.hexdigest())
+    if client.bases is not None:
+        client.bases.admit(digest.hexdigest())
     return codec
 
 

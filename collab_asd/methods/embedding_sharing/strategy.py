@@ -34,7 +34,7 @@ from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.second_order import Others
 from collab_asd.detection.spectrum import others_to_arrays
-from collab_asd.federation.client_data import MOST_CODECS
+from collab_asd.federation.bases import MOST_OF_A_RUN
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import (
     DESCRIBE,
@@ -290,9 +290,9 @@ class EmbeddingSharing(ScoreGathering):
     def _codec_invalidated(self) -> bool:
         """Whether the codec was fitted to a client that is lost before f_s was trained.
 
-        Nodes of a deployment send by no third codec: the second one stays.
+        Nodes of a deployment send by no third basis: the second one stays.
         """
-        is_last = self.grid.pseudonymous and self._codecs >= MOST_CODECS
+        is_last = self.grid.pseudonymous and self._codecs >= MOST_OF_A_RUN
         return self.plan.learns and not self._classifiers and not is_last and set(self.grid.clients) < self._members
 
     def _drop_lost_clients(self) -> None:

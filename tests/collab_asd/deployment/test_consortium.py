@@ -21,6 +21,7 @@ from collab_asd.deployment.settings import NodeSettings, ServerSettings
 from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, load_key
 from collab_asd.federation.agreement import FREE, Agreement
+from collab_asd.federation.bases import BASES
 
 SECRETS = {"ca.key", "server.key", "node.key", "encoder.key", "pseudonym.key"}
 
@@ -78,6 +79,7 @@ def test_parties_agree_on_all_that_decides_what_leaves(made):
     agreed = tomllib.loads(text)
     versions = {agreed.pop("collab-asd"), agreed.pop("flwr")}
     digest, _ = agreed.pop("encoder-digest"), agreed.pop("agreement-version")
+    assert agreed.pop("codec-bases") == BASES
     assert agreed.keys() == RunConfig().to_mapping().keys() - FREE
     assert (agreed["group-by"], agreed["codec"]) == ("all", "int8")
     assert digest == remove_offset(RandomConv(load_key(made / "client-1" / "encoder.key"))).spec.digest

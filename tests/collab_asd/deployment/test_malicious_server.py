@@ -1,7 +1,9 @@
 """What a client with a folder of its own refuses to a server that asks for more than was agreed on."""
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
@@ -41,12 +43,12 @@ def node(own):
 def ask(node, fresh_process, capsys):
     """Sends one message to the real ClientApp, as the SuperNode does."""
 
-    def send(kind, content=None, run_config=None, **changed):
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1
+    def send(kind, content=None, run_config=None, run_id=7, **changed):
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, 1, 1
         message = Message(content or RecordDict(), 5, kind)
         set_message_id(message, "1")
         config = AGREED.to_mapping() | {"results-dir": "/server/results"} | (run_config or {})
-        context = Context(run_id=7, node_id=5, node_config=node | changed, state=RecordDict(), run_config=config)
+        context = Context(run_id=run_id, node_id=5, node_config=node | changed, state=RecordDict(), run_config=config)
         return app(message, context)
 
     return send
@@ -194,3 +196,24 @@ def test_folder_may_be_a_link_itself(ask, own, tmp_path):
 def test_paths_of_the_server_are_not_used(ask, own):
     ask(DESCRIBE, None, {"data-dir": "/etc", "cache-dir": "/etc/x", "encoder-key-file": "/etc/passwd"})
     assert not ask(DESCRIBE, None, {"data-dir": "/etc"}).has_error()
+
+
+def test_other_bases_in_other_runs(ask, node, tmp_path):
+    """Each shows the embeddings along other axes: a node sends by no more of them than was agreed on, in all runs."""
+    agreed = replace(AGREED, codec="pool:8+pca:4+fp16", page_megabytes=1.0)
+    (tmp_path / "agreement.toml").write_text(agreement_text(agreed, "").replace("codec-bases = 4", "codec-bases = 3"))
+    where = {"agreement": str(tmp_path / "agreement.toml"), "results-dir": str(tmp_path / "results")}
+
+    def read(run_id, first):
+        axes = np.eye(128, dtype=np.float16)[first : first + 4]
+        content = page("train", 0, end)
+        content["codec"] = to_record({"1/mean": np.zeros(128, np.float32), "1/axes": axes})
+        return ask(EMBEDDINGS, content, agreed.to_mapping(), run_id, **where)
+
+    described = ask(DESCRIBE, None, agreed.to_mapping(), **where).content
+    end = described.config_records["client"]["train-pages"][0]
+    assert [read(run, first).has_error() for run, first in ((1, 0), (2, 4), (3, 8), (4, 4), (5, 0))] == [False] * 5
+    refused = read(6, 12)
+    assert refused.has_error()
+    assert "by 3 bases, and the agreement allows 3" in refused.error.reason
+    assert not read(7, 8).has_error()

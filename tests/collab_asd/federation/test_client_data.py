@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, RecordDict
 
-from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.policy import policy_of
@@ -57,16 +56,3 @@ def test_a_fifth_of_the_normal_clips_is_kept_from_f_s():
 def test_too_few_clips_for_calibration_are_all_trained_on(count, share):
     (machine,) = held(count, share).machines()
     assert (len(machine.train), machine.calibration) == (count, ())
-
-
-def test_a_client_sends_by_two_codecs_in_a_run_and_no_third(tmp_path):
-    """The second is fitted where a client is lost; asked again by a known one, as after a restart, it answers again."""
-
-    def client():
-        return ClientData(Partition(0, (), (), ()), None, None, tmp_path, codecs_file=tmp_path / "run" / "codecs")
-
-    for digest in ("a", "b", "a", "b"):
-        client().admit_codec(digest)
-    with pytest.raises(InputError, match=r"codec: refused.*another codec than the 2 before in this run"):
-        client().admit_codec("c")
-    ClientData(Partition(0, (), (), ()), None, None, tmp_path).admit_codec("c")
