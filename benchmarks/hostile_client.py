@@ -29,14 +29,16 @@ from collab_asd.detection.spectrum import TRIANGLE
 from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID, InProcessGrid
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCATTER, VARIANCES, from_record, to_record
 from collab_asd.report.reading import read_scores
+from collab_asd.wire.codecs import parse
 from simulations import client_app, server_app
 
 Arrays = dict[str, NDArray[Any]]
-Poison = Callable[[RecordDict], None]
+Poison = Callable[[RecordDict, RecordDict], None]
+"""Changes what the client answers; called with that and with the question."""
 
 
 def _statistics(change: Callable[[Arrays], Arrays]) -> Poison:
-    def apply(content: RecordDict) -> None:
+    def apply(content: RecordDict, _: RecordDict) -> None:
         arrays = from_record(content.array_records["statistics"])
         content["statistics"] = to_record(arrays | change(arrays))
 
@@ -44,7 +46,7 @@ def _statistics(change: Callable[[Arrays], Arrays]) -> Poison:
 
 
 def _page(change: Callable[[Arrays], Arrays]) -> Poison:
-    def apply(content: RecordDict) -> None:
+    def apply(content: RecordDict, _: RecordDict) -> None:
         arrays = from_record(content.array_records["page"])
         content["page"] = to_record(arrays | change(arrays))
 
@@ -52,7 +54,7 @@ def _page(change: Callable[[Arrays], Arrays]) -> Poison:
 
 
 def _scatters(change: Callable[[Arrays], Arrays]) -> Poison:
-    def apply(content: RecordDict) -> None:
+    def apply(content: RecordDict, _: RecordDict) -> None:
         for name in [name for name in content.array_records if name.startswith(("scatter/", "sums/"))]:
             arrays = from_record(content.array_records[name])
             content[name] = to_record(arrays | change(arrays))
@@ -77,6 +79,37 @@ def _louder(arrays: Arrays, gain: float) -> Arrays:
     return {"deviation": deviation, "directions": (longest * axes[: len(arrays["directions"])]).astype(np.float16)}
 
 
+class _Fitting:
+    """Tells statistics along directions of no meaning, and then sends random embeddings that have these statistics."""
+
+    def __init__(self, gain: float) -> None:
+        self.gain = gain
+        self.told: Arrays = {}
+
+    def __call__(self, content: RecordDict, request: RecordDict) -> None:
+        if "statistics" in content:
+            arrays = from_record(content.array_records["statistics"])
+            self.told = arrays | _louder(arrays, self.gain)
+            content["statistics"] = to_record(self.told)
+            return
+        page, plan = from_record(content.array_records["page"]), parse(RunConfig.codec)
+        codec = plan.with_arrays(from_record(request.array_records["codec"]))
+        spans = [(int(frames), plan.rows(int(frames))) for frames in page["lengths"]]
+        drawn = self._drawn(sum(rows for _, rows in spans))
+        pieces = np.split(drawn, np.cumsum([rows for _, rows in spans])[:-1])
+        frames = [
+            np.repeat(piece, -(-count // rows), axis=0)[:count]
+            for piece, (count, rows) in zip(pieces, spans, strict=True)
+        ]
+        content["page"] = to_record(page | {"rows": np.concatenate([codec.encode(each) for each in frames])})
+
+    def _drawn(self, count: int) -> NDArray[np.float32]:
+        random, directions = np.random.default_rng(0), self.told["directions"].astype(np.float64)
+        rest = np.sqrt(np.maximum(np.square(self.told["deviation"]) - np.square(directions).sum(axis=0), 0.0))
+        along = random.normal(size=(count, len(directions))) @ directions
+        return np.asarray(self.told["mean"] + along + rest * random.normal(size=(count, len(rest))), np.float32)
+
+
 def _noise(arrays: Arrays) -> Arrays:
     rows, random = arrays["rows"], np.random.default_rng(0)
     return {"rows": random.permuted(rows, axis=0)}
@@ -97,7 +130,8 @@ def _rank_one(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.outer(direction, direction) * matrix.diagonal().mean()
 
 
-ATTACKS: dict[str, tuple[str, Poison]] = {
+Attack = tuple[str | tuple[str, ...], Poison]
+ATTACKS: dict[str, Attack] = {
     "statistics: 2^62 frames": (DESCRIBE, _statistics(lambda a: {"count": np.array(2**62)})),
     "statistics: ten times the frames": (DESCRIBE, _statistics(lambda a: {"count": a["count"] * 10})),
     "statistics: 2^62 frames, tail directions": (
@@ -110,6 +144,8 @@ ATTACKS: dict[str, tuple[str, Poison]] = {
     ),
     "statistics: tail directions": (DESCRIBE, _statistics(_tail)),
     "statistics: random directions, 9 times as long": (DESCRIBE, _statistics(lambda a: _louder(a, 9.0))),
+    "random directions, 9 times as long, and embeddings that fit them": ((DESCRIBE, EMBEDDINGS), _Fitting(9.0)),
+    "random directions as long as its own, and embeddings that fit them": ((DESCRIBE, EMBEDDINGS), _Fitting(1.0)),
     "statistics: mean moved by 5 deviations": (
         DESCRIBE,
         _statistics(lambda a: {"mean": a["mean"] + 5 * a["deviation"]}),
@@ -129,7 +165,7 @@ ATTACKS: dict[str, tuple[str, Poison]] = {
         _scatters(lambda a: {"dof": np.array([999_999])} if "dof" in a else {}),
     ),
 }
-SUMS: dict[str, tuple[str, Poison]] = {
+SUMS: dict[str, Attack] = {
     "sums: variances x 100": (VARIANCES, _scatters(lambda a: {"squares": a["squares"] * 100})),
     "sums: matrix of one direction": (SCATTER, _scatters(lambda a: _matrix(a, _rank_one))),
     "sums: matrix of nothing": (SCATTER, _scatters(lambda a: _matrix(a, np.zeros_like))),
@@ -138,27 +174,34 @@ SUMS: dict[str, tuple[str, Poison]] = {
 
 
 class Hostile(InProcessGrid):
-    """Clients of which the last one lies in one kind of message; `absent` leaves it silent from the beginning."""
+    """Clients of which the last one lies in some kinds of messages; without a poison it is silent there."""
 
-    def __init__(self, clients: int, config: RunConfig, kind: str = "", poison: Poison | None = None) -> None:
+    def __init__(
+        self, clients: int, config: RunConfig, kinds: str | tuple[str, ...] = (), poison: Poison | None = None
+    ) -> None:
         super().__init__(client_app.app, clients, config.to_mapping())
-        self.liar, self.kind, self.poison = FIRST_CLIENT_NODE_ID + clients - 1, kind, poison
+        self.liar, self.poison = FIRST_CLIENT_NODE_ID + clients - 1, poison
+        self.kinds = (kinds,) if isinstance(kinds, str) else kinds
 
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
         """Hand out replies, one of them changed."""
-        replies = super().send_and_receive(messages, timeout=timeout)
-        return [reply for reply in replies if self._changed(reply)]
+        sent = list(messages)
+        replies = super().send_and_receive(sent, timeout=timeout)
+        return [reply for request, reply in zip(sent, replies, strict=True) if self._changed(request, reply)]
 
-    def _changed(self, reply: Message) -> bool:
-        if reply.metadata.src_node_id == self.liar and reply.metadata.message_type == self.kind and reply.has_content():
+    def _changed(self, request: Message, reply: Message) -> bool:
+        lies = reply.metadata.src_node_id == self.liar and reply.metadata.message_type in self.kinds
+        if lies and reply.has_content():
             if self.poison is None:
                 return False
             with np.errstate(all="ignore"):
-                self.poison(reply.content)
+                self.poison(reply.content, request.content)
         return True
 
 
-def run(config: RunConfig, clients: int, kind: str = "", poison: Poison | None = None) -> tuple[float, str]:
+def run(
+    config: RunConfig, clients: int, kind: str | tuple[str, ...] = (), poison: Poison | None = None
+) -> tuple[float, str]:
     """Return the mean AUC of all but the last client, and why that one was excluded; empty: it was not."""
     with tempfile.TemporaryDirectory() as scratch:
         config = replace(config, results_dir=f"{scratch}/run")

@@ -31,7 +31,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -146,10 +146,10 @@ class Party:
         found = with_descendants([psutil.Process(self.process.pid)])
         return [each for each in found if word in _command(each)]
 
-    def memory(self) -> float:
-        """Resident, MB, of all of its processes."""
+    def memory(self, word: str = "") -> float:
+        """Resident, MB, of all of its processes, or of those whose command holds a word."""
         sizes = []
-        for process in self.processes():
+        for process in self.processes(word):
             with suppress(psutil.Error):
                 sizes.append(process.memory_info().rss / 1e6)
         return sum(sizes)
@@ -228,6 +228,15 @@ class Soak:
             if keeper.is_alive():
                 keeper.join()
             stop(*(party.process for party in parties if party.process is not None))
+
+    def lasting(self) -> dict[str, float]:
+        """Resident, MB, of what runs from one run to the next: a task or ServerApp that is at work is none of it."""
+        nodes = [
+            sum(node.memory(word) for word in ("deployment.supernode", "deployment.executor")) for node in self.nodes
+        ]
+        return {"SuperLink and gate": self.server.memory("deployment.superlink")} | {
+            node.folder.name: size for node, size in zip(self.nodes, nodes, strict=True)
+        }
 
     @property
     def settings(self) -> ServerSettings:
@@ -360,6 +369,11 @@ class Soak:
                     say(f"fault: {name} ({whose})")
 
 
+def told(sizes: Mapping[str, float]) -> str:
+    """Lay out resident memory."""
+    return "RSS, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items())
+
+
 def limit(node: Party, size: int) -> None:
     """Limit how large a file the processes of a node may make."""
     for process in node.processes():
@@ -379,13 +393,14 @@ def soak(folder: Path, minutes: float, clients: int, seed: int, pause: float) ->
     say(f"seed {seed}: {clients} clients, faults for {minutes:g} min, one every {pause:g} s on average")
     it = Soak(folder, random.Random(seed), pause)
     it.set_up(clients)
-    seconds, memory, descriptors, differ = list[float](), list[float](), list[int](), 0
+    seconds, memory, descriptors, differ = list[float](), list[dict[str, float]](), list[int](), 0
     with it.running():
         say(f"all nodes are connected after {it.wait(it.all_online, 'the nodes', 300):.0f} s")
         begun = time.monotonic()
         it.one_run(0)
         first = client_results(folder)
-        say(f"run 0, without faults: {time.monotonic() - begun:.0f} s")
+        memory.append(it.lasting())
+        say(f"run 0, without faults: {time.monotonic() - begun:.0f} s; {told(memory[0])}")
         troubles = threading.Thread(target=it.trouble, daemon=True)
         troubles.start()
         deadline, number = time.monotonic() + 60 * minutes, 0
@@ -396,24 +411,22 @@ def soak(folder: Path, minutes: float, clients: int, seed: int, pause: float) ->
             seconds.append(time.monotonic() - begun)
             outcome = compare_scores(first, client_results(folder))
             differ += not outcome.same or outcome.largest > 0
-            memory.append(sum(party.memory() for party in (it.server, *it.nodes)))
+            memory.append(it.lasting())
             descriptors.append(sum(party.descriptors() for party in (it.server, *it.nodes)))
             say(
                 f"run {number}: {seconds[-1]:.0f} s; {outcome.clips} clips, largest difference to run 0 "
-                f"{outcome.largest:g}; all parties have {memory[-1]:.0f} MB and {descriptors[-1]} descriptors"
+                f"{outcome.largest:g}; {told(memory[-1])}; {descriptors[-1]} descriptors"
             )
         it.over.set()
         troubles.join(LONGEST_STOP)
         for proxy in it.proxies:
             proxy.mode = "open"
-        say(f"calm: all nodes are connected after {it.wait(it.all_online, 'the nodes'):.0f} s")
+        say(f"calm: all nodes are connected after {it.wait(it.all_online, 'the nodes'):.0f} s; {told(it.lasting())}")
     say(f"{number} runs completed of {number}; median {statistics.median(seconds):.0f} s, longest {max(seconds):.0f} s")
     say("faults: " + ", ".join(f"{name} {count}" for name, count in sorted(it.done.items())))
-    third = max(1, len(memory) // 3)
-    say(
-        f"memory of all parties, MB: median of the first third {statistics.median(memory[:third]):.0f}, of the last "
-        f"{statistics.median(memory[-third:]):.0f}; descriptors {descriptors[0]} -> {descriptors[-1]}"
-    )
+    for when, sizes in (("start", memory[0]), ("middle", memory[len(memory) // 2]), ("end", memory[-1])):
+        say(f"{when}: {told(sizes)}")
+    say(f"descriptors: {descriptors[0]} -> {descriptors[-1]}")
     say(f"runs whose scores differ from those of run 0: {differ}")
     return 1 if differ else 0
 

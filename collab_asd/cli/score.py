@@ -22,6 +22,7 @@ import typer
 from collab_asd.cli.errors import BAD_INPUT
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import require_writable
+from collab_asd.core.processes import Terminated
 from collab_asd.core.progress import show_progress
 from collab_asd.core.terminal import PlainConsole, printable
 from collab_asd.detection.choice import SavedDetector, choose, choose_all, find_detectors, undecided
@@ -92,6 +93,7 @@ def score_command(
     undecided_count = 0
     if len(detectors) == 1:
         session_of(detectors[0].folder)  # before the first recording comes
+    stopped: KeyboardInterrupt | None = None
     try:
         for path in incoming:
             if (chosen := choose(detectors, path)) is not None:
@@ -99,13 +101,17 @@ def score_command(
             else:
                 undecided_count += 1
                 errors.print(_stamped(f"refused: {undecided(detectors, [path], detector)}", bool(watch)), style="red")
-    except KeyboardInterrupt:
-        notes.print(_stamped("stopped", bool(watch)))
+    except KeyboardInterrupt as stop:
+        stopped = stop
+        if watch:
+            notes.print(_stamped("stopped", watch))
     if not quiet:
         for session in sessions.values():
             session.report_count()
             session.report_origin()
             session.report_drift()
+    if stopped is not None and (isinstance(stopped, Terminated) or not watch):  # Ctrl-C is how a watch ends
+        raise stopped
     if undecided_count or any(session.refused for session in sessions.values()):
         raise typer.Exit(BAD_INPUT)
 

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from collab_asd.cli import score as command
 from collab_asd.cli.main import app
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
@@ -357,6 +360,32 @@ def test_a_clip_refused_while_watching_shows_in_the_exit_code(detector, folder, 
     result = call(detector, folder, "--watch")
     assert result.exit_code == 2
     assert len(result.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "number", "code"),
+    [
+        (["--watch"], signal.SIGINT, 0),  # its end, as documented
+        (["--watch"], signal.SIGTERM, 143),
+        ([], signal.SIGINT, 130),
+        ([], signal.SIGTERM, 143),
+    ],
+)
+def test_signals_end_it_as_they_end_any_command(detector, folder, monkeypatch, options, number, code):
+    """What was scored until then is shown and counted; only a watch has done its work then."""
+
+    def until_the_signal(_):
+        yield folder / "whistle.wav"
+        os.kill(os.getpid(), number)
+        yield folder / "hum.wav"
+
+    monkeypatch.setattr(watching, "watch" if options else "recordings", until_the_signal)
+    monkeypatch.setattr(command, "choose_all", lambda *_: None)
+    result = call(detector, folder, *options)
+    assert result.exit_code == code
+    assert "whistle.wav" in result.stdout
+    assert "hum.wav" not in result.stdout
+    assert "1 alarm in 1 recordings" in result.stderr
 
 
 def test_quiet_means_no_notes(detector, folder, interrupted):
