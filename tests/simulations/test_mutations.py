@@ -229,7 +229,9 @@ def _put_raw(content, name, key, data):
 
 SICK = 1
 NODE = 1000 + SICK
-EVERY = 29  # of the mutants is tried where all would take too long
+EVERY = 29  # of the mutants is tried in a fast test
+SLOW = {"embedding-sharing, pq": 3, "fedavg": 3, "fedaws": 7, "splitfed": 3, "split-learning": 3}
+"""Of the mutants every so many is tried in a slow test, and all of the other methods': each that is taken costs a run."""
 SEVENTH, MANY = 7, 8  # of the faults of arrays that are checked alike, in a record of more than so many
 RETRIES = 2000  # more than there are wrong answers to one message
 METHODS = {
@@ -299,7 +301,8 @@ class Tempter(InProcessGrid):
 
 @pytest.mark.parametrize(
     ("name", "every"),
-    [(name, EVERY) for name in METHODS] + [pytest.param(name, 1, marks=pytest.mark.slow) for name in METHODS],
+    [(name, EVERY) for name in METHODS]
+    + [pytest.param(name, SLOW.get(name, 1), marks=pytest.mark.slow) for name in METHODS],
 )
 def test_wrong_answers_harm_nobody_else(config, tmp_path, name, every, capsys):
     method = {"method": name.split(",")[0]} | METHODS[name]
