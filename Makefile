@@ -19,7 +19,7 @@ define install
 		lines=$$!; trap "kill $$lines" EXIT; $(BIN)/python -m pip install $(2)
 endef
 
-.PHONY: demo demo-deploy test fast lint mutants evidence docs notebooks lock sbom check-install clean
+.PHONY: demo demo-deploy test fast lint mutants soak evidence docs notebooks lock sbom check-install clean
 
 demo: $(VENV)/installed
 	@echo "== embedding sharing through flwr run: six synthetic machines, six clients, twelve normal recordings each =="
@@ -51,6 +51,12 @@ lint: $(VENV)/installed-test
 MINUTES ?= 20
 mutants: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --minutes $(MINUTES)
+
+# A server and four factories, real processes, under faults: exit code 1 if a run is not completed or scores differently.
+SOAK := 20
+soak: $(VENV)/installed-test
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py "$$scratch/consortium" --minutes $(SOAK)
 
 # Hours, and resumed by the same command: runs the comparisons that README and docs quote, and writes their tables anew.
 evidence: $(VENV)/installed-test

@@ -5,7 +5,7 @@ Do runs complete, are scores equal, is memory flat?
     python benchmarks/soak.py FOLDER [--minutes 120] [--clients 4] [--seed 7] [--pause 25]
 
 Makes a consortium of synthetic machines in FOLDER, runs once without faults, and then again and again while one fault
-after another is done to it, each drawn by the seed:
+after another is done to it, in an order drawn by the seed, all of them before any comes again:
 
 - killed (``kill -9``): a SuperNode, its executor, a task of that, the SuperLink, a ServerApp, a `run.sh`, or what keeps
   a node running, which is then started again, as systemd would;
@@ -360,9 +360,10 @@ class Soak:
 
     def trouble(self) -> None:
         """Do one fault after another until it is over."""
-        faults = self.faults()
+        faults, left = self.faults(), list[str]()
         while not self.over.wait(self.draw.expovariate(1 / self.pause)):
-            name = self.draw.choice(sorted(faults))
+            left = left or self.draw.sample(sorted(faults), len(faults))
+            name = left.pop()
             with suppress(psutil.Error, OSError):
                 if whose := faults[name]():
                     self.done[name] = self.done.get(name, 0) + 1

@@ -231,7 +231,7 @@ SICK = 1
 NODE = 1000 + SICK
 EVERY = 29  # of the mutants is tried in a fast test
 SLOW = {"embedding-sharing, pq": 3, "fedavg": 3, "fedaws": 7, "splitfed": 3, "split-learning": 3}
-"""Every so many of the mutants is tried in a slow test, and all with the other methods: one that is taken costs a run."""
+"""So much of it in a slow test, where it is not all: a mutant that is taken costs a run."""
 SEVENTH, MANY = 7, 8  # of the faults of arrays that are checked alike, in a record of more than so many
 RETRIES = 2000  # more than there are wrong answers to one message
 METHODS = {
