@@ -152,7 +152,7 @@ def command(config, cache):
             "--out", config.results_dir, *words]  # fmt: skip
 
 
-def wait_until(reached, process, seconds=180):
+def wait_until(reached, process, seconds=500):
     deadline = time.monotonic() + seconds
     while not reached():
         assert process.poll() is None, "the run ended before it could be killed"
