@@ -165,7 +165,9 @@ def run(clients: int, clips: int, engine: str = "inprocess", windows: int = 0, *
         config = replace(RunConfig(), **folders, **settings)
         if engine == "inprocess":
             return measure(InProcessGrid(client_app, clients, config.to_mapping()), config)
-        results = engines.run_ray(config, clients, lambda line: None, ("drawn:server_app", "drawn:client_app"))
+        results = engines.run_ray(
+            config, clients, lambda line: None, ("random_embeddings:server_app", "random_embeddings:client_app")
+        )
         return dict(json.loads((results / "summary.json").read_text()))
 
 

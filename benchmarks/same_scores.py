@@ -1,8 +1,9 @@
-"""Compare `scores.csv` of six runs with those of an earlier revision, byte for byte.
+"""Compare `scores.csv` of some runs with those of an earlier revision, byte for byte.
 
-    python benchmarks/same_scores.py REVISION
+    python benchmarks/same_scores.py REVISION [--set train-clips=12] [--set rounds=2]
 
-Synthetic machines, seed 0, in process. Exits with 1 where a run differs.
+Synthetic machines, seed 0, in process; each revision has a cache of its own, since it is to compute all of it. Exits
+with 1 where a run differs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ ROOT = Path(__file__).parents[1]
 RUNS = {
     "inference-client": ["inference=client"],
     "inference-server": ["inference=server"],
+    "covariance-sharing": ["method=covariance-sharing"],
     "fedavg": ["method=fedavg"],
     "split-learning": ["method=split-learning"],
+    "splitfed": ["method=splitfed"],
     "local-mahalanobis": ["method=local-mahalanobis"],
     "centralized": ["method=centralized", "encoder=waveform"],
 }
@@ -28,9 +31,8 @@ RUNS = {
 def scores(tree: Path, settings: list[str], scratch: Path) -> bytes:
     """Run the package that lies in a tree; returns its table of scores."""
     results = scratch / tree.name / "-".join(settings)
-    pairs = [
-        pair for setting in [*settings, "report=false", f"cache-dir={scratch / 'cache'}"] for pair in ("--set", setting)
-    ]
+    own = ["report=false", f"cache-dir={scratch / 'cache' / tree.name}"]
+    pairs = [pair for setting in [*settings, *own] for pair in ("--set", setting)]
     start = "from collab_asd.cli.main import main; main()"
     command = [sys.executable, "-c", start, "run", "--quiet", "--out", str(results), *pairs]
     environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "100"}
@@ -42,15 +44,17 @@ def main() -> None:
     """Print one line per run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("revision", help="commit, branch or tag to compare this tree with")
-    revision = parser.parse_args().revision
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all runs; repeatable")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         earlier = Path(folder) / "earlier"
         earlier.mkdir()
-        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+        archive = subprocess.run(["git", "archive", args.revision], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
         subprocess.run(["tar", "-x", "-C", str(earlier)], input=archive, check=True)
         differing = 0
         for name, settings in RUNS.items():
-            same = scores(ROOT, settings, Path(folder)) == scores(earlier, settings, Path(folder))
+            here, there = (scores(tree, [*settings, *args.set], Path(folder)) for tree in (ROOT, earlier))
+            same = here == there
             print(f"{name}: {'identical' if same else 'DIFFERENT'}", flush=True)
             differing += not same
     sys.exit(differing > 0)

@@ -151,7 +151,8 @@ def compare(cells: Sequence[Cell], clients: int, out: Path, jobs: int = 1) -> No
         if todo:
             with step("cells", len(todo)) as advance:
                 if jobs > 1:
-                    run_units(_units(todo), run_cell, clients, affordable(jobs, _peaks(cells)), advance)
+                    peaks = [read_summary(cell.folder)["peak_rss_mb"] for cell in cells if cell.state == "finished"]
+                    run_units(_units(todo), run_cell, clients, affordable(jobs, peaks), advance)
                 else:
                     for cell in todo:
                         run_cell(cell, clients)
@@ -242,8 +243,3 @@ def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
         units.setdefault(replace(cell.config, scorer="", results_dir=""), []).append(cell)
     methods_in_order = list(dict.fromkeys(cell.method for cell in cells))
     return sorted(units.values(), key=lambda unit: methods_in_order.index(unit[0].method))
-
-
-def _peaks(cells: Sequence[Cell]) -> list[float]:
-    """Memory that finished cells took at most, in MB."""
-    return [read_summary(cell.folder)["peak_rss_mb"] for cell in cells if cell.state == "finished"]

@@ -22,7 +22,7 @@ from collab_asd.detection.storage import load
 from collab_asd.encoders.logmel import LogMel
 from collab_asd.encoders.offset import OffsetRemoved
 from collab_asd.encoders.waveform import Waveform
-from collab_asd.federation.engines import run_inprocess, run_ray
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.methods import METHODS
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines
@@ -102,12 +102,6 @@ def test_the_local_space_is_that_of_log_mel_frames(run, machines):
 def test_algorithm_2_gives_the_same_scores(run, config):
     at_server = scores(run_inprocess(replace(config, inference="server"), 3))
     assert at_server == pytest.approx(scores(run), abs=1e-6)
-
-
-@pytest.mark.slow
-def test_ray_gives_what_runs_in_process(run, config):
-    ray = run_ray(config, 3, lambda line: None)
-    assert (ray / "scores.csv").read_bytes() == (run / "scores.csv").read_bytes()
 
 
 @pytest.mark.parametrize("scorer", ["fusion", "knn"])

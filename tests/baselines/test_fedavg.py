@@ -1,7 +1,6 @@
 """Federated averaging: exact identities, buffers, class directions, and whole runs."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import Clip, Partition
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.engines import run_inprocess, run_ray
+from collab_asd.federation.engines import run_inprocess
 from collab_asd.federation.flwr_compat import TaskIdentity
 from collab_asd.federation.messages import from_record, to_record
 from collab_asd.methods import METHODS
@@ -245,10 +244,3 @@ def test_a_run_gives_a_result_folder(config):
     sent = 2 * sum(array.nbytes for array in to_arrays(model).values())
     assert min(summary["bytes_up"].values()) == pytest.approx(sent, rel=0.02)  # two rounds of weights, hardly more
     assert len(list((folder / "detectors").iterdir())) == 3
-
-
-@pytest.mark.slow
-def test_ray_gives_what_runs_in_process(config, tmp_path):
-    ray = run_ray(replace(config, results_dir=str(tmp_path / "ray")), 3, lambda line: None)
-    inprocess = run_inprocess(config, 3)
-    assert (ray / "scores.csv").read_bytes() == (inprocess / "scores.csv").read_bytes()

@@ -46,6 +46,16 @@ def without_the_sick_one(many_machines, cache, listing, scores_of, tmp_path_fact
     return scores
 
 
+@pytest.fixture(scope="session")
+def unbroken(many_machines, cache, scores_of, tmp_path_factory):
+    """Scores of a run in which nothing fails."""
+    config = RunConfig(
+        data_dir=str(many_machines), cache_dir=str(cache), encoder="logmel", epochs=1, report=False, codec="fp32",
+        results_dir=str(tmp_path_factory.mktemp("runs") / "unbroken"),
+    )  # fmt: skip
+    return scores_of(run_inprocess(config, 4))
+
+
 class Hospital(InProcessGrid):
     """Lets one client's answers to one kind of message go wrong, so many times."""
 
@@ -183,13 +193,10 @@ def test_a_client_that_fails_at_once_is_excluded(config, without_the_sick_one, n
     ("kind", "fault"),
     [(EMBEDDINGS, hangs), (EMBEDDINGS, PAGES["sends NaN"][0]), (EMBEDDINGS, raises), (DESCRIBE, hangs), (SCORE, hangs)],
 )
-def test_a_client_that_comes_back_when_it_is_asked_again_is_as_well_as_all(
-    config, kind, fault, tmp_path, run, scores_of
-):
-    unbroken = run_inprocess(replace(config, results_dir=str(tmp_path / "unbroken")), 4)
+def test_a_client_that_comes_back_when_it_is_asked_again_is_as_well_as_all(config, kind, fault, run, unbroken):
     summary, scores, _ = run(config, kind, fault, times=1)
     assert summary["excluded"] == {}
-    assert scores == scores_of(unbroken)
+    assert scores == unbroken
 
 
 def test_the_client_with_most_pages_is_lost_when_all_others_are_done(config, many_machines, tmp_path, run, listing):
@@ -205,15 +212,13 @@ def test_the_client_with_most_pages_is_lost_when_all_others_are_done(config, man
     assert (set(summary["excluded"]), len(scores)) == ({str(SICK)}, 3 * 12)
 
 
-def test_an_answer_that_comes_twice_counts_once(config, tmp_path, run, scores_of):
-    unbroken = run_inprocess(replace(config, results_dir=str(tmp_path / "unbroken")), 4)
+def test_an_answer_that_comes_twice_counts_once(config, run, unbroken):
     summary, scores, _ = run(config, EMBEDDINGS, answers_twice)
-    assert (summary["excluded"], scores) == ({}, scores_of(unbroken))
+    assert (summary["excluded"], scores) == ({}, unbroken)
 
 
 @pytest.mark.parametrize("fault", [raises, hangs, changed("scores", anomaly_score=lambda scores: scores * np.nan)])
-def test_a_client_lost_at_the_end_has_no_scores_and_changes_no_others(config, fault, tmp_path, run, scores_of):
-    unbroken = scores_of(run_inprocess(replace(config, results_dir=str(tmp_path / "unbroken")), 4))
+def test_a_client_lost_at_the_end_has_no_scores_and_changes_no_others(config, fault, run, unbroken):
     summary, scores, _ = run(config, SCORE, fault)
     assert set(summary["excluded"]) == {str(SICK)}
     assert scores == {clip: found for clip, found in unbroken.items() if f"_id_{SICK:02d}_" not in clip}

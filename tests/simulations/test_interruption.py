@@ -64,8 +64,7 @@ def interrupt(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("signals", "code"),
-    [((signal.SIGINT,), 130), ((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGTERM,), 143)],
+    ("signals", "code"), [((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGTERM,), 143)], ids=["twice", "terminated"]
 )
 def test_nothing_of_a_run_on_ray_is_left(interrupt, machines, cache, tmp_path, signals, code):
     out = tmp_path / "out"

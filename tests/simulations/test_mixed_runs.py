@@ -97,9 +97,8 @@ def test_synthetic_machines_are_as_many_as_supernodes_and_may_have_fewer_clients
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["embedding-sharing", "fedavg"])
-def test_ray_and_in_process_deal_alike(config, tmp_path, method):
-    dealt = replace(config, partition="dirichlet", dirichlet_alpha=1.0, clients=0, method=method)
+def test_ray_and_in_process_deal_and_average_alike(config, tmp_path):
+    dealt = replace(config, partition="dirichlet", dirichlet_alpha=1.0, clients=0, method="fedavg")
     inprocess = run_inprocess(dealt, 3)
     other = replace(dealt, results_dir=str(tmp_path / "ray"), cache_dir=str(tmp_path / "cache"))
     ray = run_ray(other, count_clients(other, 0), lambda line: None)

@@ -51,13 +51,24 @@ class Counting(InProcessGrid):
         return replies
 
 
-def unbroken(config, folder):
-    return (run_inprocess(replace(config, results_dir=str(folder)), 4) / "scores.csv").read_bytes()
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory):
+    """Scores of a run that nobody has killed; each is run once."""
+    found = {}
+
+    def run(config):
+        key = replace(config, results_dir="")
+        if key not in found:
+            folder = tmp_path_factory.mktemp("runs") / "unbroken"
+            found[key] = (run_inprocess(replace(config, results_dir=str(folder)), 4) / "scores.csv").read_bytes()
+        return found[key]
+
+    return run
 
 
 @pytest.mark.parametrize("codec", ["fp32", "pool:2+pca:99+fp16"])
 @pytest.mark.parametrize(("kind", "after"), [(DESCRIBE, 2), (EMBEDDINGS, 1), (EMBEDDINGS, 8), (SCORE, 0), (SCORE, 3)])
-def test_a_killed_run_asks_for_what_is_missing_and_ends_as_if_unbroken(config, tmp_path, codec, kind, after):
+def test_a_killed_run_asks_for_what_is_missing_and_ends_as_if_unbroken(config, tmp_path, unbroken, codec, kind, after):
     config = replace(config, codec=codec, page_megabytes=0.26 if codec == "fp32" else 0.052)
     killed = Counting(config, kind, after)
     with pytest.raises(Killed):
@@ -67,11 +78,11 @@ def test_a_killed_run_asks_for_what_is_missing_and_ends_as_if_unbroken(config, t
     folder = server_app.run(again, config, engine="inprocess")
     assert killed.asked[EMBEDDINGS] - 8 < stored <= killed.asked[EMBEDDINGS]  # a wave is eight messages
     assert stored + again.asked[EMBEDDINGS] == PAGES
-    assert (folder / "scores.csv").read_bytes() == unbroken(config, tmp_path / "unbroken")
+    assert (folder / "scores.csv").read_bytes() == unbroken(config)
     assert not (folder / "server" / "store").exists()
 
 
-def test_a_server_that_dies_in_training_has_all_it_needs(config, tmp_path, monkeypatch):
+def test_a_server_that_dies_in_training_has_all_it_needs(config, unbroken, monkeypatch):
     def killed(*_):
         raise Killed
 
@@ -83,7 +94,7 @@ def test_a_server_that_dies_in_training_has_all_it_needs(config, tmp_path, monke
     again = Counting(config)
     folder = server_app.run(again, config, engine="inprocess")
     assert again.asked[EMBEDDINGS] == 0
-    assert (folder / "scores.csv").read_bytes() == unbroken(config, tmp_path / "unbroken")
+    assert (folder / "scores.csv").read_bytes() == unbroken(config)
 
 
 def test_two_processes_cannot_write_one_result(config, tmp_path):
@@ -96,20 +107,14 @@ def stored_page(folder, cache):
     return any((folder / "server" / "store").glob("client-*.json"))
 
 
-def all_stored(folder, cache):
-    return len(list((folder / "server" / "store").glob("client-*.json"))) == PAGES
-
-
 def trained(folder, cache):
     return any((cache / "classifiers").glob("*.safetensors"))
 
 
 @pytest.mark.slow
-def test_kill_9_at_three_moments_of_flwr_run(config, tmp_path):
-    expected = unbroken(config, tmp_path / "unbroken")
-    cache = tmp_path / "cache"
-    (tmp_path / "unbroken").rename(tmp_path / "expected")
-    for moment in (stored_page, all_stored, trained):
+def test_kill_9_at_two_moments_of_flwr_run(config, tmp_path, unbroken):
+    expected, cache = unbroken(config), tmp_path / "cache"
+    for moment in (stored_page, trained):
         with Begun(config, cache) as process:
             wait_until(lambda moment=moment: moment(tmp_path / "run", cache), process)
     assert not (tmp_path / "run" / "summary.json").exists()
@@ -147,7 +152,7 @@ def command(config, cache):
             "--out", config.results_dir, *words]  # fmt: skip
 
 
-def wait_until(reached, process, seconds=180):
+def wait_until(reached, process, seconds=500):
     deadline = time.monotonic() + seconds
     while not reached():
         assert process.poll() is None, "the run ended before it could be killed"

@@ -18,7 +18,6 @@ ODD = ("fan [old]", "[/red]", ":fire: $x^", "機械 🎛", "a\x1b[31mb", "a\nb")
 LOCALES = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
-    "ascii": {"PYTHONIOENCODING": "ascii"},
 }
 
 
