@@ -64,10 +64,8 @@ def explain(
     whole = score(waveform)
     values = np.empty(grid)
     for band, time in np.ndindex(values.shape):
-        patch = torch.zeros_like(difference)
-        area = slice(rows[band], rows[band + 1]), slice(columns[time], columns[time + 1])
-        patch[area] = difference[area]
-        values[band, time] = whole - score(waveform + _waveform(patch, len(waveform)))
+        changed = _with_patch(waveform, difference, slice(*rows[band : band + 2]), slice(*columns[time : time + 2]))
+        values[band, time] = whole - score(changed)
     return Heat(values, edges_hz, edges_s)
 
 
@@ -81,8 +79,16 @@ def _spectrum(waveform: FloatArray) -> Tensor:
     return torch.stft(torch.from_numpy(np.array(waveform)), FFT, HOP, window=_window(), return_complex=True)
 
 
-def _waveform(spectrum: Tensor, samples: int) -> FloatArray:
-    return torch.istft(spectrum, FFT, HOP, window=_window(), length=samples).numpy()
+def _with_patch(waveform: FloatArray, difference: Tensor, rows: slice, columns: slice) -> FloatArray:
+    """Add a patch of the difference to a clip; only the frames that overlap with it are turned into samples."""
+    reach = FFT // HOP
+    first, end = max(columns.start - reach, 0), min(columns.stop + reach, difference.shape[1])
+    patch = torch.zeros_like(difference[:, first:end])
+    patch[rows, columns.start - first : columns.stop - first] = difference[rows, columns]
+    changed = waveform.copy()
+    around = changed[first * HOP :] if end == difference.shape[1] else changed[first * HOP : (end - 1) * HOP]
+    around += torch.istft(patch, FFT, HOP, window=_window(), length=len(around)).numpy()
+    return changed
 
 
 def _window() -> Tensor:

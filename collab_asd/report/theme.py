@@ -19,6 +19,8 @@ from typing import Any
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Name: colour on a light and on a dark ground. Blue against orange and the series follow Okabe and Ito (2008),
@@ -90,9 +92,14 @@ def panels(count: int, height: float, most_columns: int = 4, share_y: bool = Tru
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure on white paper."""
+    """Write a figure on white paper, in its final layout.
+
+    The canvas is asked directly: `Figure.savefig` draws everything twice, and computes the layout anew for each format.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=PNG_DPI, facecolor="white")
+    figure.set(facecolor="white", dpi=PNG_DPI)
+    FigureCanvasAgg(figure).print_png(path)
+    figure.set_layout_engine("none")
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,8 @@ class Gallery:
 def _inline_svg(figure: Figure, prefix: str, alt: str) -> Markup:
     """Keep what is drawn; the opening tag is written anew: its size is the style sheet's to bound."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True)
+    figure.set_facecolor("none")
+    FigureCanvasSVG(figure).print_svg(buffer)
     opening, drawn = re.search(r"(<svg.*?>)(.*)", buffer.getvalue(), re.DOTALL).groups()  # type: ignore[union-attr]
     view_box = re.search(r'viewBox="[^"]*"', opening)[0]  # type: ignore[index]
     drawn = _own_ids(re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL), prefix)
