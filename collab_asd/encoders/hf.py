@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -107,8 +108,10 @@ class HfEncoder(TorchEncoder):
 
     def embed(self, windows: Tensor) -> Tensor:
         """Encode inputs ``[n, ...]`` into frames ``[n, D]``."""
+        fused = "is_longer" in self.extractor.model_input_names  # CLAP's models for long recordings; no input is
+        also = {"is_longer": torch.zeros(len(windows), 1, dtype=torch.bool, device=windows.device)} if fused else {}
         with self.autocast():
-            hidden: Tensor = self.network(windows).last_hidden_state
+            hidden: Tensor = self.network(windows, **also).last_hidden_state
         hidden = hidden.float()
         # Tokens by dimensions, or maps of channels over two axes.
         return hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)

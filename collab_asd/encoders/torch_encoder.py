@@ -45,7 +45,7 @@ class TorchEncoder(ABC):
     device = torch.device("cpu")
     precision: Precision = "fp32"
     _spec: EncoderSpec
-    _most = 0  # windows at once on an accelerator, once that is known
+    _most = 0  # windows at once, where that is known not to be `batch`
 
     @property
     def spec(self) -> EncoderSpec:

@@ -47,6 +47,26 @@ def waveform_model(tmp_path):
     return tmp_path / "wav2vec2"
 
 
+@pytest.fixture(params=["rand_trunc", "fusion"])
+def sound_and_text_model(request, tmp_path):
+    """A CLAP of two layers, which takes inputs of a second; `fusion` is how its models for long recordings are fed."""
+    library = transformers()
+    torch.manual_seed(0)
+    sound = {
+        "hidden_size": 8, "patch_embeds_hidden_size": 4, "depths": [1, 1], "num_attention_heads": [2, 2],
+        "num_hidden_layers": 2, "window_size": 2, "num_mel_bins": 16, "spec_size": 32, "patch_size": 4,
+        "patch_stride": [4, 4], "enable_fusion": request.param == "fusion",
+    }  # fmt: skip
+    text = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = library.ClapConfig(audio_config=sound, text_config={**text, "vocab_size": 20}, projection_dim=8)
+    library.ClapModel(config).save_pretrained(tmp_path / "clap")
+    library.ClapFeatureExtractor(
+        feature_size=16, sampling_rate=8000, max_length_s=1, hop_length=250, fft_window_size=256, frequency_max=4000,
+        truncation=request.param,
+    ).save_pretrained(tmp_path / "clap")  # fmt: skip
+    return tmp_path / "clap"
+
+
 def noise(samples):
     return 0.1 * np.random.default_rng(0).standard_normal(samples, dtype=np.float32)
 
@@ -75,6 +95,17 @@ def test_a_frame_is_the_mean_of_the_hidden_states(waveform_model):
         expected = model(extracted.input_values).last_hidden_state.mean(1).numpy()
     found = build(RunConfig(encoder=f"hf:{waveform_model}")).encoder(sound)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_of_a_model_of_sound_and_text_the_part_for_sound_is_taken(sound_and_text_model):
+    name, sound = f"hf:{sound_and_text_model}", noise(20_000)
+    encoder = build(RunConfig(encoder=name)).encoder
+    frames = encoder(sound)
+    assert frames.shape == (4, encoder.spec.dimension) == (4, ENCODERS.find(name).spec.dimension)
+    assert not any("text" in part for part, _ in encoder.network.named_modules())
+    np.testing.assert_array_equal(frames, encoder(sound))
+    np.testing.assert_allclose(frames[:1], encoder(sound[: encoder.spec.window]), atol=1e-4)
+    assert np.abs(frames - encoder(sound[::-1].copy())).max() > 1e-3
 
 
 def test_other_weights_are_another_encoder(waveform_model):

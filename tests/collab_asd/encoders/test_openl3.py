@@ -286,3 +286,13 @@ def test_reads_a_read_only_waveform_and_repeats_itself(checkpoint, full48):
 def test_frames_of_512_follow_from_those_of_6144(openl3, checkpoint, full48):
     short = OpenL3(checkpoint, 512)
     np.testing.assert_array_equal(short.derive(openl3(full48[:30_000])), short(full48[:30_000]))
+
+
+def test_in_bf16_a_frame_is_near_the_one_in_fp32_and_depends_on_its_window_alone(checkpoint, openl3, full48):
+    reduced, sound = OpenL3(checkpoint, 512).to("cpu", "bf16"), full48[:33_600]
+    together = reduced(sound)
+    assert together.shape == (3, 512)
+    assert relative_error(together, openl3(sound).reshape(3, -1, 512).max(axis=1)) < 0.05
+    with torch.inference_mode():
+        alone = torch.cat([reduced.embed(window[None]) for window in reduced.windows(torch.from_numpy(sound))])
+    assert relative_error(together, alone.numpy()) < 1e-3
