@@ -54,8 +54,8 @@ def main() -> None:
             bare = seconds([*run, f"{scratch}/{turn}-bare", "--set", "report=false"])
             score = seconds([*COMMAND, "score", str(detector), str(recording), "--quiet"])
             print(
-                f"import {imports:5.2f} s   plain loop {plain:5.2f} s   run {whole:5.2f} s   without report {bare:5.2f} s"
-                f"   score {score:5.2f} s",
+                f"import {imports:5.2f} s   plain loop {plain:5.2f} s   run {whole:5.2f} s   "
+                f"without report {bare:5.2f} s   score {score:5.2f} s",
                 flush=True,
             )
             ratios["run / (import + plain loop)"].append(whole / (imports + plain))

@@ -98,7 +98,7 @@ def save_png(figure: Figure, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.set(facecolor="white", dpi=PNG_DPI)
-    FigureCanvasAgg(figure).print_png(path)
+    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
     figure.set_layout_engine("none")
 
 
@@ -135,7 +135,7 @@ def _inline_svg(figure: Figure, prefix: str, alt: str) -> Markup:
     """Keep what is drawn; the opening tag is written anew: its size is the style sheet's to bound."""
     buffer = io.StringIO()
     figure.set_facecolor("none")
-    FigureCanvasSVG(figure).print_svg(buffer)
+    FigureCanvasSVG(figure).print_svg(buffer)  # type: ignore[no-untyped-call]
     opening, drawn = re.search(r"(<svg.*?>)(.*)", buffer.getvalue(), re.DOTALL).groups()  # type: ignore[union-attr]
     view_box = re.search(r'viewBox="[^"]*"', opening)[0]  # type: ignore[index]
     drawn = _own_ids(re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL), prefix)
