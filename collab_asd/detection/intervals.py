@@ -134,8 +134,7 @@ def auc_interval(runs: Sequence[Machines], minus: Sequence[Machines] = ()) -> In
     deviations = _seed_deviations(np.array(measured))
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(over_clips + deviations, [tail, 100 - tail])
-    if not minus:
-        low, high = max(low, 0.0), min(high, 1.0)
+    low, high = max(low, -1.0 if minus else 0.0), min(high, 1.0)
     alone = np.nanpercentile(over_clips, [tail, 100 - tail])
     clips = [len(scores.normal) + len(scores.anomaly) for scores in runs[0].values()]
     return Interval(float(low), float(high), float(alone[1] - alone[0]) / 2, float(np.mean(clips)))

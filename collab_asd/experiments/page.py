@@ -21,7 +21,7 @@ from collab_asd.report.comparison import Estimate
 from collab_asd.report.few_shot import few_shot_panels, is_few_shot
 from collab_asd.report.heterogeneity import against_heterogeneity
 from collab_asd.report.page import write_page
-from collab_asd.report.theme import LIGHT, MARKERS, SERIES, Gallery, Picture, chart, drawing
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, Gallery, Picture, add_legend, chart, drawing
 from collab_asd.report.words import GLOSSARY, Fact, method_words, of_hundred
 
 ROW_INCHES, WIDTH = 0.21, 4.7
@@ -69,7 +69,7 @@ def auc_against_bytes(rows: Sequence[Row]) -> Figure | None:
     methods = list(dict.fromkeys(row.method for row in measured))
     colour = {place: SERIES[i % len(SERIES)] for i, place in enumerate(places)}
     marker = {method: MARKERS[i % len(MARKERS)] for i, method in enumerate(methods)}
-    figure, axes = chart(WIDTH, 3.0 + 0.17 * max(len(methods), len(places)))
+    figure, axes = chart(WIDTH, 3.0)
     for row in measured:
         if row.auc and row.bytes_sent:
             x = row.bytes_sent.mean / 1e6
@@ -78,7 +78,7 @@ def auc_against_bytes(rows: Sequence[Row]) -> Figure | None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(color=LIGHT["line"], linewidth=0.6)
     axes.margins(0.08)
-    figure.legend(handles=_legend(marker, colour), loc="outside lower left", ncols=2, fontsize=8)
+    add_legend(figure, _legend(marker, colour), most_columns=2, fontsize=8)
     return figure
 
 

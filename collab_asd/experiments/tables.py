@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.table import Table
 from collab_asd.core.files import replacing
 from collab_asd.detection.intervals import LabelledScores
 from collab_asd.experiments.experiment import Cell
-from collab_asd.report.comparison import REFERENCE, Estimate, Line, estimate, with_clips
+from collab_asd.report.comparison import DIFFERENCE, REFERENCE, UNLIMITED, Estimate, Line, estimate, with_clips
 from collab_asd.report.tables import FEW_TEST_CLIPS, UNKNOWN, Sheet, empty_table, with_marks
 
 
@@ -167,8 +168,8 @@ def _summarize(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> 
         pauc=estimate(cell.pauc for cell in cells),
         id_accuracy=estimate(cell.id_accuracy for cell in cells),
         false_alarm_rate=estimate(cell.false_alarm_rate for cell in cells),
-        bytes_sent=estimate(cell.bytes_sent for cell in cells),
-        seconds=estimate(cell.seconds for cell in cells),
+        bytes_sent=estimate((cell.bytes_sent for cell in cells), UNLIMITED),
+        seconds=estimate((cell.seconds for cell in cells), UNLIMITED),
         gain=None if is_reference else _gain(cells, reference),
         auc_by_machine={m: _auc_of(m, cells) for m in machines},
         is_reference=is_reference,
@@ -182,9 +183,8 @@ def _gain(cells: Sequence[CellResult], reference: Sequence[CellResult]) -> Estim
     of_seed = {cell.seed: cell for cell in reference}
     pairs = [(cell, of_seed[cell.seed]) for cell in cells if cell.seed in of_seed]
     differences = [cell.auc - other.auc for cell, other in pairs if cell.auc is not None and other.auc is not None]
-    return with_clips(
-        estimate(differences), [cell.labelled for cell, _ in pairs], [other.labelled for _, other in pairs]
-    )
+    own, theirs = [cell.labelled for cell, _ in pairs], [other.labelled for _, other in pairs]
+    return with_clips(estimate(differences, DIFFERENCE), own, theirs)
 
 
 def _auc_of(machine: str, cells: Sequence[CellResult]) -> Estimate | None:
@@ -295,23 +295,26 @@ def number(value: Estimate | None, digits: int = 3, scale: float = 1.0) -> str:
 
 
 def with_interval(value: Estimate | None, sign: str = "") -> str:
-    """``"0.935 [0.917, 0.950]"``, the 95 % interval over seeds and clips, or over seeds alone: ``"0.935 ± 0.004"``."""
+    """``"0.935 [0.917, 0.950]"``, the 95 % interval over seeds and clips, or over seeds alone: ``"0.935 ± 0.004"``.
+
+    An interval that reaches the end of the scale on one side is written with both ends, too.
+    """
     if value is None:
         return UNKNOWN
     mean, low, high = (
         "" if x is None else f"{x:{sign}.3f}".replace("-", "−") for x in (value.mean, value.low, value.high)
     )
-    if value.interval:
-        return f"{mean} [{low}, {high}]"
-    return mean if value.half_width is None else f"{mean} ± {value.half_width:.3f}"
+    if value.half_width is None and value.interval is None:
+        return mean
+    return f"{mean} ± {value.half_width:.3f}" if value.is_symmetric else f"{mean} [{low}, {high}]"
 
 
 def clips_needed(row: Row) -> str:
-    """``"≈ 420"`` test clips of each machine; ``"> 99,999"`` where there is hardly a difference."""
+    """``"≈ 420"`` test clips of each machine, never fewer; ``"> 99,999"`` where there is hardly a difference."""
     needed = row.clips_to_settle
     if needed is None:
         return UNKNOWN
-    return f"≈ {round(needed, -1):,.0f}" if needed < MOST_CLIPS else f"> {MOST_CLIPS:,}"
+    return f"≈ {10 * math.ceil(needed / 10):,}" if needed < MOST_CLIPS else f"> {MOST_CLIPS:,}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

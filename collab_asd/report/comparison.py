@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from scipy.stats import t as student
@@ -20,6 +21,10 @@ from collab_asd.report.machine_clips import MachineClips, machine_clips
 from collab_asd.report.reading import read_run, require_same_clips
 
 CONFIDENCE = 0.95
+Limits: TypeAlias = tuple[float, float]
+UNLIMITED: Limits = (-math.inf, math.inf)
+SHARE: Limits = (0.0, 1.0)  # an AUC, or a share of clips
+DIFFERENCE: Limits = (-1.0, 1.0)  # of two shares
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Estimate:
         Number of seeds.
     interval : Interval or None
         95 % interval over seeds and clips; None where the clips' scores are not at hand.
+    limits : (float, float)
+        What no value of the measure lies beyond, and so no interval.
     """
 
     mean: float
@@ -45,20 +52,27 @@ class Estimate:
     half_width: float | None
     n: int
     interval: Interval | None = None
+    limits: Limits = UNLIMITED
 
     @property
     def low(self) -> float | None:
         """Lower end of the interval over seeds and clips, or else over seeds."""
         if self.interval:
             return self.interval.low
-        return None if self.half_width is None else self.mean - self.half_width
+        return None if self.half_width is None else max(self.mean - self.half_width, self.limits[0])
 
     @property
     def high(self) -> float | None:
         """Upper end of the interval over seeds and clips, or else over seeds."""
         if self.interval:
             return self.interval.high
-        return None if self.half_width is None else self.mean + self.half_width
+        return None if self.half_width is None else min(self.mean + self.half_width, self.limits[1])
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether the interval is over seeds alone and reaches as far to both sides."""
+        half = self.half_width or 0.0
+        return self.interval is None and self.limits[0] <= self.mean - half and self.mean + half <= self.limits[1]
 
     @property
     def arms(self) -> tuple[float, float]:
@@ -78,17 +92,17 @@ class Estimate:
         return None if self.interval is None else self.interval.clips_to_settle(self.mean)
 
 
-def estimate(values: Iterable[float | None]) -> Estimate | None:
-    """Mean, deviation and interval of the values that there are; None if there is none."""
+def estimate(values: Iterable[float | None], limits: Limits = SHARE) -> Estimate | None:
+    """Mean, deviation and interval of the values that there are, within limits; None if there is none."""
     known = [float(v) for v in values if v is not None]
     n = len(known)
     if n == 0:
         return None
     if n == 1:
-        return Estimate(known[0], None, None, 1)
+        return Estimate(known[0], None, None, 1, limits=limits)
     deviation = float(np.std(known, ddof=1))
     quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return Estimate(float(np.mean(known)), deviation, quantile * deviation / math.sqrt(n), n)
+    return Estimate(float(np.mean(known)), deviation, quantile * deviation / math.sqrt(n), n, limits=limits)
 
 
 def with_clips(value: Estimate | None, runs: Sequence[Machines], minus: Sequence[Machines] = ()) -> Estimate | None:
@@ -150,7 +164,7 @@ class Entry(Line):
         totals = [[run.evaluation.total("auc") for run in line.runs] for line in (self, other)]
         differences = [a - b for i, k in pairs if (a := totals[0][i]) is not None and (b := totals[1][k]) is not None]
         own, theirs = [self.labelled[i] for i, _ in pairs], [other.labelled[k] for _, k in pairs]
-        return with_clips(estimate(differences), own, theirs)
+        return with_clips(estimate(differences, DIFFERENCE), own, theirs)
 
     @property
     def id_accuracy(self) -> Estimate | None:

@@ -23,7 +23,7 @@ from collab_asd.report.comparison import Estimate, Line
 from collab_asd.report.contents import Run
 from collab_asd.report.heterogeneity import spread
 from collab_asd.report.machine_clips import training_clips
-from collab_asd.report.theme import LIGHT, MARKERS, SERIES, chart, drawing
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, add_legend, chart, drawing
 
 Measure = Literal["auc", "false_alarm_rate", "recall"]
 WORDS: dict[Measure, str] = {
@@ -68,8 +68,7 @@ def few_shot_panels(rows: Sequence[Line]) -> Figure | None:
         for axes, measure in zip(np.ravel(figure.subplots(1, len(measures))), measures, strict=True):
             _draw(axes, rows, measure, labels)
             axes.set_title(f"{WORDS[measure]}, mean over machines", loc="left")
-        handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=3)
+        add_legend(figure, figure.axes[0].get_legend_handles_labels()[0], most_columns=3)
     return figure
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
@@ -22,7 +21,7 @@ from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run, 
 from collab_asd.report.machine_clips import MachineClips, machine_clips
 from collab_asd.report.plots import auc_bars, roc, score_histogram
 from collab_asd.report.spectrogram import apart
-from collab_asd.report.theme import LIGHT, SERIES, Gallery, Picture, chart
+from collab_asd.report.theme import LIGHT, SERIES, Gallery, Picture, add_legend, chart
 from collab_asd.report.words import heat_words, portrait_words
 
 # Points that one panel shows of each kind, shared by its machines: more would only cover one another.
@@ -53,8 +52,7 @@ def embedding_maps(machines: Sequence[Embeddings]) -> dict[str, Figure]:
 def _draw_plane(machines: Sequence[Embeddings], points: Sequence[FloatArray]) -> Figure:
     plane = _fit_plane(machines, points)
     limit = max(POINTS_SHOWN // len(machines), 10)
-    legend = _legend(machines)
-    figure, axes = chart(3.8, 3.7 + 0.17 * math.ceil(len(legend) / 2))
+    figure, axes = chart(3.8, 3.7)
     for i, (machine, of_machine) in enumerate(zip(machines, points, strict=True)):
         positions, kinds = plane.transform(of_machine), np.array(machine.kinds)
         for kind, (mark, _) in MARKS.items():
@@ -65,7 +63,7 @@ def _draw_plane(machines: Sequence[Embeddings], points: Sequence[FloatArray]) ->
             axes.annotate(_short(machine), place, ha="center", va="center", fontsize=8, fontweight="bold")
     axes.set(xticks=[], yticks=[], xlabel="main component 1", ylabel="main component 2")
     axes.spines[["top", "right"]].set_visible(True)
-    figure.legend(handles=legend, loc="outside lower left", ncols=2, fontsize=8)
+    add_legend(figure, _legend(machines), most_columns=2, fontsize=8)
     return figure
 
 

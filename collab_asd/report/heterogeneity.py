@@ -14,7 +14,7 @@ from collab_asd.core.types import ScoreArray
 from collab_asd.data.manifest import ManifestRow
 from collab_asd.data.partitions import evenness, partition_words
 from collab_asd.report.comparison import Estimate, Line
-from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, add_legend, drawing, panels
 
 Measure = Literal["auc", "id_accuracy"]
 WORDS: dict[Measure, str] = {"auc": "mean AUC", "id_accuracy": "mean ID accuracy"}
@@ -43,14 +43,13 @@ def holding_panels(manifests: Mapping[str, Sequence[ManifestRow]]) -> Figure:
         Of a run on each partition, by the partition's name.
     """
     with drawing():
-        figure, of_partition = panels(len(manifests), 2.4, most_columns=5)
+        figure, of_partition = panels(len(manifests), 2.2, most_columns=5)
         for axes, partition in zip(of_partition, sorted(manifests, key=evenness), strict=True):
             _draw_holdings(axes, holdings(manifests[partition]))
             axes.set_title(partition_words(partition), loc="left")
             axes.set_xlabel("client")
         of_partition[0].set_ylabel("training clips")
-        handles, labels = of_partition[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=min(len(labels), 6))
+        add_legend(figure, of_partition[0].get_legend_handles_labels()[0], most_columns=6)
     return figure
 
 

@@ -16,7 +16,7 @@ from collab_asd.detection.evaluation import Evaluation, MachineResult
 from collab_asd.report.comparison import REFERENCE, Entry
 from collab_asd.report.machine_clips import MachineClips
 from collab_asd.report.tables import FEW_TEST_CLIPS
-from collab_asd.report.theme import LIGHT, SERIES, chart, drawing, panels, save_png
+from collab_asd.report.theme import LIGHT, SERIES, add_legend, chart, drawing, panels, save_png
 
 BINS = 30
 KINDS: dict[int | None, tuple[str, str]] = {
@@ -30,7 +30,7 @@ def plot_auc_bars(evaluation: Evaluation, title: str, path: Path) -> None:
     """Write a PNG of the AUC of each machine as a bar with its 95 % interval, and their mean as a line."""
     with drawing():
         figure = auc_bars({"": evaluation})
-        figure.axes[0].set_title(title, loc="left", pad=24)
+        figure.axes[0].set_title(title, loc="left")
         save_png(figure, path)
 
 
@@ -45,7 +45,7 @@ def auc_bars(evaluations: dict[str, Evaluation]) -> Figure:
     measured = [m for m in next(iter(evaluations.values())).machines if m.auc is not None]
     machines = [f"{m.machine} {FEW_TEST_CLIPS}" if m.few_test_clips else m.machine for m in measured]
     thickness = 0.8 / len(evaluations)
-    figure, axes = chart(4.7, 1.0 + len(machines) * (0.12 + 0.19 * len(evaluations)))
+    figure, axes = chart(4.7, 0.9 + len(machines) * (0.12 + 0.19 * len(evaluations)))
     for i, (run, evaluation) in enumerate(evaluations.items()):
         results = [m for m in evaluation.machines if m.auc is not None]
         offset = (i + 0.5) * thickness - 0.4
@@ -56,8 +56,7 @@ def auc_bars(evaluations: dict[str, Evaluation]) -> Figure:
     axes.axvline(0.5, color=LIGHT["soft"], linewidth=1, linestyle=":", label="guessing")
     axes.set_yticks(range(len(machines)), machines)
     axes.set(xlim=(0, 1), ylim=(max(len(machines), 1) - 0.4, -0.6), xlabel="AUC, with 95 % interval")
-    columns = 1 if len(evaluations) > 1 else 2
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, handlelength=1.6)
+    add_legend(figure, axes.get_legend_handles_labels()[0], "upper left", 1 if len(evaluations) > 1 else 2)
     return figure
 
 
@@ -167,7 +166,7 @@ def auc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
 def roc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
     """Draw faults found against false alarms for every threshold, mean over seeds at each rate of false alarms."""
     with drawing():
-        figure, of_machine = panels(len(machines), 2.75)
+        figure, of_machine = panels(len(machines), 2.5)
         for axes, machine in zip(of_machine, machines, strict=True):
             axes.plot([0, 1], [0, 1], color=LIGHT["soft"], linewidth=1, linestyle=(0, (1, 3)))
             for i, entry in enumerate(entries):
@@ -180,20 +179,20 @@ def roc_panels(entries: Sequence[Entry], machines: Sequence[str]) -> Figure:
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
             axes.label_outer()
-        figure.legend(*of_machine[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(entries))
+        add_legend(figure, of_machine[0].get_legend_handles_labels()[0], most_columns=len(entries))
     return figure
 
 
 def score_panels(entries: Sequence[Entry], machine: str) -> Figure:
     """Draw the scores of one machine's normal and faulty clips, a method beside the other, each with its first seed."""
     with drawing():
-        figure, of_method = panels(len(entries), 2.4, share_y=False)
+        figure, of_method = panels(len(entries), 2.2, share_y=False)
         for axes, entry in zip(of_method, entries, strict=True):
             clips = entry.clips(machine)[0]
             draw_score_histogram(axes, clips)
             axes.set_title(f"{entry.label}\nAUC {clips.result.auc:.2f}", loc="left")
         of_method[0].set_ylabel("recordings")
-        figure.legend(*of_method[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
+        add_legend(figure, of_method[0].get_legend_handles_labels()[0], most_columns=4)
     return figure
 
 

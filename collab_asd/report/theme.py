@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 # Name: colour on a light and on a dark ground. Blue against orange and the series follow Okabe and Ito (2008),
@@ -89,6 +92,31 @@ def panels(count: int, height: float, most_columns: int = 4, share_y: bool = Tru
     for unused in axes[count:]:
         unused.remove()
     return figure, axes[:count]
+
+
+def add_legend(
+    figure: Figure,
+    entries: Sequence[Artist | Container],
+    place: str = "lower left",
+    most_columns: int = 1,
+    **style: Any,
+) -> None:
+    """Add a legend outside of the axes, in as many columns as fit, and make the figure higher by as much.
+
+    A label that is wider than the figure is broken into lines; entries without a name (" ") fill up columns alone.
+    """
+    style = {"loc": f"outside {place}", "handlelength": 1.6} | style
+    for columns in range(most_columns, 0, -1):
+        shown = [entry for entry in entries if columns > 1 or str(entry.get_label()).strip()]
+        labels = [str(entry.get_label()) for entry in shown]
+        legend = figure.legend(shown, labels, ncols=columns, **style)
+        if (excess := legend.get_window_extent().width / figure.bbox.width) <= 1:
+            break
+        legend.remove()
+    else:
+        longest = max(int(max(map(len, labels)) / excess) - 4, 8)
+        legend = figure.legend(shown, [textwrap.fill(label, longest) for label in labels], **style)
+    figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -27,7 +27,7 @@ RECORDINGS_PER_DAY = 24.0  # one an hour
 DAYS = 7
 NOTICED = ((0.95, "nearly every fault"), (0.8, "most faults"), (0.5, "more than half of the faults"))
 GOOD_RECALL = 0.8
-NARROW, WIDE = 0.2, 0.4  # width of the 95 % interval of the share of faults that are noticed
+NARROW, WIDE = 0.2, 0.4  # width of the 95 % intervals of the shares of faults and of normal recordings with an alarm
 LOWER_RATES = (0.1, 0.05, 0.02, 0.01)
 MOST_NORMALS = 5000
 
@@ -108,7 +108,7 @@ def headline(run: Run, verdicts: Sequence[MachineVerdict], per_day: float = RECO
     alarm = (
         f"False alarms: {_per_week(alarms / normals, per_day)} a week for each machine, at {per_day:g} recordings a day"
         f"{'' if len(machines) == 1 else ' (mean)'}."
-        if normals
+        if normals >= FEWEST_TEST_CLIPS
         else ""
     )
     return f"{which}. {found} of {faults} faulty test recordings raised an alarm. {alarm}".strip()
@@ -219,6 +219,11 @@ def _faults(machine: MachineClips) -> str:
     found, faults = machine.alarms(ANOMALY), machine.count(ANOMALY)
     if not faults:
         return "Whether a fault would be noticed is not known: no test recording is labelled as faulty."
+    if faults < FEWEST_TEST_CLIPS:
+        return (
+            f"{found} of {faults} faulty test recordings raised an alarm: too few to tell how well faults would be "
+            "noticed."
+        )
     share = found / faults
     noticed = next((words for least, words in NOTICED if share >= least), "")
     words = f"{noticed} would be noticed" if noticed else "most faults would be missed"
@@ -232,6 +237,10 @@ def _alarms(machine: MachineClips, run: Run, per_day: float) -> str:
         most = f", {_per_week(highest_rate(count, asked), per_day)} at most" if count else ""
         return f"False alarms: {_per_week(asked, per_day)} a week were asked for{most}; no test recording checks it."
     wanted = f"{_per_week(asked, per_day)} a week were asked for"
+    if normals < FEWEST_TEST_CLIPS:
+        return (
+            f"False alarms: {wanted}; {machine.false_alarms} of {normals} normal test recordings are too few to tell."
+        )
     if not machine.false_alarms:
         return f"False alarms: none on {normals} normal recordings in the test; {wanted}."
     share = machine.false_alarms / normals
@@ -242,17 +251,16 @@ def _alarms(machine: MachineClips, run: Run, per_day: float) -> str:
 
 
 def _certainty(machine: MachineClips, run: Run) -> str:
-    found, faults = machine.alarms(ANOMALY), machine.count(ANOMALY)
+    counts = {label: (machine.alarms(label), machine.count(label)) for label in (ANOMALY, NORMAL)}
+    spans = {label: _interval(*count) for label, count in counts.items() if count[1]}
     parts = []
-    if faults:
-        low, high = _interval(found, faults)
-        sure = (
-            "Well tested" if high - low <= NARROW else "Fairly well tested" if high - low <= WIDE else "Hardly tested"
-        )
-        parts.append(f"{sure}: other recordings might give {_span(low, high)} of the faults.")
-    if machine.count(NORMAL):
-        low, high = _interval(machine.false_alarms, machine.count(NORMAL))
-        parts.append(f"False alarms: {_span(low, high)} of normal recordings.")
+    if ANOMALY in spans:
+        widest = max(high - low for low, high in spans.values())
+        few = min(count for _, count in counts.values()) < FEWEST_TEST_CLIPS or widest > WIDE
+        sure = "Hardly tested" if few else "Well tested" if widest <= NARROW else "Fairly well tested"
+        parts.append(f"{sure}: other recordings might give {_span(*spans[ANOMALY])} of the faults.")
+    if NORMAL in spans:
+        parts.append(f"False alarms: {_span(*spans[NORMAL])} of normal recordings.")
     if machine.result.misfit:
         parts.append("What the other machines told may not suit it.")
     normals = _normals_behind(run).get(machine.name)

@@ -20,6 +20,7 @@ LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5
 SINGLE_PLACE = 0.2  # share of an alarm's excess that one patch must explain to be called its place
 SURPRISE = 0.05  # a rate is called higher or lower than asked for if chance alone makes it so less often than this
+ALIKE = 0.02  # rates that differ by no more are called the same
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,8 @@ def _false_alarms(run: Run, machines: Sequence[MachineClips]) -> Iterator[str]:
     if not normals or not asked:
         return
     surprising = binomtest(false_alarms, normals, asked).pvalue < SURPRISE
-    as_asked = "about what was asked for"
+    near = abs(false_alarms / normals - asked) <= ALIKE
+    as_asked = "about what was asked for" if near else "so few recordings cannot tell it from what was asked for"
     more_or_less = "more than was asked for" if false_alarms > asked * normals else "fewer than were asked for"
     yield (
         f"The thresholds were set on normal recordings alone, to let about {of_hundred(asked)} normal recordings "

@@ -97,7 +97,7 @@ def test_csv_has_all_digits_and_the_ends_of_the_interval(rows):
     values = row_values(rows[2])
     assert values["auc_mean"] == pytest.approx(0.82)
     assert values["auc_low"] == pytest.approx(0.82 - 12.706205 * 0.02)
-    assert values["auc_high"] == pytest.approx(0.82 + 12.706205 * 0.02)
+    assert values["auc_high"] == 1  # 0.82 + 12.706205 * 0.02 is more
     assert values["auc_minus_embedding_sharing_mean"] == pytest.approx(0.11)
     assert (values["is_best"], values["beats_embedding_sharing"], values["seeds"]) == (True, False, "0 1")
     assert row_values(rows[0])["auc_minus_embedding_sharing_mean"] is None

@@ -83,7 +83,26 @@ def test_few_clips_cost_certainty(make_run):
     (verdict,) = machine_verdicts(run)
     assert verdict.state == "with care"
     assert verdict.certainty.startswith("Hardly tested")
+    assert "4 of 5 faulty test recordings raised an alarm: too few to tell" in verdict.faults
+    assert "1 of 5 normal test recordings are too few to tell" in verdict.alarms
+    assert "a week" not in headline(run, [verdict])
     assert "Add test recordings of fan/00" in titles(run)
+
+
+@pytest.mark.parametrize(
+    ("normals", "faults", "words"),
+    [
+        (6, 6, "Hardly tested"),
+        (100, 6, "Hardly tested"),  # 61 to 100 % of the faults
+        (6, 100, "Hardly tested"),  # 0 to 39 % of normal recordings
+        (12, 12, "Fairly well tested"),
+        (100, 20, "Well tested"),  # 84 to 100 %
+        (20, 100, "Well tested"),
+    ],
+)
+def test_how_well_a_machine_is_tested_takes_clips_of_both_kinds(make_run, normals, faults, words):
+    run = make_run(normals=normals, faults=faults, found=faults)
+    assert machine_verdicts(run)[0].certainty.startswith(words)
 
 
 def test_how_many_more_normal_recordings_a_threshold_needs(make_run):
