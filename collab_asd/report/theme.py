@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.container import Container
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 # Name: colour on a light and on a dark ground. Blue against orange and the series follow Okabe and Ito (2008),
 # darker or lighter where the ground asks for contrast.
@@ -105,17 +107,17 @@ def add_legend(
 
     A label that is wider than the figure is broken into lines; entries without a name (" ") fill up columns alone.
     """
-    style = {"loc": f"outside {place}", "handlelength": 1.6} | style
+    draw: Callable[..., Legend] = partial(figure.legend, loc=f"outside {place}", handlelength=1.6, **style)
     for columns in range(most_columns, 0, -1):
         shown = [entry for entry in entries if columns > 1 or str(entry.get_label()).strip()]
         labels = [str(entry.get_label()) for entry in shown]
-        legend = figure.legend(shown, labels, ncols=columns, **style)
+        legend = draw(shown, labels, ncols=columns)
         if (excess := legend.get_window_extent().width / figure.bbox.width) <= 1:
             break
         legend.remove()
     else:
         longest = max(int(max(map(len, labels)) / excess) - 4, 8)
-        legend = figure.legend(shown, [textwrap.fill(label, longest) for label in labels], **style)
+        legend = draw(shown, [textwrap.fill(label, longest) for label in labels])
     figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
 
 
