@@ -358,10 +358,12 @@ class Soak:
         limit(node, resource.RLIM_INFINITY)
         return f"{node.folder.name} for {seconds:.0f} s"
 
-    def trouble(self) -> None:
-        """Do one fault after another until it is over."""
+    def trouble(self, deadline: float) -> None:
+        """Do one fault after another until then."""
         faults, left = self.faults(), list[str]()
         while not self.over.wait(self.draw.expovariate(1 / self.pause)):
+            if time.monotonic() > deadline:
+                return
             left = left or self.draw.sample(sorted(faults), len(faults))
             name = left.pop()
             with suppress(psutil.Error, OSError):
@@ -402,9 +404,9 @@ def soak(folder: Path, minutes: float, clients: int, seed: int, pause: float) ->
         first = client_results(folder)
         memory.append(it.lasting())
         say(f"run 0, without faults: {time.monotonic() - begun:.0f} s; {told(memory[0])}")
-        troubles = threading.Thread(target=it.trouble, daemon=True)
-        troubles.start()
         deadline, number = time.monotonic() + 60 * minutes, 0
+        troubles = threading.Thread(target=it.trouble, args=[deadline], daemon=True)
+        troubles.start()
         while time.monotonic() < deadline:
             number += 1
             begun = time.monotonic()

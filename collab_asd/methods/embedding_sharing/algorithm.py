@@ -27,10 +27,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from numpy.linalg import LinAlgError
+
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.classifier.sampling import joined
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.classifier.training import train
+from collab_asd.core.errors import InputError
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector, Space
@@ -161,6 +164,11 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     others : Others, optional
         How the clips of other machines vary: they support the covariance of the spectra. The levels alone are then
         scored beside, by the machine's own covariance, for machines that the others are unlike.
+
+    Raises
+    ------
+    InputError
+        No machines can have the covariance of `others`.
     """
     if scorer.local is None:
         return ()
@@ -168,7 +176,13 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
         return (Space.fit(machine, scorer.local),)
     levels = replace(scorer.local, average="levels", half_weight=LOCAL_HALF_WEIGHT)
     pooled = replace(scorer.local, name="mahalanobis")
-    return Space.fit(machine, levels), Space.fit(machine, pooled, others=others)
+    try:
+        return Space.fit(machine, levels), Space.fit(machine, pooled, others=others)
+    except LinAlgError as error:
+        raise InputError(
+            f"the covariances of the other machines: refused, no recordings have such ({error}); "
+            "ask who runs the server"
+        ) from error
 
 
 def pooling_suits(machine: MachineFrames, scorer: DetectorSettings, detector: Detector) -> bool:

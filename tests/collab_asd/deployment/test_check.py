@@ -14,6 +14,8 @@ from collab_asd.config import RunConfig
 from collab_asd.deployment.certificates import make_authority, make_server_certificate
 from collab_asd.deployment.check import check_folder
 from collab_asd.deployment.consortium import Consortium
+from collab_asd.federation.agreement import Agreement
+from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.engines import _free_ports
 
 
@@ -75,9 +77,22 @@ def wrong(folder):
     return {finding.subject: finding.says for finding in check_folder(folder) if not finding.well}
 
 
+def told(folder):
+    return {finding.subject: finding.says for finding in check_folder(folder)}
+
+
 def test_nothing_is_wrong_with_a_node_that_can_join(node, serve):
     serve()
     assert wrong(node) == {}
+
+
+def test_bases_that_were_sent_by_are_counted(node, serve):
+    serve()
+    assert told(node)["encoder"].endswith("; 0 of 4 codec-bases used")
+    (node / "results").mkdir(exist_ok=True)
+    digest = Agreement.load(str(node / "agreement.toml")).encoder_digest
+    BasisLedger(node / "results" / "codec-bases", digest, run=1).admit("a")
+    assert told(node)["encoder"].endswith("; 1 of 4 codec-bases used")
 
 
 def test_server_folder_as_it_was_made_is_well(made):
@@ -145,6 +160,10 @@ FAULTS = {
         "node.toml",
         lambda path: path.write_text(path.read_text().replace('"results"', '"/proc/results"')),
         "results-dir", "cannot be written",
+    ),
+    "damaged list of bases": (
+        "results/codec-bases",
+        lambda path: path.parent.mkdir(exist_ok=True) or path.write_text("x"), "encoder", "is damaged",
     ),
 }  # fmt: skip
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.core.types import MachineFrames
 from collab_asd.detection import second_order
+from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.spectrum import others_from_arrays, others_to_arrays
+from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 from collab_asd.methods.embedding_sharing.covariances import (
     Scatter,
     others_of,
@@ -84,3 +87,11 @@ def test_what_cannot_be_is_refused(spoil):
 def test_they_stay_where_nobody_uses_them_or_embeddings_are_protected(settings):
     assert shares_covariances(RunConfig())
     assert not shares_covariances(replace(RunConfig(), **settings))
+
+
+def test_covariances_that_no_recordings_have_are_refused_in_words():
+    """A server may send any matrix: a client says so, in place of a traceback."""
+    machine = MachineFrames(0, 0, summaries(0), spectra=MachineFrames(0, 0, summaries(0, clips=20)))
+    others = second_order.Others(50, np.ones(256), -np.eye(256))
+    with pytest.raises(InputError, match="covariances of the other machines: refused"):
+        own_spaces(machine, DetectorSettings.of(RunConfig()), others)
