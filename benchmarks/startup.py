@@ -43,7 +43,7 @@ def main() -> None:
     run = [*COMMAND, "run", "--data", str(args.data), "--encoder", "logmel", "--quiet", "--out"]
     with tempfile.TemporaryDirectory() as scratch:
         first = Path(scratch) / "first"
-        seconds([*run, str(first)])  # fills the cache
+        seconds([*run, str(first), "--set", "report=false"])  # fills the cache
         detector = min((first / "detectors").iterdir())
         name = detector.name.partition("_")[2]
         recording = next(path for path in recordings([args.data]) if name in path.name)
