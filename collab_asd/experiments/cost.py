@@ -20,7 +20,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.registry import load
 from collab_asd.core.runtime import pin_threads, resolve_device
-from collab_asd.core.types import Clip, Partition, Split
+from collab_asd.core.types import Clip, FloatArray, Partition, Split
 from collab_asd.data.audio import Audio, seconds_of
 from collab_asd.data.download.dcase import CLIP_SECONDS, DEVELOPMENT, Development
 from collab_asd.data.layouts import find_clips
@@ -140,7 +140,8 @@ def _encoding_seconds(config: RunConfig) -> float | None:
         return None
     rate = entry.spec.sample_rate
     seconds = max(NOISE_SECONDS, 2 * entry.spec.window / rate)
-    noise = np.random.default_rng(0).standard_normal(round(seconds * rate), dtype=np.float32) / 10
+    noise: FloatArray = np.random.default_rng(0).standard_normal(round(seconds * rate), dtype=np.float32)
+    noise *= np.float32(0.1)
     clips = [Audio(noise, rate, 1)] * TOGETHER
     clock = time.process_time if config.device == "cpu" else time.perf_counter
 
