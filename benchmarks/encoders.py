@@ -6,7 +6,8 @@ Per encoder, for clips of 10 s: clips per second from waveforms in memory; milli
 per frame, as they are carried out; their rate as a share of the matrix-multiply rate that the same device reaches in
 the same precision and run (clips and matrix product take turns, so that a busy minute slows both); the device's memory
 bandwidth, likewise; what share of the time decoding and resampling take where the recordings are 48-kHz FLAC files and
-nothing is decoded ahead; peak memory of a process that does nothing else, on the device where that is no CPU.
+nothing is decoded ahead; peak memory of a process that does nothing else, on the device where that is no CPU. With one
+thread on a CPU, all seconds are those of the processor.
 """
 
 from __future__ import annotations
@@ -127,12 +128,13 @@ def take_turns(device: torch.device, runs: int, *functions: Callable[[], object]
 
 
 def seconds(function: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a function takes, until the device has done all of it."""
+    """Seconds that a function takes, until the device has done all of it; of one thread on a CPU, the processor's."""
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     synchronize(device)
-    start = time.perf_counter()
+    start = clock()
     function()
     synchronize(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def synchronize(device: torch.device) -> None:

@@ -36,14 +36,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
     logging.disable(logging.INFO)
-    config = RunConfig(encoder="logmel", data_dir=str(args.data.absolute()))
+    config = RunConfig(data_dir=str(args.data.absolute()), encoder="logmel", local_features="encoder", codec="fp32")
     pin_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     ratios = defaultdict(list)
-    run = [*COMMAND, "run", "--data", str(args.data), "--encoder", "logmel", "--quiet", "--out"]
+    run = [*COMMAND, "run", "--data", str(args.data), "--encoder", "logmel", "--quiet"]
+    run += ["--set", "local-features=encoder", "--set", "codec=fp32", "--out"]  # as the plain loop
     with tempfile.TemporaryDirectory() as scratch:
         first = Path(scratch) / "first"
-        seconds([*run, str(first)])  # fills the cache
+        seconds([*run, str(first), "--set", "report=false"])  # fills the cache
         detector = min((first / "detectors").iterdir())
         name = detector.name.partition("_")[2]
         recording = next(path for path in recordings([args.data]) if name in path.name)

@@ -1,20 +1,27 @@
-"""What the runs of a comparison will send, before they are begun.
+"""What the runs of a comparison will send, before they are begun, and how long its recordings take to encode.
 
-That follows from what each client holds, by the lengths of its clips. Recordings that are not here yet are taken from
-what is published of them, and synthetic ones from their settings.
+What is sent follows from what each client holds, by the lengths of its clips. Recordings that are not here yet are
+taken from what is published of them, and synthetic ones from their settings. How long encoding takes is measured on the
+device at hand.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
+from collab_asd import encoders
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.core.registry import load
-from collab_asd.core.types import Clip, Partition, Split
-from collab_asd.data.audio import seconds_of
+from collab_asd.core.runtime import pin_threads, resolve_device
+from collab_asd.core.types import Clip, FloatArray, Partition, Split
+from collab_asd.data.audio import Audio, seconds_of
 from collab_asd.data.download.dcase import CLIP_SECONDS, DEVELOPMENT, Development
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.run_data import deal, how
@@ -69,6 +76,82 @@ def _averaged(runs: Sequence[Bytes | None]) -> tuple[float | None, float | None]
     if len(sent) < len(runs):
         return None, None
     return sum(run.up for run in sent) / len(runs), sum(run.down for run in sent) / len(runs)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Hours to encode all clips with an encoder, as often as seeds or settings ask for; None where it is not here."""
+
+    encoder: str
+    times: int
+    hours: float | None
+
+
+HOUR = 3600.0  # s
+NOISE_SECONDS, TRIALS, TOGETHER = 4.0, 3, 16  # clips together on an accelerator alone
+
+
+def encodings(
+    cells: Sequence[Cell], found: Recordings, is_here: Callable[[RunConfig], bool]
+) -> tuple[str, list[Encoding]]:
+    """Measure what encoding the clips for unfinished cells takes, if none of them is in the cache.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    found : Recordings
+    is_here : callable
+        Whether the weights of a configuration's encoder need no download.
+
+    Returns
+    -------
+    str
+        The device; on a CPU, hours are those of one thread, and of the processor.
+    list of Encoding
+    """
+    device = resolve_device(cells[0].config.device)
+    seconds = sum(map(found.seconds, found.clips))
+    builds = {_frames_of(cell.config): cell.config for cell in cells if cell.state != "finished"}
+    of_encoder: dict[str, list[RunConfig]] = {}
+    for config in builds.values():
+        of_encoder.setdefault(config.encoder, []).append(replace(config, device=device))
+    listed = []
+    for name, configs in of_encoder.items():
+        if ENCODERS.find(name).made_from not in of_encoder:  # or else those of the other are pooled
+            measured = _encoding_seconds(configs[0]) if is_here(configs[0]) else None
+            hours = None if measured is None else len(configs) * seconds * measured / HOUR
+            listed.append(Encoding(name, len(configs), hours))
+    return device, listed
+
+
+def _frames_of(config: RunConfig) -> tuple[str | int, ...]:
+    """Return what decides which frames there are: the demo key of an encoder that draws one depends on the seed."""
+    drawn = config.seed if ENCODERS.find(config.encoder).takes_key and not config.encoder_key_file else 0
+    weights = config.encoder_weights, config.encoder_key_file, config.openl3_model, config.frontend
+    return config.encoder, *weights, config.precision, config.openl3_backend, drawn
+
+
+def _encoding_seconds(config: RunConfig) -> float | None:
+    """Seconds that a second of sound takes, the fastest of some trials on noise; None where the encoder is not here."""
+    pin_threads(1)
+    try:
+        encoder, entry = encoders.build(config), ENCODERS.find(config.encoder)
+    except InputError:  # a dry run needs no files
+        return None
+    rate = entry.spec.sample_rate
+    seconds = max(NOISE_SECONDS, 2 * entry.spec.window / rate)
+    noise: FloatArray = np.random.default_rng(0).standard_normal(round(seconds * rate), dtype=np.float32)
+    noise *= np.float32(0.1)
+    clips = [Audio(noise, rate, 1)] * TOGETHER
+    clock = time.process_time if config.device == "cpu" else time.perf_counter
+
+    def trial() -> float:
+        start = clock()
+        frames = sum(map(len, encoder.encode(clips))) if encoder.on_accelerator else len(encoder(noise))
+        return (clock() - start) / frames
+
+    trial()  # the first one allocates
+    return min(trial() for _ in range(TRIALS)) * entry.clip_frames / CLIP_SECONDS
 
 
 def _deal_of(config: RunConfig) -> RunConfig:

@@ -11,7 +11,7 @@ from collab_asd.cli.main import app
 from collab_asd.config import RunConfig
 from collab_asd.core.registry import load
 from collab_asd.encoders import ENCODERS
-from collab_asd.experiments.cost import forecast, holdings, recordings
+from collab_asd.experiments.cost import encodings, forecast, holdings, recordings
 from collab_asd.experiments.experiment import Experiment
 from collab_asd.federation.engines import run_inprocess
 from collab_asd.methods import METHODS
@@ -133,3 +133,21 @@ def test_dry_run_says_what_is_sent_and_what_is_missing(tmp_path, monkeypatch):
     assert [one["runs"] for one in told["runs"]] == [1] * 4
     assert "--data DIR" in told["missing"][0]
     assert "weights of yamnet (15.3 MB)" in told["missing"][1]
+    assert told["device"] == "cpu"
+    hours = {one["encoder"]: (one["times"], one["hours"]) for one in told["encoding"]}
+    assert hours["yamnet"] == (1, None)
+    assert 0 < hours["logmel"][1] < 24
+
+
+def test_encoding_is_measured_once_for_each_draw_of_weights(tmp_path):
+    experiment = Experiment(
+        "x", ("local-knn",), ("random-conv", "logmel", "openl3-6144", "openl3-512"), ("knn",), (0, 1)
+    )
+    seen = []
+    _, listed = encodings(
+        experiment.cells(tmp_path), recordings("", RunConfig(), 2), lambda config: seen.append(config)
+    )
+    assert [(one.encoder, one.times, one.hours) for one in listed] == [
+        ("random-conv", 2, None), ("logmel", 1, None), ("openl3-6144", 1, None),
+    ]  # fmt: skip
+    assert [config.encoder for config in seen] == ["random-conv", "logmel", "openl3-6144"]
