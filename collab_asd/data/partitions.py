@@ -182,8 +182,12 @@ def numbered(held: Partition, secret: bytes) -> Partition:
     Copies of one recording stand together.
     """
     order = sorted(range(len(held.clips)), key=lambda i: derived(secret, "clip", held.clips[i].sha256.encode()))
-    clips, groups, classes = ([values[i] for i in order] for values in (held.clips, held.groups, held.classes))
-    return Partition(held.client, tuple(clips), tuple(groups), tuple(classes))
+    return Partition(
+        held.client,
+        tuple(held.clips[i] for i in order),
+        tuple(held.groups[i] for i in order),
+        tuple(held.classes[i] for i in order),
+    )
 
 
 def simulated_secret(seed: int) -> bytes:
