@@ -150,7 +150,7 @@ def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list
 
 
 def _leads(reference: Row, rows: Sequence[Row]) -> bool:
-    """Whether every other row is worse by more than chance: those of its encoder, and of methods that have none there."""
+    """Whether all other rows of its encoder, and of methods that have none there, are worse by more than chance."""
     beside = {row.method for row in rows if row.place == reference.place}
     others = [row for row in rows if row.place == reference.place or row.method not in beside]
     gains = [row.gain for row in others if row.partition == reference.partition and row.gain]
