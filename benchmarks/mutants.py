@@ -3,10 +3,11 @@
     python benchmarks/mutants.py [--minutes 20] [--only gate] [--seed 0]
 
 Each mutant lives in memory alone: a forked process compiles the changed module in place of the file and runs the
-module's own tests until one fails. Mutants are drawn in random order until the time is up. A survivor that has been
-judged stands in ``benchmarks/survivors.txt``, with the reason; exit code 1 if there are others.
+module's own tests until one fails. Mutants are drawn at random, of each module in turn, until the time is up. A
+survivor that has been judged stands in ``benchmarks/survivors.txt``, with the reason; exit code 1 if there are others.
 
-Meant for what decides results or who may do what: scorers, evaluation, head, aggregation, codecs, gate.
+Meant for what decides results or who may do what: scorers, fusion, thresholds, evaluation, head, mixtures, aggregation,
+codecs, gate.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
@@ -32,13 +34,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 JUDGED = Path(__file__).with_name("survivors.txt")
 REWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"  # libraries are imported before all forks
-SECONDS = 120  # a mutant that takes longer loops: a test notices
+SECONDS = (
+    120  # of processor time: a mutant that takes longer loops, and a test notices; one that waits gets ten times that
+)
 TESTS: dict[str, list[str]] = {
     "collab_asd/detection/scorers/knn.py": ["detection/scorers"],
     "collab_asd/detection/scorers/lof.py": ["detection/scorers"],
     "collab_asd/detection/scorers/mahalanobis.py": ["detection/scorers"],
     "collab_asd/detection/scorers/gmm.py": ["detection/scorers"],
     "collab_asd/detection/scorers/clip_scorer.py": ["detection/scorers"],
+    "collab_asd/detection/fusion.py": ["detection/scorers"],
+    "collab_asd/data/partitions.py": [
+        "data/test_mixtures.py",
+        "data/test_partition.py",
+        "federation/test_clip_numbers.py",
+    ],
     "collab_asd/detection/thresholds.py": ["detection/scorers/test_threshold.py"],
     "collab_asd/detection/evaluation.py": ["test_evaluation.py"],
     "collab_asd/classifier/training.py": ["classifier/test_training.py"],
@@ -152,7 +162,8 @@ def passes(module: str, tree: ast.Module | None) -> bool:
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(10 * SECONDS)  # it waits
     status = 1
     with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
         original = SourceFileLoader.get_code
@@ -197,8 +208,10 @@ def main() -> int:
         if not passes(module, None):
             print(f"{module}: its tests fail as it is")
             return 2
-    mutants = [mutant for module in modules for mutant in mutants_of(module)]
-    random.Random(args.seed).shuffle(mutants)
+    drawn = random.Random(args.seed)
+    own = [mutants_of(module) for module in modules]
+    turns = zip_longest(*(drawn.sample(mutants, len(mutants)) for mutants in own))
+    mutants = [mutant for turn in turns for mutant in turn if mutant]
     end, tried, new, known = time.monotonic() + 60 * args.minutes, 0, 0, 0
     for mutant in mutants:
         if time.monotonic() > end:

@@ -30,7 +30,12 @@ from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.thresholds import threshold
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
-from collab_asd.methods.embedding_sharing.algorithm import fit_detector, fit_local_detector, train_id_classifiers
+from collab_asd.methods.embedding_sharing.algorithm import (
+    fit_detector,
+    fit_local_detector,
+    in_order_of_content,
+    train_id_classifiers,
+)
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines, shares_covariances
 from collab_asd.monitoring.monitor import Monitor
 
@@ -272,7 +277,8 @@ class CollaborativeModel:
         config = self._config
         frames = [machine.frames for machine in machines.values()]
         stacking = encoder.spec.stack, encoder.spec.stack_hop
-        classifiers = train_id_classifiers(frames, training_of(config), stacking, config.seed)
+        sent = [in_order_of_content(machine) for machine in frames]
+        classifiers = train_id_classifiers(sent, training_of(config), stacking, config.seed)
         settings = DetectorSettings.of(config)
         others = others_of_machines(frames) if shares_covariances(config) else [None] * len(frames)
         self.detectors_ = {

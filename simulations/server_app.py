@@ -39,7 +39,14 @@ from collab_asd.federation import flwr_compat
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.messages import SCORE
 from collab_asd.federation.recording import VIEW, ViewRecorder
-from collab_asd.federation.results import ResultFolder, mark_misfits, mark_thresholds, summarize, summarize_kept
+from collab_asd.federation.results import (
+    ResultFolder,
+    mark_misfits,
+    mark_thresholds,
+    read_config,
+    summarize,
+    summarize_kept,
+)
 from collab_asd.federation.roster import ClientRoster, ConnectedClients, meet_clients
 from collab_asd.federation.scoring import ClientScores, join, read_scores
 from collab_asd.methods import METHODS, build_method, fewest_clients
@@ -215,8 +222,14 @@ class Simulation:
         Raises
         ------
         InputError
-            A run on it would come out wrong, or it has more clients than there are nodes.
+            A run on it would come out wrong, it has more clients than there are nodes, or the run to join had another
+            seed.
         """
+        if config.join and (seed := read_config(Path(config.join).expanduser()).seed) != config.seed:
+            raise InputError(
+                f"join = {config.join}: ran with seed = {seed}, by which a simulation numbers clips and knows clients "
+                f"again, and this run has seed = {config.seed}; set the same"
+            )
         nodes, expected = met.clients, len(met.clients) + len(met.absent)
         partitions, data_dir = partitions_of_run(run_id, config, expected), data_folder(config, expected)
         require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)

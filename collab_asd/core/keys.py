@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +43,34 @@ def read_key(path: Path, what: str) -> bytes:
         raise InputError(
             f"{what} {path} has {len(key)} bytes and needs {KEY_BYTES}: make one with `head -c 32 /dev/urandom`"
         )
+    return key
+
+
+def kept_key(path: Path) -> bytes:
+    """Read a secret key of this machine alone; the first time, draw it and write it where only its owner can read it.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or written, or is too short.
+    """
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as file:
+                file.write(secrets.token_bytes(2 * KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):  # another process was faster
+                    os.link(file.name, path)
+        key = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read or written ({error.strerror}); this node's own secret key lies there: let its "
+            "user read and write the folder"
+        ) from error
+    if len(key) < KEY_BYTES:
+        raise InputError(f"{path} has {len(key)} bytes and needs {KEY_BYTES}: delete it, and another key is drawn")
     return key
 
 

@@ -102,7 +102,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Partition:
-    """The clips that one client holds, in an order that tells nothing: by content hash.
+    """The clips that one client holds. A clip's position is its number, all that a server is told of which it is.
+
+    In a run the order is that of a hash keyed by the client's own secret (`collab_asd.data.partitions.numbered`): who
+    has a recording can tell neither its number nor whether it has one.
 
     A client is not a machine: in the paper's setting each client holds one machine, in a heterogeneity sweep a mixture.
     A clip's *group* says which ID classifier it takes part in (one per machine type, as in the paper), its *class*

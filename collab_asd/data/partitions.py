@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from collab_asd.core.errors import InputError
+from collab_asd.core.keys import derived
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import Clip, Partition, Split
 from collab_asd.data.excerpts import together
@@ -165,7 +166,7 @@ def _trains(shares: Shares, values: Sequence[str], clip: Clip, name: str) -> boo
 
 
 def partition(held: Iterable[Iterable[Clip]], where: Mapping[Machine, Place]) -> list[Partition]:
-    """Partitions from the clips that client 0, 1, ... hold; each in the order of content hashes."""
+    """Partitions from the clips that client 0, 1, ... hold; each in the order of content hashes, before `numbered`."""
     return [_partition(client, clips, where) for client, clips in enumerate(held)]
 
 
@@ -173,6 +174,25 @@ def _partition(client: int, clips: Iterable[Clip], where: Mapping[Machine, Place
     ordered = tuple(sorted(clips, key=lambda clip: clip.sha256))
     placed = [where[machine_of(clip)] for clip in ordered]
     return Partition(client, ordered, tuple(place.group for place in placed), tuple(place.label for place in placed))
+
+
+def numbered(held: Partition, secret: bytes) -> Partition:
+    """Put the clips of a client in the order of a hash of their content that is keyed by its secret.
+
+    Copies of one recording stand together.
+    """
+    order = sorted(range(len(held.clips)), key=lambda i: derived(secret, "clip", held.clips[i].sha256.encode()))
+    return Partition(
+        held.client,
+        tuple(held.clips[i] for i in order),
+        tuple(held.groups[i] for i in order),
+        tuple(held.classes[i] for i in order),
+    )
+
+
+def simulated_secret(seed: int) -> bytes:
+    """Return what stands for the clients' secrets in a simulation: all its processes can derive it."""
+    return derive(seed, "clip-numbers").to_bytes(8, "big")
 
 
 def machine_of(clip: Clip) -> Machine:

@@ -16,7 +16,15 @@ from collab_asd.core.files import cache_dir, replacing
 from collab_asd.core.types import Clip, Partition
 from collab_asd.data.check import check, require_good
 from collab_asd.data.layouts import divided_again, find_clips, list_clips
-from collab_asd.data.partitions import by_attribute, by_machine, by_section, dirichlet, iid
+from collab_asd.data.partitions import (
+    by_attribute,
+    by_machine,
+    by_section,
+    dirichlet,
+    iid,
+    numbered,
+    simulated_secret,
+)
 from collab_asd.data.synthetic.settings import SyntheticSettings
 
 logger = logging.getLogger(__name__)
@@ -88,6 +96,10 @@ def deal(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:
     InputError
         The clips cannot be dealt as asked for.
     """
+    return [numbered(held, simulated_secret(config.seed)) for held in _dealt(clips, config)]
+
+
+def _dealt(clips: Sequence[Clip], config: RunConfig) -> list[Partition]:
     if config.partition == "section":
         return by_section(clips, config.grouping)
     if config.partition == "attribute":

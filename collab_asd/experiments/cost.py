@@ -205,7 +205,7 @@ def holdings(config: RunConfig, found: Recordings) -> list[Holding]:
 
 def _held(partition: Partition, config: RunConfig, seconds: Callable[[Clip], float]) -> list[Holding]:
     def lengths(indices: Sequence[int]) -> Seconds:
-        return tuple(seconds(partition.clips[i]) for i in indices)
+        return tuple(seconds(partition.clips[i]) for i in sorted(indices))  # as they are sent
 
     return [
         Holding(

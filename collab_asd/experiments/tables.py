@@ -83,7 +83,8 @@ class Row(Line):
     is_reference, is_best : bool
         Whether it is that row; whether no row has a higher mean AUC.
     leads : bool
-        Whether it is that row, and lies above every other row that is measured against it by more than chance.
+        Whether it is that row, and lies above every other row that is measured against it by more than chance, and
+        above all methods that were not run with its encoder.
     marks : tuple of str
         Those of its cells.
     """
@@ -149,7 +150,10 @@ def summarize_rows(results: Sequence[CellResult], reference_scorer: str) -> list
 
 
 def _leads(reference: Row, rows: Sequence[Row]) -> bool:
-    gains = [row.gain for row in rows if row.place == reference.place and row.gain]
+    """Whether all other rows of its encoder, and of methods that have none there, are worse by more than chance."""
+    beside = {row.method for row in rows if row.place == reference.place}
+    others = [row for row in rows if row.place == reference.place or row.method not in beside]
+    gains = [row.gain for row in others if row.partition == reference.partition and row.gain]
     return bool(gains) and all(gain.mean < 0 and gain.excludes_zero for gain in gains)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collab_asd.core.keys import derived
 from collab_asd.core.progress import step
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
@@ -42,6 +43,11 @@ class LocalMachine:
         """All normal clips, those for calibration last."""
         return self.train + self.calibration
 
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """Its clips by part, as of `PARTS`."""
+        return self.train, self.calibration, self.test
+
 
 @dataclass(frozen=True, eq=False)
 class ClientData:
@@ -62,6 +68,8 @@ class ClientData:
         What the server is told of the encoder for the readers of its results; empty: the encoder's own note.
     bases : BasisLedger or None
         By which bases embeddings were sent before; None: it is not noted, and as many are used as are asked for.
+    secret : bytes
+        The key that its clips are numbered by, and that hides which clips it has.
     """
 
     partition: Partition
@@ -74,6 +82,7 @@ class ClientData:
     train_clips: int = 0
     seed: int = 0
     bases: BasisLedger | None = None
+    secret: bytes = b""
     _sizes: dict[int, int] = field(default_factory=dict, init=False)  # of embeddings in the cache, by clip
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
@@ -98,7 +107,7 @@ class ClientData:
 
     def machine_frames(self, machine: LocalMachine, *, with_spectra: bool = False) -> MachineFrames:
         """Embeddings of one machine's clips, and summaries of their spectra where the client's own score needs them."""
-        clips, parts = self.partition.clips, (machine.train, machine.calibration, machine.test)
+        clips, parts = self.partition.clips, machine.parts
         place = machine.group, machine.machine_class
         recorded = recording_ranks([clips[i] for i in machine.normal])
         recordings = by_recording(clips[i].path for i in machine.normal)
@@ -119,6 +128,18 @@ class ClientData:
         """Positions of the clips of one part, of all machines, in the order of the partition."""
         return sorted(i for machine in self.machines() for i in getattr(machine, part))
 
+    def training_clips(self) -> list[int]:
+        """Positions of the clips that f_s is trained on in the order of their content, which depends on no secret."""
+        return sorted(self.indices("train"), key=lambda i: self.partition.clips[i].sha256)
+
+    def clips_digest(self, indices: Iterable[int]) -> str:
+        """Digest of the content of some clips by which the client is known again; without its secret it confirms none.
+
+        The order does not matter.
+        """
+        content = "".join(sorted(self.partition.clips[i].sha256 for i in indices))
+        return derived(self.secret, "clips", content.encode()).hex()
+
     def machines(self) -> list[LocalMachine]:
         """Return the machines of this client, in the order of group and class."""
         return local_machines(self.partition, self.calibration, self.train_clips, self.seed)
@@ -127,18 +148,18 @@ class ClientData:
 def local_machines(partition: Partition, calibration: float, train_clips: int = 0, seed: int = 0) -> list[LocalMachine]:
     """Divide the clips of each machine that a client holds; `calibration` as of `ClientData`.
 
-    Clips are in the order of their hashes, so the first ones are a random sample. Clips that were cut from one
-    recording are all for calibration or none is.
+    They are taken in the order of their content hashes, whatever their numbers are, so the first ones are a random
+    sample. Clips that were cut from one recording are all for calibration or none is.
     """
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i, place in enumerate(zip(partition.groups, partition.classes, strict=True)):
-        members[place].append(i)
+    for i in sorted(range(len(partition.clips)), key=lambda i: partition.clips[i].sha256):
+        members[partition.groups[i], partition.classes[i]].append(i)
     machines = []
     for place, clips in sorted(members.items()):
         normal = [i for i in clips if partition.clips[i].split == "train"]
         if 0 < train_clips < len(normal):
             rng = np.random.default_rng(derive(seed, "train-clips", *place))
-            normal = sorted(rng.choice(normal, train_clips, replace=False).tolist())
+            normal = [normal[i] for i in sorted(rng.choice(len(normal), train_clips, replace=False).tolist())]
         test = [i for i in clips if partition.clips[i].split == "test"]
         kept = _calibration(partition, normal, calibration_clips(len(normal), calibration))
         train = tuple(i for i in normal if i not in kept)

@@ -21,10 +21,11 @@ from flwr.app import Context, RecordDict, UserConfigValue
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import results_dir
+from collab_asd.core.keys import kept_key
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import Clip, Encoder, Part, Partition
 from collab_asd.data.excerpts import recording_of
-from collab_asd.data.partitions import partition
+from collab_asd.data.partitions import numbered, partition, simulated_secret
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable, run_clips
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
 from collab_asd.federation.bases import LEDGER, BasisLedger
@@ -45,6 +46,8 @@ UNASKED = {
     "report-scores": False,
 }
 """Keys of a run that mean nothing to a client with a folder of its own."""
+SECRET = "clip-numbers.key"
+"""Beside the results of a node's runs: with another, a server that goes on with a run asks for all clips again."""
 
 
 def _is_folder_to_be(path: Path) -> bool:
@@ -252,6 +255,7 @@ def _open_share(run_id: int, config: RunConfig, client: int, clients: int) -> Cl
         config.calibration,
         train_clips=config.train_clips,
         seed=config.seed,
+        secret=simulated_secret(config.seed),
     )
 
 
@@ -261,7 +265,9 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str,
 
     No more clips may be asked for than the method needs, and no name of a file is told.
     """
-    held, (encoder, cache) = _own_machines(config, client, key_file), _encoder_and_cache(config)
+    results = results_dir(config.results_dir, run_id)
+    secret = kept_key(results.parent / SECRET)
+    held, (encoder, cache) = _own_machines(config, client, key_file, secret), _encoder_and_cache(config)
     shared: Sequence[Part] = ("train",) if config.inference == "client" else ("train", "calibration", "test")
     return ClientData(
         held,
@@ -273,12 +279,13 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str,
         train_clips=config.train_clips,
         seed=config.seed,
         told_of_encoder=f"{encoder.spec.name}, digest {encoder.spec.digest[:12]}",
-        bases=BasisLedger(results_dir(config.results_dir, run_id).parent / LEDGER, encoder.spec.digest, run_id, bases),
+        bases=BasisLedger(results.parent / LEDGER, encoder.spec.digest, run_id, bases),
+        secret=secret,
     )
 
 
-def _own_machines(config: RunConfig, client: int, key_file: str) -> Partition:
-    """All machines of this client's folder, numbered so that a server learns no order and no name.
+def _own_machines(config: RunConfig, client: int, key_file: str, secret: bytes) -> Partition:
+    """All machines and clips of this client's folder, numbered so that a server learns no order and no name.
 
     Parameters
     ----------
@@ -287,6 +294,8 @@ def _own_machines(config: RunConfig, client: int, key_file: str) -> Partition:
         Number of the client in its consortium.
     key_file : str
         The key that hides machine types; empty: none.
+    secret : bytes
+        This client's own, which the numbers follow from.
 
     Raises
     ------
@@ -295,9 +304,10 @@ def _own_machines(config: RunConfig, client: int, key_file: str) -> Partition:
     """
     clips = run_clips(config, 1)
     require_within(clips, data_folder(config, 1))
-    (held,) = partition([clips], number_machines(clips, client, config.grouping, load_pseudonym_key(key_file)))
+    places = number_machines(clips, client, config.grouping, load_pseudonym_key(key_file), secret)
+    (held,) = partition([clips], places)
     require_trainable(config, [held], shares=False)
-    return replace(held, client=client)
+    return numbered(replace(held, client=client), secret)
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,7 @@
 """Numbers of groups and classes where each client has a folder of its own, from which no order or name can be read.
 
 A group is told by a keyed hash of its machine type: clients with the same key agree on it without a list of types, and
-a server without the key cannot try names. Machines of one client are numbered in an order by content.
+a server without the key cannot try names. Machines of one client are numbered in an order by its own secret.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
+from collab_asd.core.keys import derived
 from collab_asd.core.types import Clip
 from collab_asd.data.partitions import Machine, Place, group_names, machine_of
 from collab_asd.wire.fields import MOST_MACHINES
@@ -21,7 +22,9 @@ MOST_CLIENTS = 2**31 // MOST_MACHINES
 KEY_BYTES = 16
 
 
-def number_machines(clips: Sequence[Clip], client: int, group_by: str, key: bytes | None) -> dict[Machine, Place]:
+def number_machines(
+    clips: Sequence[Clip], client: int, group_by: str, key: bytes | None, secret: bytes
+) -> dict[Machine, Place]:
     """Give each machine of one client a group and a class, for a server that has no list of them.
 
     Parameters
@@ -32,13 +35,15 @@ def number_machines(clips: Sequence[Clip], client: int, group_by: str, key: byte
         As of `collab_asd.data.partitions.group_names`.
     key : bytes or None
         Shared by the clients; not needed where all machines are one group.
+    secret : bytes
+        The client's own.
 
     Raises
     ------
     InputError
         There is no key, or the numbers do not suffice.
     """
-    machines = _in_order_of_content(clips)
+    machines = _in_secret_order(clips, secret)
     if len(machines) > MOST_MACHINES or not 0 <= client < MOST_CLIENTS:
         raise InputError(
             f"client {client} with {len(machines)} machines: numbers suffice for {MOST_CLIENTS} clients of "
@@ -70,11 +75,11 @@ def load_pseudonym_key(path: str) -> bytes | None:
     return key
 
 
-def _in_order_of_content(clips: Iterable[Clip]) -> list[Machine]:
-    """Order machines by the smallest content hash of their clips, those to train on first."""
-    smallest: dict[Machine, tuple[bool, str]] = {}
+def _in_secret_order(clips: Iterable[Clip], secret: bytes) -> list[Machine]:
+    """Order machines by the smallest keyed hash of their clips' content, those to train on first."""
+    smallest: dict[Machine, tuple[bool, bytes]] = {}
     for clip in clips:
-        machine, mark = machine_of(clip), (clip.split != "train", clip.sha256)
+        machine, mark = machine_of(clip), (clip.split != "train", derived(secret, "machine", clip.sha256.encode()))
         smallest[machine] = min(smallest.get(machine, mark), mark)
     return sorted(smallest, key=lambda machine: smallest[machine])
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 ClientRoster = Mapping[int, int | None]
 """Node ID -> which client has its key; None: nobody's that is known."""
-PROTOCOL = 3
+PROTOCOL = 4
 """Counts changes after which messages are understood no more by the version before."""
 NODES_SECONDS = 60.0
 POLL_SECONDS = 0.05

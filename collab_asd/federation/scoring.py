@@ -133,7 +133,9 @@ def decided(client: int, machines: Sequence[MachineScores], config: RunConfig) -
             np.array(machine.predicted or [NO_CLASS] * len(scores), np.int32),
         )
         parts.append(found)
-    return ClientScores(client, *map(np.concatenate, zip(*parts, strict=True)))
+    arrays = [np.concatenate(entries) for entries in zip(*parts, strict=True)]
+    order = np.argsort(arrays[0])  # by number: that of content hashes would give them away
+    return ClientScores(client, *(array[order] for array in arrays))
 
 
 def score_reply(scores: ClientScores) -> RecordDict:

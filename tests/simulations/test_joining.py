@@ -115,6 +115,8 @@ def test_who_joins_must_be_new_and_alike(config, earlier, listed, tmp_path):
         run_inprocess(replace(config, join=str(before), data_dir=str(listed)), 3)
     with pytest.raises(InputError, match="used another encoder"):
         joined(replace(config, join=str(before), encoder="random-conv", results_dir=str(tmp_path / "other")))
+    with pytest.raises(InputError, match=r"seed = 0, by which a simulation numbers clips.*this run has seed = 1"):
+        joined(replace(config, join=str(before), seed=1))
     with pytest.raises(InputError, match="set the same here"):
         joined(replace(config, join=str(before), codec="fp16", results_dir=str(tmp_path / "another")))
 

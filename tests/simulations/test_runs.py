@@ -212,11 +212,24 @@ def test_a_client_receives_f_s_under_algorithm_1_alone(config):
     assert {k: v.tobytes() for k, v in to_arrays(sent).items()} == {k: v.tobytes() for k, v in to_arrays(kept).items()}
 
 
-def test_clip_numbers_say_nothing_of_labels(config):
-    """Clips are numbered by content hash: the share of anomalies among the first half is that of chance."""
-    for partition in load_partitions(config, 0):
-        hashes = [clip.sha256 for clip in partition.clips]
-        assert hashes == sorted(hashes)
+def test_clip_numbers_follow_a_secret_that_is_the_seeds_and_change_no_score_of_what_shares_none(config, tmp_path):
+    first, again, other = (load_partitions(changed(config, tmp_path, seed=seed), 0) for seed in (0, 0, 1))
+    for one, same, another in zip(first, again, other, strict=True):
+        assert one == same
+        assert sorted(clip.sha256 for clip in one.clips) == sorted(clip.sha256 for clip in another.clips)
+        assert len({tuple(clip.sha256 for clip in p.clips) for p in (one, another)}) == 2
+    folders = [run_inprocess(changed(config, tmp_path / str(s), method="local-knn", seed=s), 3) for s in (0, 1)]
+    assert np.array_equal(*map(scores, folders))
+
+
+def test_pages_bring_clips_by_their_secret_numbers(config):
+    folder = run_inprocess(changed(config, config.results_dir, record_view=True, inference="server"), 3)
+    partitions = load_partitions(config, 0)
+    for page in View.read(folder / VIEW).of("up", EMBEDDINGS):
+        sent = page.part("page")["clips"].tolist()
+        hashes = [partitions[page.client].clips[i].sha256 for i in sent]
+        assert sent == sorted(sent)
+        assert hashes != sorted(hashes)
 
 
 def test_local_knn_shares_nothing(config, tmp_path):

@@ -33,8 +33,9 @@ class GaussianMixtureScorer:
     _model: GaussianMixture = field(init=False, repr=False)
 
     def fit(self, points: FloatArray) -> Self:
-        """Fit the mixture to normal points ``[n, d]``."""
+        """Fit the mixture to normal points ``[n, d]``; their order does not matter."""
         prepared = self._prepare(points)
+        prepared = prepared[np.lexsort(prepared.T)]  # which components begin where is drawn by position
         rounding = float(np.finfo(np.float32).eps) ** 2 * float((prepared**2).mean())
         floor = max(1e-2 * float(prepared.var(axis=0).mean()), 1e-12, rounding)
         distinct = 1 if (prepared == prepared[0]).all() else len(points)

@@ -5,7 +5,6 @@ Each of its machines adds its own part; a machine takes that out of the sums aga
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -93,8 +92,8 @@ def points_of(client: ClientData) -> tuple[Points, ...]:
 
 def variances(client: ClientData, config: RunConfig, state: RecordDict, content: RecordDict) -> RecordDict:
     """Tell degrees of freedom and sums of squares of each group, and what the features are."""
-    hashes = "".join(client.partition.clips[i].sha256 for points in points_of(client) for i in points.clips)
-    facts: dict[str, Any] = {"features": FEATURES_DIGEST, "clips": hashlib.sha256(hashes.encode()).hexdigest()}
+    digest = client.clips_digest(i for points in points_of(client) for i in points.clips)
+    facts: dict[str, Any] = {"features": FEATURES_DIGEST, "clips": digest}
     reply = RecordDict({"client": ConfigRecord(facts)})
     for group, members in _by_group(client).items():
         part = total(points.variances() for points in members)

@@ -40,6 +40,7 @@ from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT, DetectorSettings, ScorerSettings
 from collab_asd.detection.second_order import Others, suits
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines
+from collab_asd.methods.embedding_sharing.pages import sha256_of
 from collab_asd.wire.codecs import Codec
 
 
@@ -57,7 +58,8 @@ def algorithm_1(
     list of SpaceScores
         Anomaly scores of each machine, in the order given.
     """
-    classifiers = train_id_classifiers(machines, training, stacking, seed)  # server, lines 4-6
+    sent = [in_order_of_content(machine) for machine in machines]
+    classifiers = train_id_classifiers(sent, training, stacking, seed)  # server, lines 4-6
     detectors = [
         fit_detector(classifiers[machine.group], machine, scorer, others=others)  # clients, 7-10
         for machine, others in zip(machines, others_of_machines(machines), strict=True)
@@ -66,6 +68,11 @@ def algorithm_1(
         detector.scores(detector.embed_tests(machine))  # 11-14
         for detector, machine in zip(detectors, machines, strict=True)
     ]
+
+
+def in_order_of_content(machine: MachineFrames) -> MachineFrames:
+    """Put the clips that f_s is trained on in the order that the server's store gives them."""
+    return replace(machine, normal=sorted(machine.normal, key=sha256_of))
 
 
 def train_id_classifiers(

@@ -17,7 +17,6 @@ from flwr.app import ConfigRecord, RecordDict
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
-from collab_asd.core.keys import derived
 from collab_asd.core.runtime import resolve_device
 from collab_asd.core.terminal import shortened
 from collab_asd.core.types import PARTS, EncoderSpec, FloatArray, MachineFrames, Part, SpaceScores
@@ -68,7 +67,7 @@ def defences_of(client: ClientData, config: RunConfig) -> Defences:
     """
     defences = open_defences(config, client.encoder)
     if config.erase:
-        clips = [client.partition.clips[i] for i in client.indices("train")]
+        clips = [client.partition.clips[i] for i in client.training_clips()]
         values = attribute_of(client.data_dir, clips, config.erase)
         rows = shaped_training_rows(client, defences, codec_of(config))
         defences = replace(defences, erasure=Erasure.fitted(rows, values))
@@ -79,7 +78,7 @@ def defences_of(client: ClientData, config: RunConfig) -> Defences:
 
 def shaped_training_rows(client: ClientData, defences: Defences, plan: CodecPlan) -> Iterator[FloatArray]:
     """Rows ``[n, D]`` of each clip that f_s is to be trained on, as all that learns from them sees them."""
-    for i in client.indices("train"):
+    for i in client.training_clips():
         own = defences.sender_stages(clip_label(client.partition, i))
         yield plan.with_own(own).shaped(client.frames([i])[0])
 
@@ -120,7 +119,9 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
             "note": shortened(defences.note(client.told_of_encoder or spec.note), MOST_NOTE),
             "groups": [machine.group for machine in machines],
             "classes": [machine.machine_class for machine in machines],
-            "clips-digest": _clips_digest(client, config),
+            "clips-digest": client.clips_digest(
+                client.indices("train") if config.inference == "client" else range(len(client.partition.clips))
+            ),
             **pages,
         }
     )
@@ -210,10 +211,17 @@ def _complete(
     others: Others | None,
 ) -> MachineScores:
     """Add the scores of the client's own space to the server's (Algorithm 2), which must be of this machine's clips."""
-    for name, clips in {"normal-clips": machine.normal, "test-clips": machine.test}.items():
-        if tuple(shared[name].tolist()) != clips:
-            raise ValueError(f"the server scored other clips ({name}) than this machine has")
-    scores = SpaceScores(normal=shared["normal"], test=shared["test"])
+    normal, test = shared["normal-clips"].tolist(), shared["test-clips"].tolist()
+    parts = normal[: len(machine.train)], normal[len(machine.train) :], test
+    if any(sorted(part) != sorted(own) for part, own in zip(parts, machine.parts, strict=True)):
+        raise ValueError("the server scored other clips than this machine has")
+    # The last normal clips, where it scored only those that f_s has not seen; all in an order of its own.
+    scored = dict(zip(reversed(normal), reversed(shared["normal"]), strict=False))
+    tested = {clip: i for i, clip in enumerate(test)}
+    order = [tested[clip] for clip in machine.test]
+    scores = SpaceScores(
+        normal=np.array([scored[clip] for clip in machine.normal if clip in scored]), test=shared["test"][order]
+    )
     misfit = False
     if scorer.local is not None:
         if scorer.local.half_weight is not None:
@@ -224,7 +232,7 @@ def _complete(
         misfit = is_misfit(client, machine, frames, scorer, own)
         in_own = own.scores_by_space(own.embed_tests(frames))
         scores = fuse([scores, *in_own], [scorer.shared.half_weight, *own.half_weights])
-    predicted, points = tuple(shared["predicted"].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
+    predicted, points = tuple(shared["predicted"][order].tolist()), ClipPoints.of(frames, average=scorer.shared.average)
     return MachineScores(machine.test, scores, predicted, normal=machine.normal, points=points, misfit=misfit)
 
 
@@ -251,14 +259,6 @@ def _codec(client: ClientData, config: RunConfig, content: RecordDict) -> Codec:
     if client.bases is not None:
         client.bases.admit(digest.hexdigest())
     return codec
-
-
-def _clips_digest(client: ClientData, config: RunConfig) -> str:
-    """Hash the content of all clips that are shared, in their order; by a secret where no clip is to be confirmed."""
-    shared = client.indices("train") if config.inference == "client" else range(len(client.partition.clips))
-    content = "".join(client.partition.clips[i].sha256 for i in shared).encode()
-    noise = defences_of(client, config).noise
-    return (hashlib.sha256(content).digest() if noise is None else derived(noise.key, "clips", content)).hex()
 
 
 @lru_cache(maxsize=96)  # each page that is asked for is looked up

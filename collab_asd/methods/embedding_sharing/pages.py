@@ -1,12 +1,13 @@
 """What a client sends: first a description of what it has to share, then pages of whole clips, as named arrays.
 
 A page holds ``rows``, what the codec made of the frames of all its clips, and per clip ``lengths`` (its frames T),
-``clips`` (its opaque number at the client), ``groups`` and ``classes``; and under ``page`` which page it is. No name,
-path or label is in it.
+``clips`` (its number, which follows from a secret of the client), ``groups`` and ``classes``; and under ``page`` which
+page it is. No name, path or label is in it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self
@@ -187,6 +188,11 @@ def plan_pages(sizes: Sequence[int], page_bytes: int) -> list[int]:
             filled = 0
         filled += size
     return [*ends, len(sizes)] if sizes else []
+
+
+def sha256_of(rows: NDArray[Any]) -> str:
+    """SHA-256 (hex) of the numbers of rows."""
+    return hashlib.sha256(np.ascontiguousarray(rows).data if rows.size else b"").hexdigest()
 
 
 def encode_page(number: PageNumber, clips: Sequence[SharedClip], codec: Codec) -> dict[str, NDArray[Any]]:

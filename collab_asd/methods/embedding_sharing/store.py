@@ -30,7 +30,7 @@ from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import replacing
 from collab_asd.core.schemas import STORE
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames
-from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, ClientDescription, PageNumber
+from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, ClientDescription, PageNumber, sha256_of
 from collab_asd.wire.codecs import Codec, CodecPlan
 
 log = logging.getLogger(__name__)
@@ -103,11 +103,6 @@ class StoredClip:
     start: int
     stop: int
     digest: str
-
-
-def sha256_of(rows: NDArray[Any]) -> str:
-    """SHA-256 (hex) of the numbers of rows."""
-    return hashlib.sha256(np.ascontiguousarray(rows).data if rows.size else b"").hexdigest()
 
 
 class EmbeddingStore:
@@ -234,12 +229,19 @@ class EmbeddingStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def machines(self, client: int) -> list[SharedMachine]:
-        """Return what one client has sent, by machine."""
+        """Return what one client has sent, by machine.
+
+        The clips of a part are in the order of their rows' digests: f_s, and all else that is made of them, depend on
+        what was sent and not on how the client numbers it.
+        """
         pages = sorted(self._pages.get(client, {}).items(), key=lambda page: page[0].start)
         held = {part: [clip for number, clips in pages if number.part == part for clip in clips] for part in PARTS}
         found = []
         for place in sorted({clip.place for clip in held["train"]}):
-            own = {part: [clip for clip in clips if clip.place == place] for part, clips in held.items()}
+            own = {
+                part: sorted((clip for clip in clips if clip.place == place), key=lambda clip: clip.digest)
+                for part, clips in held.items()
+            }
             normal = tuple(clip.clip for clip in (*own["train"], *own["calibration"]))
             frames = MachineFrames(*place, *(self._lazy(own[part]) for part in PARTS))
             found.append(SharedMachine(frames, normal, tuple(clip.clip for clip in own["test"])))

@@ -20,7 +20,7 @@ def finished(sounds, cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("results") / "run"
     settings = {"encoder": "logmel", "codec": "fp32", "calibration": 0.5, "epochs": 1, "report": False}
     where = {"data_dir": str(sounds[0]), "cache_dir": str(cache), "results_dir": str(out)}
-    return run_inprocess(RunConfig(**settings, **where, record_view=True), 3)
+    return run_inprocess(RunConfig(**settings, **where, share_covariances=False, record_view=True), 3)
 
 
 def call(*arguments):

@@ -63,7 +63,7 @@ def test_both_ways_are_written_down_as_they_passed(grid, tmp_path):
     stems = ["00000-down-query.answer", "00001-up-query.answer"]
     assert sorted(f.name for f in folder.iterdir()) == [f"{s}.{end}" for s in stems for end in ("json", "safetensors")]
     down, up = (json.loads((folder / f"{stem}.json").read_text()) for stem in stems)
-    assert down == {"way": "down", "client": 1, "kind": "query.answer", "records": {"q": {"k": 5}}, "version": 1}
+    assert down == {"way": "down", "client": 1, "kind": "query.answer", "records": {"q": {"k": 5}}, "version": 2}
     assert up["records"] == {"say": {"n": [1, 2], "b": "0f"}}
     arrays = load_file(folder / f"{stems[1]}.safetensors")
     assert {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()} == {
