@@ -26,6 +26,7 @@ from collab_asd.federation.engines import run_inprocess
 from collab_asd.methods import METHODS
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines
+from collab_asd.methods.embedding_sharing.pages import sha256_of
 from collab_asd.monitoring.monitor import Monitor
 
 
@@ -106,12 +107,15 @@ def test_algorithm_2_gives_the_same_scores(run, config):
 
 @pytest.mark.parametrize("scorer", ["fusion", "knn"])
 def test_sharing_log_mel_frames_is_outlier_exposure_on_pooled_recordings(config, machines, scorer):
-    """Through the whole federation, or from the files in one place: the same scores, to the last bit."""
+    """Through the whole federation, or from the files in one place: the same scores, to the last bit.
+
+    The server does not know the clips' own order, so it learns from them in that of what they sent.
+    """
     sharing = replace(config, method="embedding-sharing", encoder="logmel", scorer=scorer, codec="fp32")
     names = sorted({clip.machine_id for clip in find_clips(machines, 0)})
     pool = {name: _log_mel(machines, name, "train") for name in names}
     f_s = train(
-        [spectrum for clips in pool.values() for spectrum in clips.values()],
+        [spectrum for clips in pool.values() for spectrum in sorted(clips.values(), key=sha256_of)],
         [names.index(name) for name, clips in pool.items() for _ in clips],
         replace(PRESETS["fast"], epochs=1),
         derive(sharing.seed, "id-classifier", 0),
