@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from baselines.client_training.client import TrainingClips, round_seed
 from baselines.client_training.rounds import frame_sums, pooled_statistics, settings_of, start_model
 from baselines.fedavg.algorithm import put_together, take_apart, weighted_mean
@@ -40,7 +42,7 @@ from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import InProcessGrid
 from collab_asd.federation.roster import meet_clients
 from collab_asd.methods import build_method
-from collab_asd.methods.embedding_sharing.algorithm import fit_detector, train_id_classifiers
+from collab_asd.methods.embedding_sharing.algorithm import fit_detector, in_order_of_content, train_id_classifiers
 from simulations import client_app
 
 
@@ -69,7 +71,8 @@ class Everything:
 
 def embedding_sharing(all_: Everything) -> IdClassifier:
     """Train f_s on what all clients share."""
-    return train_id_classifiers(all_.machines, PRESETS[all_.config.preset], all_.stacking, all_.config.seed)[0]
+    sent = [in_order_of_content(machine) for machine in all_.machines]
+    return train_id_classifiers(sent, PRESETS[all_.config.preset], all_.stacking, all_.config.seed)[0]
 
 
 def federated_averaging(all_: Everything) -> IdClassifier:
@@ -117,12 +120,16 @@ def plain_loop(config: RunConfig) -> list[float]:
     encoder, cache = encoders.build(config), EmbeddingCache(cache_dir(config.cache_dir) / "embeddings")
     folder = data_folder(config, 0)
     clients = [ClientData(p, encoder, cache, folder, config.calibration) for p in load_partitions(config, 0)]
-    machines = [client.machine_frames(machine) for client in clients for machine in client.machines()]
+    held = [(client, machine) for client in clients for machine in client.machines()]
+    machines = [client.machine_frames(machine) for client, machine in held]
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
     f_s = PLAIN[config.method](Everything(config, clients, machines, stacking))
     detectors = [fit_detector(f_s, machine, DetectorSettings.of(config)) for machine in machines]
-    pairs = zip(detectors, machines, strict=True)
-    return [float(s) for d, machine in pairs for s in d.scores([d.embed(clip) for clip in machine.test]).test]
+    scores = []
+    for detector, frames, (_, machine) in zip(detectors, machines, held, strict=True):
+        found = detector.scores([detector.embed(clip) for clip in frames.test]).test
+        scores += [float(found[i]) for i in np.argsort(machine.test)]  # by number, as clients report them
+    return scores
 
 
 def through_flower(config: RunConfig) -> list[float]:

@@ -72,6 +72,16 @@ def test_mahalanobis_of_points_that_are_all_the_same_stays_finite():
     assert far > 0
 
 
+def test_gmm_has_a_gaussian_for_each_of_two_kinds_whatever_the_order():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(side, 0.1, (30, 4)) for side in (-5, 5)]).astype(np.float32)
+    between_and_at = np.array([[0.0] * 4, [-5.0] * 4, [5.0] * 4], np.float32)
+    scores = GaussianMixtureScorer().fit(points).score(between_and_at)
+    assert scores[0] > max(scores[1:]) + 10
+    shuffled = GaussianMixtureScorer().fit(points[rng.permutation(len(points))]).score(between_and_at)
+    np.testing.assert_array_equal(shuffled, scores)
+
+
 def test_gmm_of_one_gaussian_is_its_negative_log_likelihood():
     cloud = np.random.default_rng(0).normal([1, -1], [2, 1], size=(20000, 2)).astype(np.float32)
     expected = -multivariate_normal([1, -1], np.diag([4, 1])).logpdf([[3, 0]])
