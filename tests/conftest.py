@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import logging
+import signal
 import sys
 import threading
 import zipfile
@@ -31,6 +32,7 @@ from collab_asd.core.transfer import RemoteFile
 
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts with & ignore Ctrl-C
 RATE = 16000
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

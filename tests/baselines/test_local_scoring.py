@@ -23,9 +23,9 @@ def client(**splits):
 
 
 def test_score_is_the_mean_distance_to_the_two_nearest_normals():
-    (machine,) = score(client(train=[0, 1, 4], test=[6, -1]), RunConfig(method="local-knn"), RecordDict())
+    (machine,) = score(client(train=[0, 1, 4], test=[6, 9]), RunConfig(method="local-knn"), RecordDict())
     assert machine.test == (3, 4)
-    assert machine.scores.test == pytest.approx([(2 + 5) / 2, (1 + 2) / 2])
+    assert machine.scores.test == pytest.approx([(2 + 5) / 2, (5 + 8) / 2])
     assert machine.scores.normal == pytest.approx([(1 + 4) / 2, (1 + 3) / 2, (3 + 4) / 2])
     assert machine.predicted == ()
 
@@ -38,5 +38,5 @@ def test_machine_without_test_clips_still_gets_a_detector():
 
 def test_local_mahalanobis_is_the_distance_in_standard_deviations():
     """In one dimension the Ledoit-Wolf covariance is the variance itself: no shrinkage towards its own mean."""
-    (machine,) = score(client(train=[0, 1, 5], test=[6, 2]), RunConfig(method="local-mahalanobis"), RecordDict())
-    assert machine.scores.test == pytest.approx([4 / np.var([0, 1, 5]) ** 0.5, 0.0])
+    (machine,) = score(client(train=[0, 1, 5], test=[2, 6]), RunConfig(method="local-mahalanobis"), RecordDict())
+    assert machine.scores.test == pytest.approx([0.0, 4 / np.var([0, 1, 5]) ** 0.5])

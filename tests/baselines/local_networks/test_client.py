@@ -30,7 +30,7 @@ class Made(ClientData):
 
 def client(train, test=3, calibration=0.0):
     splits = ["train"] * train + ["test"] * test
-    clips = [Clip(Path(), "fan", "00", split, None, str(i)) for i, split in enumerate(splits)]
+    clips = [Clip(Path(), "fan", "00", split, None, f"{i:02d}") for i, split in enumerate(splits)]
     zeros = (0,) * len(clips)
     return Made(Partition(2, tuple(clips), zeros, zeros), None, None, Path(), calibration)
 

@@ -77,9 +77,16 @@ def test_what_more_than_chance_sets_apart_stands_out():
         "fusion",
     )
     assert [row.is_best for row in rows] == [False, False, False, False, True, False, False]
-    assert [row.stands_out for row in rows] == [True, False, False, False, True, False, False]
+    assert [row.stands_out for row in rows] == [False, False, False, False, True, False, False]
     assert [row.clips_to_settle is not None for row in rows] == [False, False, False, True, False, False, False]
     assert rows[3].clips_to_settle > 100, rows[3].gain
+
+
+def test_what_leads_is_ahead_of_methods_that_have_another_encoder_too():
+    led = [with_scores("embedding-sharing", "fusion", 0, 2.0), with_scores("local-knn", "knn", 0, 0.5)]
+    other = with_scores("local-mahalanobis", "mahalanobis", 0, 1.95, encoder="yamnet", noise=0.3)
+    assert [row.leads for row in summarize_rows(led, "fusion")] == [True, False]
+    assert [row.leads for row in summarize_rows([*led, other], "fusion")] == [False, False, False]
 
 
 def test_a_method_with_an_encoder_of_its_own_is_measured_against_the_first_that_embedding_sharing_has():
