@@ -290,7 +290,8 @@ _AGREEMENT_HEAD = """\
 # What the parties agreed on. Every client refuses a run that asks for anything else, so all need the same file.
 # Keys are those of `collab-asd run --set`; encoder-digest is what `collab-asd deploy check` shows for f_c.
 # codec-bases: by so many bases of the codec a client sends embeddings, in all runs; other recordings or other clients
-# make another basis.
+# make another basis. share-covariances: beside embeddings, matrices of spectra leave each client, which tell whoever
+# holds a recording whether it is among its clips; false keeps them.
 """
 _SERVER_HEAD = "# host and port: how clients reach this machine. listen: the address that it listens on.\n"
 _SERVER_RUN = """

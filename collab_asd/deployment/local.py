@@ -31,6 +31,7 @@ from collab_asd.report.reading import read_run
 logger = logging.getLogger(__name__)
 CONNECT_SECONDS, POLL_SECONDS = 180.0, 0.5
 ONLINE = "online"
+LISTING = "recordings.csv"
 
 
 def client_folders(consortium: Path) -> list[Path]:
@@ -53,9 +54,15 @@ def give_recordings(consortium: Path, data: str) -> Path:
     Raises
     ------
     InputError
-        There are not as many machines as clients.
+        There are not as many machines as clients, or a client names recordings of its own.
     """
     folders = client_folders(consortium)
+    for own in folders:
+        if (named := NodeSettings.load(own).data_dir) not in ("", LISTING):
+            raise InputError(
+                f"{own / NODE}: data-dir = {named!r}, and a try-out gives each client other recordings; start the "
+                "parties by their start.sh, or try out another folder of `collab-asd deploy init`"
+            )
     folder = data_folder(RunConfig(data_dir=data), len(folders))
     machines = by_machine(find_clips(folder), "all")
     if len(machines) != len(folders):
@@ -64,8 +71,8 @@ def give_recordings(consortium: Path, data: str) -> Path:
             "name a folder with one machine per client"
         )
     for own, machine in zip(folders, machines, strict=True):
-        write_listing(own / "recordings.csv", machine.clips)
-        settings = re.sub(r"(?m)^data-dir = .*$", 'data-dir = "recordings.csv"', (own / NODE).read_text("utf-8"))
+        write_listing(own / LISTING, machine.clips)
+        settings = re.sub(r"(?m)^data-dir = .*$", f'data-dir = "{LISTING}"', (own / NODE).read_text("utf-8"))
         (own / NODE).write_text(settings, encoding="utf-8")
     return folder
 

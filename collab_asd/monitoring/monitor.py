@@ -124,7 +124,7 @@ class Monitor:
         neighbours = partial(load_neighbours, folder, card, rotation_key_file)
         return cls(detector, _with_threshold(card, detector, false_alarm_rate), encoder, neighbours)
 
-    def judge(self, path: Path, frames: FloatArray | None = None) -> Verdict:
+    def judge(self, path: str | Path, frames: FloatArray | None = None) -> Verdict:
         """Score one recording; its `frames` ``[T, D]`` are not computed again where they are known.
 
         Raises
@@ -132,13 +132,14 @@ class Monitor:
         ClipError
             It cannot be decoded, is too short, silent or lacks the channel.
         """
+        path = Path(path)
         if frames is not None and not self.detector.reads_spectrum:
             return self._verdict(path, frames)
         audio = self._audio(path)
         frames = self.encoder(self._at_rate(audio, path)) if frames is None else frames
         return self._verdict(path, frames, self._spectrum(audio, path))
 
-    def clips(self, path: Path) -> list[Path]:
+    def clips(self, path: str | Path) -> list[Path]:
         """Return the clips that a recording is cut into, as those were that the detector learnt from.
 
         Raises
@@ -146,12 +147,14 @@ class Monitor:
         ClipError
             The recording's header cannot be read.
         """
+        path = Path(path)
         if not self.card.clip_seconds:
             return [path]
         return [part.path for part in excerpts(path, seconds_of(path), self.card.clip_seconds)] or [path]
 
-    def examine(self, path: Path) -> tuple[Verdict, Evidence]:
+    def examine(self, path: str | Path) -> tuple[Verdict, Evidence]:
         """Score one recording as `judge` does; return also what tells where it comes from."""
+        path = Path(path)
         audio = self._audio(path)
         frames, spectrum = self.encoder(self._at_rate(audio, path)), self._spectrum(audio, path)
         verdict = self._verdict(path, frames, spectrum)
@@ -163,7 +166,7 @@ class Monitor:
         spectrum = self._spectrum(Audio(waveform, self.encoder.spec.sample_rate, 1), Path())
         return self.detector.score(self.detector.embed(self.encoder(waveform), spectrum))
 
-    def waveform(self, path: Path) -> FloatArray:
+    def waveform(self, path: str | Path) -> FloatArray:
         """Read a recording ``[samples]`` at the encoder's rate.
 
         Raises
@@ -171,7 +174,7 @@ class Monitor:
         ClipError
             As `judge`.
         """
-        return self._at_rate(self._audio(path), path)
+        return self._at_rate(self._audio(Path(path)), Path(path))
 
     def _spectrum(self, audio: Audio, path: Path) -> FloatArray | None:
         """Summarize the spectrum of a recording ``[1, 256]``, for a detector that reads it."""

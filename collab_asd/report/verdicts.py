@@ -160,7 +160,15 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
             f"With at least {FEWEST_TEST_CLIPS} normal and {FEWEST_TEST_CLIPS} faulty ones (provoked, or from the "
             "past), the next run can tell how well faults would be noticed.",
         )
-    if (lower := _lower_rate(asked, per_day)) is not None:
+    if _is_shortfall(machines, asked):
+        alarms, normals = pooled(machines, NORMAL)
+        yield Recommendation(
+            "Ask for more false alarms, if faults are missed",
+            f"{alarms} of {normals} normal test recordings raised one, clearly less than the {percent(asked)} that "
+            "were asked for: the thresholds lie higher than they need to. More normal recordings bring them down, and "
+            "so does a higher --set false-alarm-rate.",
+        )
+    elif (lower := _lower_rate(asked, per_day)) is not None:
         yield Recommendation(
             f"Ask for fewer false alarms, if {_per_week(asked, per_day)} a week are too many",
             f"--set false-alarm-rate={lower:g} asks for {_per_week(lower, per_day)} a week"
@@ -199,6 +207,8 @@ def _state(machine: MachineClips, run: Run) -> State:
     if _is_guessing(machine):
         return "not to be relied on"
     result = machine.result
+    if machine.count(ANOMALY) >= FEWEST_TEST_CLIPS and (result.recall or 0.0) < NOTICED[-1][0]:
+        return "not to be relied on"
     doubts = result.misfit or result.few_test_clips or _is_excess(machine, _asked(run))
     return "ready" if (result.recall or 0.0) >= GOOD_RECALL and not doubts else "with care"
 
@@ -213,6 +223,14 @@ def _is_excess(machine: MachineClips, asked: float) -> bool:
     if not normals or machine.false_alarms <= asked * normals:
         return False
     return binomtest(machine.false_alarms, normals, asked, alternative="greater").pvalue < SURPRISE
+
+
+def _is_shortfall(machines: Sequence[MachineClips], asked: float) -> bool:
+    """Whether fewer normal recordings raised an alarm than half of what was asked for, and not by chance."""
+    alarms, normals = pooled(machines, NORMAL)
+    if not normals or alarms >= asked * normals / 2:
+        return False
+    return binomtest(alarms, normals, asked, alternative="less").pvalue < SURPRISE
 
 
 def _faults(machine: MachineClips) -> str:
@@ -301,7 +319,7 @@ def _price(machines: Sequence[MachineClips], rate: float) -> str:
     found, faults = pooled(machines, ANOMALY)
     if not p_values or len(p_values) != faults:
         return ""
-    return f" and, in the test, notices {sum(p < rate for p in p_values)} faults of {faults} in place of {found}"
+    return f" and, in the test, notices {sum(p < rate for p in p_values)} of {faults} faults in place of {found}"
 
 
 def _missing_normals(run: Run, machines: Sequence[MachineClips]) -> dict[str, int]:

@@ -176,9 +176,10 @@ def _decided(run: Run) -> str:
     """Count what a run found and its false alarms."""
     faults = [row for row in run.table.rows if row.label == ANOMALY]
     normals = [row for row in run.table.rows if row.label == NORMAL]
+    alarms = sum(row.decision for row in normals)
     return (
         f"found {sum(row.decision for row in faults)} of {len(faults)} faults and raised "
-        f"{sum(row.decision for row in normals)} false alarms on {len(normals)} normal recordings"
+        f"{alarms} false alarm{'' if alarms == 1 else 's'} on {len(normals)} normal recordings"
     )
 
 

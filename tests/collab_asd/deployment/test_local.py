@@ -54,6 +54,18 @@ def test_deployment_gives_the_scores_of_the_simulation(ran):
     assert re.search(r"the same scores \(.*\): 24 clips, 0 other decisions", ran.stdout)
 
 
+def test_a_node_with_recordings_of_its_own_keeps_them(two_machines, tmp_path):
+    folder = make_consortium(tmp_path / "consortium")
+    settings = folder / "client-1" / "node.toml"
+    settings.write_text(settings.read_text().replace('data-dir = ""', 'data-dir = "/plant/pumps"'))
+    before = settings.read_text()
+    refused = collab_asd("deploy", "local", folder, "--data", two_machines)
+    assert refused.returncode == 2
+    assert "client-1/node.toml: data-dir = '/plant/pumps'" in refused.stderr
+    assert settings.read_text() == before
+    assert not (folder / "client-0" / "recordings.csv").exists()
+
+
 def test_covariance_sharing_gives_the_scores_of_the_simulation(two_machines, tmp_path):
     folder = make_consortium(tmp_path / "consortium", "--encoder", "logmel", "--set", "method=covariance-sharing")
     ran = collab_asd("deploy", "local", folder, "--data", two_machines, "--compare")

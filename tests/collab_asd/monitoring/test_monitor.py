@@ -76,7 +76,7 @@ def test_a_score_at_the_threshold_is_no_alarm(tmp_path):
 
 
 def test_a_waveform_scores_as_its_file(monitor, normal_paths):
-    assert monitor.score(monitor.waveform(normal_paths[3])) == monitor.judge(normal_paths[3]).anomaly_score
+    assert monitor.score(monitor.waveform(normal_paths[3])) == monitor.judge(str(normal_paths[3])).anomaly_score
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.1, 0.01])

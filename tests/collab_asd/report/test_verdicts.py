@@ -158,7 +158,7 @@ def test_a_lower_rate_and_its_price_are_read_off_p_values(make_run):
     ]  # fmt: skip
     step = list(recommendations(run, per_day=24))[-1]
     assert "false-alarm-rate=0.02" in step.words  # 5 % of 24 a day is more than one a day
-    assert "30 faults of 50 in place of 50" in step.words
+    assert "30 of 50 faults in place of 50" in step.words
 
 
 def test_without_p_values_there_is_no_table_of_rates(make_folder):
@@ -169,3 +169,18 @@ def test_a_method_that_is_not_installed_here_is_no_obstacle(make_folder):
     run = read_run(make_folder(config=CONFIG | {"method": "somebody-elses"}))
     assert len(machine_verdicts(run)) == 2
     assert list(recommendations(run))
+
+
+@pytest.mark.parametrize(("found", "state"), [(49, "not to be relied on"), (50, "with care"), (80, "ready")])
+def test_a_detector_that_misses_most_faults_is_not_to_be_relied_on(make_run, found, state):
+    (verdict,) = machine_verdicts(make_run(normals=100, false_alarms=10, faults=100, found=found))
+    assert verdict.state == state
+
+
+@pytest.mark.parametrize(("false_alarms", "more"), [(0, True), (2, True), (6, False), (10, False)])
+def test_with_thresholds_that_lie_too_high_nobody_is_advised_to_raise_them(make_run, false_alarms, more):
+    """Of 100 normal recordings ten were asked for; two or fewer are less than half of it, and not by chance."""
+    found = recommendations(make_run(normals=100, false_alarms=false_alarms, faults=100, found=60), per_day=24)
+    titles = [one.title for one in found]
+    assert any("more false alarms" in title for title in titles) is more
+    assert any("fewer false alarms" in title for title in titles) is not more
