@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 import zipfile
 from io import BytesIO
 
@@ -208,9 +209,18 @@ def node(consortium):
 
 @pytest.fixture
 def newly_logged(consortium):
-    """What the server has logged since the test began."""
+    """Whether the server has logged a text since the test began, or does so soon: a line may come after the answer."""
     before = len(consortium.log("server"))
-    return lambda: consortium.log("server")[before:]
+
+    def logged(text, seconds=20):
+        deadline = time.monotonic() + seconds
+        while text not in consortium.log("server")[before:]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    return logged
 
 
 def test_request_sent_again(ask, node, newly_logged):
@@ -219,27 +229,27 @@ def test_request_sent_again(ask, node, newly_logged):
     reply, headers = ask("/v1/fleet/send-node-heartbeat", beat, key)
     again, _ = ask("/v1/fleet/send-node-heartbeat", beat, None, {k: v for k, v in headers.items() if "flwr" in k})
     assert (reply.status_code, again.status_code) == (200, 503)
-    assert "'/v1/fleet/send-node-heartbeat': signature was used before" in newly_logged()
+    assert newly_logged("'/v1/fleet/send-node-heartbeat': signature was used before")
 
 
 def test_signature_of_one_who_is_not_known(ask, newly_logged):
     key = ec.generate_private_key(ec.SECP384R1())
     request = ActivateNodeRequest(public_key=public_key_to_bytes(key.public_key()), heartbeat_interval=30)
     assert ask("/v1/fleet/activate-node", request, key)[0].status_code >= 400
-    assert "refused: 127.0.0.1 for '/v1/fleet/activate-node'" in newly_logged()
+    assert newly_logged("refused: 127.0.0.1 for '/v1/fleet/activate-node'")
 
 
 def test_no_signature(ask, node, newly_logged):
     beat = SendNodeHeartbeatRequest(node=Node(node_id=node[1]), heartbeat_interval=30)
     assert ask("/v1/fleet/send-node-heartbeat", beat)[0].status_code == 401
-    assert "not signed by a key of the consortium" in newly_logged()
+    assert newly_logged("not signed by a key of the consortium")
 
 
 def test_another_nodes_name_under_ones_own_key(ask, node, newly_logged):
     key, _, other = node
     beat = SendNodeHeartbeatRequest(node=Node(node_id=other), heartbeat_interval=30)
     assert ask("/v1/fleet/send-node-heartbeat", beat, key)[0].status_code == 401
-    assert "Flower answers 401" in newly_logged()
+    assert newly_logged("Flower answers 401")
 
 
 def test_answer_for_another(ask, node, newly_logged):
@@ -247,20 +257,20 @@ def test_answer_for_another(ask, node, newly_logged):
     metadata = Metadata(src_node_id=other, reply_to_message_id="any")
     push = PushMessagesRequest(node=Node(node_id=own), messages_list=[Message(metadata=metadata)])
     assert ask("/v1/fleet/push-messages", push, key)[0].status_code == 403
-    assert "'/v1/fleet/push-messages': reply in another node's name" in newly_logged()
+    assert newly_logged("'/v1/fleet/push-messages': reply in another node's name")
 
 
 def test_message_that_is_too_large(ask, node, newly_logged):
     key, own, _ = node
     push = PushObjectRequest(node=Node(node_id=own), object_content=bytes(33 * 2**20))
     assert ask("/v1/fleet/push-object", push, key)[0].status_code == 413
-    assert "request or reply is too large" in newly_logged()
+    assert newly_logged("request or reply is too large")
 
 
 @pytest.mark.parametrize("path", ["/v1/control/start-run", "/v1/control/register-node", "/v1/runtime/acquire-task"])
 def test_run_from_another_machine(ask, node, newly_logged, path):
     assert ask(path, StartRunRequest(), node[0], source="127.0.0.2")[0].status_code == 403
-    assert f"refused: 127.0.0.2 for '{path}': only this machine" in newly_logged()
+    assert newly_logged(f"refused: 127.0.0.2 for '{path}': only this machine")
 
 
 def test_plain_text_gets_no_answer(consortium, newly_logged):
@@ -268,7 +278,7 @@ def test_plain_text_gets_no_answer(consortium, newly_logged):
         plain.sendall(b"POST /v1/fleet/activate-node HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert b"HTTP" not in plain.recv(100)
-    assert "refused: a connection that is not TLS" in newly_logged()
+    assert newly_logged("refused: a connection that is not TLS")
 
 
 # A run that brings code of its own
