@@ -142,8 +142,8 @@ def machines_of(run: AuditedRun, encoder: Encoder) -> Iterator[Held]:
     """Return each machine that a client has shared training clips of, under an encoder."""
     for partition in run.partitions:
         for place in sorted(set(zip(partition.groups, partition.classes, strict=True))):
-            members = [i for i, clip in enumerate(partition.clips) if run.place(clip) == place]
-            members.sort(key=lambda i: partition.clips[i].sha256)  # as its client takes them
+            held = (i for i, clip in enumerate(partition.clips) if run.place(clip) == place)
+            members = partition.in_order_of_content(held)  # as its client takes them
             train, test = ([i for i in members if partition.clips[i].split == split] for split in ("train", "test"))
             used = [i for i in train if run.trained(partition.client, i)]
             if used:  # if not, its client was excluded before it had sent anything

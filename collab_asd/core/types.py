@@ -6,7 +6,7 @@ frame, ``n`` clips, ``w`` windows of one clip, ``d`` dimensions of an embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self, TypeAlias, get_args
@@ -128,6 +128,10 @@ class Partition:
     def indices(self, split: Split) -> list[int]:
         """Positions of the clips of one split."""
         return [i for i, clip in enumerate(self.clips) if clip.split == split]
+
+    def in_order_of_content(self, positions: Iterable[int]) -> list[int]:
+        """Sort positions of clips by the clips' content hashes: an order that no client's secret decides."""
+        return sorted(positions, key=lambda i: self.clips[i].sha256)
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class ClientData:
 
     def training_clips(self) -> list[int]:
         """Positions of the clips that f_s is trained on in the order of their content, which depends on no secret."""
-        return sorted(self.indices("train"), key=lambda i: self.partition.clips[i].sha256)
+        return self.partition.in_order_of_content(self.indices("train"))
 
     def clips_digest(self, indices: Iterable[int]) -> str:
         """Digest of the content of some clips by which the client is known again; without its secret it confirms none.
@@ -152,7 +152,7 @@ def local_machines(partition: Partition, calibration: float, train_clips: int = 
     sample. Clips that were cut from one recording are all for calibration or none is.
     """
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i in sorted(range(len(partition.clips)), key=lambda i: partition.clips[i].sha256):
+    for i in partition.in_order_of_content(range(len(partition.clips))):
         members[partition.groups[i], partition.classes[i]].append(i)
     machines = []
     for place, clips in sorted(members.items()):

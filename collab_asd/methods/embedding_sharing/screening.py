@@ -111,8 +111,11 @@ def described_size(statistics: FrameStatistics) -> float:
 
 def received_size(machines: Sequence[SharedMachine]) -> float:
     """Root mean square of a client's embeddings: of the median clip among those that it sent."""
-    clips = [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
-    return float(median(float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) for clip in clips))
+    return float(median(float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) for clip in _sample(machines)))
+
+
+def _sample(machines: Sequence[SharedMachine]) -> list[FloatArray]:
+    return [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
 
 
 def contradiction(
@@ -146,8 +149,7 @@ def contradiction(
     if told is not None:
         if told.count != (count := sum(codec.shaped_rows(n) for own in lengths.values() for n in own)):
             return f"its statistics are of {told.count:,} frames, and it sent {count:,}"
-        clips = [clip for machine in machines for clip in machine.frames.normal[:SAMPLE]]
-        sent, meant = _variance(np.concatenate(clips)), _variance(codec.learnt_round_trip(_drawn(told)))
+        sent, meant = _variance(np.concatenate(_sample(machines))), _variance(codec.learnt_round_trip(_drawn(told)))
         if not meant / MOST_APART <= sent <= meant * MOST_APART:
             return f"its embeddings vary {sent / meant if meant else np.inf:.3g} times as much as its statistics say"
     for place, freedom in freedoms.items():
