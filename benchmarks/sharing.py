@@ -14,6 +14,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.types import MachineFrames
 from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, train_id_classifiers
+from collab_asd.methods.embedding_sharing.covariances import others_of_machines
 from collab_asd.wire.codecs import Codec, parse
 
 Classifiers = Mapping[int, IdClassifier]
@@ -21,11 +22,10 @@ Classifiers = Mapping[int, IdClassifier]
 
 @dataclass(frozen=True)
 class MachineAuc:
-    """Of one machine: AUC by fusion, by the shared space alone, and by its own space alone."""
+    """Of one machine: AUC by fusion, the others' covariances included, and by the shared space alone."""
 
     fusion: float
     shared: float
-    local: float
 
 
 def fit(text: str, machines: Sequence[MachineFrames]) -> tuple[Codec, int]:
@@ -55,16 +55,12 @@ def train(
 
 def aucs(loaded: Loaded, classifiers: Classifiers, codec: Codec, config: RunConfig) -> list[MachineAuc]:
     """Build each machine's detector and score its test clips; in the order of the machines."""
-    return [_auc(loaded, i, classifiers, codec, DetectorSettings.of(config)) for i in range(len(loaded.machines))]
-
-
-def _auc(loaded: Loaded, index: int, classifiers: Classifiers, codec: Codec, settings: DetectorSettings) -> MachineAuc:
-    client, machine, frames = loaded.machines[index]
-    detector = fit_detector(classifiers[frames.group], frames, settings, codec)
-    embedded = [detector.embed(clip) for clip in frames.test]
-    labels = [client.partition.clips[i].label for i in machine.test]
-    spaces = [
-        roc_auc_score(labels, space.scores([clip[i] for clip in embedded]).test)
-        for i, space in enumerate(detector.spaces)
-    ]
-    return MachineAuc(roc_auc_score(labels, detector.scores(embedded).test), *spaces)
+    settings, found = DetectorSettings.of(config), list[MachineAuc]()
+    others = others_of_machines(frames for _, _, frames in loaded.machines)
+    for (client, machine, frames), covariances in zip(loaded.machines, others, strict=True):
+        detector = fit_detector(classifiers[frames.group], frames, settings, codec, covariances)
+        clips = detector.embed_tests(frames)
+        labels = [client.partition.clips[i].label for i in machine.test]
+        scores = detector.scores(clips).test, detector.scores_by_space(clips)[0].test
+        found.append(MachineAuc(*(float(roc_auc_score(labels, each)) for each in scores)))
+    return found
