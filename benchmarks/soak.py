@@ -56,7 +56,7 @@ from collab_asd.deployment.settings import NODE, ServerSettings
 
 RUN_SECONDS = 1800.0
 """A run that takes longer counts as one that hangs: machines that others use take minutes for one."""
-BACK_SECONDS = 480.0
+BACK_SECONDS = 900.0
 LONGEST_STOP, LONGEST = 70.0, 40.0
 SHORT_SECONDS = 5.0
 AT_WORK_SECONDS = 900.0
@@ -142,6 +142,7 @@ class Party:
     folder: Path
     command: str
     faketime: str = ""
+    seen: int = 0
     process: subprocess.Popen[bytes] | None = None
     ending: bool = False
 
@@ -186,9 +187,10 @@ class Party:
         """What its processes have said."""
         return (self.folder / STATE / "log.txt").read_bytes()
 
-    def at_work(self, asked: str = "") -> bool:
-        """Whether a task has begun, a process that the executor's fork server has made; for a message of this kind."""
-        if not self.log.rpartition(RECEIVING)[-1].startswith(asked.encode()):
+    def at_work(self, asked: str) -> bool:
+        """Whether it has been asked this since `seen`, and a task for that runs: a process made by the fork server."""
+        _, told, last = self.log[self.seen :].rpartition(RECEIVING)
+        if not told or not last.startswith(asked.encode()):
             return False
         servers = {each.pid for each in self.processes(TASK)}
         with suppress(psutil.Error):
@@ -277,7 +279,8 @@ class Soak:
             closing.set()
             if keeper.is_alive():
                 keeper.join()
-            stop(*(party.process for party in parties if party.process is not None))
+            runs = [] if self.run is None else [self.run]
+            stop(*runs, *(party.process for party in parties if party.process is not None))
 
     def lasting(self) -> dict[str, float]:
         """Resident, MB, of what runs from one run to the next: a task or ServerApp that is at work is none of it."""
@@ -318,7 +321,9 @@ class Soak:
                 tries += 1
                 if time.monotonic() > deadline or tries > 6:
                     raise SystemExit(f"run {number} was not completed; {self.folder / 'runs.log'} says why")
-                self.run = subprocess.Popen([*words, "--out", str(out)], stdout=log, stderr=subprocess.STDOUT)
+                self.run = subprocess.Popen(
+                    [*words, "--out", str(out)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
                 while self.run.poll() is None:
                     if time.monotonic() > deadline:
                         self.run.kill()
@@ -446,10 +451,13 @@ class Soak:
 
     def short_trouble(self) -> None:
         """Do the faults of the short form, each as soon as its node is at work on what it says."""
+        for node in self.nodes:
+            node.seen = len(node.log)
         for name, node, asked, fault in self.short():
             while name not in self.done and not self.over.is_set():
                 self.wait(partial(node.at_work, asked), f"{node.folder.name} at work", AT_WORK_SECONDS, 0.1)
                 self.do(name, fault)
+            node.seen = len(node.log)
 
 
 def told(sizes: Mapping[str, float]) -> str:
