@@ -157,9 +157,9 @@ class Party:
 
     def clock(self) -> dict[str, str]:
         """Environment of processes whose clock `set_clock` sets, but for the monotonic one, as a real clock is set."""
-        file = self.folder / STATE / "clock"
         if not self.faketime:
             return {}
+        file = self.folder / STATE / "clock"
         fixed = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
         return fixed | {"LD_PRELOAD": self.faketime, "FAKETIME_TIMESTAMP_FILE": str(file)}
 
@@ -359,13 +359,13 @@ class Soak:
     def short(self) -> list[tuple[str, Party, str, Callable[[], str]]]:
         """List what the short form does in order: name, the node that has to be at work, on what, and the fault."""
         first, second = self.nodes
-        embeddings = "train.embeddings"
+        embeddings, scores = "train.embeddings", "evaluate.score"
         return [
             ("kill the executor", first, embeddings, partial(self.kill, EXECUTOR, first)),
             ("kill the SuperNode", second, embeddings, partial(self.kill, SUPERNODE, second)),
             ("stop the SuperLink", first, embeddings, partial(self.hold, SUPERLINK, self.server, SHORT_SECONDS)),
-            ("drop all connections", second, "evaluate.score", self.drop),
-            ("full disk", first, embeddings, partial(self.full_disk, first, LONGEST, DISK_FULL)),
+            ("drop all connections", second, scores, self.drop),
+            ("full disk", first, scores, partial(self.full_disk, first, LONGEST, DISK_FULL)),
             *((name, second, embeddings, fault) for name, fault in self.clocks().items()),
         ]
 
