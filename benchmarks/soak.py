@@ -1,8 +1,9 @@
-"""A deployment under faults at random moments, run after run.
+"""A deployment under faults, run after run.
 
 Do runs complete, are scores equal, is memory flat?
 
-    python benchmarks/soak.py FOLDER [--minutes 120] [--clients 4] [--seed 7] [--pause 25]
+    python benchmarks/soak.py FOLDER [--minutes 120] [--clients 4] [--seed 7] [--pause 25] [--faketime LIBRARY]
+    python benchmarks/soak.py FOLDER --short
 
 Makes a consortium of synthetic machines in FOLDER, runs once without faults, and then again and again while one fault
 after another is done to it, in an order drawn by the seed, all of them before any comes again:
@@ -12,10 +13,14 @@ after another is done to it, in an order drawn by the seed, all of them before a
 - stopped for up to 70 s (``kill -STOP``, then ``-CONT``): a SuperNode, its executor, the SuperLink;
 - the way of one node to the server, through a proxy of this script: cut for up to 40 s, slow, all connections dropped
   at once, or a hole into which they fall without an answer;
-- a full disk at one node for up to 40 s: none of its processes can write more than 64 kB into a file.
+- a full disk at one node for up to 40 s: none of its processes can write more than 64 kB into a file;
+- with `--faketime`, the library ``libfaketime.so.1`` of the package libfaketime: the clock of one node, or of the
+  server alone, set back by an hour for up to 40 s.
 
-The clock is not set back, which would be everybody's on this machine: that no process judges another by the time of day
-is held by tests. Exit code 0: every run was completed, by all clients, and each clip's score is that of the first run.
+``--short`` is the form for tests, of minutes: two nodes, and each fault of `Soak.short` once, in that order. Each waits
+until a node is at work, not for a moment, and runs follow each other until all are done, so that load changes how long
+it takes and not what happens. Exit code 0: no fault was left out, every run was completed, by all clients, and each
+clip's score is that of the first run.
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ from pathlib import Path
 import psutil
 
 from collab_asd.config import RunConfig
+from collab_asd.core.files import replacing
 from collab_asd.core.processes import with_descendants
 from collab_asd.deployment.consortium import PAGE_MEGABYTES, Consortium
 from collab_asd.deployment.flower import node_states
@@ -50,10 +56,23 @@ from collab_asd.deployment.settings import NODE, ServerSettings
 
 RUN_SECONDS = 1800.0
 """A run that takes longer counts as one that hangs: machines that others use take minutes for one."""
-BACK_SECONDS = 480.0
-LONGEST_STOP, LONGEST_CUT, LONGEST_FULL = 70.0, 40.0, 40.0
+BACK_SECONDS = 900.0
+LONGEST_STOP, LONGEST = 70.0, 40.0
+SHORT_SECONDS = 5.0
+AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
 FULL_BYTES = 65_536
+SUPERLINK, SUPERNODE, EXECUTOR, TASK = (
+    "deployment.superlink",
+    "deployment.supernode",
+    "deployment.executor",
+    "forkserver",
+)
+"""What the commands of their processes hold."""
+RECEIVING, DISK_FULL = b"Receiving: ", b"File too large"
+"""What a node says when it is asked for something, and when a limit of its files is met."""
+RIGHT, BACK = "+0", "-3600"
+"""Seconds of a clock that is right, and of one that is set back."""
 
 
 def say(*words: object) -> None:
@@ -122,15 +141,32 @@ class Party:
 
     folder: Path
     command: str
+    faketime: str = ""
+    seen: int = 0
     process: subprocess.Popen[bytes] | None = None
     ending: bool = False
 
     def begin(self) -> None:
         """Start it."""
         (self.folder / STATE).mkdir(parents=True, exist_ok=True)
+        if self.faketime:
+            self.set_clock(RIGHT)
         with (self.folder / STATE / "log.txt").open("ab") as log:
             words = [sys.executable, "-m", "collab_asd.cli.main", "deploy", self.command, str(self.folder)]
-            self.process = start(words, self.folder, environment(self.folder), log)
+            self.process = start(words, self.folder, environment(self.folder) | self.clock(), log)
+
+    def clock(self) -> dict[str, str]:
+        """Environment of processes whose clock `set_clock` sets, but for the monotonic one, as a real clock is set."""
+        if not self.faketime:
+            return {}
+        file = self.folder / STATE / "clock"
+        fixed = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+        return fixed | {"LD_PRELOAD": self.faketime, "FAKETIME_TIMESTAMP_FILE": str(file)}
+
+    def set_clock(self, offset: str) -> None:
+        """Set its clock, s."""
+        with replacing(self.folder / STATE / "clock") as file:
+            file.write(offset.encode())
 
     def keep(self) -> None:
         """Start it again if it has ended."""
@@ -145,6 +181,21 @@ class Party:
             return []
         found = with_descendants([psutil.Process(self.process.pid)])
         return [each for each in found if word in _command(each)]
+
+    @property
+    def log(self) -> bytes:
+        """What its processes have said."""
+        return (self.folder / STATE / "log.txt").read_bytes()
+
+    def at_work(self, asked: str) -> bool:
+        """Whether it has been asked this since `seen`, and a task for that runs: a process made by the fork server."""
+        _, told, last = self.log[self.seen :].rpartition(RECEIVING)
+        if not told or not last.startswith(asked.encode()):
+            return False
+        servers = {each.pid for each in self.processes(TASK)}
+        with suppress(psutil.Error):
+            return any(each.ppid() in servers for each in self.processes(TASK))
+        return False
 
     def memory(self, word: str = "") -> float:
         """Resident, MB, of all of its processes, or of those whose command holds a word."""
@@ -177,6 +228,7 @@ class Soak:
     folder: Path
     draw: random.Random
     pause: float
+    faketime: str = ""
     server: Party = field(init=False)
     nodes: list[Party] = field(init=False)
     proxies: list[Proxy] = field(init=False)
@@ -191,8 +243,8 @@ class Soak:
         config = RunConfig(page_megabytes=PAGE_MEGABYTES, epochs=2, min_clients=clients)
         Consortium(clients, ["127.0.0.1"], config, port).write(self.folder)
         give_recordings(self.folder, "")
-        self.server = Party(self.folder / "server", "server")
-        self.nodes = [Party(folder, "node") for folder in client_folders(self.folder)]
+        self.server = Party(self.folder / "server", "server", self.faketime)
+        self.nodes = [Party(folder, "node", self.faketime) for folder in client_folders(self.folder)]
         self.proxies = [Proxy(port) for _ in self.nodes]
         for node, proxy, own_port in zip(self.nodes, self.proxies, own, strict=True):
             lines = (node.folder / NODE).read_text("utf-8").splitlines()
@@ -227,14 +279,13 @@ class Soak:
             closing.set()
             if keeper.is_alive():
                 keeper.join()
-            stop(*(party.process for party in parties if party.process is not None))
+            runs = [] if self.run is None else [self.run]
+            stop(*runs, *(party.process for party in parties if party.process is not None))
 
     def lasting(self) -> dict[str, float]:
         """Resident, MB, of what runs from one run to the next: a task or ServerApp that is at work is none of it."""
-        nodes = [
-            sum(node.memory(word) for word in ("deployment.supernode", "deployment.executor")) for node in self.nodes
-        ]
-        return {"SuperLink and gate": self.server.memory("deployment.superlink")} | {
+        nodes = [sum(node.memory(word) for word in (SUPERNODE, EXECUTOR)) for node in self.nodes]
+        return {"SuperLink and gate": self.server.memory(SUPERLINK)} | {
             node.folder.name: size for node, size in zip(self.nodes, nodes, strict=True)
         }
 
@@ -243,13 +294,13 @@ class Soak:
         """The server's."""
         return ServerSettings.load(self.folder / "server")
 
-    def wait(self, ready: Callable[[], bool], what: str, seconds: float = BACK_SECONDS) -> float:
+    def wait(self, ready: Callable[[], bool], what: str, seconds: float = BACK_SECONDS, pause: float = 2.0) -> float:
         """Wait for something; how long it took. Raises if it does not come."""
         begun = time.monotonic()
         while not ready():
             if time.monotonic() - begun > seconds:
                 raise SystemExit(f"{what}: not there after {seconds:.0f} s")
-            time.sleep(2)
+            time.sleep(pause)
         return time.monotonic() - begun
 
     def all_online(self) -> bool:
@@ -270,7 +321,9 @@ class Soak:
                 tries += 1
                 if time.monotonic() > deadline or tries > 6:
                     raise SystemExit(f"run {number} was not completed; {self.folder / 'runs.log'} says why")
-                self.run = subprocess.Popen([*words, "--out", str(out)], stdout=log, stderr=subprocess.STDOUT)
+                self.run = subprocess.Popen(
+                    [*words, "--out", str(out)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
                 while self.run.poll() is None:
                     if time.monotonic() > deadline:
                         self.run.kill()
@@ -283,33 +336,46 @@ class Soak:
     # faults
 
     def faults(self) -> dict[str, Callable[[], str]]:
-        """Everything that may be done, by name."""
-        words = {"SuperNode": "deployment.supernode", "executor": "deployment.executor"}
-        kills = {f"kill a {name}": partial(self.kill, word) for name, word in (words | {"task": "forkserver"}).items()}
+        """Everything that may be done, by name; to whom, the seed draws."""
+        words = {"SuperNode": SUPERNODE, "executor": EXECUTOR}
+        kills = {f"kill a {name}": partial(self.kill, word) for name, word in (words | {"task": TASK}).items()}
         stops = {f"stop a {name}": partial(self.hold, word) for name, word in words.items()}
         ways = {f"way {mode}": partial(self.way, mode) for mode in ("cut", "slow", "hole")}
-        return kills | stops | ways | {
+        return kills | stops | ways | self.clocks() | {
             "kill what keeps a node": partial(self.kill, "deploy node"),
-            "kill the SuperLink": partial(self.kill, "deployment.superlink", server=True),
-            "kill a ServerApp": partial(self.kill, "flwr-serverapp", server=True),
-            "stop the SuperLink": partial(self.hold, "deployment.superlink", server=True),
+            "kill the SuperLink": partial(self.kill, SUPERLINK, self.server),
+            "kill a ServerApp": partial(self.kill, "flwr-serverapp", self.server),
+            "stop the SuperLink": partial(self.hold, SUPERLINK, self.server),
             "kill run.sh": self.kill_run,
             "drop all connections": self.drop,
             "full disk": self.full_disk,
         }  # fmt: skip
 
-    def one_of(self, word: str, server: bool = False) -> tuple[str, psutil.Process] | None:
-        """Draw a party and one of its processes."""
-        party = self.server if server else self.draw.choice(self.nodes)
-        found = party.processes(word)
-        return (party.folder.name, self.draw.choice(found)) if found else None
+    def clocks(self) -> dict[str, Callable[[], str]]:
+        """Clocks that are set back, where there is a library for it."""
+        parties = {"a node": None, "the server": self.server} if self.faketime else {}
+        return {f"clock of {whose} set back": partial(self.set_back, party) for whose, party in parties.items()}
 
-    def kill(self, word: str, server: bool = False) -> str:
-        """``kill -9``."""
-        if (drawn := self.one_of(word, server)) is None:
+    def short(self) -> list[tuple[str, Party, str, Callable[[], str]]]:
+        """List what the short form does in order: name, the node that has to be at work, on what, and the fault."""
+        first, second = self.nodes
+        embeddings, scores = "train.embeddings", "evaluate.score"
+        return [
+            ("kill the executor", first, embeddings, partial(self.kill, EXECUTOR, first)),
+            ("kill the SuperNode", second, embeddings, partial(self.kill, SUPERNODE, second)),
+            ("stop the SuperLink", first, embeddings, partial(self.hold, SUPERLINK, self.server, SHORT_SECONDS)),
+            ("drop all connections", second, scores, self.drop),
+            ("full disk", first, scores, partial(self.full_disk, first, LONGEST, DISK_FULL)),
+            *((name, second, embeddings, fault) for name, fault in self.clocks().items()),
+        ]
+
+    def kill(self, word: str, party: Party | None = None) -> str:
+        """``kill -9`` of one of the processes of a party, else of a node that is drawn."""
+        party = party or self.draw.choice(self.nodes)
+        if not (found := party.processes(word)):
             return ""
-        drawn[1].kill()
-        return drawn[0]
+        self.draw.choice(found).kill()
+        return party.folder.name
 
     def kill_run(self) -> str:
         """``kill -9`` of `run.sh`."""
@@ -318,22 +384,22 @@ class Soak:
         self.run.kill()
         return "the operator's"
 
-    def hold(self, word: str, server: bool = False) -> str:
+    def hold(self, word: str, party: Party | None = None, seconds: float = 0.0) -> str:
         """``kill -STOP``, and ``-CONT`` after a while."""
-        if (drawn := self.one_of(word, server)) is None:
+        party, seconds = party or self.draw.choice(self.nodes), seconds or self.draw.uniform(3, LONGEST_STOP)
+        if not (found := party.processes(word)):
             return ""
-        name, process = drawn
-        seconds = self.draw.uniform(3, LONGEST_STOP)
+        process = self.draw.choice(found)
         with suppress(psutil.Error):
             process.suspend()
             self.over.wait(seconds)
             process.resume()
-        return f"{name} for {seconds:.0f} s"
+        return f"{party.folder.name} for {seconds:.0f} s"
 
     def way(self, mode: str) -> str:
         """Change the way of a node for a while."""
         index = self.draw.randrange(len(self.nodes))
-        seconds = self.draw.uniform(3, LONGEST_CUT)
+        seconds = self.draw.uniform(3, LONGEST)
         proxy = self.proxies[index]
         proxy.mode = mode
         if mode == "cut":
@@ -348,28 +414,50 @@ class Soak:
             proxy.drop()
         return "of all nodes"
 
-    def full_disk(self) -> str:
-        """Let none of a node's processes write more than a little into a file, for a while."""
-        node, seconds = self.draw.choice(self.nodes), self.draw.uniform(3, LONGEST_FULL)
-        begun = time.monotonic()
-        while time.monotonic() - begun < seconds and not self.over.is_set():
+    def full_disk(self, node: Party | None = None, seconds: float = 0.0, until: bytes = b"") -> str:
+        """Let none of a node's processes write more than a little into a file, for a while, or until it says so."""
+        node, seconds = node or self.draw.choice(self.nodes), seconds or self.draw.uniform(3, LONGEST)
+        begun, said, met = time.monotonic(), len(node.log), False
+        while time.monotonic() - begun < seconds and not self.over.is_set() and not met:
             limit(node, FULL_BYTES)  # those that start meanwhile, too
-            self.over.wait(1)
+            self.over.wait(0.2 if until else 1)
+            met = bool(until) and until in node.log[said:]
         limit(node, resource.RLIM_INFINITY)
-        return f"{node.folder.name} for {seconds:.0f} s"
+        seconds = time.monotonic() - begun
+        return "" if until and not met else f"{node.folder.name} for {seconds:.0f} s"
 
-    def trouble(self, deadline: float) -> None:
-        """Do one fault after another until then."""
-        faults, left = self.faults(), list[str]()
-        while not self.over.wait(self.draw.expovariate(1 / self.pause)):
-            if time.monotonic() > deadline:
-                return
+    def set_back(self, party: Party | None = None) -> str:
+        """Set back the clock of a party, else of a node that is drawn, and right again after a while."""
+        party, seconds = party or self.draw.choice(self.nodes), self.draw.uniform(3, LONGEST)
+        party.set_clock(BACK)
+        self.over.wait(seconds)
+        party.set_clock(RIGHT)
+        return f"{party.folder.name} by {BACK.lstrip('-')} s, for {seconds:.0f} s"
+
+    def do(self, name: str, fault: Callable[[], str]) -> None:
+        """Do a fault, and say whom it met, if anybody."""
+        with suppress(psutil.Error, OSError):
+            if whose := fault():
+                self.done[name] = self.done.get(name, 0) + 1
+                say(f"fault: {name} ({whose})")
+
+    def trouble(self, seconds: float) -> None:
+        """Do one fault after another for so long."""
+        faults, left, deadline = self.faults(), list[str](), time.monotonic() + seconds
+        while not self.over.wait(self.draw.expovariate(1 / self.pause)) and time.monotonic() < deadline:
             left = left or self.draw.sample(sorted(faults), len(faults))
             name = left.pop()
-            with suppress(psutil.Error, OSError):
-                if whose := faults[name]():
-                    self.done[name] = self.done.get(name, 0) + 1
-                    say(f"fault: {name} ({whose})")
+            self.do(name, faults[name])
+
+    def short_trouble(self) -> None:
+        """Do the faults of the short form, each as soon as its node is at work on what it says."""
+        for node in self.nodes:
+            node.seen = len(node.log)
+        for name, node, asked, fault in self.short():
+            while name not in self.done and not self.over.is_set():
+                self.wait(partial(node.at_work, asked), f"{node.folder.name} at work", AT_WORK_SECONDS, 0.1)
+                self.do(name, fault)
+            node.seen = len(node.log)
 
 
 def told(sizes: Mapping[str, float]) -> str:
@@ -391,28 +479,25 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def soak(folder: Path, minutes: float, clients: int, seed: int, pause: float) -> int:
+def soak(it: Soak, clients: int, trouble: Callable[[], None]) -> int:
     """Do it all; returns the exit code."""
-    say(f"seed {seed}: {clients} clients, faults for {minutes:g} min, one every {pause:g} s on average")
-    it = Soak(folder, random.Random(seed), pause)
     it.set_up(clients)
-    seconds, memory, descriptors, differ = list[float](), list[dict[str, float]](), list[int](), 0
+    seconds, memory, descriptors, differ, number = list[float](), list[dict[str, float]](), list[int](), 0, 0
     with it.running():
         say(f"all nodes are connected after {it.wait(it.all_online, 'the nodes'):.0f} s")
         begun = time.monotonic()
         it.one_run(0)
-        first = client_results(folder)
+        first = client_results(it.folder)
         memory.append(it.lasting())
         say(f"run 0, without faults: {time.monotonic() - begun:.0f} s; {told(memory[0])}")
-        deadline, number = time.monotonic() + 60 * minutes, 0
-        troubles = threading.Thread(target=it.trouble, args=[deadline], daemon=True)
+        troubles = threading.Thread(target=trouble, daemon=True)
         troubles.start()
-        while time.monotonic() < deadline:
+        while troubles.is_alive():
             number += 1
             begun = time.monotonic()
             it.one_run(number)
             seconds.append(time.monotonic() - begun)
-            outcome = compare_scores(first, client_results(folder))
+            outcome = compare_scores(first, client_results(it.folder))
             differ += not outcome.same or outcome.largest > 0
             memory.append(it.lasting())
             descriptors.append(sum(party.descriptors() for party in (it.server, *it.nodes)))
@@ -420,8 +505,6 @@ def soak(folder: Path, minutes: float, clients: int, seed: int, pause: float) ->
                 f"run {number}: {seconds[-1]:.0f} s; {outcome.clips} clips, largest difference to run 0 "
                 f"{outcome.largest:g}; {told(memory[-1])}; {descriptors[-1]} descriptors"
             )
-        it.over.set()
-        troubles.join(LONGEST_STOP)
         for proxy in it.proxies:
             proxy.mode = "open"
         say(f"calm: all nodes are connected after {it.wait(it.all_online, 'the nodes'):.0f} s; {told(it.lasting())}")
@@ -442,8 +525,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--pause", type=float, default=25.0, help="seconds from one fault to the next, on average")
-    arguments = parser.parse_args()
-    sys.exit(soak(arguments.folder.absolute(), arguments.minutes, arguments.clients, arguments.seed, arguments.pause))
+    parser.add_argument("--faketime", type=Path, help="libfaketime.so.1, to set clocks back")
+    parser.add_argument("--short", action="store_true", help="two nodes, and a few faults once, in a fixed order")
+    asked = parser.parse_args()
+    faketime = str(asked.faketime.resolve(strict=True)) if asked.faketime else ""
+    it = Soak(asked.folder.absolute(), random.Random(asked.seed), asked.pause, faketime)
+    if asked.short:
+        code = soak(it, 2, it.short_trouble)
+        left_out = [name for name, *_ in it.short() if name not in it.done]
+        say(f"faults left out: {', '.join(left_out) or 'none'}")
+        sys.exit(1 if left_out else code)
+    say(
+        f"seed {asked.seed}, {asked.clients} clients: a fault every {asked.pause:g} s on average, {asked.minutes:g} min"
+    )
+    sys.exit(soak(it, asked.clients, partial(it.trouble, 60 * asked.minutes)))
 
 
 if __name__ == "__main__":

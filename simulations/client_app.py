@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -50,7 +51,8 @@ def keep_errors_private(message: Message, context: Context, handle: Callable[[Me
         return Message(Error(HANDLER_RAISED, str(error)), reply_to=message)
     except Exception as error:
         # As text: whoever keeps log records must not keep the recordings that an exception's traceback holds.
-        logger.error("client %s: %s", _number(context), str(error), exc_info=not isinstance(error, ValueError))
+        says = str(error) if isinstance(error, ValueError) else traceback.format_exc()
+        logger.error("client %s: %s", _number(context), says)
         reason = f"{type(error).__name__} in {message.metadata.message_type}: its log says more"
         return Message(Error(HANDLER_RAISED, reason), reply_to=message)
     finally:

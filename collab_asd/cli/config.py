@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from collab_asd.config import Setting, check_choice, settings
+from collab_asd.config import Range, Setting, check_choice, settings
 from collab_asd.core.terminal import PlainConsole
+from collab_asd.federation.agreement import CODEC_BASES, ENCODER_DIGEST
+from collab_asd.federation.bases import BASES, MOST_BASES
 from collab_asd.methods import METHODS
 
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
@@ -20,6 +22,13 @@ OPTIONS = {  # of `collab-asd run`, beside --set
     "encoder-weights": "--weights",
     "results-dir": "--out",
 }
+AGREED = {  # keys of a deployment's agreement.toml that no run has
+    CODEC_BASES: Setting(
+        CODEC_BASES, "", int, BASES, "bases of the codec by which a node sends embeddings, in all runs together",
+        Range(f"from 1 to {MOST_BASES:,}", lambda x: 1 <= x <= MOST_BASES),
+    ),
+    ENCODER_DIGEST: Setting(ENCODER_DIGEST, "", str, "", "digest that the encoder of each node must have; empty: any"),
+}  # fmt: skip
 FILE_WIDTH = 160  # characters of a line where stdout is no terminal
 
 
@@ -31,7 +40,7 @@ def config_command(
 
     Set a key with `--set KEY=VALUE` (run, compare, embed, deploy) or `flwr run --run-config "KEY=VALUE"`.
     """
-    known = settings()
+    known = settings() | (AGREED if key in AGREED else {})
     if key:
         check_choice("configuration key", key, known, see="`collab-asd config` lists all")
     if as_json:
@@ -62,7 +71,9 @@ def _show(setting: Setting) -> None:
     else:
         console.print(f"type:    {facts['type']}{', ' if facts['range'] else ''}{facts['range']}")
     option = OPTIONS.get(setting.key)
-    console.print(f"set by:  --set {setting.key}=VALUE{f', or {option} VALUE' if option else ''}")
+    by_option = f"--set {setting.key}=VALUE{f', or {option} VALUE' if option else ''}"
+    in_file = "agreement.toml of a deployment, the same file at all parties"
+    console.print(f"set by:  {in_file if setting.key in AGREED else by_option}")
 
 
 def _described(setting: Setting) -> dict[str, Any]:

@@ -112,7 +112,12 @@ def results_dir(configured: str, run_id: int) -> Path:
     """
     if configured:
         return Path(configured).expanduser().absolute()
-    return _own(user_data_path(APP), "results-dir") / "results" / f"run-{run_id}"
+    return results_folder("") / f"run-{run_id}"
+
+
+def results_folder(configured: str) -> Path:
+    """Folder that the results of a node's runs lie in: the configured one, or the user's data folder."""
+    return Path(configured) if configured else _own(user_data_path(APP), "results-dir") / "results"
 
 
 def _own(folder: Path, key: str) -> Path:

@@ -39,10 +39,12 @@ def read_key(path: Path, what: str) -> bytes:
             f"{what} {path}: {error.strerror}; get the one that the clients share, or make one with "
             "`head -c 32 /dev/urandom`"
         ) from error
+    return _long_enough(key, f"{what} {path}", "make one with `head -c 32 /dev/urandom`")
+
+
+def _long_enough(key: bytes, what: str, advice: str) -> bytes:
     if len(key) < KEY_BYTES:
-        raise InputError(
-            f"{what} {path} has {len(key)} bytes and needs {KEY_BYTES}: make one with `head -c 32 /dev/urandom`"
-        )
+        raise InputError(f"{what} has {len(key)} bytes and needs {KEY_BYTES}: {advice}")
     return key
 
 
@@ -69,9 +71,7 @@ def kept_key(path: Path) -> bytes:
             f"{path}: cannot be read or written ({error.strerror}); this node's own secret key lies there: let its "
             "user read and write the folder"
         ) from error
-    if len(key) < KEY_BYTES:
-        raise InputError(f"{path} has {len(key)} bytes and needs {KEY_BYTES}: delete it, and another key is drawn")
-    return key
+    return _long_enough(key, str(path), "delete it, and another key is drawn")
 
 
 def derived(key: bytes, purpose: str, *parts: bytes) -> bytes:

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import results_dir
+from collab_asd.core.files import results_folder
 from collab_asd.data.check import check
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.problems import describe
@@ -27,8 +27,8 @@ from collab_asd.deployment.certificates import (
 from collab_asd.deployment.probe_server import Answer, ask, clock, reachable
 from collab_asd.deployment.processes import STATE, is_open, require_free
 from collab_asd.deployment.settings import AGREEMENT, SERVER, NodeSettings, ServerSettings
-from collab_asd.federation.agreement import OWN_KEYS, Agreement
-from collab_asd.federation.bases import LEDGER, BasisLedger
+from collab_asd.federation.agreement import OWN_KEYS, Agreement, shares_embeddings
+from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.pseudonyms import load_pseudonym_key
 
 
@@ -174,7 +174,8 @@ def _agreement(path: Path | None) -> str:
     agreed = Agreement.load(str(path or "")).config
     if agreed is None:
         return "none: only embedding sharing under Algorithm 1, and local methods, will be answered"
-    return f"{agreed.method}, {agreed.encoder}, codec {agreed.codec}, inference at the {agreed.inference}"
+    codec = f", codec {agreed.codec}" if shares_embeddings(agreed) else ""
+    return f"{agreed.method}, {agreed.encoder}{codec}, inference at the {agreed.inference}"
 
 
 def _recordings(node: NodeSettings) -> str:
@@ -202,9 +203,12 @@ def _encoder(node: NodeSettings) -> str:
     own = {key: str(node.path(key.replace("-", "_")) or "") for key in OWN_KEYS}
     digest = encoders.build(RunConfig.from_mapping(agreement.config.to_mapping() | own)).spec.digest
     agreement.require_encoder(digest)
-    used = BasisLedger((node.path("results_dir") or results_dir("", 0).parent) / LEDGER, digest, 0).used()
     agreed = ", as agreed" if agreement.encoder_digest else ""
-    return f"{agreement.config.encoder}, digest {digest[:12]}{agreed}; {used} of {agreement.bases} codec-bases used"
+    said = f"{agreement.config.encoder}, digest {digest[:12]}{agreed}"
+    if not shares_embeddings(agreement.config):
+        return said
+    used = BasisLedger.of_node(results_folder(str(node.path("results_dir") or "")), digest).used()
+    return f"{said}; {used} of {agreement.bases} codec-bases used"
 
 
 def _own_port(port: int, whose: str) -> str:

@@ -29,7 +29,15 @@ from collab_asd.deployment.certificates import (
     write_secret,
 )
 from collab_asd.deployment.settings import AGREEMENT, NODE, SERVER
-from collab_asd.federation.agreement import CODEC_BASES, ENCODER_DIGEST, FREE, PROGRAMS, Agreement
+from collab_asd.federation.agreement import (
+    CODEC_BASES,
+    ENCODER_DIGEST,
+    FREE,
+    OF_EMBEDDINGS,
+    PROGRAMS,
+    Agreement,
+    shares_embeddings,
+)
 from collab_asd.federation.bases import BASES
 from collab_asd.methods import fewest_clients, require_possible
 
@@ -269,10 +277,13 @@ class Consortium:
 
 def agreement_text(config: RunConfig, digest: str) -> str:
     """Lay out ``agreement.toml``: every key that decides what leaves a client, or how its machines are judged."""
-    agreed = {key: value for key, value in config.to_mapping().items() if key not in FREE}
+    shared = shares_embeddings(config)
+    left_out = FREE if shared else FREE | OF_EMBEDDINGS
+    agreed = {key: value for key, value in config.to_mapping().items() if key not in left_out}
     versions = {program: version(program) for program in PROGRAMS}
-    stated = {ENCODER_DIGEST: digest, CODEC_BASES: BASES}
-    return _AGREEMENT_HEAD + to_toml({**AGREEMENT_SCHEMA.stamp, **versions, **agreed, **stated})
+    stated = {ENCODER_DIGEST: digest} | ({CODEC_BASES: BASES} if shared else {})
+    head = _AGREEMENT_HEAD + (_AGREEMENT_ON_EMBEDDINGS if shared else "")
+    return head + to_toml({**AGREEMENT_SCHEMA.stamp, **versions, **agreed, **stated})
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -289,6 +300,8 @@ def _write_files(folder: Path, files: Mapping[str, str]) -> None:
 _AGREEMENT_HEAD = """\
 # What the parties agreed on. Every client refuses a run that asks for anything else, so all need the same file.
 # Keys are those of `collab-asd run --set`; encoder-digest is what `collab-asd deploy check` shows for f_c.
+"""
+_AGREEMENT_ON_EMBEDDINGS = """\
 # codec-bases: by so many bases of the codec a client sends embeddings, in all runs; other recordings or other clients
 # make another basis. share-covariances: beside embeddings, matrices of spectra leave each client, which tell whoever
 # holds a recording whether it is among its clips; false keeps them.

@@ -94,11 +94,42 @@ def node_states(server: ServerSettings) -> dict[str, str]:
     return {node["name"]: status.get(node["node-id"], "unknown") for node in registered(server).values()}
 
 
-def submit(server: ServerSettings, app: Path, on_line: Callable[[str], None]) -> list[str]:
-    """Submit an app, hand on what it prints, and return its last lines; ends when the run or the SuperLink does."""
+STARTED = re.compile(r"started run (\d+)")
+UNBEGUN = ("pending", "starting")
+
+
+def submit(server: ServerSettings, app: Path, note: Path, on_line: Callable[[str], None]) -> list[str]:
+    """Submit an app, hand on what it prints, and return its last lines; ends when the run or the SuperLink does.
+
+    `note` is a file for the number of the run (`stop_unbegun`).
+    """
+
+    def noted(line: str) -> None:
+        if found := STARTED.search(line):
+            note.write_text(found[1], encoding="utf-8")
+        on_line(line)
+
     write_connection(server)
     command = ["flwr", "run", str(app), CONNECTION, "--stream"]
-    return run_streaming(command, app, environment(server.folder), on_line)
+    return run_streaming(command, app, environment(server.folder), noted)
+
+
+def stop_unbegun(server: ServerSettings, note: Path) -> None:
+    """Stop the run that was submitted before, if its ServerApp has not begun: another is submitted in its place.
+
+    Else the SuperLink would start a ServerApp for it, too, and for each that broke off before it.
+    """
+    if not note.exists():
+        return
+    number = note.read_text(encoding="utf-8")
+    try:
+        (run,) = flwr(server, "list", "--run-id", number)["runs"]
+        if run["status"] in UNBEGUN:
+            flwr(server, "stop", number)
+            logger.info("run %s, which was submitted before, has not begun: it is stopped", number)
+    except (InputError, subprocess.TimeoutExpired) as error:
+        logger.warning("run %s, which was submitted before: %s", number, error)
+    note.unlink(missing_ok=True)
 
 
 def write_connection(server: ServerSettings) -> None:

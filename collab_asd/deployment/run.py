@@ -20,7 +20,7 @@ from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.progress import step
-from collab_asd.deployment.flower import nodes_file, register_nodes, submit
+from collab_asd.deployment.flower import nodes_file, register_nodes, stop_unbegun, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
 from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import (
@@ -176,18 +176,21 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
 def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Callable[[str], None]) -> Path:
     with replacing(own_keys_file(server)) as file:
         file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
-    refusal = error_file(server)
+    refusal, note = error_file(server), _own_file(server, results, "submitted")
     for _ in range(TRIES):
         _wait_for_superlink(server)
         _wait_for_server_app(results)
         if (results / SUMMARY).exists():
+            note.unlink(missing_ok=True)
             return results
+        stop_unbegun(server, note)
         refusal.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
             app = write_app(Path(scratch) / "app", config, *COMPONENTS)
             with step("waiting for the run"):
-                tail = submit(server, app, on_line)
+                tail = submit(server, app, note, on_line)
         if (results / SUMMARY).exists():
+            note.unlink(missing_ok=True)
             return results
         if refusal.exists() and not is_locked(results):  # else a ServerApp of before has come first: it is waited for
             raise InputError(refusal.read_text(encoding="utf-8"))
@@ -199,7 +202,7 @@ def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Call
 def _owning(server: ServerSettings, results: Path) -> Iterator[None]:
     """Be the one who sees to a result folder; waits while somebody else does."""
     (server.folder / STATE).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(server.folder / STATE / f"run-{sha256(bytes(results)).hexdigest()[:16]}.lock")
+    lock = FileLock(_own_file(server, results, "lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -209,6 +212,11 @@ def _owning(server: ServerSettings, results: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _own_file(server: ServerSettings, results: Path, kind: str) -> Path:
+    """Where the server keeps something of this kind about a result folder."""
+    return server.folder / STATE / f"run-{sha256(bytes(results)).hexdigest()[:16]}.{kind}"
 
 
 def _wait_for_server_app(results: Path) -> None:

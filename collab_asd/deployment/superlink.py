@@ -18,6 +18,8 @@ from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import settle
 
 OPEN_FILES = 2**16
+SERVER_APP_SECONDS = 300.0
+"""So long a ServerApp may take to start."""
 
 
 def main() -> None:
@@ -35,6 +37,7 @@ def main() -> None:
 
     show_progress()
     guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes))
+    flwr_compat.let_server_apps_start_within(SERVER_APP_SECONDS)
     sys.argv = ["flower-superlink", *flowers]
     flwr_compat.flower_superlink()
 

@@ -35,8 +35,15 @@ FREE = frozenset(
 """Keys that need no agreement: how the server trains and waits."""
 DEPLOYED = ("embeddings", "nothing")
 """What a method that a deployment runs may share: what else would leave a client, no agreement says."""
+OF_EMBEDDINGS = frozenset(("codec", "share-covariances", "noise-epsilon", "noise-delta", "noise-norm", "erase"))
+"""Keys that mean nothing where a method shares no embeddings."""
 NAMED = "statistics"
 """What it may share besides, where an agreement names the method: one client's sums tell which clips are in them."""
+
+
+def shares_embeddings(config: RunConfig) -> bool:
+    """Return whether embeddings leave a client, so that a codec and its bases have to be agreed on."""
+    return METHODS.find(config.method).shares == "embeddings"
 
 
 @dataclass(frozen=True)

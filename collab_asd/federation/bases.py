@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -46,6 +47,11 @@ class BasisLedger:
     encoder: str
     run: int
     allowed: int = BASES
+
+    @classmethod
+    def of_node(cls, results: Path, encoder: str, run: int = 0, allowed: int = BASES) -> Self:
+        """Return that of a node whose runs' results lie in a folder."""
+        return cls(results / LEDGER, encoder, run, allowed)
 
     def admit(self, digest: str) -> None:
         """Note the basis of which this is the digest, before anything is sent by it.

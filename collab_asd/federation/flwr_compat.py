@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from flwr.supernode.runtime.run_clientapp import push_task_output as push_task_output
 
 RUN_CLIENTAPP = "flwr.supernode.runtime.run_clientapp"
+TASK_STATE = "flwr.supercore.corestate.sql_corestate"
 ACQUIRE_TASK = "/flwr.proto.Runtime/AcquireTask"
 """Path of the request by which an executor asks a SuperNode for a task."""
 FLEET_PATH = "/v1/fleet/"
@@ -77,6 +78,7 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "flwr.supercore.constant": ("FLEET_HTTP_PUBLIC_KEY_HEADER", "FLEET_HTTP_SIGNATURE_HEADER", "TaskType"),
     "flwr.supercore.primitives.asymmetric": ("bytes_to_public_key", "verify_signature"),
     "flwr.superlink.cli": ("flower_superlink",),
+    TASK_STATE: ("HEARTBEAT_DEFAULT_INTERVAL", "HEARTBEAT_PATIENCE"),
 }
 _MODULES = {name: module for module, names in INTERNALS.items() for name in names}
 
@@ -106,6 +108,17 @@ def __getattr__(name: str) -> Any:
             f"collab-asd uses; install it anew: {install_command('flwr', options='--force-reinstall ')}"
         ) from error
     return found
+
+
+def let_server_apps_start_within(seconds: float) -> None:
+    """Let this process's SuperLink wait so long for a ServerApp to start before it starts another for the same run.
+
+    Flower's 30 s are less than a start takes on a busy machine, which each further one makes busier. A ServerApp that
+    has started is given up after as many seconds without a sign of life as before.
+    """
+    interval, patience = __getattr__("HEARTBEAT_DEFAULT_INTERVAL"), __getattr__("HEARTBEAT_PATIENCE")
+    state: Any = import_module(TASK_STATE)
+    state.HEARTBEAT_DEFAULT_INTERVAL, state.HEARTBEAT_PATIENCE = seconds, interval * patience / seconds
 
 
 def set_message_id(message: Message, message_id: str) -> None:

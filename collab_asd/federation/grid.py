@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -237,7 +238,7 @@ class SupervisedGrid(Grid):
         except OSError:
             raise  # of this machine: the disk that it is recorded on is full
         except Exception as error:
-            logger.debug("client %d: its answer made the check fail", client, exc_info=True)
+            logger.debug("client %d: its answer made the check fail:\n%s", client, traceback.format_exc())
             return f"its answer cannot be read ({type(error).__name__}: {error})"
         return ""
 

@@ -28,7 +28,7 @@ from collab_asd.data.excerpts import recording_of
 from collab_asd.data.partitions import numbered, partition, simulated_secret
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable, run_clips
 from collab_asd.federation.agreement import OWN_KEYS, Agreement
-from collab_asd.federation.bases import LEDGER, BasisLedger
+from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
@@ -279,7 +279,7 @@ def _open_own_folder(run_id: int, config: RunConfig, client: int, key_file: str,
         train_clips=config.train_clips,
         seed=config.seed,
         told_of_encoder=f"{encoder.spec.name}, digest {encoder.spec.digest[:12]}",
-        bases=BasisLedger(results.parent / LEDGER, encoder.spec.digest, run_id, bases),
+        bases=BasisLedger.of_node(results.parent, encoder.spec.digest, run_id, bases),
         secret=secret,
     )
 

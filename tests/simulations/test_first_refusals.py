@@ -223,6 +223,12 @@ def test_config_lists_every_key_and_describes_one():
     assert "at least 0 and less than 1" in CliRunner().invoke(app, ["config", "calibration"]).output
 
 
+def test_config_knows_the_keys_of_an_agreement():
+    shown = CliRunner().invoke(app, ["config", "codec-bases"])
+    assert shown.exit_code == 0
+    assert re.search(r"default: 4\ntype: .*from 1 to 10,000\nset by: .*agreement\.toml", shown.output)
+
+
 def test_config_as_json():
     every = json.loads(CliRunner().invoke(app, ["config", "--json"]).output)
     assert [entry["key"] for entry in every] == list(settings())

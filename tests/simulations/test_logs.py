@@ -181,7 +181,14 @@ def test_flowers_log_is_left_out_although_flower_is_imported_later():
     assert "ROUND" not in said
 
 
-def test_a_kept_log_record_keeps_no_recordings():
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (InputError("cannot be scored"), "^client 1: cannot be scored$"),
+        (KeyError("unforeseen"), "(?s)^client 1: Traceback .* in score\n.*KeyError: 'unforeseen'$"),
+    ],
+)
+def test_a_kept_log_record_keeps_no_recordings(error, says):
     """A process that keeps its records, as test runners and error trackers do, grew with each question asked again."""
 
     class Recordings:
@@ -190,7 +197,7 @@ def test_a_kept_log_record_keeps_no_recordings():
     def score(message, context):
         recordings = Recordings()
         held.append(weakref.ref(recordings))
-        raise InputError("cannot be scored")
+        raise error
 
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 7, 1, 1
     held, records = [], []
@@ -205,7 +212,9 @@ def test_a_kept_log_record_keeps_no_recordings():
         reply = keep_errors_private(message, Context(1, 5, node, RecordDict(), {}), score)
     finally:
         logger.removeHandler(keeper)
+    error.__traceback__ = None  # this test's own
     gc.collect()
     assert reply.has_error()
-    assert [record.getMessage() for record in records] == ["client 1: cannot be scored"]
+    (record,) = records
+    assert re.search(says, record.getMessage().strip())
     assert held[0]() is None

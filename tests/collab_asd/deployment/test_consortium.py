@@ -16,7 +16,7 @@ from collab_asd.deployment.certificates import (
     renew_node_key,
     renew_server_certificate,
 )
-from collab_asd.deployment.consortium import Consortium
+from collab_asd.deployment.consortium import Consortium, agreement_text
 from collab_asd.deployment.settings import NodeSettings, ServerSettings
 from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, load_key
@@ -84,6 +84,16 @@ def test_parties_agree_on_all_that_decides_what_leaves(made):
     assert (agreed["group-by"], agreed["codec"]) == ("all", "int8")
     assert digest == remove_offset(RandomConv(load_key(made / "client-1" / "encoder.key"))).spec.digest
     assert all(versions)
+
+
+@pytest.mark.parametrize("method", ["covariance-sharing", "local-knn"])
+def test_parties_agree_on_no_codec_where_no_embeddings_leave(method):
+    config = RunConfig(method=method, page_megabytes=7.0)
+    agreed = tomllib.loads(agreement_text(config, "abc"))
+    assert not agreed.keys() & {"codec", "codec-bases", "share-covariances", "noise-epsilon", "erase"}
+    assert (agreed["method"], agreed["page-megabytes"]) == (method, 7.0)
+    assert "codec" not in agreement_text(config, "abc")
+    assert {"codec", "codec-bases"} < tomllib.loads(agreement_text(RunConfig(), "abc")).keys()
 
 
 def test_certificate_is_the_authoritys_for_the_named_hosts(made):

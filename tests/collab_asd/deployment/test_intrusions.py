@@ -317,7 +317,7 @@ def test_code_that_a_run_brings_does_not_run_at_a_client(consortium, tmp_path):
         '[tool.flwr.app.components]\nserverapp = "evil:server"\nclientapp = "evil:client"\n[tool.flwr.app.config]\n'
     )
     lines = []
-    submit(consortium.server, app, lines.append)
+    submit(consortium.server, app, tmp_path / "submitted", lines.append)
     assert said.exists(), lines
     assert said.read_text().count("the bundle holds code") == 2
     assert not mark.exists()

@@ -8,6 +8,7 @@ import pytest
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import exclusive_lock, is_locked
+from collab_asd.deployment import flower
 from collab_asd.deployment import run as running
 from collab_asd.deployment.consortium import Consortium
 from collab_asd.deployment.run import run
@@ -81,6 +82,49 @@ def test_second_one_waits_for_the_first(server, submitted, monkeypatch, tmp_path
     assert results == [out, out]
     assert len(submitted) == 1
     assert "another process sees to this run" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "stopped"), [("pending", True), ("starting", True), ("running", False)])
+def test_a_run_that_has_not_begun_is_stopped_before_another_is_submitted(
+    server, monkeypatch, tmp_path, status, stopped
+):
+    """Each would start a ServerApp again and again: once six had piled up, they took all of a machine."""
+    asked, note = [], tmp_path / "submitted"
+
+    def flwr(server, *arguments):
+        asked.append(arguments)
+        return {"runs": [{"run-id": "17", "status": status}]}
+
+    monkeypatch.setattr(flower, "flwr", flwr)
+    flower.stop_unbegun(server, note)
+    assert not asked
+    note.write_text("17")
+    flower.stop_unbegun(server, note)
+    assert asked == [("list", "--run-id", "17"), *([("stop", "17")] if stopped else [])]
+    assert not note.exists()
+
+
+def test_a_superlink_that_does_not_know_the_run_stands_in_nobodys_way(server, monkeypatch, tmp_path, caplog):
+    def flwr(server, *arguments):
+        raise InputError("flwr list: run 17 does not exist")
+
+    monkeypatch.setattr(flower, "flwr", flwr)
+    (tmp_path / "submitted").write_text("17")
+    flower.stop_unbegun(server, tmp_path / "submitted")
+    assert "run 17 does not exist" in caplog.text
+    assert not (tmp_path / "submitted").exists()
+
+
+def test_the_number_of_a_run_is_noted(server, monkeypatch, tmp_path):
+    def run_streaming(command, folder, environment, on_line):
+        on_line("Successfully started run 17 in federation 18")
+        return []
+
+    lines = []
+    monkeypatch.setattr(flower, "run_streaming", run_streaming)
+    flower.submit(server, tmp_path, tmp_path / "submitted", lines.append)
+    assert (tmp_path / "submitted").read_text() == "17"
+    assert lines == ["Successfully started run 17 in federation 18"]
 
 
 def test_folder_is_locked_while_somebody_works_there(tmp_path):

@@ -1,10 +1,23 @@
 import asyncio
+from importlib import import_module
 
+import pytest
 import uvicorn
 
 from collab_asd.deployment.connections import HEAD_BYTES
 from collab_asd.deployment.gate import Gate
 from collab_asd.deployment.superlink import guard
+from collab_asd.federation.flwr_compat import TASK_STATE, let_server_apps_start_within
+
+
+def test_a_server_app_may_take_minutes_to_start_and_is_missed_as_soon_as_before(monkeypatch):
+    state = import_module(TASK_STATE)
+    interval, patience = state.HEARTBEAT_DEFAULT_INTERVAL, state.HEARTBEAT_PATIENCE
+    monkeypatch.setattr(state, "HEARTBEAT_DEFAULT_INTERVAL", interval)
+    monkeypatch.setattr(state, "HEARTBEAT_PATIENCE", patience)
+    let_server_apps_start_within(300)
+    missed_after = state.HEARTBEAT_DEFAULT_INTERVAL * state.HEARTBEAT_PATIENCE
+    assert (state.HEARTBEAT_DEFAULT_INTERVAL, missed_after) == (300, pytest.approx(interval * patience))
 
 
 def test_whatever_listens_is_behind_the_gate(monkeypatch):
