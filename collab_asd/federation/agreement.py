@@ -39,6 +39,11 @@ NAMED = "statistics"
 """What it may share besides, where an agreement names the method: one client's sums tell which clips are in them."""
 
 
+def layout_of_table(data_dir: str) -> dict[str, str]:
+    """Return the layout of a node's recordings that stand in a table: not the one that was agreed on for folders."""
+    return {"layout": "CSV"} if Path(data_dir).is_file() else {}
+
+
 @dataclass(frozen=True)
 class Agreement:
     """What was agreed on.

@@ -196,7 +196,7 @@ def _other_rates(runs: Sequence[Run]) -> str:
     if not rates or max(rates) - min(rates) <= ALIKE:
         return ""
     return (
-        f" They alarm on different shares of the normal recordings ({percent(min(rates))} to {percent(max(rates))}), and "
+        f" They alarm on different shares of normal recordings ({percent(min(rates))} to {percent(max(rates))}), and "
         "whoever alarms more often finds more faults: compare AUC and pAUC, which depend on no threshold."
     )
 
