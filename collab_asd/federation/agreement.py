@@ -39,9 +39,9 @@ NAMED = "statistics"
 """What it may share besides, where an agreement names the method: one client's sums tell which clips are in them."""
 
 
-def layout_of_table(data_dir: str) -> dict[str, str]:
-    """Return the layout of a node's recordings that stand in a table: not the one that was agreed on for folders."""
-    return {"layout": "CSV"} if Path(data_dir).is_file() else {}
+def layout_of_node(data_dir: str, agreed: str) -> str:
+    """Return the layout of a node's recordings: what was agreed on is for folders, but a node may have a table."""
+    return "CSV" if Path(data_dir).is_file() else agreed
 
 
 @dataclass(frozen=True)
