@@ -58,9 +58,11 @@ soak: $(VENV)/installed-test
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py "$$scratch/consortium" --minutes $(SOAK)
 
-# Hours, and resumed by the same command: runs the comparisons that README and docs quote, and writes their tables anew.
+# Runs the comparisons whose tables README and docs/evidence.md quote, and writes these anew: DATA=/path/to/toycar. On two quiet
+# cores toycar, few-shot and noniid take half an hour each and published a day; ONLY="toycar noniid" names some. The same command
+# takes up what was interrupted. published needs YAMNet's weights: WEIGHTS=yamnet.h5, or a network to download them by.
 evidence: $(VENV)/installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence.py --data $(DATA) $(if $(WEIGHTS),--weights yamnet=$(WEIGHTS))
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence.py --data "$(DATA)" $(if $(ONLY),--only $(ONLY)) $(if $(WEIGHTS),--weights yamnet=$(WEIGHTS))
 
 # The site in site/; a broken link or name ends it.
 docs: $(VENV)/installed-test

@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--own", type=Path, help="the adversary's recordings; without, synthetic ones")
     parser.add_argument("--cache-dir", default="")
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--only", default="", help="measure points of this family alone")
+    parser.add_argument("--only", nargs="+", default=[], help="families or files of points (recordings-codec-default)")
     args = parser.parse_args()
     pin_threads(RunConfig.threads)
     logging.disable(logging.INFO)
@@ -221,7 +221,7 @@ def main() -> None:
         for point in points(keys, tags=where == "synthetic"):
             file = args.out / "points" / f"{where}-{point.name}.json"
             if not file.exists():
-                if args.only and point.family != args.only:
+                if args.only and not {point.family, file.stem} & set(args.only):
                     continue
                 found = measure(point, config, own, args.out.absolute() / "run")
                 file.parent.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, kind_words
 
 Inference = Literal["client", "server"]
 GroupBy = Literal["machine-type", "section", "attribute", "all"]
@@ -387,6 +387,9 @@ def _key(name: str) -> str:
     return name.replace("_", "-")
 
 
+SEE = "; `collab-asd config {}` describes it"
+
+
 def _typed(key: str, value: Any, hint: Any) -> Any:
     """Return `value` as the type `hint`; text is parsed, a whole number may stand for a float."""
     if get_origin(hint) is Literal:
@@ -397,7 +400,7 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:
-        raise InputError(f"{key} = {value!r}: must be of type {hint.__name__}, not {type(value).__name__}")
+        raise InputError(f"{key} = {value!r}: must be {kind_words(hint)}{SEE.format(key)}")
     return value
 
 
@@ -408,4 +411,4 @@ def _parsed(key: str, text: str, hint: type) -> Any:
     try:
         return hint(text)
     except ValueError:
-        raise InputError(f"{key} = {text!r}: must be of type {hint.__name__}") from None
+        raise InputError(f"{key} = {text!r}: must be {kind_words(hint)}{SEE.format(key)}") from None

@@ -37,6 +37,7 @@ def tables(audit: Audit) -> Iterator[Table]:
 
 def _table(sheet: Sheet) -> Table:
     table = Table(title=sheet.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption, table.caption_justify = sheet.footnote or None, "left"
     for heading in sheet.headings:
         table.add_column(heading)
     for row in sheet.rows:

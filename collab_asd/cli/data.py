@@ -269,7 +269,7 @@ def _caution(report: DataReport) -> None:
             row.train_normal + row.train_unlabelled - 1, 0
         )
     typer.echo(
-        "note on covariances, if you share them: one client's matrix, and the difference of two sums when a client "
+        "if you share covariances: one client's matrix, and the difference of two sums when a client "
         "joins or leaves, tell "
         "whoever holds a recording whether it is in it. Even a sum hides that only from about 2560 degrees of freedom "
         f"on; here: {', '.join(f'{group} {count}' for group, count in sorted(dof.items()))} (docs/privacy.md)"

@@ -33,6 +33,21 @@ def reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
+KINDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def kind_words(kind: type) -> str:
+    """Say what a value of a type is, to a reader who does not program: ``int`` is ``"a whole number"``."""
+    return KINDS.get(kind, kind.__name__)
+
+
 class PublicError(InputError):
     """One whose words hold nothing of a client's own: the server may read them, too."""
 

@@ -27,7 +27,7 @@ from collab_asd.deployment.certificates import (
 from collab_asd.deployment.probe_server import Answer, ask, clock, reachable
 from collab_asd.deployment.processes import STATE, is_open, require_free
 from collab_asd.deployment.settings import AGREEMENT, SERVER, NodeSettings, ServerSettings
-from collab_asd.federation.agreement import OWN_KEYS, Agreement, shares_embeddings
+from collab_asd.federation.agreement import OWN_KEYS, Agreement, layout_of_node, shares_embeddings
 from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.pseudonyms import load_pseudonym_key
 
@@ -183,7 +183,8 @@ def _recordings(node: NodeSettings) -> str:
     data_dir = node.path("data_dir")
     if data_dir is None:
         raise InputError("data-dir is empty; name the folder of your recordings in node.toml")
-    config = replace(agreement or RunConfig(), data_dir=str(data_dir))
+    config = agreement or RunConfig()
+    config = replace(config, data_dir=str(data_dir), layout=layout_of_node(str(data_dir), config.layout))
     clips = find_clips(data_dir, *how(config))
     report = check(data_dir, clips, group_by=config.grouping, shares=False, allow_mixed=config.allow_mixed)
     errors = [line for severity, line in describe(report.problems) if severity == "error"]

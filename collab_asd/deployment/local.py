@@ -51,10 +51,13 @@ def client_folders(consortium: Path) -> list[Path]:
 def give_recordings(consortium: Path, data: str) -> Path:
     """Give each client one machine of a data folder, as in a simulation, or a synthetic one; returns the data folder.
 
+    The folder has the layout that was agreed on, if one was; the clients get tables.
+
     Raises
     ------
     InputError
-        There are not as many machines as clients, or a client names recordings of its own.
+        There are not as many machines as clients, a client names recordings of its own, or none are named although a
+        layout is agreed on.
     """
     folders = client_folders(consortium)
     for own in folders:
@@ -63,8 +66,11 @@ def give_recordings(consortium: Path, data: str) -> Path:
                 f"{own / NODE}: data-dir = {named!r}, and a try-out gives each client other recordings; start the "
                 "parties by their start.sh, or try out another folder of `collab-asd deploy init`"
             )
+    agreed = run_config(ServerSettings.load(consortium / "server"), {})
+    if agreed.layout and not data:
+        raise InputError(f"layout = {agreed.layout} is agreed on: name recordings of that layout with --data")
     folder = data_folder(RunConfig(data_dir=data), len(folders))
-    machines = by_machine(find_clips(folder), "all")
+    machines = by_machine(find_clips(folder, agreed.channel, agreed.layout), "all")
     if len(machines) != len(folders):
         raise InputError(
             f"{folder}: {len(machines)} machine{'s' * (len(machines) > 1)} for {len(folders)} clients; "

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, kind_words
 from collab_asd.core.text import read_text
 
 NODE, SERVER, AGREEMENT = "node.toml", "server.toml", "agreement.toml"
@@ -127,6 +127,9 @@ class ServerSettings:
         return cls(**_read(cls, folder, SERVER))
 
 
+QUOTES = {str: "in quotes", int: "without quotes"}
+
+
 def _read(kind: type, folder: Path, name: str) -> dict[str, Any]:
     """Read the fields of a dataclass from a file of a folder."""
     path = folder.absolute() / name
@@ -141,7 +144,7 @@ def _read(kind: type, folder: Path, name: str) -> dict[str, Any]:
         raise InputError(f"{path}: {unknown[0]!r} does not exist; there are {', '.join(sorted(hints))}")
     for key, value in values.items():
         if hints[key] in (str, int) and type(value) is not hints[key]:
-            raise InputError(f"{path}: {key} = {value!r}: must be of type {hints[key].__name__}")
+            raise InputError(f"{path}: {key} = {value!r}: must be {kind_words(hints[key])}, {QUOTES[hints[key]]}")
     needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING} - {"folder"}
     if missing := sorted(needed - values.keys()):
         raise InputError(f"{path}: {missing[0]} is missing")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from collab_asd.config import RunConfig, check_choice
-from collab_asd.core.errors import InputError, reason
+from collab_asd.core.errors import InputError, kind_words, reason
 from collab_asd.core.text import read_text
 from collab_asd.data.partitions import partition_settings
 from collab_asd.federation.results import scorer_name
@@ -206,7 +206,10 @@ class Experiment:
             if encoder not in self.method_encoders.get(method, self.encoders):
                 continue
             values = self._values(method, encoder, scorer, partition, seed) | dict(overrides or {})
-            cell = Cell(RunConfig.from_mapping(values), method, partition)
+            try:
+                cell = Cell(RunConfig.from_mapping(values), method, partition)
+            except InputError as error:
+                raise InputError(f"experiment {self.name}, method {method}: {error}") from None
             folder = (out / "cells" / cell.name).absolute()
             cells.setdefault(cell.name, replace(cell, config=replace(cell.config, results_dir=str(folder))))
         return list(cells.values())
@@ -310,4 +313,4 @@ def require_free(where: str, keys: Iterable[str]) -> None:
 
 def _require_type(key: str, value: Any, kind: type) -> None:
     if type(value) is not kind:
-        raise InputError(f"{key} must be of type {kind.__name__}, not {type(value).__name__}")
+        raise InputError(f"{key} must be {kind_words(kind)}, not {value!r:.80}")

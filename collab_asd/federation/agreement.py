@@ -46,6 +46,11 @@ def shares_embeddings(config: RunConfig) -> bool:
     return METHODS.find(config.method).shares == "embeddings"
 
 
+def layout_of_node(data_dir: str, agreed: str) -> str:
+    """Return the layout of a node's recordings: what was agreed on is for folders, but a node may have a table."""
+    return "CSV" if Path(data_dir).is_file() else agreed
+
+
 @dataclass(frozen=True)
 class Agreement:
     """What was agreed on.

@@ -27,7 +27,7 @@ from collab_asd.core.types import Clip, Encoder, Part, Partition
 from collab_asd.data.excerpts import recording_of
 from collab_asd.data.partitions import numbered, partition, simulated_secret
 from collab_asd.data.run_data import data_folder, partitions_of_run, require_trainable, run_clips
-from collab_asd.federation.agreement import OWN_KEYS, Agreement
+from collab_asd.federation.agreement import OWN_KEYS, Agreement, layout_of_node
 from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.messages import content_bytes
@@ -208,6 +208,7 @@ class DeploymentPolicy(NodePolicy):
         own["device"] = str(self._node.get("device", RunConfig.device))
         if not own["data-dir"]:
             raise InputError("data-dir: is empty; name the folder of your recordings in node.toml")
+        own["layout"] = layout_of_node(own["data-dir"], str(self._context.run_config.get("layout", "")))
         if own["results-dir"]:
             own["results-dir"] += f"/run-{self._context.run_id}"
         return RunConfig.from_mapping(self._context.run_config | UNASKED | agreed | own)

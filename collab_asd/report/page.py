@@ -173,15 +173,22 @@ def _placing(gallery: Gallery, run: Run) -> PlacingPart | None:
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """Name runs by method, encoder, scorer and seed, leaving out what all share; by folder where that is not enough."""
-    rows = [[str(run.summary[key]) for key in ("method", "encoder", "scorer")] for run in runs]
-    for row, run in zip(rows, runs, strict=True):
-        row.append(f"seed {run.summary['seed']}")
-    differing = [len(runs) == 1 or len(set(column)) > 1 for column in zip(*rows, strict=True)]
-    names = [", ".join(cell for cell, keep in zip(row, differing, strict=True) if keep) for row in rows]
+    """Name runs by method, encoder, scorer and seed, leaving out what all share and what a method's name says.
+
+    ``"embedding-sharing (knn, seed 1)"``; by folder, too, where that is not enough.
+    """
+    rows = []
+    for summary in (run.summary for run in runs):
+        scorer = "" if words.decides_scorer(summary["method"]) else summary["scorer"]
+        rows.append([summary["method"], summary["encoder"], scorer, f"seed {summary['seed']}"])
+    differing = [len(runs) == 1 or len(set(filter(None, column))) > 1 for column in zip(*rows, strict=True)]
+    names = []
+    for row in rows:
+        first, *rest = [cell for cell, keep in zip(row, differing, strict=True) if keep and cell] or row[:1]
+        names.append(f"{first} ({', '.join(rest)})" if rest else first)
     if len(set(names)) == len(names):
         return names
-    return [f"{name} ({run.path})".strip() for name, run in zip(names, runs, strict=True)]
+    return [f"{name}, {run.path}" for name, run in zip(names, runs, strict=True)]
 
 
 def _figures(runs: Sequence[Run], embeddings: Sequence[Embeddings], clips: Sequence[ClipPortrait]) -> int:

@@ -23,7 +23,14 @@ from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels
 
 AUDIT, JSON, PICTURE, SOUNDS = "audit", "audit.json", "reconstructed.png", "sounds"
 NEEDED = ("findings", "parties", "missing")
-HOLDINGS = {"f_c": "f_c", "f_s": "f_s", "embeddings": "others' embeddings", "complete": "can detect"}
+HOLDINGS = {
+    "f_c": "encoder f_c",
+    "f_s": "classifier f_s",
+    "embeddings": "others' embeddings",
+    "complete": "f_c and f_s, which score sound",
+}
+PARTIES = "What a thief finds at each party"
+NO_ALL_CLEAR = "A no is about models alone: what embeddings and sums tell of the recordings stands in the other tables"
 
 Finding = Mapping[str, Any]
 """Attack, knowledge, measure, value, low, high, chance and clips, as in ``audit.json``."""
@@ -95,7 +102,7 @@ def attack_sheets(findings: Sequence[Finding]) -> list[Sheet]:
 def parties_sheet(parties: Sequence[Mapping[str, Any]]) -> Sheet:
     """Who holds what."""
     rows = tuple((p["name"], *("yes" if p[key] else "no" for key in HOLDINGS)) for p in parties)
-    return Sheet("audit_parties", "What is found at each party", ("party", *HOLDINGS.values()), rows, words=5)
+    return Sheet("audit_parties", PARTIES, ("party", *HOLDINGS.values()), rows, words=5, footnote=NO_ALL_CLEAR)
 
 
 def players_of(audit: AuditResult) -> dict[int, list[Player]]:

@@ -337,8 +337,9 @@ def auc_by_run(runs: Sequence[Run], names: Sequence[str]) -> Sheet:
         for m in columns[0]
     ]
     mean = line("mean", [run.evaluation.total("auc") for run in runs], labelled)
-    headings = ("machine", *names, *(f"{name} minus {names[0]}" for name in names[1:]))
-    sheet = Sheet("auc_by_run", "AUC of each machine", headings, (*rows, mean), True)
+    headings = ("machine", *names, *(f"{name}: difference" for name in names[1:]))
+    title = f"AUC of each machine; differences are to the first run, {names[0]}"
+    sheet = Sheet("auc_by_run", title, headings, (*rows, mean), True)
     return with_marks(sheet, _of_kind(runs[0].evaluation.machines, FEW_TEST_CLIPS))
 
 

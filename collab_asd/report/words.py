@@ -129,13 +129,17 @@ def story(run: Run) -> list[str]:
 
 
 def comparison_verdict(runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Return the mean AUC of each run, best first."""
+    """Return the mean AUC of each run, best first, and name those that have none."""
     ranked = _ranked(runs, names)
     if len(ranked) < 2:
         return "Which run is better cannot be said: no machine has labelled test recordings of both kinds."
     (best, name, _), *others = ranked
     shares = [f"{of_hundred(best)} cases with {name}", *(f"{of_hundred(auc)} with {other}" for auc, other, _ in others)]
-    return f"The faulty one of two recordings gets the higher anomaly score in {_joined(shares)}; guessing gives 50."
+    unknown = [name for name in names if name not in {ranked_name for _, ranked_name, _ in ranked}]
+    rest = f" Not known, for want of scores or labels: {_joined(unknown)}." if unknown else ""
+    return (
+        f"The faulty one of two recordings gets the higher anomaly score in {_joined(shares)}; guessing gives 50.{rest}"
+    )
 
 
 def comparison_story(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
@@ -148,7 +152,7 @@ def comparison_story(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
             f"{name} is ahead {_joined(ahead)}. Differences much smaller than the figure's intervals may be chance."
         )
         decided = "; ".join(f"{label} {_decided(r)}" for _, label, r in ranked)
-        sentences.append(f"At the thresholds in use, {decided}.")
+        sentences.append(f"At the thresholds in use, {decided}.{_other_rates([run for _, _, run in ranked])}")
     methods = dict.fromkeys(run.summary["method"] for run in runs)
     return [*sentences, _recordings(runs[0]), *(f"{method}: {method_words(method)}" for method in methods)]
 
@@ -180,6 +184,20 @@ def _decided(run: Run) -> str:
     return (
         f"found {sum(row.decision for row in faults)} of {len(faults)} faults and raised "
         f"{alarms} false alarm{'' if alarms == 1 else 's'} on {len(normals)} normal recordings"
+    )
+
+
+def _other_rates(runs: Sequence[Run]) -> str:
+    """Warn of counting found faults where some runs alarm more often than others on normal recordings."""
+    rates = []
+    for run in runs:
+        false_alarms, normals = pooled(machine_clips(run), NORMAL)
+        rates += [false_alarms / normals] if normals else []
+    if not rates or max(rates) - min(rates) <= ALIKE:
+        return ""
+    return (
+        f" They alarm on different shares of normal recordings ({percent(min(rates))} to {percent(max(rates))}), and "
+        "whoever alarms more often finds more faults: compare AUC and pAUC, which depend on no threshold."
     )
 
 
@@ -250,6 +268,14 @@ def method_words(method: str) -> str:
         return METHODS.find(method).summary
     except InputError:  # of a package that is installed where the run was made
         return f"The method {method} was used."
+
+
+def decides_scorer(method: str) -> bool:
+    """Whether a method has a scorer of its own, which its name stands for."""
+    try:
+        return bool(METHODS.find(method).scorer)
+    except InputError:  # of a package that is installed where the run was made
+        return False
 
 
 def _recordings(run: Run) -> str:

@@ -1,6 +1,7 @@
 """A plain table of recordings: one CSV file with the columns ``path,machine_type,machine_id,split,label``.
 
-Paths are relative to the CSV file; ``split`` is ``train`` or ``test``; ``label`` is 0 (normal), 1 (anomaly) or empty.
+Paths are relative to the CSV file; ``split`` is ``train`` or ``test``; ``label`` is 0 (normal), 1 (anomaly), a word
+that a folder of such clips may be called by (``ok``, ``faulty``, ...), or empty.
 `collab_asd.data.tables` says in which forms. A folder's CSV file with further columns is someone's metadata and is left
 alone, unless the file itself is named as the data folder: then they are attributes, such as ``domain`` or ``load``.
 """
@@ -86,7 +87,7 @@ def _faults(table: Path, path: Path, cells: dict[str, str]) -> Iterator[tuple[st
         ("machine_type", _is_name(cells["machine_type"]), "a name without slashes"),
         ("machine_id", _is_name(cells["machine_id"]), "a name without slashes"),
         ("split", cells["split"].lower() in SPLITS, "train or test"),
-        ("label", cells["label"].lower() in LABELS, "0 (normal), 1 (anomaly) or empty"),
+        ("label", cells["label"].lower() in LABELS, "0 or normal, 1 or anomaly (faulty, defect, broken, …), or empty"),
     ):
         if not is_right:
             yield f"column {column} of {table.name} is not {allowed}", "correct it", repr(cells[column])

@@ -89,7 +89,7 @@ def test_table_of_another_country(table, tmp_path, record):
         ("b.wav,fan,0/1,train,0", "b.wav (line 3: '0/1'): column machine_id"),
         ("b.wav,fan,00,dev,0", "b.wav (line 3: 'dev'): column split of table.csv is not train or test"),
         ("b.wav,fan", "b.wav (line 3: ''): column split"),
-        ("b.wav,fan,00,train,true", "(line 3: 'true'): column label of table.csv is not 0 (normal), 1 (anomaly)"),
+        ("b.wav,fan,00,train,true", "(line 3: 'true'): column label of table.csv is not 0 or normal, 1 or anomaly"),
         ("./a.wav,fan,00,train,0", "a.wav (line 3: it is in line 2): listed twice in table.csv"),
         ("b.wav,fan,00,train,0,0", "table.csv (line 3): 6 cells, where the header has 5"),
     ],

@@ -29,6 +29,19 @@ def two_machines(machines, listing, tmp_path_factory):
     return listing(machines, tmp_path_factory.mktemp("two") / "two.csv", ("fan", "fan", "").__getitem__)
 
 
+@pytest.fixture(scope="module")
+def of_another_layout(machines, tmp_path_factory):
+    """The same clips as folders of MVTec AD."""
+    folder = tmp_path_factory.mktemp("mvtec")
+    for path in sorted(machines.glob("fan/*/*.wav")):
+        label, _, machine, _ = path.stem.split("_")
+        place = folder / f"fan{machine}" / path.parent.name / {"normal": "good", "anomaly": "loose"}[label]
+        if machine in ("00", "01"):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / path.name).symlink_to(path)
+    return folder
+
+
 def make_consortium(folder, *options):
     port, *own = _free_ports(3)
     made = collab_asd("deploy", "init", folder, "--clients", 2, "--host", "127.0.0.1", "--port", port, *options)
@@ -66,9 +79,17 @@ def test_a_node_with_recordings_of_its_own_keeps_them(two_machines, tmp_path):
     assert not (folder / "client-0" / "recordings.csv").exists()
 
 
-def test_covariance_sharing_gives_the_scores_of_the_simulation(two_machines, tmp_path):
-    folder = make_consortium(tmp_path / "consortium", "--encoder", "logmel", "--set", "method=covariance-sharing")
-    ran = collab_asd("deploy", "local", folder, "--data", two_machines, "--compare")
+def test_recordings_of_a_layout_that_is_agreed_on_are_named(tmp_path):
+    folder = make_consortium(tmp_path / "consortium", "--set", "layout=MVTec")
+    refused = collab_asd("deploy", "local", folder)
+    assert refused.returncode == 2
+    assert "layout = MVTec is agreed on: name recordings of that layout with --data" in refused.stderr
+
+
+def test_covariance_sharing_gives_the_scores_of_the_simulation(of_another_layout, tmp_path):
+    settings = ("--set", "method=covariance-sharing", "--set", "layout=MVTec")
+    folder = make_consortium(tmp_path / "consortium", "--encoder", "logmel", *settings)
+    ran = collab_asd("deploy", "local", folder, "--data", of_another_layout, "--compare")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"the same scores \(.*\): 24 clips, 0 other decisions", ran.stdout)
     log = (folder / "client-0" / "state" / "log.txt").read_text()

@@ -17,7 +17,13 @@ def make_folder(tmp_path):
     """Write a result folder of machines with these labels per clip; ``clips`` makes their content hashes."""
 
     def make(
-        name="run", machines=(("fan", "00"), ("fan", "01")), labels=("0", "1"), clips="a", faults=FAULTS, **changes
+        name="run",
+        machines=(("fan", "00"), ("fan", "01")),
+        labels=("0", "1"),
+        clips="a",
+        faults=FAULTS,
+        threshold=THRESHOLD,
+        **changes,
     ):
         folder = tmp_path / name
         folder.mkdir(parents=True)
@@ -30,7 +36,7 @@ def make_folder(tmp_path):
                 clip = f"{machine_type}/{machine_id}_{i}.wav"
                 manifest.append(ManifestRow(*known, "test", label, clip, f"{clips}{client}-{i}"))
                 run = ("embedding-sharing", "logmel", "knn", 7)
-                scores.append([*run, *known, clip, label, score, THRESHOLD, int(score > THRESHOLD)])
+                scores.append([*run, *known, clip, label, score, threshold, int(score > threshold)])
         write_manifest(folder / "manifest.csv", manifest)
         lines = [",".join(BEFORE_P_VALUES), *(",".join(f'"{cell}"' for cell in row) for row in scores)]
         (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -167,7 +167,7 @@ def test_several_runs_share_a_page(make_folder, tmp_path):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert (tmp_path / "both" / "tables" / "auc_by_run.csv").read_text() == (
-        "machine,embedding-sharing,local-knn,local-knn minus embedding-sharing,note\n"
+        "machine,embedding-sharing,local-knn,local-knn: difference,note\n"
         'fan/00,0.750,0.750,"+0.000 [+0.000, +0.000]",*\n'
         'fan/01,0.750,0.750,"+0.000 [+0.000, +0.000]",*\n'
         'mean,0.750,0.750,"+0.000 [+0.000, +0.000]",*\n'
@@ -176,6 +176,14 @@ def test_several_runs_share_a_page(make_folder, tmp_path):
     assert (tmp_path / "both" / "tables" / "runs.csv").read_text().splitlines()[1] == (
         "embedding-sharing,0.750,0.605,0.750,0.250,0.750,0.750,5.00,5.00,3,*"
     )
+
+
+def test_methods_with_a_scorer_of_their_own_are_named_without_it(make_folder):
+    own = {"method": "covariance-sharing", "scorer": "mahalanobis"}
+    runs = [read_run(make_folder("one")), read_run(make_folder("two", **own))]
+    assert run_names(runs) == ["embedding-sharing", "covariance-sharing"]
+    third = read_run(make_folder("three", scorer="fusion"))
+    assert run_names([*runs, third]) == ["embedding-sharing (knn)", "covariance-sharing", "embedding-sharing (fusion)"]
 
 
 def test_runs_that_do_not_belong_together_leave_nothing_behind(make_folder, tmp_path):
@@ -189,6 +197,6 @@ def test_runs_that_do_not_belong_together_leave_nothing_behind(make_folder, tmp_
 
 def test_runs_are_named_by_what_tells_them_apart(make_folder):
     one, two = read_run(make_folder("one")), read_run(make_folder("two", seed=8))
-    assert run_names([one]) == ["embedding-sharing, logmel, knn, seed 7"]
+    assert run_names([one]) == ["embedding-sharing (logmel, knn, seed 7)"]
     assert run_names([one, two]) == ["seed 7", "seed 8"]
     assert all(str(run.path) in name for run, name in zip([one, one], run_names([one, one]), strict=True))

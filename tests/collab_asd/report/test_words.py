@@ -86,6 +86,18 @@ def test_a_third_run_is_compared_too(make_folder):
     assert "75 of 100 cases with B, 75 of 100 with C and 50 of 100 with A" in words
     assert "B is ahead of C on 0 of 2 machines and of A on 2 of 2 machines." in words
     assert re.search(r"; A found 0 of 8 faults", words), words
+    assert "different shares" not in words  # the same thresholds on the same normal scores
+
+
+def test_runs_that_alarm_at_other_rates_are_said_to(make_folder):
+    runs = [read_run(make_folder("one")), read_run(make_folder("two", threshold=0.0))]
+    (rates,) = [words for words in comparison_story(runs, ["A", "B"]) if "different shares" in words]
+    assert "(25\N{NO-BREAK SPACE}% to 75\N{NO-BREAK SPACE}%)" in rates
+
+
+def test_a_run_without_an_auc_is_named_beside_those_that_have_one(make_folder):
+    runs = [read_run(make_folder(name)) for name in ("one", "two")] + [read_run(make_folder("three", labels=("", "")))]
+    assert "want of scores or labels: C." in comparison_verdict(runs, ["A", "B", "C"])
 
 
 @pytest.mark.parametrize(

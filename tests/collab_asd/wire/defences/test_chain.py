@@ -101,7 +101,7 @@ def test_methods_that_share_no_embeddings_are_told_so(method, changes, key):
     [
         ({"noise-epsilon": -1.0}, "noise-epsilon = -1.0: must be a positive number, or 0"),
         ({"noise-epsilon": "inf"}, "noise-epsilon = inf: must be a positive number"),
-        ({"noise-epsilon": "much"}, "noise-epsilon = 'much': must be of type float"),
+        ({"noise-epsilon": "much"}, "noise-epsilon = 'much': must be a number"),
         ({"noise-norm": -2.0}, "noise-norm = -2.0: must be a positive number"),
         ({"noise-delta": 0.0}, "noise-delta = 0.0: must be between 0 and 1"),
         ({"noise-delta": 1.0}, "noise-delta = 1.0: must be between 0 and 1"),
