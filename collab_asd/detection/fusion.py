@@ -6,14 +6,17 @@ opposite strengths. Their sum keeps both. Nothing more is sent: the local space 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import logsumexp
 
 from collab_asd.core.types import ScoreArray, SpaceScores
 
 LEAST_SPREAD = 1e-6  # of the mean: below, the scores differ by rounding
 TINY = float(np.finfo(np.float64).tiny)
+SHARPNESS = 3.0  # of the soft maximum; 2 and 6 do about as well
 PRIOR_CLIPS, PRIOR_DEVIATION = 20, 1.2
 """By so many clips the deviation of few calibration scores is drawn to 1.2 times that of the clips that f_s knows."""
 TRAINED_DEVIATION, TRAINED_SHIFT, HIGHEST_SHIFT = 1.6, 25.0, 1.3
@@ -30,18 +33,36 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
     with 1. With weights it is their logarithms that are z-scored, and clips that f_s was trained on only with the
     statistics of such clips.
 
+    Of views of the same thing one or the other shows a fault: their soft maximum counts, ``log(mean(exp(3 z))) / 3``.
+
     Parameters
     ----------
     spaces : sequence of SpaceScores
     half_weights : sequence of float or None
-        Of each space: with n normal clips it counts n / (n + half weight). None for all of them: no weights.
+        Of each space: with n normal clips it counts n / (n + half weight), alike for views of the same thing. None for
+        all of them: no weights, no views.
     """
     if len(spaces) == 1:
         return spaces[0]
     if all(half is None for half in half_weights):
         return _total([_z_scored(space) for space in spaces], [1.0] * len(spaces))
     n = len(spaces[0].normal)
-    return _total([_standardized(space) for space in spaces], [n / (n + (half or 0.0)) for half in half_weights])
+    views: dict[str | int, list[SpaceScores]] = defaultdict(list)
+    weights: dict[str | int, float] = {}
+    for i, (space, half) in enumerate(zip(spaces, half_weights, strict=True)):
+        views[space.view or i].append(_standardized(space))
+        weights[space.view or i] = n / (n + (half or 0.0))
+    return _total([_soft_maximum(parts) for parts in views.values()], list(weights.values()))
+
+
+def _soft_maximum(views: Sequence[SpaceScores]) -> SpaceScores:
+    if len(views) == 1:
+        return views[0]
+    normal, test = (
+        logsumexp(SHARPNESS * np.array(scores), axis=0, b=1 / len(views)) / SHARPNESS
+        for scores in ([view.normal for view in views], [view.test for view in views])
+    )
+    return SpaceScores(normal=normal, test=test)
 
 
 def _total(parts: Sequence[SpaceScores], weights: Sequence[float]) -> SpaceScores:

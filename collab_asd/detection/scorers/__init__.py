@@ -30,10 +30,8 @@ SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
     },
 )
 FUSION = "fusion"
-SHARED_HALF_WEIGHT, LOCAL_HALF_WEIGHT = (
-    200.0,
-    100.0,
-)  # the latter beside covariances of other machines; chosen on the tuning clips of ToyCar and on synthetic machines
+SHARED_HALF_WEIGHT, LOCAL_HALF_WEIGHT = 200.0, 200.0
+"""The latter beside covariances of other machines; chosen on the tuning clips of ToyCar and on synthetic machines."""
 Average = Literal["frames", "log-mel", "spectrum", "levels"]
 
 
