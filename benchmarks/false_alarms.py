@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import ScoreArray
 from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT
+from collab_asd.detection.scorers import HALF_WEIGHT
 from collab_asd.detection.second_order import add, pooled_sums
 from collab_asd.detection.thresholds import threshold
 
@@ -51,7 +51,7 @@ def of_group(
         everything, test, labels = machines[name]
         left = np.delete(everything, chosen[name], axis=0)
         others, new = add(parts).without(part), np.concatenate([test, left])
-        halves = [LOCAL_HALF_WEIGHT, LOCAL_HALF_WEIGHT, 0.0, 0.0]
+        halves = [HALF_WEIGHT, HALF_WEIGHT, 0.0, 0.0]
         scores = fuse([*views(points, new, None), *views(points, new, others)], halves)
         found.append((name, scores.normal, scores.test, float(roc_auc_score(labels, scores.test[: len(test)]))))
     return found

@@ -10,13 +10,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 
 from collab_asd.core.types import ScoreArray, SpaceScores
 
 LEAST_SPREAD = 1e-6  # of the mean: below, the scores differ by rounding
 TINY = float(np.finfo(np.float64).tiny)
-SHARPNESS = 3.0  # of the soft maximum; 2 and 6 do about as well
 PRIOR_CLIPS, PRIOR_DEVIATION = 20, 1.2
 """By so many clips the deviation of few calibration scores is drawn to 1.2 times that of the clips that f_s knows."""
 TRAINED_DEVIATION, TRAINED_SHIFT, HIGHEST_SHIFT = 1.6, 25.0, 1.3
@@ -33,7 +31,7 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
     with 1. With weights it is their logarithms that are z-scored, and clips that f_s was trained on only with the
     statistics of such clips.
 
-    Of views of the same thing one or the other shows a fault: their soft maximum counts, ``log(mean(exp(3 z))) / 3``.
+    Of views of the same thing one or the other shows a fault: the higher score counts.
 
     Parameters
     ----------
@@ -52,16 +50,11 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
     for i, (space, half) in enumerate(zip(spaces, half_weights, strict=True)):
         views[space.view or i].append(_standardized(space))
         weights[space.view or i] = n / (n + (half or 0.0))
-    return _total([_soft_maximum(parts) for parts in views.values()], list(weights.values()))
+    return _total([_maximum(parts) for parts in views.values()], list(weights.values()))
 
 
-def _soft_maximum(views: Sequence[SpaceScores]) -> SpaceScores:
-    if len(views) == 1:
-        return views[0]
-    normal, test = (
-        logsumexp(SHARPNESS * np.array(scores), axis=0, b=1 / len(views)) / SHARPNESS
-        for scores in ([view.normal for view in views], [view.test for view in views])
-    )
+def _maximum(views: Sequence[SpaceScores]) -> SpaceScores:
+    normal, test = (np.max(scores, axis=0) for scores in zip(*((v.normal, v.test) for v in views), strict=True))
     return SpaceScores(normal=normal, test=test)
 
 
