@@ -1,6 +1,6 @@
 """False-alarm rates reached against those asked for, by number of normal clips, with covariance sharing on arrays.
 
-    python benchmarks/false_alarms.py [DATA] [--clips 20,40,80] [--draws 10] [--seeds 0]
+    python benchmarks/false_alarms.py [DATA] [--clips 20,40,80,175] [--draws 10] [--seeds 0]
 
 Machines are those of a folder, or eighteen synthetic ones of each seed, pooled within their type. A draw takes so many
 normal clips of each machine: at random, or, every other one, such as stand together. Rates are counted on the normal
@@ -95,14 +95,14 @@ def main() -> None:
     """Print a row per number of clips and kind of normal clips."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?", default="")
-    parser.add_argument("--clips", default="20,40,80")
+    parser.add_argument("--clips", default="20,40,80,175")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seeds", default="0", help="of synthetic machines")
     args = parser.parse_args()
     pin_threads(1)
     machines = recorded(args.data) if args.data else {}
     for seed in [] if args.data else map(int, args.seeds.split(",")):
-        machines |= {f"{name.split('/')[0]}-{seed}/{name}": machine for name, machine in synthetic(seed).items()}
+        machines |= {f"{name.split('/')[0]}-{seed}/{name}": machine for name, machine in synthetic(seed, 175).items()}
     table = Table("n", "AUC", "on", "normal clips", *(f"{rate:.0%} asked" for rate in RATES))
     for n in map(int, args.clips.split(",")):
         tested, left, auc = measure(machines, n, args.draws)
