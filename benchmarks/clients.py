@@ -1,9 +1,10 @@
 """AUC of covariance sharing against the number of clients, within a machine type and across types.
 
-    python benchmarks/clients.py [DATA] [--seed 0] [--clips 10,100] [--draws 6]
+    python benchmarks/clients.py [DATA] [--seed 0] [--clips 10,100] [--draws 6] [--sizes 2,3,4,6,12,18,23]
 
-One machine each; machines are those of a folder, or eighteen synthetic ones of six types. Each draw takes other
-machines and other normal clips. The gain is against the same machines with nothing shared, on the same clips.
+One machine each; machines are those of a folder, or synthetic ones of six types: eighteen of the seed, and as many of
+the next one for more clients than that. Each draw takes other machines and other normal clips. The gain is against the
+same machines with nothing shared, on the same clips.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from scipy.stats import t as student
 from collab_asd.core.runtime import pin_threads
 from collab_asd.detection.second_order import add, pooled_sums
 
-SIZES = (2, 3, 4, 6, 12, 18, 23)
+SIZES = "2,3,4,6,12,18,23"
 
 
 def main() -> None:
@@ -30,16 +31,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips", default="10,100")
     parser.add_argument("--draws", type=int, default=6)
+    parser.add_argument("--sizes", default=SIZES)
     args = parser.parse_args()
     pin_threads(1)
+    sizes = [int(size) for size in args.sizes.split(",")]
     machines = recorded(args.data) if args.data else synthetic(args.seed)
+    if not args.data and max(sizes) > len(machines):
+        machines |= {f"{name} of the next seed": machine for name, machine in synthetic(args.seed + 1).items()}
     types = sorted({name.split("/")[0] for name in machines})
     groups = {"one type": [[name for name in sorted(machines) if name.split("/")[0] == kind] for kind in types]}
     groups |= {"all types": [sorted(machines)]} if len(types) > 1 else {}
     table = Table("clips", "machines of", "clients", "alone", "shared", "gain, 95 % interval over draws", "lowest gain")
     for n in map(int, args.clips.split(",")):
         for kind, pools in groups.items():
-            for clients in (size for size in SIZES if size <= min(map(len, pools))):
+            for clients in (size for size in sizes if size <= min(map(len, pools))):
                 means, gains = [], []
                 for draw in range(args.draws):
                     rng = np.random.default_rng((args.seed, n, clients, draw))

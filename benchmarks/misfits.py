@@ -27,7 +27,7 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.synthetic.dataset import clips
 from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT
+from collab_asd.detection.scorers import HALF_WEIGHT
 from collab_asd.detection.second_order import (
     Others,
     SecondOrderModel,
@@ -43,9 +43,9 @@ Machine = tuple[ScoreArray, ScoreArray, ScoreArray]  # normal points [n, 256], t
 LOSS = 0.03
 
 
-def synthetic(seed: int) -> dict[str, Machine]:
+def synthetic(seed: int, train: int = 100) -> dict[str, Machine]:
     """Eighteen synthetic machines of six types, by type and ID."""
-    settings, summarize = SyntheticSettings(18, seed, train=100, test_normal=40, test_anomaly=40), ClipSpectrum()
+    settings, summarize = SyntheticSettings(18, seed, train=train, test_normal=40, test_anomaly=40), ClipSpectrum()
     return _by_machine(
         (f"{c.machine.machine_type}/{c.machine.machine_id}", c.split, c.label, summarize(c.sound(10.0, 16_000)))
         for c in clips(settings)
@@ -128,14 +128,24 @@ def scenarios(machines: dict[str, Machine], real: dict[str, Machine], n: int) ->
 def judged(machine: Machine, others: Others | None) -> tuple[float, float, bool]:
     """Return the AUC of covariance sharing and with nothing shared, and whether the warning is given."""
     points, test, labels = machine
+    own, pooled = views(points, test, None), views(points, test, others)
+    shared = fuse([*own, *pooled], [HALF_WEIGHT, HALF_WEIGHT, 0.0, 0.0]).test
+    alone = fuse(own, [0.0, 0.0]).test
+    warned = not suits(own[1].normal, pooled[1].normal)
+    return float(roc_auc_score(labels, shared)), float(roc_auc_score(labels, alone)), warned
+
+
+def views(points: ScoreArray, test: ScoreArray, others: Others | None) -> list[SpaceScores]:
+    """Score clips by their levels alone and by the whole summaries, as `own_spaces` does."""
+    levels = points[:, :MEL_BANDS], test[:, :MEL_BANDS], others and others.of_levels
+    return [_scored(*levels), _scored(points, test, others)]
+
+
+def _scored(points: ScoreArray, test: ScoreArray, others: Others | None) -> SpaceScores:
     weight = choose_weight(points, others)
     model = SecondOrderModel.fit(points, others, weight)
-    pooled = SpaceScores(held_out_scores(points, others, weight), model.scores(test))
-    levels, levels_of_test = points[:, :MEL_BANDS], test[:, :MEL_BANDS]
-    own = SpaceScores(held_out_scores(levels), SecondOrderModel.fit(levels).scores(levels_of_test))
-    shared = roc_auc_score(labels, fuse([own, pooled], [LOCAL_HALF_WEIGHT, 0.0]).test)
-    alone = roc_auc_score(labels, SecondOrderModel.fit(points).scores(test))
-    return float(shared), float(alone), not suits(held_out_scores(points), pooled.normal)
+    view = "alone" if others is None else "with others"
+    return SpaceScores(held_out_scores(points, others, weight), model.scores(test), view=view)
 
 
 def main() -> None:

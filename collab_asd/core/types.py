@@ -252,11 +252,14 @@ class SpaceScores:
         ``[n_test]``.
     trained : int
         How many of the first normal clips f_s was trained on, which puts them closer together than it puts new ones.
+    view : str
+        Spaces of the same name are views of the same thing, to a fusion; empty: of none.
     """
 
     normal: ScoreArray
     test: ScoreArray
     trained: int = 0
+    view: str = ""
 
 
 @dataclass(frozen=True)

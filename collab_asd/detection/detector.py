@@ -111,6 +111,12 @@ class Space:
         """Whether a clip is given by the summary of its spectrum, and not by frames of f_c."""
         return self.classifier is None and self.settings.reads_spectrum
 
+    @property
+    def _view(self) -> str:
+        if not self.reads_spectrum:
+            return ""
+        return "spectra, alone" if self.others is None else "spectra, with others"
+
     def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> FloatArray:
         """Bring one clip into this space -> ``[w, d]``.
 
@@ -139,7 +145,7 @@ class Space:
     def scores(self, embeddings: Sequence[FloatArray]) -> SpaceScores:
         """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
         test = np.array([self.score(e) for e in embeddings], np.float64)
-        return SpaceScores(normal=self.held_out, test=test, trained=self.trained)
+        return SpaceScores(self.held_out, test, self.trained, self._view)
 
     def predicted_class(self, embedding: FloatArray) -> int | None:
         """Return the class that f_s gives to a clip, as `embed` returns it; None in the space of f_c."""

@@ -6,6 +6,7 @@ opposite strengths. Their sum keeps both. Nothing more is sent: the local space 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,18 +31,31 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
     with 1. With weights it is their logarithms that are z-scored, and clips that f_s was trained on only with the
     statistics of such clips.
 
+    Of views of the same thing one or the other shows a fault: the higher score counts.
+
     Parameters
     ----------
     spaces : sequence of SpaceScores
     half_weights : sequence of float or None
-        Of each space: with n normal clips it counts n / (n + half weight). None for all of them: no weights.
+        Of each space: with n normal clips it counts n / (n + half weight), alike for views of the same thing. None for
+        all of them: no weights, no views.
     """
     if len(spaces) == 1:
         return spaces[0]
     if all(half is None for half in half_weights):
         return _total([_z_scored(space) for space in spaces], [1.0] * len(spaces))
     n = len(spaces[0].normal)
-    return _total([_standardized(space) for space in spaces], [n / (n + (half or 0.0)) for half in half_weights])
+    views: dict[str | int, list[SpaceScores]] = defaultdict(list)
+    weights: dict[str | int, float] = {}
+    for i, (space, half) in enumerate(zip(spaces, half_weights, strict=True)):
+        views[space.view or i].append(_standardized(space))
+        weights[space.view or i] = n / (n + (half or 0.0))
+    return _total([_maximum(parts) for parts in views.values()], list(weights.values()))
+
+
+def _maximum(views: Sequence[SpaceScores]) -> SpaceScores:
+    normal, test = (np.max(scores, axis=0) for scores in zip(*((v.normal, v.test) for v in views), strict=True))
+    return SpaceScores(normal=normal, test=test)
 
 
 def _total(parts: Sequence[SpaceScores], weights: Sequence[float]) -> SpaceScores:

@@ -99,6 +99,11 @@ class Others:
     variances: ScoreArray
     covariance: ScoreArray
 
+    @property
+    def of_levels(self) -> Others:
+        """What they have told of the mean levels alone, the first half of the features."""
+        return Others(self.dof, self.variances[:MEL_BANDS], self.covariance[:MEL_BANDS, :MEL_BANDS])
+
 
 @dataclass(frozen=True)
 class Sums:

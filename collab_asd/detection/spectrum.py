@@ -42,18 +42,19 @@ TRIANGLE = np.triu_indices(DIMENSION)
 
 def others_to_arrays(others: Others) -> dict[str, NDArray[Any]]:
     """Lay out what the server sends to one machine, or what its detector keeps."""
-    covariance = others.covariance[TRIANGLE].astype(np.float32)
+    covariance = others.covariance[np.triu_indices(len(others.variances))].astype(np.float32)
     return {"dof": np.array([others.dof]), "variances": others.variances.astype(np.float32), "covariance": covariance}
 
 
 def others_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Others:
     """Read what `others_to_arrays` wrote."""
-    covariance = symmetric(np.asarray(arrays["covariance"], np.float64))
-    return Others(int(arrays["dof"][0]), np.asarray(arrays["variances"], np.float64), covariance)
+    variances = np.asarray(arrays["variances"], np.float64)
+    covariance = symmetric(np.asarray(arrays["covariance"], np.float64), len(variances))
+    return Others(int(arrays["dof"][0]), variances, covariance)
 
 
-def symmetric(triangle: ScoreArray) -> ScoreArray:
-    """Put the triangle ``[32896]`` of a symmetric matrix together -> ``[256, 256]``."""
-    matrix = np.zeros((DIMENSION, DIMENSION))
-    matrix[TRIANGLE] = triangle
+def symmetric(triangle: ScoreArray, dimension: int = DIMENSION) -> ScoreArray:
+    """Put the triangle ``[d (d + 1) / 2]`` of a symmetric matrix together -> ``[d, d]``."""
+    matrix = np.zeros((dimension, dimension))
+    matrix[np.triu_indices(dimension)] = triangle
     return np.asarray(matrix + matrix.T - np.diag(matrix.diagonal()))

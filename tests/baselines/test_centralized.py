@@ -93,10 +93,11 @@ def test_the_local_space_is_that_of_log_mel_frames(run, machines):
     detector, _ = load(run / "detectors" / "fan_id_00")
     waveform = load_waveform(find_clips(machines, 0)[0], 16_000)
     mean = OffsetRemoved(LogMel())(waveform).mean(axis=0)
-    _, levels, spectrum = detector.spaces
-    assert [space.name for space in (levels, spectrum)] == ["levels", "spectrum"]
+    _, *own = detector.spaces
+    assert [space.name for space in own] == ["levels", "spectrum", "levels", "spectrum"]
+    assert [space.others is None for space in own] == [True, True, False, False]
     clip = Waveform()(waveform), ClipSpectrum()(waveform)
-    for space in (levels, spectrum):
+    for space in own:
         np.testing.assert_allclose(space.embed(*clip)[0, :128], mean, atol=1e-4)
 
 

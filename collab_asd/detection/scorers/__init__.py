@@ -30,10 +30,9 @@ SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
     },
 )
 FUSION = "fusion"
-SHARED_HALF_WEIGHT, LOCAL_HALF_WEIGHT = (
-    200.0,
-    100.0,
-)  # the latter beside covariances of other machines; chosen on the tuning clips of ToyCar and on synthetic machines
+HALF_WEIGHT = 200.0
+"""Of the shared space, and of the client's own covariance beside one with the others' support; chosen on the tuning
+clips of ToyCar and on synthetic machines (`benchmarks/fusion.py`), where 50 to 400 are alike."""
 Average = Literal["frames", "log-mel", "spectrum", "levels"]
 
 
@@ -106,7 +105,7 @@ class DetectorSettings:
             return cls(_settings(config.scorer, config), None)
         shared, local = _settings(config.shared_scorer, config), _settings(config.local_scorer, config)
         if looks_at_spectra(config):
-            shared = replace(shared, half_weight=SHARED_HALF_WEIGHT)
+            shared = replace(shared, half_weight=HALF_WEIGHT)
             local = replace(local, average="spectrum", half_weight=0.0)
         return cls(shared, local)
 

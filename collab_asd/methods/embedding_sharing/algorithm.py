@@ -37,7 +37,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector, Space
-from collab_asd.detection.scorers import LOCAL_HALF_WEIGHT, DetectorSettings, ScorerSettings
+from collab_asd.detection.scorers import HALF_WEIGHT, DetectorSettings, ScorerSettings
 from collab_asd.detection.second_order import Others, suits
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines
 from collab_asd.methods.embedding_sharing.pages import sha256_of
@@ -169,8 +169,14 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     machine : MachineFrames
     scorer : DetectorSettings
     others : Others, optional
-        How the clips of other machines vary: they support the covariance of the spectra. The levels alone are then
-        scored beside, by the machine's own covariance, for machines that the others are unlike.
+        How the clips of other machines vary: they support the covariance of the spectra. The machine's own covariance
+        is then looked at beside, for machines that the others are unlike.
+
+    Returns
+    -------
+    tuple of Space
+        Of spectra two views, the levels alone and all: a fault that shows in the levels drowns in the many numbers of
+        the whole. First by the machine's own covariance, then with the others' support.
 
     Raises
     ------
@@ -179,12 +185,16 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     """
     if scorer.local is None:
         return ()
-    if others is None or scorer.local.average != "spectrum":
+    if scorer.local.average != "spectrum":
         return (Space.fit(machine, scorer.local),)
-    levels = replace(scorer.local, average="levels", half_weight=LOCAL_HALF_WEIGHT)
+    own = scorer.local if others is None else replace(scorer.local, half_weight=HALF_WEIGHT)
+    alone = Space.fit(machine, replace(own, average="levels")), Space.fit(machine, own)
+    if others is None:
+        return alone
     pooled = replace(scorer.local, name="mahalanobis")
     try:
-        return Space.fit(machine, levels), Space.fit(machine, pooled, others=others)
+        levels = Space.fit(machine, replace(pooled, average="levels"), others=others.of_levels)
+        return *alone, levels, Space.fit(machine, pooled, others=others)
     except LinAlgError as error:
         raise InputError(
             f"the covariances of the other machines: refused, no recordings have such ({error}); "

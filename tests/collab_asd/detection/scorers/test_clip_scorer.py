@@ -79,3 +79,22 @@ def test_fusion_sums_z_scores():
 def test_one_space_alone_is_left_as_it_is():
     a = SpaceScores(normal=np.array([1.0, 3.0]), test=np.array([4.0]))
     assert fuse([a]) is a
+
+
+def in_units(*deviations):
+    """Log scores so many deviations from a mean of 0: held-out ones at -1 and 1."""
+    return np.exp([-1.0, 1.0]), np.exp(np.array(deviations))
+
+
+def test_of_views_of_the_same_thing_the_one_that_shows_a_fault_counts():
+    one, other = (SpaceScores(*in_units(*test), view="spectra") for test in ([0.0, 9.0, 1.0], [0.0, 0.0, 1.0]))
+    both = fuse([one, other], [0.0, 0.0])
+    np.testing.assert_allclose(both.test, [0.0, 9.0, 1.0], atol=1e-9)
+    np.testing.assert_allclose(both.normal, [-1.0, 1.0])
+
+
+def test_views_count_once_and_beside_what_is_no_view():
+    views = [SpaceScores(*in_units(2.0), view="spectra") for _ in range(3)]
+    shared = SpaceScores(*in_units(5.0))
+    # two clips weigh 2 / (2 + 2) of the shared space and all of the views
+    assert fuse([shared, *views], [2.0, 0.0, 0.0, 0.0]).test == pytest.approx([5.0 / 2 + 2.0])
