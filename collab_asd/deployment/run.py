@@ -85,7 +85,10 @@ def keep_node(folder: Path) -> None:
     require_free(node.port, "node.toml")
     command = supernode_command(node)
     logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
-    hint = f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in: ask its operator"
+    hint = (
+        f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in, as with a clock that is "
+        "wrong: see `collab-asd deploy check`, then ask its operator"
+    )
     health = NodeHealth(exchange_file(node), node.superlink, node.folder / "ca.crt")
 
     def begin() -> subprocess.Popen[bytes]:
