@@ -55,14 +55,10 @@ def test_what_the_pages_say_in_words_is_what_was_measured(evidence):
         for row in evidence["experiments"]["toycar"]["rows"]
         if row["encoder"] == "logmel"
     }
-    shared, covariances = (
-        rows["embedding-sharing", "fusion"],
-        rows["covariance-sharing", "mahalanobis"]["minus sharing"],
-    )
+    covariances = rows["covariance-sharing", "mahalanobis"]["minus sharing"]
     assert covariances["low"] < 0 < covariances["high"]  # what embeddings add may be chance
     local = rows["local-mahalanobis", "mahalanobis"]["minus sharing"]
     assert abs(covariances["mean"]) < abs(local["mean"]) / 4  # covariances make nearly all of the difference
-    assert shared["false alarms"]["mean"] > 0.1  # thresholds are slightly low
     codec = rows["embedding-sharing-fp32", "fusion"]["minus sharing"]
     assert codec["low"] <= 0 <= codec["high"]
 

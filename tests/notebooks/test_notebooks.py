@@ -72,7 +72,7 @@ def test_comparison_over_partitions(comparison, tmp_path, monkeypatch):
     monkeypatch.setenv("COMPARISON", str(folder))
     notebook = execute("02_non_iid.ipynb", tmp_path, monkeypatch)
     assert len(notebook.cells) <= 10
-    assert len(outputs(notebook, "image/png")) == 3  # who holds what, AUC, ID accuracy
+    assert len(outputs(notebook, "image/png")) == 5  # who holds what, AUC, by machine at both ends, ID accuracy
     assert "2 partitions" in printed(notebook)
 
 
