@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +188,9 @@ def main() -> None:
                 points = {m: np.array([clip_features(f.astype(np.float64)) for f in chosen[m]]) for m in names}
                 parts = pooled_sums(list(points.values()))
                 for name, part in zip(names, parts, strict=True):
-                    sets = anomalous_clips(found[name], args.per_machine, not args.data, np.random.default_rng((7, draw)))
+                    sets = anomalous_clips(
+                        found[name], args.per_machine, not args.data, np.random.default_rng((7, draw))
+                    )
                     normal = found[name][1]
                     test = [*normal, *(clip for group in sets.values() for clip in group)]
                     for score, space in scored(chosen[name], test, points[name], add(parts).without(part)).items():
@@ -198,10 +199,12 @@ def main() -> None:
                         row["false alarms, 10 % asked"].append(float(alarms.mean()))
                         for what, group in sets.items():
                             part_scores = space.test[first : first + len(group)]
-                            auc = partial(roc_auc_score, [0] * len(normal) + [1] * len(group))
-                            value = float(auc(np.concatenate([space.test[: len(normal)], part_scores])))
+                            labels = [0] * len(normal) + [1] * len(group)
+                            together = np.concatenate([space.test[: len(normal)], part_scores])
+                            value = float(roc_auc_score(labels, together))
                             row[what].append(value)
-                            row[f"{kind} long"] += [value] if what == "long faults" and len(kinds) > 1 else []
+                            if what == "long faults" and len(kinds) > 1:
+                                row[f"{kind} long"].append(value)
                             first += len(group)
     columns = list(next(iter(results.values())))
     table = Table("n", "score", *columns)
