@@ -47,10 +47,25 @@ def test_a_client_that_takes_more_than_a_fair_share_of_the_codec_is_refused(leng
     assert set(find_spoilers(told, PLAN)) == found
 
 
-@pytest.mark.parametrize(("factor", "refused"), [(1.0, False), (1.5, False), (4.0, True), (0.25, True), (0.0, True)])
+@pytest.mark.parametrize(
+    ("factor", "refused"),
+    [(1.0, False), (1.5, False), (1.7, False), (2.3, True), (4.0, True), (0.25, True), (0.0, True)],
+)
 def test_statistics_are_of_the_embeddings_that_come(factor, refused):
     frames = (np.random.default_rng(0).normal(size=(400, 12)) * USUAL).astype(np.float32)
     told = PLAN.statistics([frames])
     machines = [SharedMachine(MachineFrames(0, 0, [factor * frames]), (0,), ())]
     said = ClientDescription([1], [0], [0], [0], [0], 12, 1, 1, "", "", "")
     assert bool(contradiction(machines, said, told, {}, PLAN.fit([told]), 0.0)) is refused
+
+
+@pytest.mark.parametrize(
+    ("freedom", "calibration", "refused"),
+    [(9, 0.2, False), (8, 0.2, True), (19, 0.2, False), (20, 0.2, True), (49, 0.8, False), (50, 0.8, True)],
+)
+def test_covariances_are_of_the_clips_that_come_and_of_those_kept_back(freedom, calibration, refused):
+    """Ten clips came; half may be kept back at most where long recordings stay whole, or as many as was agreed on."""
+    machines = [SharedMachine(MachineFrames(0, 0, [np.zeros((1, 12), np.float32)] * 10), (0,) * 10, ())]
+    said = ClientDescription([1], [0], [0], [0], [0], 12, 1, 1, "", "", "")
+    found = contradiction(machines, said, None, {(0, 0): freedom}, PLAN.fit([told_by(0, USUAL)]), calibration)
+    assert bool(found) is refused
