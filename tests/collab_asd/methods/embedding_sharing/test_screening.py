@@ -7,6 +7,7 @@ from collab_asd.core.types import MachineFrames
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.methods.embedding_sharing.screening import (
     contradiction,
+    find_mismatched,
     find_norm_outliers,
     find_singletons,
     find_spoilers,
@@ -69,3 +70,11 @@ def test_covariances_are_of_the_clips_that_come_and_of_those_kept_back(freedom, 
     said = ClientDescription([1], [0], [0], [0], [0], 12, 1, 1, "", "", "")
     found = contradiction(machines, said, None, {(0, 0): freedom}, PLAN.fit([told_by(0, USUAL)]), calibration)
     assert bool(found) is refused
+
+
+def test_who_says_something_else_of_the_encoder_than_most_is_refused():
+    said = {
+        client: ClientDescription([1], [0], [0], [0], [0], size, 1, 1, "", "", "")
+        for client, size in enumerate((12, 6, 12))
+    }
+    assert set(find_mismatched(said)) == {1}
