@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def keep_node(folder: Path) -> None:
     logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
     hint = (
         f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in, as with a clock that is "
-        "wrong: see `collab-asd deploy check`, then ask its operator"
+        "wrong or a key that the server does not have in nodes/: see `collab-asd deploy check`, then ask its operator"
     )
     health = NodeHealth(exchange_file(node), node.superlink, node.folder / "ca.crt")
 
@@ -154,8 +153,8 @@ SUMMARY = "summary.json"
 def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], on_line: Callable[[str], None]) -> Path:
     """Run what was agreed on with all clients that are connected; returns the result folder.
 
-    A result folder has one run at a time: this one waits for another that is at work there, and for the ServerApp of a
-    SuperLink that was killed, which goes on by itself. What they finish is the result.
+    A server has one run at a time, since its ServerApps read one file of keys: this one waits for another, and for the
+    ServerApp of a SuperLink that was killed, which goes on by itself. What they finish in its folder is the result.
 
     Parameters
     ----------
@@ -172,21 +171,21 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
         The SuperLink is not running, or the run was refused.
     """
     config, results = require_startable(server, out, settings)
-    with _owning(server, results):
+    with _owning(server):
         return _run(server, config, results, on_line)
 
 
 def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Callable[[str], None]) -> Path:
-    with replacing(own_keys_file(server)) as file:
-        file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
-    refusal, note = error_file(server), _own_file(server, results, "submitted")
+    refusal, note = error_file(server), server.folder / STATE / "submitted"
     for _ in range(TRIES):
         _wait_for_superlink(server)
         _wait_for_server_app(results)
         if (results / SUMMARY).exists():
             note.unlink(missing_ok=True)
             return results
-        stop_unbegun(server, note)
+        stop_unbegun(server, note)  # before the file says otherwise than that run was told
+        with replacing(own_keys_file(server)) as file:
+            file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
         refusal.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
             app = write_app(Path(scratch) / "app", config, *COMPONENTS)
@@ -202,24 +201,19 @@ def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Call
 
 
 @contextmanager
-def _owning(server: ServerSettings, results: Path) -> Iterator[None]:
-    """Be the one who sees to a result folder; waits while somebody else does."""
+def _owning(server: ServerSettings) -> Iterator[None]:
+    """Be the one who sees to a run of this server; waits while somebody else does."""
     (server.folder / STATE).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_own_file(server, results, "lock"))
+    lock = FileLock(server.folder / STATE / "run.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        logger.warning("%s: another process sees to this run and prints how it goes; waiting for it", results)
+        logger.warning("%s: another process sees to a run and prints how it goes; waiting for it", server.folder)
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
-
-
-def _own_file(server: ServerSettings, results: Path, kind: str) -> Path:
-    """Where the server keeps something of this kind about a result folder."""
-    return server.folder / STATE / f"run-{sha256(bytes(results)).hexdigest()[:16]}.{kind}"
 
 
 def _wait_for_server_app(results: Path) -> None:

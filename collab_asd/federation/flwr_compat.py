@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER as FLEET_HTTP_PUBLIC_KEY_HEADER
     from flwr.supercore.constant import FLEET_HTTP_SIGNATURE_HEADER as FLEET_HTTP_SIGNATURE_HEADER
     from flwr.supercore.constant import TaskType as TaskType
+    from flwr.supercore.corestate.sql_corestate import HEARTBEAT_DEFAULT_INTERVAL as HEARTBEAT_DEFAULT_INTERVAL  # type: ignore[attr-defined]
+    from flwr.supercore.corestate.sql_corestate import HEARTBEAT_PATIENCE as HEARTBEAT_PATIENCE  # type: ignore[attr-defined]
     from flwr.supercore.heartbeat import HeartbeatSender as HeartbeatSender
     from flwr.supercore.heartbeat import make_task_heartbeat_fn_http as make_task_heartbeat_fn_http
     from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor as RuntimeTokenHttpInterceptor

@@ -47,7 +47,7 @@ def test_run_whose_clients_keep_their_scores_says_where_they_are(run, tmp_path):
     ("arguments", "words"),
     [
         (["--set", "sead=1"], ["'sead'", "seed"]),
-        (["--set", "seed=seven"], ["seed = 'seven'", "int"]),
+        (["--set", "seed=seven"], ["seed = 'seven'", "whole number"]),
         (["--set", "nonsense"], ["KEY=VALUE"]),
         (["--method", "magic"], ["method 'magic'", "embedding-sharing, fedadagrad"]),
         (["--encoder", "wav2vec"], ["encoder 'wav2vec'", "panns, random-conv, waveform, yamnet"]),

@@ -1,7 +1,9 @@
-"""A result folder has one run at a time, whoever else would like to see to it."""
+"""A server has one run at a time, whoever else would like to see to one."""
 
+import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -61,27 +63,30 @@ def test_run_of_a_killed_superlink_is_waited_for(server, submitted, monkeypatch,
     assert "the run goes on" in caplog.text
 
 
-def test_second_one_waits_for_the_first(server, submitted, monkeypatch, tmp_path, caplog):
-    out, began = tmp_path / "out", threading.Event()
+@pytest.mark.parametrize("second", ["out", "another"])
+def test_second_one_waits_for_the_first(server, submitted, monkeypatch, tmp_path, caplog, second):
+    """Also with a folder of its own, or the first one's ServerApp would read where the second one's results go."""
+    began, told = threading.Event(), []
 
     def submit(*arguments):
         submitted.append(arguments)
         began.set()
         time.sleep(0.5)
-        out.mkdir()
-        finish(out)
+        told.append(Path(json.loads(running.own_keys_file(server).read_bytes())["results-dir"]))
+        told[-1].mkdir()
+        finish(told[-1])
         return []
 
     monkeypatch.setattr(running, "submit", submit)
-    results = []
+    out, results = tmp_path / "out", []
     first = threading.Thread(target=lambda: results.append(run(server, out, {}, lambda line: None)))
     first.start()
     began.wait(30)
-    results.append(run(server, out, {}, lambda line: None))
+    results.append(run(server, tmp_path / second, {}, lambda line: None))
     first.join()
-    assert results == [out, out]
-    assert len(submitted) == 1
-    assert "another process sees to this run" in caplog.text
+    assert sorted(results) == sorted([out, tmp_path / second])
+    assert told == list(dict.fromkeys([out, tmp_path / second]))
+    assert "another process sees to a run" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "stopped"), [("pending", True), ("starting", True), ("running", False)])
