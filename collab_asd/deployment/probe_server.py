@@ -11,6 +11,7 @@ from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
+from collab_asd.deployment.settings import host_and_port
 
 SECONDS = 10.0
 MOST_AHEAD, MOST_BEHIND = 5.0, 300.0
@@ -42,15 +43,12 @@ def ask(superlink: str, authority: Path, seconds: float = SECONDS) -> Answer:
     InputError
         It cannot be reached, or is not.
     """
-    host, _, port = superlink.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isdigit():
-        raise InputError(f"superlink = {superlink}: write HOST:PORT")
+    host, port = host_and_port(superlink)
     try:
         context = ssl.create_default_context(cafile=str(authority))
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{authority}: not a certificate ({error}); INVENTORY.md says who gives it to you") from error
-    with closing(HTTPSConnection(host, int(port), timeout=seconds, context=context)) as connection:
+    with closing(HTTPSConnection(host, port, timeout=seconds, context=context)) as connection:
         return _answer(connection, superlink)
 
 

@@ -66,9 +66,14 @@ class NodeSettings:
         Raises
         ------
         InputError
-            It cannot be read, or names something that does not exist.
+            It cannot be read, names something that does not exist, or a server without a port.
         """
-        return cls(**_read(cls, folder, NODE))
+        node = cls(**_read(cls, folder, NODE))
+        try:
+            host_and_port(node.superlink)
+        except InputError as error:
+            raise InputError(f"{folder / NODE}: {error}") from error
+        return node
 
     def path(self, name: str) -> Path | None:
         """Return what a key names, absolute; None where it names nothing."""
@@ -125,6 +130,20 @@ class ServerSettings:
             It cannot be read, or names something that does not exist.
         """
         return cls(**_read(cls, folder, SERVER))
+
+
+def host_and_port(superlink: str) -> tuple[str, int]:
+    """Take ``HOST:PORT`` apart; an IPv6 address may stand in brackets.
+
+    Raises
+    ------
+    InputError
+        It is none.
+    """
+    host, _, port = superlink.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+        raise InputError(f'superlink = {superlink!r}: write HOST:PORT, as in "asd.example.org:9092"')
+    return host.strip("[]"), int(port)
 
 
 QUOTES = {str: "in quotes", int: "without quotes"}

@@ -181,6 +181,8 @@ def test_a_path_that_leads_out_of_the_folder_is_told_whole(tmp_path):
         ('superlink = "a:1"\nclient = "0"\nclients = 2\n', "client = '0': must be a whole number, without quotes"),
         ('superlink = "a:1"\nclient = 0\nclients = 2\nport = true\n', "port = True"),
         ('superlink = "a:1"\nclient = 0\nclients = 2\ndatadir = ""\n', "'datadir' does not exist"),
+        ('superlink = "a"\nclient = 0\nclients = 2\n', "superlink = 'a': write HOST:PORT"),
+        ('superlink = "a:99999"\nclient = 0\nclients = 2\n', "write HOST:PORT"),
         ("superlink = ", "text stands in quotes"),
     ],
 )
