@@ -10,12 +10,12 @@ import typer
 from rich.table import Table
 
 from collab_asd.config import Range, Setting, check_choice, settings
+from collab_asd.core.errors import KINDS
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.federation.agreement import CODEC_BASES, ENCODER_DIGEST
 from collab_asd.federation.bases import BASES, MOST_BASES
 from collab_asd.methods import METHODS
 
-KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 OPTIONS = {  # of `collab-asd run`, beside --set
     **{key: f"--{key}" for key in ("method", "encoder", "seed")},
     "data-dir": "--data",
@@ -81,7 +81,7 @@ def _described(setting: Setting) -> dict[str, Any]:
         "key": setting.key,
         "description": setting.description,
         "default": setting.default,
-        "type": KINDS.get(setting.type, "text"),
+        "type": KINDS.get(setting.type, KINDS[str]).removeprefix("a "),
         "range": setting.range.words if setting.range else "",
         "choices": list(_choices(setting)),
     }
