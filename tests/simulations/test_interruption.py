@@ -59,6 +59,7 @@ def interrupt(tmp_path):
         finally:
             for one in family(mark):
                 one.kill()
+            process.wait()
 
     return run
 
@@ -70,7 +71,7 @@ def test_nothing_of_a_run_on_ray_is_left(interrupt, machines, cache, tmp_path, s
     out = tmp_path / "out"
     places = ["--data", machines, "--out", out, "--set", f"cache-dir={cache}"]
     exit_code, started, left, output = interrupt(
-        ["run", "--engine", "ray", *places, *ENDLESS], r"ClientAppActor.* client \d", signals
+        ["run", "--engine", "ray", *places, *ENDLESS], r"rounds: \d", signals
     )
     names = " ".join(process.name() for process in started if process.is_running()) if left else ""
     assert (exit_code, left) == (code, []), names
