@@ -14,7 +14,7 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-from misfits import Machine, recorded, synthetic, views
+from misfits import Summaries, by_detector, recorded_summaries, synthetic_summaries
 from numpy.random import Generator
 from numpy.typing import NDArray
 from rich.console import Console
@@ -23,8 +23,6 @@ from sklearn.metrics import roc_auc_score
 
 from collab_asd.core.runtime import pin_threads
 from collab_asd.core.types import ScoreArray
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import HALF_WEIGHT
 from collab_asd.detection.second_order import add, pooled_sums
 from collab_asd.detection.thresholds import threshold
 
@@ -41,23 +39,22 @@ def drawn(clips: int, n: int, together: bool, rng: Generator) -> NDArray[np.intp
 
 
 def of_group(
-    machines: dict[str, Machine], n: int, together: bool, rng: Generator
+    machines: dict[str, Summaries], n: int, together: bool, rng: Generator
 ) -> list[tuple[str, ScoreArray, ScoreArray, float]]:
     """By machine its held-out scores, those of test clips and then of the clips that are left, and the AUC."""
     chosen = {name: drawn(len(points), n, together, rng) for name, (points, *_) in machines.items()}
     normal = {name: machines[name][0][places] for name, places in chosen.items()}
-    parts, found = pooled_sums(list(normal.values())), []
-    for (name, points), part in zip(normal.items(), parts, strict=True):
+    parts, found = pooled_sums([summaries[:, 0] for summaries in normal.values()]), []
+    for (name, summaries), part in zip(normal.items(), parts, strict=True):
         everything, test, labels = machines[name]
         left = np.delete(everything, chosen[name], axis=0)
         others, new = add(parts).without(part), np.concatenate([test, left])
-        halves = [HALF_WEIGHT, HALF_WEIGHT, 0.0, 0.0]
-        scores = fuse([*views(points, new, None), *views(points, new, others)], halves)
+        scores = by_detector(summaries, new, others)
         found.append((name, scores.normal, scores.test, float(roc_auc_score(labels, scores.test[: len(test)]))))
     return found
 
 
-def measure(machines: dict[str, Machine], n: int, draws: int) -> tuple[Alarms, Alarms, float]:
+def measure(machines: dict[str, Summaries], n: int, draws: int) -> tuple[Alarms, Alarms, float]:
     """Alarms on normal test clips and on clips that a draw left, and the mean AUC."""
     tested, left, aucs = defaultdict(list), defaultdict(list), []
     for draw in range(draws):
@@ -100,9 +97,11 @@ def main() -> None:
     parser.add_argument("--seeds", default="0", help="of synthetic machines")
     args = parser.parse_args()
     pin_threads(1)
-    machines = recorded(args.data) if args.data else {}
+    machines = recorded_summaries(args.data) if args.data else {}
     for seed in [] if args.data else map(int, args.seeds.split(",")):
-        machines |= {f"{name.split('/')[0]}-{seed}/{name}": machine for name, machine in synthetic(seed, 175).items()}
+        machines |= {
+            f"{name.split('/')[0]}-{seed}/{name}": machine for name, machine in synthetic_summaries(seed, 175).items()
+        }
     table = Table("n", "AUC", "on", "normal clips", *(f"{rate:.0%} asked" for rate in RATES))
     for n in map(int, args.clips.split(",")):
         tested, left, auc = measure(machines, n, args.draws)

@@ -10,7 +10,7 @@ classes are each the normal one in turn. The warning reads normal clips alone; l
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,30 +21,42 @@ from sklearn.metrics import roc_auc_score
 
 from collab_asd.core.logmel import MEL_BANDS
 from collab_asd.core.runtime import pin_threads
-from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
+from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.synthetic.dataset import clips
 from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.detection.detector import Detector
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import HALF_WEIGHT
-from collab_asd.detection.second_order import (
-    Others,
-    SecondOrderModel,
-    add,
-    choose_weight,
-    held_out_scores,
-    pooled_sums,
-    suits,
-)
+from collab_asd.detection.scorers.spectrum import SpectrumScorer
+from collab_asd.detection.second_order import Others, add, choose_weight, pooled_sums, suits
 from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.methods.covariance_sharing.client import SCORER
+from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 
 Machine = tuple[ScoreArray, ScoreArray, ScoreArray]  # normal points [n, 256], test points, labels of these
+Summaries = Machine  # the same, with segments: [n, 1 + segments, 256]
 LOSS = 0.03
 
 
 def synthetic(seed: int, train: int = 100) -> dict[str, Machine]:
     """Eighteen synthetic machines of six types, by type and ID."""
+    return whole(synthetic_summaries(seed, train))
+
+
+def recorded(folder: str) -> dict[str, Machine]:
+    """Machines of a data folder."""
+    return whole(recorded_summaries(folder))
+
+
+def whole(machines: dict[str, Summaries]) -> dict[str, Machine]:
+    """Leave segments out."""
+    return {k: (normal[:, 0], test[:, 0], labels) for k, (normal, test, labels) in machines.items()}
+
+
+def synthetic_summaries(seed: int, train: int = 100) -> dict[str, Summaries]:
+    """As `synthetic`."""
     settings, summarize = SyntheticSettings(18, seed, train=train, test_normal=40, test_anomaly=40), ClipSpectrum()
     return _by_machine(
         (f"{c.machine.machine_type}/{c.machine.machine_id}", c.split, c.label, summarize(c.sound(10.0, 16_000)))
@@ -52,8 +64,8 @@ def synthetic(seed: int, train: int = 100) -> dict[str, Machine]:
     )
 
 
-def recorded(folder: str) -> dict[str, Machine]:
-    """Machines of a data folder."""
+def recorded_summaries(folder: str) -> dict[str, Summaries]:
+    """As `recorded`."""
     summarize = ClipSpectrum()
     return _by_machine(
         (clip.machine, clip.split, int(clip.label or 0), summarize(load_waveform(clip, 16_000)))
@@ -61,11 +73,11 @@ def recorded(folder: str) -> dict[str, Machine]:
     )
 
 
-def _by_machine(found: Iterator[tuple[str, str, int, FloatArray]]) -> dict[str, Machine]:
+def _by_machine(found: Iterator[tuple[str, str, int, FloatArray]]) -> dict[str, Summaries]:
     parts: dict[str, tuple[list[ScoreArray], list[ScoreArray], list[int]]] = {}
     for name, split, label, summary in found:
         train, test, labels = parts.setdefault(name, ([], [], []))
-        (train if split == "train" else test).append(summary[0].astype(np.float64))
+        (train if split == "train" else test).append(summary.astype(np.float64))
         labels += [label] if split == "test" else []
     return {k: (np.array(train), np.array(test), np.array(labels)) for k, (train, test, labels) in parts.items()}
 
@@ -142,10 +154,16 @@ def views(points: ScoreArray, test: ScoreArray, others: Others | None) -> list[S
 
 
 def _scored(points: ScoreArray, test: ScoreArray, others: Others | None) -> SpaceScores:
-    weight = choose_weight(points, others)
-    model = SecondOrderModel.fit(points, others, weight)
+    scorer = SpectrumScorer(others, choose_weight(points, others)).fit(points)
     view = "alone" if others is None else "with others"
-    return SpaceScores(held_out_scores(points, others, weight), model.scores(test), view=view)
+    return SpaceScores(scorer.held_out(points, np.arange(len(points))), scorer.score(test), view=view)
+
+
+def by_detector(normal: Sequence[ScoreArray], test: Sequence[ScoreArray], others: Others | None) -> SpaceScores:
+    """Score clips, given as summaries ``[1 + segments, 256]``, by the detector of covariance sharing."""
+    clips = [clip.astype(np.float32) for clip in normal]
+    detector = Detector(own_spaces(MachineFrames(0, 0, clips, spectra=MachineFrames(0, 0, clips)), SCORER, others))
+    return detector.scores([detector.embed(clip, clip) for clip in (clip.astype(np.float32) for clip in test)])
 
 
 def main() -> None:

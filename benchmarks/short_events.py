@@ -1,4 +1,4 @@
-"""Whether a sound of half a second anywhere in a clip is noticed, by today's scores and by scores of short segments.
+"""Whether a sound of half a second anywhere in a clip is noticed, by scores of whole clips and of short segments.
 
     python benchmarks/short_events.py [DATA] [--seed 0] [--clips 20,100] [--draws 1] [--per-machine 15]
 
@@ -7,8 +7,9 @@ noise or clicks is put at a random place: powers of log-mel frames add up. Level
 power. In data of synthetic machines half a second of a faulty clip, in place of as much of a normal one, is tried, too.
 
 A segment's score is its Mahalanobis distance among the segments of the machine's own normal clips, by mean levels, with
-nothing shared; the clip's is the highest. *Margin*: the fused score of today and that one are standardized by held-out
-normal clips, and the higher of the former and of the latter less the margin counts.
+nothing shared; the clip's is the highest. *Margin*: the fused score of whole clips and that one are standardized by
+held-out normal clips, and the higher of the former and of the latter less the margin counts. The product's own
+detector, which does this with half a second and a margin of one, is a row, too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from misfits import views
+from misfits import by_detector, views
 from numpy.random import Generator
 from rich.console import Console
 from rich.table import Table
@@ -44,6 +46,7 @@ from collab_asd.detection.second_order import (
     contiguous_folds,
     pooled_sums,
 )
+from collab_asd.detection.spectrum import summarize
 from collab_asd.detection.thresholds import threshold
 
 Frames = list[FloatArray]
@@ -155,7 +158,11 @@ def scored(normal: Frames, test: Frames, points: ScoreArray, others: Others | No
     levels, new = points[:, :MEL_BANDS].astype(np.float32), summaries[:, :MEL_BANDS].astype(np.float32)
     local = MahalanobisScorer().fit(levels)
     held_out = MahalanobisScorer().held_out(levels, np.arange(len(levels)))
-    found = {"local-mahalanobis": SpaceScores(held_out, local.score(new)), "covariances, as they are": today}
+    found = {
+        "local-mahalanobis": SpaceScores(held_out, local.score(new)),
+        "covariances, whole clips": today,
+        "covariance-sharing": by_detector([summarize(f) for f in normal], [summarize(f) for f in test], others),
+    }
     one = standardized(today)
     for name, length in SEGMENTS.items():
         space = by_segments(normal, test, length)
@@ -164,6 +171,29 @@ def scored(normal: Frames, test: Frames, points: ScoreArray, others: Others | No
             higher = np.maximum(one.normal, other.normal - margin), np.maximum(one.test, other.test - margin)
             found[f"{name}, margin {margin:g}"] = SpaceScores(*higher)
     return found
+
+
+Row = dict[str, list[float]]
+
+
+def measure(of_type: dict[str, Machine], n: int, per_machine: int, parts: bool, draw: int) -> dict[str, Row]:
+    """Add a draw of n clips of each machine of a type -> by score the AUC of each kind of anomaly, and false alarms."""
+    rng, results = np.random.default_rng((n, draw)), defaultdict[str, Row](lambda: defaultdict(list))
+    chosen = {m: [clips[0][i] for i in np.sort(rng.permutation(len(clips[0]))[:n])] for m, clips in of_type.items()}
+    points = {m: np.array([clip_features(f.astype(np.float64)) for f in frames]) for m, frames in chosen.items()}
+    sums = pooled_sums(list(points.values()))
+    for name, own in zip(of_type, sums, strict=True):
+        sets = anomalous_clips(of_type[name], per_machine, parts, np.random.default_rng((7, draw)))
+        normal = of_type[name][1]
+        test = [*normal, *(clip for group in sets.values() for clip in group)]
+        kinds = np.repeat([0, *range(1, 1 + len(sets))], [len(normal), *map(len, sets.values())])
+        for score, space in scored(chosen[name], test, points[name], add(sums).without(own)).items():
+            alarms = space.test[kinds == 0] > threshold(space.normal, 0.1, "gamma")
+            results[score]["false alarms, 10 % asked"].append(float(alarms.mean()))
+            for kind, what in enumerate(sets, 1):
+                these = (kinds == 0) | (kinds == kind)
+                results[score][what].append(float(roc_auc_score(kinds[these] > 0, space.test[these])))
+    return results
 
 
 def main() -> None:
@@ -176,37 +206,17 @@ def main() -> None:
     parser.add_argument("--per-machine", type=int, default=15)
     args = parser.parse_args()
     pin_threads(1)
-    found, kinds = machines(args.data, args.seed), defaultdict(list)
-    for name in sorted(found):
-        kinds[name.split("/")[0]].append(name)
-    results: dict[tuple[int, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for n in map(int, args.clips.split(",")):
-        for draw in range(args.draws):
-            rng = np.random.default_rng((n, draw))
-            for kind, names in kinds.items():
-                chosen = {m: [found[m][0][i] for i in np.sort(rng.permutation(len(found[m][0]))[:n])] for m in names}
-                points = {m: np.array([clip_features(f.astype(np.float64)) for f in chosen[m]]) for m in names}
-                parts = pooled_sums(list(points.values()))
-                for name, part in zip(names, parts, strict=True):
-                    sets = anomalous_clips(
-                        found[name], args.per_machine, not args.data, np.random.default_rng((7, draw))
-                    )
-                    normal = found[name][1]
-                    test = [*normal, *(clip for group in sets.values() for clip in group)]
-                    for score, space in scored(chosen[name], test, points[name], add(parts).without(part)).items():
-                        row, first = results[n, score], len(normal)
-                        alarms = space.test[:first] > threshold(space.normal, 0.1, "gamma")
-                        row["false alarms, 10 % asked"].append(float(alarms.mean()))
-                        for what, group in sets.items():
-                            part_scores = space.test[first : first + len(group)]
-                            labels = [0] * len(normal) + [1] * len(group)
-                            together = np.concatenate([space.test[: len(normal)], part_scores])
-                            value = float(roc_auc_score(labels, together))
-                            row[what].append(value)
-                            if what == "long faults" and len(kinds) > 1:
-                                row[f"{kind} long"].append(value)
-                            first += len(group)
-    columns = list(next(iter(results.values())))
+    found = machines(args.data, args.seed)
+    types = sorted({name.split("/")[0] for name in found})
+    results: dict[tuple[int, str], Row] = defaultdict(lambda: defaultdict(list))
+    for n, draw, kind in product(map(int, args.clips.split(",")), range(args.draws), types):
+        of_type = {name: found[name] for name in sorted(found) if name.startswith(f"{kind}/")}
+        for score, row in measure(of_type, n, args.per_machine, not args.data, draw).items():
+            for what, values in row.items():
+                results[n, score][what] += values
+            if len(types) > 1:
+                results[n, score][f"{kind} long"] += row["long faults"]
+    columns = list(dict.fromkeys(what for row in results.values() for what in row))
     table = Table("n", "score", *columns)
     for (n, score), row in results.items():
         table.add_row(str(n), score, *(f"{np.mean(row[column]):.3f}" for column in columns))

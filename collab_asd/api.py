@@ -41,7 +41,7 @@ from collab_asd.monitoring.monitor import Monitor
 
 
 class EmbeddedClips(list[FloatArray]):
-    """Embeddings ``[T, D]`` of clips: a list, with a summary ``[1, 256]`` of each clip's spectrum in `spectra` beside.
+    """Embeddings ``[T, D]`` of clips: a list, with a summary of each clip's spectrum in `spectra` beside.
 
     A `CollaborativeModel` scores both; pass the list on as it is.
     """

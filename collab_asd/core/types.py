@@ -219,9 +219,9 @@ class MachineFrames:
     test : sequence of FloatArray
         Those of test clips.
     spectra : MachineFrames or None
-        The same clips as `collab_asd.detection.spectrum.ClipSpectrum` summarizes them, ``[1, 256]`` each, whatever the
-        encoder: what the client's own score looks at with ``local-features = logmel``. None where only frames are at
-        hand.
+        The same clips as `collab_asd.detection.spectrum.ClipSpectrum` summarizes them, ``[1 + segments, 256]`` each,
+        whatever the encoder: what the client's own score looks at with ``local-features = logmel``. None where only
+        frames are at hand.
     recorded : sequence of int
         ``[n]``: the rank of each normal clip, those for calibration last, in the order of recording. Neighbouring clips
         are alike, so whole stretches are left out together to score clips unseen. Empty: in the order given.

@@ -21,7 +21,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.logmel import MEL_BANDS, log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
-from collab_asd.detection.fusion import fuse
+from collab_asd.detection.fusion import SHORT_EVENTS, fuse
 from collab_asd.detection.scorers import Average, ScorerSettings
 from collab_asd.detection.scorers.clip_scorer import ClipScorer
 from collab_asd.detection.second_order import Others
@@ -83,13 +83,14 @@ class Space:
         InputError
             It is a space of spectra, and the machine comes without.
         """
-        source = machine
         if classifier is None and settings.reads_spectrum:
             if machine.spectra is None:
                 raise InputError(NO_SPECTRUM)
-            source = machine.spectra
-        clips = chain(source.normal, source.calibration)
-        normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
+            summaries = chain(machine.spectra.normal, machine.spectra.calibration)
+            normals = [_of_summary(settings.average, summary) for summary in summaries]
+        else:
+            clips = chain(machine.normal, machine.calibration)
+            normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
         recordings = machine.recordings
         if settings.half_weight is not None:
             held_out = ClipScorer(settings, others).held_out_scores(normals, machine.recorded, recordings)
@@ -101,7 +102,7 @@ class Space:
 
     @property
     def name(self) -> str:
-        """``"f_s"``, the shared space, or the client's own: ``"f_c"``, ``"spectrum"``, or ``"levels"`` of it."""
+        """``"f_s"``, the shared space, or the client's own: ``"f_c"``, ``"spectrum"``, ``"levels"``, ``"segments"``."""
         if self.classifier is None:
             return self.settings.average if self.reads_spectrum else "f_c"
         return "f_s"
@@ -115,6 +116,8 @@ class Space:
     def _view(self) -> str:
         if not self.reads_spectrum:
             return ""
+        if self.settings.average == "segments":
+            return SHORT_EVENTS
         return "spectra, alone" if self.others is None else "spectra, with others"
 
     def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> FloatArray:
@@ -125,7 +128,7 @@ class Space:
         frames : FloatArray
             ``[T, D]`` of f_c.
         spectrum : FloatArray, optional
-            ``[1, 256]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
+            ``[1 + segments, 256]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
 
         Raises
         ------
@@ -136,7 +139,7 @@ class Space:
             return _embed(self.classifier, self.codec, self.settings.average, frames)
         if spectrum is None:
             raise InputError(NO_SPECTRUM)
-        return _embed(None, None, self.settings.average, spectrum)
+        return _of_summary(self.settings.average, spectrum)
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""
@@ -167,7 +170,14 @@ def mean_frame(frames: FloatArray, average: Average) -> FloatArray:
 def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Average, frames: FloatArray) -> FloatArray:
     if classifier is not None:
         return classifier.embed(frames if codec is None else codec.round_trip(frames))
-    return mean_frame(frames[:, :MEL_BANDS] if average == "levels" else frames, average)[np.newaxis]
+    return mean_frame(frames, average)[np.newaxis]
+
+
+def _of_summary(average: Average, summary: FloatArray) -> FloatArray:
+    """Take the points ``[p, d]`` of a space of spectra out of a clip's summary ``[1 + segments, 256]``."""
+    if average == "segments":
+        return summary[1:, :MEL_BANDS]
+    return summary[:1, :MEL_BANDS] if average == "levels" else summary[:1]
 
 
 NO_SPECTRUM = (
@@ -206,7 +216,7 @@ class Detector:
         return any(space.reads_spectrum for space in self.spaces)
 
     def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> Embedded:
-        """Bring one clip, frames ``[T, D]`` of f_c and the summary ``[1, 256]`` of its spectrum, into each space."""
+        """Bring one clip, frames ``[T, D]`` of f_c and the summary of its spectrum, into each space: `Space.embed`."""
         return tuple(space.embed(frames, spectrum) for space in self.spaces)
 
     def embed_tests(self, machine: MachineFrames) -> list[Embedded]:

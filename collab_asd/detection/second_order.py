@@ -7,9 +7,8 @@ machines the distance is the local detector's, by the same functions.
 
 ==================  ==================================================================================
 `clip_features`     frames ``[T, 128]`` -> ``[256]``: mean over time, spread of frame differences
-`mean_features`     frames ``[T, 128]`` -> ``[128]``: the mean alone, for the client's own score
 `scatter`           points -> ``[d, d]`` about their own mean
-`SecondOrderModel`  normal points, with or without `Others` -> scores; `held_out_scores` in contiguous folds
+`SecondOrderModel`  normal points, with or without `Others` -> scores
 `pooled_sums`       the points of all machines -> what each adds; ``add(parts).without(part)`` -> `Others`
 ==================  ==================================================================================
 
@@ -47,7 +46,7 @@ LEAST_SHRINKAGE = 0.01
 SPREAD_TARGET = 10.0  # variance that shrinkage assumes for the second block, relative to the first
 WEIGHTS = (10.0, 30.0, 100.0, 300.0, 1000.0)  # clips that the others' covariance may count as much as
 ENOUGH_ALONE = 10  # clips from which a machine's own covariance may do without the others'
-CHOICE_FOLDS, SCORE_FOLDS = 5, 10
+CHOICE_FOLDS = 5
 LEAST_VARIANCE = 0.01**2  # dB^2: a band that never changes, as of silence, counts as if it varied by so little
 TINY = 1e-12  # of a matrix of zeros: keeps it invertible
 
@@ -68,11 +67,6 @@ def clip_features(frames: FloatArray) -> ScoreArray:
     frames = np.asarray(frames, np.float64)
     spread = np.diff(frames, axis=0).std(axis=0) if len(frames) > 1 else np.zeros(frames.shape[1])
     return np.concatenate([frames.mean(axis=0), spread])
-
-
-def mean_features(frames: FloatArray) -> ScoreArray:
-    """Mean over time ``[128]`` in dB of one clip's log-mel frames ``[T, 128]``."""
-    return np.asarray(np.asarray(frames, np.float64).mean(axis=0))
 
 
 def scatter(points: ScoreArray) -> ScoreArray:
@@ -302,18 +296,6 @@ def weight_likelihood(points: ScoreArray, others: Others | None, weight: float) 
         model = SecondOrderModel.fit(points[kept], others, weight)
         total += len(held_out) * model.log_likelihood(points[held_out], len(kept))
     return total / len(points)
-
-
-def held_out_scores(
-    points: ScoreArray, others: Others | None = None, weight: float | None = None, folds: int = SCORE_FOLDS
-) -> ScoreArray:
-    """Score each normal point ``[n, d]`` by a model of the other folds -> ``[n]``; `weight` is kept in all of them."""
-    if weight is None:
-        weight = choose_weight(points, others)
-    scores = np.empty(len(points))
-    for kept, held_out in contiguous_folds(len(points), folds):
-        scores[held_out] = SecondOrderModel.fit(points[kept], others, weight).scores(points[held_out])
-    return scores
 
 
 def suits(alone: ScoreArray, pooled: ScoreArray) -> bool:

@@ -1,11 +1,13 @@
 """A recording summarized by its log-mel spectrum: what a client's own score looks at, whatever encoder is shared.
 
 That score never leaves the client, so there is nothing to gain from looking through an encoder that hides something.
+The whole recording is summarized, and each segment of half a second, in which a short event is not averaged away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,27 +16,49 @@ from numpy.typing import NDArray
 
 from collab_asd.core.logmel import FFT, HOP, SAMPLE_RATE, log_mel
 from collab_asd.core.types import EncoderSpec, FloatArray, ScoreArray
-from collab_asd.detection.second_order import DIMENSION, FEATURES_DIGEST, Others, clip_features
+from collab_asd.detection.second_order import DIMENSION, FEATURES, Others, clip_features
 
-SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, DIMENSION, stack=1, stack_hop=1, digest=FEATURES_DIGEST)
+SEGMENT = SAMPLE_RATE // 2 // HOP + 1  # log-mel frames: half a second; segments overlap by half
+_DIGEST = hashlib.sha256(f"{FEATURES}; of the clip, and of segments of {SEGMENT} frames".encode()).hexdigest()
+SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, DIMENSION, stack=1, stack_hop=1, digest=_DIGEST)
 
 
 class ClipSpectrum:
-    """`clip_features` of a recording, as an encoder of one frame: the cache of embeddings keeps it."""
+    """`clip_features` of a recording and of its segments, as frames of an encoder: the cache of embeddings keeps them.
+
+    The first row is of the whole recording, the others of its segments of half a second, in their order.
+    """
 
     spec = SPEC
 
     @staticmethod
     def frames(samples: int) -> int:
-        """Return 1 for a waveform of at least one window."""
-        return int(samples >= FFT)
+        """Count the rows of a waveform of so many samples: 0 where it is shorter than one window."""
+        spectra = 1 + (samples - FFT) // HOP
+        return 1 + len(_starts(spectra)) if samples >= FFT else 0
 
     @torch.inference_mode()
     def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Summarize a waveform ``[samples]`` at 16 kHz -> ``[1, 256]`` in dB."""
+        """Summarize a waveform ``[samples]`` at 16 kHz -> ``[1 + segments, 256]`` in dB."""
         centred = waveform - np.float32(waveform.mean(dtype=np.float64))  # no machine causes a recorder's offset
-        features = clip_features(log_mel(torch.tensor(centred)).numpy())
-        return features.astype(np.float32)[np.newaxis]
+        return summarize(log_mel(torch.tensor(centred)).numpy())
+
+
+def summarize(frames: FloatArray) -> FloatArray:
+    """Summarize log-mel frames ``[T, 128]``: `clip_features` of all, then of segments -> ``[1 + segments, 256]``."""
+    segments = [clip_features(frames[start : start + SEGMENT]) for start in _starts(len(frames))]
+    return np.array([clip_features(frames), *segments], np.float32)
+
+
+def _starts(frames: int) -> list[int]:
+    """Where segments begin, so that none of the frames is left out; a shorter recording is its only segment."""
+    last = max(frames - SEGMENT, 0)
+    return [*range(0, last, SEGMENT // 2), last]
+
+
+def whole_clips(summaries: Sequence[FloatArray]) -> FloatArray:
+    """Take the rows of whole recordings ``[n, 256]`` out of their summaries."""
+    return np.array([summary[0] for summary in summaries], np.float32)
 
 
 TRIANGLE = np.triu_indices(DIMENSION)

@@ -17,6 +17,7 @@ from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import second_order, storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.second_order import add, pooled_sums
+from collab_asd.detection.spectrum import whole_clips
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
@@ -55,7 +56,7 @@ def machines(config, clients=4):
 
 
 def normal_points(frames):
-    return np.concatenate([*frames.spectra.normal, *frames.spectra.calibration]).astype(np.float64)
+    return whole_clips([*frames.spectra.normal, *frames.spectra.calibration]).astype(np.float64)
 
 
 def expected(client, frames, others=None):

@@ -70,9 +70,7 @@ def interrupt(tmp_path):
 def test_nothing_of_a_run_on_ray_is_left(interrupt, machines, cache, tmp_path, signals, code):
     out = tmp_path / "out"
     places = ["--data", machines, "--out", out, "--set", f"cache-dir={cache}"]
-    exit_code, started, left, output = interrupt(
-        ["run", "--engine", "ray", *places, *ENDLESS], r"rounds: \d", signals
-    )
+    exit_code, started, left, output = interrupt(["run", "--engine", "ray", *places, *ENDLESS], r"rounds: \d", signals)
     names = " ".join(process.name() for process in started if process.is_running()) if left else ""
     assert (exit_code, left) == (code, []), names
     assert len(started) > 5, "Flower and Ray were at work"

@@ -33,7 +33,7 @@ FUSION = "fusion"
 HALF_WEIGHT = 200.0
 """Of the shared space, and of the client's own covariance beside one with the others' support; chosen on the tuning
 clips of ToyCar and on synthetic machines (`benchmarks/fusion.py`), where 50 to 400 are alike."""
-Average = Literal["frames", "log-mel", "spectrum", "levels"]
+Average = Literal["frames", "log-mel", "spectrum", "levels", "segments"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class ScorerSettings:
     metric : {"euclidean", "cosine"}
     pooling : {"mean-embedding", "mean", "max", "top-k"}
         How the windows of a clip become its score.
-    average : {"frames", "log-mel", "spectrum", "levels"}
+    average : {"frames", "log-mel", "spectrum", "levels", "segments"}
         What a clip's point in the client's own space is: the mean of its frames, or of the log-mel spectrum of the
         samples that these are; or the summary of its spectrum that comes beside the frames
-        (`collab_asd.detection.spectrum`), or of that the levels alone.
+        (`collab_asd.detection.spectrum`), or of that the levels alone; or the levels of each segment.
     half_weight : float or None
         Number of normal clips with which the score has half its full weight in a fusion; 0: always the full one. None:
         the fusion is the sum of plain z-scores, as in earlier versions.
@@ -69,7 +69,7 @@ class ScorerSettings:
     @property
     def reads_spectrum(self) -> bool:
         """Whether a clip is given by the summary of its spectrum, and not by frames of f_c."""
-        return self.average in ("spectrum", "levels")
+        return self.average in ("spectrum", "levels", "segments")
 
     def make(self, others: Others | None = None) -> AnomalyScorer:
         """Build an unfitted scorer; in the space of spectra ``mahalanobis`` is the one that is made for them."""

@@ -1,14 +1,15 @@
-"""Mahalanobis distance between summaries of spectra, from a dozen clips or more."""
+"""Mahalanobis distance between summaries of spectra, of clips or of their segments, from a dozen clips or more."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
 from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
-from collab_asd.detection.second_order import Others, SecondOrderModel, choose_weight, held_out_scores
+from collab_asd.detection.scorers.clip_scorer import by_folds
+from collab_asd.detection.second_order import Others, SecondOrderModel, choose_weight
 
 
 @dataclass
@@ -19,24 +20,27 @@ class SpectrumScorer:
     ----------
     others : Others or None
         What the other machines of the group have told; None where the machine is on its own.
+    weight : float or None
+        Clips that the others count as much as; None: what predicts held-out clips best.
     """
 
     others: Others | None = None
+    weight: float | None = None
     _model: SecondOrderModel = field(init=False, repr=False)
 
     def fit(self, points: FloatArray) -> Self:
-        """Estimate mean and covariance of normal points ``[n, 256]``."""
-        exact = points.astype(np.float64)
-        self._model = SecondOrderModel.fit(exact, self.others, choose_weight(exact, self.others))
+        """Estimate mean and covariance of normal points ``[n, d]``."""
+        self._model = SecondOrderModel.fit(points.astype(np.float64), self.others, self.weight)
         return self
 
     def score(self, points: FloatArray) -> ScoreArray:
-        """Distance of each point ``[n, 256]`` to the mean -> ``[n]``."""
+        """Distance of each point ``[n, d]`` to the mean -> ``[n]``."""
         return self._model.scores(points.astype(np.float64))
 
     def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
-        """Score normal points ``[n, 256]`` by models of contiguous folds; `clips` ranks them as they were recorded."""
+        """Score normal points ``[n, d]`` by models of contiguous folds; `clips` ranks them as they were recorded."""
         order = np.argsort(clips, kind="stable")
-        scores = np.empty(len(points))
-        scores[order] = held_out_scores(points[order].astype(np.float64), self.others)
+        scores, ordered = np.empty(len(points)), points[order]
+        weight = choose_weight(ordered.astype(np.float64), self.others) if self.weight is None else self.weight
+        scores[order] = by_folds(lambda: replace(self, weight=weight), ordered, clips[order])
         return scores

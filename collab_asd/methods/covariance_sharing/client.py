@@ -26,7 +26,7 @@ from collab_asd.detection.second_order import (
     standard_deviations,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
-from collab_asd.detection.spectrum import TRIANGLE, ClipSpectrum, others_from_arrays, others_to_arrays
+from collab_asd.detection.spectrum import TRIANGLE, ClipSpectrum, others_from_arrays, others_to_arrays, whole_clips
 from collab_asd.federation.client_data import ClientData, LocalMachine, recording_ranks
 from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import MachineScores, score_with
@@ -86,7 +86,7 @@ def points_of(client: ClientData) -> tuple[Points, ...]:
             for i in clips:
                 features.append(client.cache.encode(summarize, all_clips[i]))
                 advance()
-        described.append(Points(machine, clips, np.concatenate(features)))
+        described.append(Points(machine, clips, whole_clips(features)))
     return tuple(described)
 
 

@@ -176,7 +176,8 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     -------
     tuple of Space
         Of spectra two views, the levels alone and all: a fault that shows in the levels drowns in the many numbers of
-        the whole. First by the machine's own covariance, then with the others' support.
+        the whole. First by the machine's own covariance, then with the others' support. Between them the levels of
+        segments, for short events, by the machine's own.
 
     Raises
     ------
@@ -188,10 +189,11 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     if scorer.local.average != "spectrum":
         return (Space.fit(machine, scorer.local),)
     own = scorer.local if others is None else replace(scorer.local, half_weight=HALF_WEIGHT)
-    alone = Space.fit(machine, replace(own, average="levels")), Space.fit(machine, own)
+    pooled = replace(scorer.local, name="mahalanobis")
+    short = replace(pooled, average="segments", pooling="max")
+    alone = tuple(Space.fit(machine, view) for view in (replace(own, average="levels"), own, short))
     if others is None:
         return alone
-    pooled = replace(scorer.local, name="mahalanobis")
     try:
         levels = Space.fit(machine, replace(pooled, average="levels"), others=others.of_levels)
         return *alone, levels, Space.fit(machine, pooled, others=others)

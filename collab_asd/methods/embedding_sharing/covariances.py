@@ -19,7 +19,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray
 from collab_asd.detection.scorers import looks_at_spectra
 from collab_asd.detection.second_order import Others, Sums, add, scatter, standard_deviations
-from collab_asd.detection.spectrum import TRIANGLE, others_from_arrays, others_to_arrays, symmetric
+from collab_asd.detection.spectrum import TRIANGLE, others_from_arrays, others_to_arrays, symmetric, whole_clips
 from collab_asd.wire.fields import MOST_CLIPS, Numbers, require
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -53,8 +53,8 @@ class Scatter:
 
     @classmethod
     def of(cls, summaries: Sequence[FloatArray]) -> Self:
-        """Compute it from summaries ``[1, 256]`` of a machine's normal clips, in single precision, as it is sent."""
-        points = np.concatenate(summaries).astype(np.float64)
+        """Compute it from summaries of a machine's normal clips (`ClipSpectrum`), in single precision, as sent."""
+        points = whole_clips(summaries).astype(np.float64)
         return cls(len(points) - 1, scatter(points).astype(np.float32).astype(np.float64))
 
     def to_arrays(self) -> Arrays:

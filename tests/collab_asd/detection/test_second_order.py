@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from collab_asd.detection.scorers.spectrum import SpectrumScorer
 from collab_asd.detection.second_order import (
     Others,
     SecondOrderModel,
@@ -10,7 +11,6 @@ from collab_asd.detection.second_order import (
     choose_weight,
     clip_features,
     contiguous_folds,
-    held_out_scores,
     mixed,
     pooled_sums,
     scatter,
@@ -112,6 +112,10 @@ def test_folds_are_runs_of_neighbours_that_cover_all():
     folds = list(contiguous_folds(7, 3))
     assert [held_out.tolist() for _, held_out in folds] == [[0, 1, 2], [3, 4], [5, 6]]
     assert all(sorted([*kept, *held_out]) == list(range(7)) for kept, held_out in folds)
+
+
+def held_out_scores(points, others=None):
+    return SpectrumScorer(others).held_out(points, np.arange(len(points)))
 
 
 def test_a_held_out_score_does_not_know_its_clip():
