@@ -7,9 +7,9 @@ noise or clicks is put at a random place: powers of log-mel frames add up. Level
 power. In data of synthetic machines half a second of a faulty clip, in place of as much of a normal one, is tried, too.
 
 A segment's score is its Mahalanobis distance among the segments of the machine's own normal clips, by mean levels, with
-nothing shared; the clip's is the highest. *Margin*: the fused score of whole clips and that one are standardized by
-held-out normal clips, and the higher of the former and of the latter less the margin counts. The product's own
-detector, which does this with half a second and a margin of one, is a row, too.
+nothing shared; the clip's is the highest. The fused score of whole clips and that one are standardized by held-out
+normal clips. The latter is multiplied by n / (n + half weight) for n normal clips, and the higher of the former and of
+the latter less a margin counts. The product's own detector, which does this in one way, is a row, too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Machine = tuple[Frames, Frames, Frames]  # log-mel frames of normal clips, of no
 LEVELS = (-12, -6, 0)  # dB
 HALF = SAMPLE_RATE // 2  # samples
 SEGMENTS = {"0.5-s segments": HALF // HOP + 1, "1-s segments": SAMPLE_RATE // HOP + 1}
-MARGINS = (0.0, 1.0, 2.0)
+FORMS = ((0, 0.0), (0, 1.0), (0, 2.0), (5, 1.0), (10, 1.0), (20, 1.0))  # half weight in clips, margin
 
 
 def machines(data: str, seed: int) -> dict[str, Machine]:
@@ -163,13 +163,14 @@ def scored(normal: Frames, test: Frames, points: ScoreArray, others: Others | No
         "covariances, whole clips": today,
         "covariance-sharing": by_detector([summarize(f) for f in normal], [summarize(f) for f in test], others),
     }
-    one = standardized(today)
+    one, n = standardized(today), len(normal)
     for name, length in SEGMENTS.items():
         space = by_segments(normal, test, length)
         other, found[f"{name} alone"] = standardized(space), space
-        for margin in MARGINS:
-            higher = np.maximum(one.normal, other.normal - margin), np.maximum(one.test, other.test - margin)
-            found[f"{name}, margin {margin:g}"] = SpaceScores(*higher)
+        for half, margin in FORMS:
+            normal_scores, test_scores = (scores * n / (n + half) - margin for scores in (other.normal, other.test))
+            higher = np.maximum(one.normal, normal_scores), np.maximum(one.test, test_scores)
+            found[f"{name}, half weight {half}, margin {margin:g}"] = SpaceScores(*higher)
     return found
 
 

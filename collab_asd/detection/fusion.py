@@ -40,7 +40,7 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
     statistics of such clips.
 
     Of views of the same thing one or the other shows a fault: the higher score counts. A score of `SHORT_EVENTS` counts
-    where it is above the sum of all others, both in deviations of held-out scores, by more than `LEAST_LEAD`.
+    where it, weighted, is above the sum of all others, both in deviations of held-out scores, by `LEAST_LEAD`.
 
     Parameters
     ----------
@@ -59,11 +59,12 @@ def fuse(spaces: Sequence[SpaceScores], half_weights: Sequence[float | None] = (
     for i, (space, half) in enumerate(zip(spaces, half_weights, strict=True)):
         views[space.view or i].append(_standardized(space))
         weights[space.view or i] = n / (n + (half or 0.0))
-    short = views.pop(SHORT_EVENTS, [])
+    short = views.pop(SHORT_EVENTS, None)
     total = _total([_maximum(parts) for parts in views.values()], [weights[view] for view in views])
-    if not short:
+    if short is None:
         return total
-    return _maximum([_z_scored(total), *(SpaceScores(s.normal - LEAST_LEAD, s.test - LEAST_LEAD) for s in short)])
+    one = _total(short, [weights[SHORT_EVENTS]])
+    return _maximum([_z_scored(total), SpaceScores(one.normal - LEAST_LEAD, one.test - LEAST_LEAD)])
 
 
 def _maximum(views: Sequence[SpaceScores]) -> SpaceScores:

@@ -33,6 +33,8 @@ FUSION = "fusion"
 HALF_WEIGHT = 200.0
 """Of the shared space, and of the client's own covariance beside one with the others' support; chosen on the tuning
 clips of ToyCar and on synthetic machines (`benchmarks/fusion.py`), where 50 to 400 are alike."""
+SHORT_HALF_WEIGHT = 10.0
+"""Of a clip's most unusual segment: few clips say little of how unusual it is (`benchmarks/short_events.py`)."""
 Average = Literal["frames", "log-mel", "spectrum", "levels", "segments"]
 
 

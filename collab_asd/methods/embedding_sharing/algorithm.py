@@ -37,7 +37,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector, Space
-from collab_asd.detection.scorers import HALF_WEIGHT, DetectorSettings, ScorerSettings
+from collab_asd.detection.scorers import HALF_WEIGHT, SHORT_HALF_WEIGHT, DetectorSettings, ScorerSettings
 from collab_asd.detection.second_order import Others, suits
 from collab_asd.methods.embedding_sharing.covariances import others_of_machines
 from collab_asd.methods.embedding_sharing.pages import sha256_of
@@ -190,7 +190,7 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
         return (Space.fit(machine, scorer.local),)
     own = scorer.local if others is None else replace(scorer.local, half_weight=HALF_WEIGHT)
     pooled = replace(scorer.local, name="mahalanobis")
-    short = replace(pooled, average="segments", pooling="max")
+    short = replace(pooled, average="segments", pooling="max", half_weight=SHORT_HALF_WEIGHT)
     alone = tuple(Space.fit(machine, view) for view in (replace(own, average="levels"), own, short))
     if others is None:
         return alone

@@ -83,6 +83,7 @@ def test_a_score_of_short_events_counts_where_it_leads_by_a_deviation():
     fused = fuse([long, short], [0.0, 0.0])
     assert fused.test == pytest.approx([0.0, 3.0, 3.0])
     assert fused.normal == pytest.approx([-1.0, 1.0, -1.0, 1.0])
+    assert fuse([long, short], [0.0, 4.0]).test == pytest.approx([0.0, 1.0, 3.0])  # with 4 clips half of 4, less 1
     assert fuse([long, replace(short, view="")], [0.0, 0.0]).test == pytest.approx([0.5, 4.0, 6.5])
 
 
