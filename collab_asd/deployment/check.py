@@ -17,6 +17,7 @@ from collab_asd.data.check import check
 from collab_asd.data.layouts import find_clips, layout_of
 from collab_asd.data.problems import describe
 from collab_asd.data.run_data import how
+from collab_asd.data.tags import attribute_of
 from collab_asd.deployment.certificates import (
     load_certificate,
     load_node_key,
@@ -30,7 +31,9 @@ from collab_asd.deployment.processes import STATE, is_open, require_free
 from collab_asd.deployment.settings import AGREEMENT, NODE, SERVER, NodeSettings, ServerSettings
 from collab_asd.federation.agreement import OWN_KEYS, Agreement, layout_of_node, shares_embeddings
 from collab_asd.federation.bases import BasisLedger
+from collab_asd.federation.policy import require_within
 from collab_asd.federation.pseudonyms import load_pseudonym_key
+from collab_asd.wire.defences.chain import require_keys
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,9 @@ def _recordings(node: NodeSettings, agreement: Agreement) -> str:
     config = configured_recordings(node, agreement)
     data_dir = Path(config.data_dir)
     clips = find_clips(data_dir, *how(config))
+    require_within(clips, data_dir)
+    if config.erase:
+        attribute_of(data_dir, [clip for clip in clips if clip.split == "train"], config.erase)
     report = check(data_dir, clips, group_by=config.grouping, shares=False, allow_mixed=config.allow_mixed)
     errors = [line for severity, line in describe(report.problems) if severity == "error"]
     if errors:
@@ -251,7 +257,9 @@ def _encoder(node: NodeSettings, agreement: Agreement) -> str:
     if agreement.config is None:
         raise InputError("without an agreement it is not known which one is used")
     own = {key: str(node.path(key.replace("-", "_")) or "") for key in OWN_KEYS}
-    digest = encoders.build(RunConfig.from_mapping(agreement.config.to_mapping() | own)).spec.digest
+    config = RunConfig.from_mapping(agreement.config.to_mapping() | own)
+    require_keys(config)
+    digest = encoders.build(config).spec.digest
     agreement.require_encoder(digest)
     agreed = ", as agreed" if agreement.encoder_digest else ""
     said = f"{agreement.config.encoder}, digest {digest[:12]}{agreed}"

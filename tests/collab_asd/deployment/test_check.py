@@ -212,6 +212,21 @@ FAULTS = {
         lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = ""\n#')),
         "recordings", "name the folder of your recordings",
     ),
+    "recordings that link out of their folder": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "linked"\n#')),
+        "recordings", "is a link to",
+    ),
+    "noise was agreed on, and no key for it is named": (
+        "agreement.toml",
+        lambda path: path.write_text(path.read_text().replace("noise-epsilon = 0.0", "noise-epsilon = 10.0")),
+        "encoder", "noise-key-file",
+    ),
+    "what is to be erased is not tagged": (
+        "agreement.toml",
+        lambda path: path.write_text(path.read_text().replace('erase = ""', 'erase = "vendor"')),
+        "recordings", "no column 'vendor'",
+    ),
     "no pseudonym key is named": (
         "node.toml",
         lambda path: path.write_text(path.read_text().replace("pseudonym-key-file", 'pseudonym-key-file = ""\n#')),
@@ -233,14 +248,24 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_of_a_folder(node, made, serve, fault):
+def test_faults_of_a_folder(node, made, machines, serve, fault):
     serve()
     name, spoil, subject, says = FAULTS[fault]
     shutil.copyfile(made[0] / "client-1" / "node.pub", node.parent / "other.pub")
     (node / "empty").mkdir()
+    for recording in machines.rglob("*.wav"):
+        link = node / "linked" / recording.relative_to(machines)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(recording)
     spoil(node / name)
     assert says in wrong(node)[subject]
     assert len(wrong(node)) == 1
+
+
+def test_client_that_is_none_of_so_many_is_refused(node):
+    (node / "node.toml").write_text((node / "node.toml").read_text().replace("client = 0", "client = 2"))
+    with pytest.raises(InputError, match="client = 2 of clients = 2"):
+        next(check_folder(node))
 
 
 @pytest.mark.parametrize(
