@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import (
@@ -255,9 +256,19 @@ def same_public_key(one: bytes, other: bytes) -> bool:
     InputError
         One holds none.
     """
+    return load_public_key(one) == load_public_key(other)
+
+
+def load_public_key(line: bytes) -> bytes:
+    """Return a public key as it stands in ``node.pub``, without the comment behind it.
+
+    Raises
+    ------
+    InputError
+        It is none.
+    """
     try:
-        keys = [load_ssh_public_key(line) for line in (one, other)]
-    except ValueError as error:
+        key = load_ssh_public_key(line)
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError(f"not a public key ({error}); it stands in node.pub of the client") from error
-    lines = [key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) for key in keys]
-    return lines[0] == lines[1]
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)

@@ -11,25 +11,29 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 
 from collab_asd.config import RunConfig
-from collab_asd.core.errors import InputError
+from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import results_folder
 from collab_asd.data.check import check
-from collab_asd.data.layouts import find_clips
+from collab_asd.data.layouts import find_clips, layout_of
 from collab_asd.data.problems import describe
 from collab_asd.data.run_data import how
+from collab_asd.data.tags import attribute_of
 from collab_asd.deployment.certificates import (
     load_certificate,
     load_node_key,
+    load_public_key,
     open_to_others,
     public_key,
     same_public_key,
 )
-from collab_asd.deployment.probe_server import Answer, ask, clock, reachable
+from collab_asd.deployment.probe_server import Answer, ask, clock, reachable, registered
 from collab_asd.deployment.processes import STATE, is_open, require_free
-from collab_asd.deployment.settings import AGREEMENT, SERVER, NodeSettings, ServerSettings
+from collab_asd.deployment.settings import AGREEMENT, NODE, SERVER, NodeSettings, ServerSettings
 from collab_asd.federation.agreement import OWN_KEYS, Agreement, layout_of_node, shares_embeddings
 from collab_asd.federation.bases import BasisLedger
+from collab_asd.federation.policy import require_within
 from collab_asd.federation.pseudonyms import load_pseudonym_key
+from collab_asd.wire.defences.chain import require_keys
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,6 @@ def finding(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, True, look())
     except (InputError, OSError) as error:
         return Finding(subject, False, str(error))
-
-
-def secret_files(folder: Path, *names: str) -> Iterator[Finding]:
-    """Look at keys: they must be there, and nobody else may read them."""
-    for name in names:
-        yield finding(name, lambda path=folder / name: _secret(path))  # type: ignore[misc]
 
 
 def writable_folder(path: Path) -> str:
@@ -116,46 +114,60 @@ def check_folder(folder: Path) -> Iterator[Finding]:
 
 def check_node(node: NodeSettings) -> Iterator[Finding]:
     """Look at a client's folder, its recordings and its way to the server."""
-    keys = node.encoder_key_file, node.rotation_key_file, node.noise_key_file, node.pseudonym_key_file
-    yield finding("versions", lambda: _versions(node.folder / node.agreement))
-    yield from secret_files(node.folder, "node.key", *filter(None, keys))
-    yield finding("node.pub", lambda: _own_public_key(node.folder))
-    yield finding("agreement", lambda: _agreement(node.path("agreement")))
-    yield finding("recordings", lambda: _recordings(node))
-    yield finding("encoder", lambda: _encoder(node))
+    agreed = list[Agreement]()
+    yield finding("agreement", lambda: _agreement(node.path("agreement"), agreed, "versions, recordings and encoder"))
+    if agreed:
+        yield finding("versions", lambda: _versions(agreed[0]))
+    own_key = finding("node.key", lambda: _own_key(node.folder / "node.key"))
+    yield own_key
+    if own_key.well:
+        yield finding("node.pub", lambda: _own_public_key(node.folder))
+    for name in ("encoder_key_file", "rotation_key_file", "noise_key_file"):
+        if path := node.path(name):
+            yield finding(getattr(node, name), lambda path=path: _secret(path))  # type: ignore[misc]
+    yield finding(node.pseudonym_key_file or "pseudonym.key", lambda: _pseudonym_key(node, *agreed))
+    if agreed:
+        yield finding("recordings", lambda: _recordings(node, agreed[0]))
+        yield finding("encoder", lambda: _encoder(node, agreed[0]))
     for name in ("cache_dir", "results_dir"):
         yield finding(name.replace("_", "-"), lambda name=name: writable_folder(node.path(name) or Path()))  # type: ignore[misc]
     yield finding("state", lambda: writable_folder(node.folder / STATE))
     yield finding("port", lambda: _own_port(node.port, "the SuperNode's"))
-    yield from _server_from_outside(node)
+    yield from _server_from_outside(node, own_key.well)
 
 
 def check_server(server: ServerSettings) -> Iterator[Finding]:
     """Look at a server's folder."""
-    yield finding("versions", lambda: _versions(server.folder / AGREEMENT))
-    yield from secret_files(server.folder, "server.key")
+    agreed = list[Agreement]()
+    yield finding("agreement", lambda: _agreement(server.folder / AGREEMENT, agreed, "versions"))
+    if agreed:
+        yield finding("versions", lambda: _versions(agreed[0]))
+    yield finding("server.key", lambda: _secret(server.folder / "server.key"))
     yield finding("certificate", lambda: _certificate(server))
-    yield finding("agreement", lambda: _agreement(server.folder / AGREEMENT))
     yield finding("nodes", lambda: _node_keys(server))
     yield finding("state", lambda: writable_folder(server.folder / STATE))
     yield finding("port", lambda: _own_port(server.port, "the SuperLink's"))
 
 
-def _server_from_outside(node: NodeSettings) -> Iterator[Finding]:
+def _server_from_outside(node: NodeSettings, signs: bool) -> Iterator[Finding]:
     answers: list[Answer] = []
 
     def reach() -> str:
-        answers.append(ask(node.superlink, node.folder / "ca.crt"))
+        key = load_node_key(node.folder / "node.key") if signs else None
+        answers.append(ask(node.superlink, node.folder / "ca.crt", key=key))
         return reachable(answers[0])
 
     yield finding("server", reach)
     if answers:
         yield finding("clock", lambda: clock(answers[0]))
+    if answers and signs:
+        known_as = f"client-{node.client}"
+        yield finding("registration", lambda: registered(answers[0], known_as, node.folder / "node.pub"))
 
 
-def _versions(agreement: Path) -> str:
+def _versions(agreement: Agreement) -> str:
     mine = {"collab-asd": version("collab-asd"), "flwr": version("flwr")}
-    agreed = Agreement.load(str(agreement)).versions
+    agreed = agreement.versions
     other = {name: agreed[name] for name in mine if name in agreed and agreed[name] != mine[name]}
     if other:
         said = "; ".join(f"{name} {mine[name]} is installed, agreed on was {theirs}" for name, theirs in other.items())
@@ -163,46 +175,91 @@ def _versions(agreement: Path) -> str:
     return ", ".join(f"{name} {mine[name]}" for name in mine)
 
 
+def _own_key(path: Path) -> str:
+    said = _secret(path)
+    load_node_key(path)
+    return said
+
+
 def _own_public_key(folder: Path) -> str:
     own = public_key(load_node_key(folder / "node.key"))
-    if not same_public_key(own, (folder / "node.pub").read_bytes()):
+    try:
+        line = (folder / "node.pub").read_bytes()
+    except OSError as error:
+        raise InputError(f"{error.strerror}; make it and node.key anew with `collab-asd deploy key`") from error
+    if not same_public_key(own, line):
         raise InputError("is not that of node.key; make both anew with `collab-asd deploy key`")
-    return "is that of node.key; the server must have the same"
+    return "is that of node.key"
 
 
-def _agreement(path: Path | None) -> str:
-    agreed = Agreement.load(str(path or "")).config
-    if agreed is None:
+def _pseudonym_key(node: NodeSettings, agreement: Agreement | None = None) -> str:
+    path = node.path("pseudonym_key_file")
+    if path is None:
+        if agreement is None or (agreement.config and agreement.config.group_by == "all"):
+            return "none is named"
+        raise InputError("pseudonym-key-file is empty in node.toml; name the file that all clients have")
+    said = _secret(path)
+    load_pseudonym_key(str(path))
+    return said
+
+
+def _agreement(path: Path | None, into: list[Agreement], depends: str) -> str:
+    """Describe an agreement and add it to a list; `depends` names what cannot be looked at without."""
+    try:
+        agreement = Agreement.load(str(path or ""))
+    except InputError as error:
+        raise InputError(f"{error} (what depends on it was not looked at: {depends})") from error
+    into.append(agreement)
+    if (agreed := agreement.config) is None:
         return "none: only embedding sharing under Algorithm 1, and local methods, will be answered"
     codec = f", codec {agreed.codec}" if shares_embeddings(agreed) else ""
-    return f"{agreed.method}, {agreed.encoder}{codec}, inference at the {agreed.inference}"
+    said = f"{agreed.method}, {agreed.encoder}{codec}, inference at the {agreed.inference}"
+    return f"{said}; digest {agreement.spoken_digest}, the same at all parties"
 
 
-def _recordings(node: NodeSettings) -> str:
-    agreement = Agreement.load(str(node.path("agreement") or "")).config
+def configured_recordings(node: NodeSettings, agreement: Agreement) -> RunConfig:
+    """Return what was agreed on, with the recordings of a node; these are there, and of a layout that is known.
+
+    Raises
+    ------
+    InputError
+        No folder is named, or it is missing, empty or of no known layout.
+    """
     data_dir = node.path("data_dir")
     if data_dir is None:
-        raise InputError("data-dir is empty; name the folder of your recordings in node.toml")
-    config = agreement or RunConfig()
+        raise InputError(f"data-dir is empty; name the folder of your recordings in {node.folder / NODE}")
+    config = agreement.config or RunConfig()
     config = replace(config, data_dir=str(data_dir), layout=layout_of_node(str(data_dir), config.layout))
+    try:
+        layout_of(data_dir, config.layout)
+    except InputError as error:
+        raise InputError(f"data-dir of {NODE}: {error}") from error
+    return config
+
+
+def _recordings(node: NodeSettings, agreement: Agreement) -> str:
+    config = configured_recordings(node, agreement)
+    data_dir = Path(config.data_dir)
     clips = find_clips(data_dir, *how(config))
+    require_within(clips, data_dir)
+    if config.erase:
+        attribute_of(data_dir, [clip for clip in clips if clip.split == "train"], config.erase)
     report = check(data_dir, clips, group_by=config.grouping, shares=False, allow_mixed=config.allow_mixed)
     errors = [line for severity, line in describe(report.problems) if severity == "error"]
     if errors:
         raise InputError("; ".join(errors[:PROBLEMS_SHOWN]) + "; see `collab-asd data check`")
-    if agreement is None or agreement.group_by != "all":
-        load_pseudonym_key(str(node.path("pseudonym_key_file") or ""))
     return f"{len(clips)} recordings of {len(report.machines)} machine{'s' * (len(report.machines) > 1)}"
 
 
-def _encoder(node: NodeSettings) -> str:
+def _encoder(node: NodeSettings, agreement: Agreement) -> str:
     from collab_asd import encoders
 
-    agreement = Agreement.load(str(node.path("agreement") or ""))
     if agreement.config is None:
         raise InputError("without an agreement it is not known which one is used")
     own = {key: str(node.path(key.replace("-", "_")) or "") for key in OWN_KEYS}
-    digest = encoders.build(RunConfig.from_mapping(agreement.config.to_mapping() | own)).spec.digest
+    config = RunConfig.from_mapping(agreement.config.to_mapping() | own)
+    require_keys(config)
+    digest = encoders.build(config).spec.digest
     agreement.require_encoder(digest)
     agreed = ", as agreed" if agreement.encoder_digest else ""
     said = f"{agreement.config.encoder}, digest {digest[:12]}{agreed}"
@@ -232,7 +289,15 @@ def _certificate(server: ServerSettings) -> str:
 
 
 def _node_keys(server: ServerSettings) -> str:
-    names = [path.stem for path in sorted((server.folder / "nodes").glob("*.pub"))]
-    if not names:
-        raise InputError(f"{server.folder / 'nodes'}: holds no public key; put node.pub of each client there")
-    return ", ".join(names)
+    folder, owners = server.folder / "nodes", dict[bytes, Path]()
+    for path in sorted(folder.glob("*.pub")):
+        try:
+            key = load_public_key(path.read_bytes())
+        except (InputError, OSError) as error:
+            raise InputError(f"{path}: {reason(error)}; ask that client for its node.pub") from error
+        if key in owners:
+            raise InputError(f"{path}: holds the same key as {owners[key].name}; each client has a key of its own")
+        owners[key] = path
+    if not owners:
+        raise InputError(f"{folder}: holds no public key; put node.pub of each client there")
+    return ", ".join(path.stem for path in owners.values())

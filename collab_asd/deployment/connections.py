@@ -22,6 +22,7 @@ SILENT_OF_ADDRESS, SILENT_IN_ALL = 64, 384
 SPEAKING_OF_ADDRESS, SPEAKING_IN_ALL = 64, 128
 KNOWN_OF_KEY = 32
 """Connections; a SuperNode has two or three. Together those of strangers are half of what a process may often have."""
+LOOPBACK = {"127.0.0.1", "::1"}
 STATE_KEY = "collab_asd.connection"
 """Where a request's scope has its connection, in its state."""
 HANDSHAKE_SECONDS, HEAD_SECONDS, FAREWELL_SECONDS = 10.0, 10.0, 5.0
@@ -138,6 +139,10 @@ class Connection(asyncio.Protocol):
             )  # fmt: skip
         except (OSError, asyncio.CancelledError) as error:  # OSError: ssl.SSLError, TimeoutError, ConnectionError
             if self._is_dropped:
+                return
+            if isinstance(error, ConnectionResetError) and self.address in LOOPBACK:
+                transport.abort()  # a program here, such as `deploy status`, has looked whether the port is open
+                self.ended()
                 return
             what = "a connection that is not TLS, or whose end does not trust this server"
             text = f"{what}: {str(error) or type(error).__name__}, from {self.address}"

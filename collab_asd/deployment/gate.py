@@ -26,14 +26,15 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collab_asd.deployment.connections import STATE_KEY
+from collab_asd.deployment.connections import LOOPBACK, STATE_KEY
 from collab_asd.deployment.refusals import Refusals
 from collab_asd.federation import flwr_compat as flower
 
 FLEET = flower.FLEET_PATH
 ACTIVATE_NODE = FLEET + "activate-node"
+PROBE_PATH = "/"
+"""What is asked to learn that the server is there, and by whose key it lets one in."""
 PUSH_MESSAGES, PUSH_OBJECT = FLEET + "push-messages", FLEET + "push-object"
-LOOPBACK = {"127.0.0.1", "::1"}
 LARGEST_REQUEST = 32 * 2**20  # bytes; Flower sends messages in objects of 5 MiB
 LARGEST_REPLY = 256 * 2**20
 HELD_OF_PARTY = 2 * LARGEST_REQUEST  # bytes of requests at once; Flower sends two objects at once
@@ -79,8 +80,9 @@ class Gate:
     app : ASGIApp
     largest_request, largest_reply : int
         Bytes of one request, and of all objects of one reply.
-    may_connect : callable, optional
-        Whether a public key, in PEM, is one of the consortium's; by default each is.
+    name_of : callable, optional
+        Under which name the consortium knows a public key, in PEM; empty: it is none of the consortium's. By default
+        each is.
     refusals : Refusals, optional
     """
 
@@ -89,11 +91,11 @@ class Gate:
         app: ASGIApp,
         largest_request: int = LARGEST_REQUEST,
         largest_reply: int = LARGEST_REPLY,
-        may_connect: Callable[[bytes], bool] = lambda key: True,
+        name_of: Callable[[bytes], str] = lambda key: "a node",
         refusals: Refusals | None = None,
     ) -> None:
         self._app, self._largest_request, self._largest_reply = app, largest_request, largest_reply
-        self._may_connect, self._refusals = may_connect, refusals or Refusals()
+        self._name_of, self._refusals = name_of, refusals or Refusals()
         self._used: TTLCache[Signed, bool] = TTLCache(REMEMBERED, SIGNED_SECONDS)
         self._sent: LRUCache[Reply, int] = LRUCache(REPLIES)
         self._wanted: defaultdict[bytes, LRUCache[str, Reply]] = defaultdict(lambda: LRUCache(OBJECTS))
@@ -104,7 +106,10 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        signed = _signed(Headers(scope=scope), self._may_connect) if scope["path"].startswith(FLEET) else None
+        if scope["type"] == "http" and scope["path"] == PROBE_PATH:
+            await self._answer_probe(scope, receive, send)
+            return
+        signed = _signed(Headers(scope=scope), self._name_of) if scope["path"].startswith(FLEET) else None
         if refusal := self._by_head(scope, signed):
             await self._refuse(refusal, scope, receive, send, close=True)
             return
@@ -117,6 +122,14 @@ class Gate:
                 await self._app(scope, _once(body, receive), self._noting(scope, signed, body, send))
         if refusal is not None:
             await self._refuse(refusal, scope, receive, send)
+
+    async def _answer_probe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell anybody that the server is there, and who has signed the request under which name it knows the key."""
+        signed = _signed(Headers(scope=scope), self._name_of)
+        name = "" if signed is None or signed in self._used else self._name_of(signed.key)
+        if signed is not None:
+            self._used[signed] = True
+        await JSONResponse({"name": name}, headers={"connection": "close"})(scope, receive, send)
 
     def _by_head(self, scope: Scope, signed: Signed | None) -> Refusal | None:
         """Judge a request by where it comes from and how it is signed."""
@@ -227,7 +240,7 @@ class Gate:
 
 
 class NodeKeys:
-    """The public keys in a server's ``nodes/``: whose they are, may connect.
+    """The public keys in a server's ``nodes/``, and the names of their files: whose they are, may connect.
 
     Parameters
     ----------
@@ -235,20 +248,19 @@ class NodeKeys:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._keys, self._read_at = folder, frozenset[bytes](), -FRESH_SECONDS
+        self._folder, self._names, self._read_at = folder, dict[bytes, str](), -FRESH_SECONDS
 
-    def __call__(self, key: bytes) -> bool:
-        """Whether the folder holds a key, as PEM."""
+    def __call__(self, key: bytes) -> str:
+        """Return the name under which the folder holds a key, as PEM; empty: it does not."""
         if time.monotonic() - self._read_at > FRESH_SECONDS:
-            self._keys, self._read_at = frozenset(self._load()), time.monotonic()
-        return key in self._keys
+            self._names, self._read_at = dict(self._load()), time.monotonic()
+        return self._names.get(key, "")
 
-    def _load(self) -> Iterator[bytes]:
+    def _load(self) -> Iterator[tuple[bytes, str]]:
         for path in self._folder.glob("*.pub"):
             with suppress(ValueError, UnsupportedAlgorithm, OSError):
-                yield load_ssh_public_key(path.read_bytes()).public_bytes(
-                    Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-                )
+                key = load_ssh_public_key(path.read_bytes())
+                yield key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), path.stem
 
 
 def _address(scope: Scope) -> str:
@@ -256,11 +268,11 @@ def _address(scope: Scope) -> str:
     return str(client[0]) if client else "unknown"
 
 
-def _signed(headers: Headers, may_connect: Callable[[bytes], bool]) -> Signed | None:
+def _signed(headers: Headers, name_of: Callable[[bytes], str]) -> Signed | None:
     """Read who signed a request; None if the signature is missing or unsound, or its key nobody's who may connect."""
     try:
         key = b64decode(headers[flower.FLEET_HTTP_PUBLIC_KEY_HEADER], validate=True)
-        if not may_connect(key):
+        if not name_of(key):
             return None
         signature = b64decode(headers[flower.FLEET_HTTP_SIGNATURE_HEADER], validate=True)
         moment = headers[flower.TIMESTAMP_HEADER]

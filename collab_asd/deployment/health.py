@@ -63,6 +63,8 @@ class NodeHealth:
     def illness(self) -> str | None:
         """In words why the SuperNode must start again, None if it need not."""
         if (touched := self._mark()) != self._touched:
+            if self._allowed == START_SECONDS:
+                logger.info("connected to %s", self.superlink)
             self._touched, self._last, self._allowed, self._answers_since = touched, self.clock(), QUIET_SECONDS, None
         silent = self.clock() - self._last
         if silent <= self._allowed:

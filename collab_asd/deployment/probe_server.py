@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import ssl
+from base64 import b64encode
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +13,20 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from collab_asd.core.errors import InputError
+from collab_asd.core.terminal import printable
 from collab_asd.deployment.settings import host_and_port
 
 SECONDS = 10.0
 MOST_AHEAD, MOST_BEHIND = 5.0, 300.0
 """Seconds that a client's clock may differ: Flower refuses a signature outside of them."""
 SOON_DAYS = 30
+MOST_BYTES, LONGEST_NAME = 4096, 80  # of an answer, and of a name in it
+NUMBERED = re.compile(r"client-\d+")
 
 
 @dataclass(frozen=True)
@@ -29,14 +39,30 @@ class Answer:
         Of its certificate.
     ahead : float
         Seconds by which this machine's clock is ahead of the server's; good to a second.
+    name : str or None
+        Under which name the server has the key that the question was signed by; empty: it has not. None: no server of
+        this version of collab-asd.
     """
 
     expires: datetime
     ahead: float
+    name: str | None = None
 
 
-def ask(superlink: str, authority: Path, seconds: float = SECONDS) -> Answer:
+def ask(
+    superlink: str, authority: Path, seconds: float = SECONDS, key: ec.EllipticCurvePrivateKey | None = None
+) -> Answer:
     """Connect to ``HOST:PORT`` and check that it is the server that the authority vouches for.
+
+    Parameters
+    ----------
+    superlink : str
+    authority : Path
+        Certificate that the server's is checked by.
+    seconds : float
+        How long it may take.
+    key : EllipticCurvePrivateKey, optional
+        Of a SuperNode, that signs the question as Flower's do.
 
     Raises
     ------
@@ -49,16 +75,30 @@ def ask(superlink: str, authority: Path, seconds: float = SECONDS) -> Answer:
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{authority}: not a certificate ({error}); INVENTORY.md says who gives it to you") from error
     with closing(HTTPSConnection(host, port, timeout=seconds, context=context)) as connection:
-        return _answer(connection, superlink)
+        return _answer(connection, superlink, _signature(key) if key else {})
 
 
-def _answer(connection: HTTPSConnection, superlink: str) -> Answer:
-    date, certificate = None, None
+def _signature(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
+    from collab_asd.federation import flwr_compat as flower
+
+    moment = datetime.now(UTC).isoformat()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    signature = key.sign(moment.encode("ascii"), ec.ECDSA(SHA256()))
+    return {
+        flower.FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(public).decode("ascii"),
+        flower.TIMESTAMP_HEADER: moment,
+        flower.FLEET_HTTP_SIGNATURE_HEADER: b64encode(signature).decode("ascii"),
+    }
+
+
+def _answer(connection: HTTPSConnection, superlink: str, headers: dict[str, str]) -> Answer:
+    date, certificate, said = None, None, b""
     try:
         connection.connect()
         certificate = connection.sock.getpeercert()
-        connection.request("GET", "/")
-        date = connection.getresponse().getheader("Date")
+        connection.request("GET", "/", headers=headers)
+        response = connection.getresponse()
+        date, said = response.getheader("Date"), response.read(MOST_BYTES)
     except HTTPException:
         pass  # it speaks no HTTP
     except ssl.SSLCertVerificationError as error:
@@ -73,7 +113,15 @@ def _answer(connection: HTTPSConnection, superlink: str) -> Answer:
     if date is None or not certificate:
         raise InputError(f"{superlink}: answers, but is no SuperLink; check host and port in node.toml")
     expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
-    return Answer(expires, (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
+    return Answer(expires, (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds(), _name(said))
+
+
+def _name(said: bytes) -> str | None:
+    try:
+        name = json.loads(said)["name"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def reachable(answer: Answer) -> str:
@@ -81,6 +129,37 @@ def reachable(answer: Answer) -> str:
     days = (answer.expires - datetime.now(UTC)).days
     soon = "; renew it soon with `collab-asd deploy certificate`" if days < SOON_DAYS else ""
     return f"reached over TLS, and it is the right one; its certificate is good for {days} days{soon}"
+
+
+def registered(answer: Answer, own: str, public_key: Path) -> str:
+    """Say that the server lets a node in by its key.
+
+    Parameters
+    ----------
+    answer : Answer
+        To a question that the node's key has signed.
+    own : str
+        What the server must call this node: ``client-0``.
+    public_key : Path
+        What its operator must have.
+
+    Raises
+    ------
+    InputError
+        It does not, or as another client.
+    """
+    if answer.name is None:
+        raise InputError("the server does not say whose key it has: another version of collab-asd, or a proxy answers")
+    if not answer.name:
+        raise InputError(
+            f"the server does not have this node's key: its operator puts {public_key} into nodes/ as {own}.pub"
+        )
+    named = printable(answer.name)[:LONGEST_NAME]
+    if NUMBERED.fullmatch(answer.name) and answer.name != own:
+        raise InputError(
+            f"the server has this node's key as {named}.pub, and node.toml says that this is {own}: ask its operator"
+        )
+    return f"the server has this node's key, as {named}.pub"
 
 
 def clock(answer: Answer) -> str:

@@ -188,7 +188,7 @@ def supervise(
             finally:
                 stop(process)
             wait = FIRST_WAIT if time.monotonic() - started > SOUND_SECONDS else wait
-            logger.warning("%s %s; it starts again in %.0f s%s", what, end, wait, hint)
+            logger.warning("%s %s; another is started in %.0f s%s", what, end, wait, hint)
             time.sleep(wait)
             wait = min(GROWTH * wait, LONGEST_WAIT)
 

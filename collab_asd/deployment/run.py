@@ -19,6 +19,7 @@ from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.progress import step
+from collab_asd.deployment.check import configured_recordings
 from collab_asd.deployment.flower import nodes_file, register_nodes, stop_unbegun, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
 from collab_asd.deployment.logs import protect_logs
@@ -77,16 +78,18 @@ def keep_node(folder: Path) -> None:
     Raises
     ------
     InputError
-        A file is missing, or the port is in use.
+        A file is missing, the agreement cannot be read, there are no recordings, or the port is in use.
     """
     node = NodeSettings.load(folder)
     _require_files(node.folder, "ca.crt", "node.key", node.agreement)
+    configured_recordings(node, Agreement.load(str(node.path("agreement") or "")))
     require_free(node.port, "node.toml")
     command = supernode_command(node)
     logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
     hint = (
-        f"; if that goes on, {node.superlink} cannot be reached, or does not let this node in, as with a clock that is "
-        "wrong or a key that the server does not have in nodes/: see `collab-asd deploy check`, then ask its operator"
+        f", and this log says when it is connected; if that goes on, {node.superlink} cannot be reached, or does not "
+        "let this node in, as with a clock that is wrong or a key that the server does not have in nodes/: see "
+        "`collab-asd deploy check`, then ask its operator"
     )
     health = NodeHealth(exchange_file(node), node.superlink, node.folder / "ca.crt")
 
@@ -177,12 +180,19 @@ def run(server: ServerSettings, out: Path | None, settings: Mapping[str, Any], o
 
 def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Callable[[str], None]) -> Path:
     refusal, note = error_file(server), server.folder / STATE / "submitted"
-    for _ in range(TRIES):
-        _wait_for_superlink(server)
+    refused, tail = False, list[str]()
+    for tries in range(TRIES + 1):
         _wait_for_server_app(results)
         if (results / SUMMARY).exists():
             note.unlink(missing_ok=True)
             return results
+        if refused:
+            raise InputError(refusal.read_text(encoding="utf-8"))
+        if tries == TRIES:
+            break
+        if tries:
+            logger.warning("the run broke off; it is taken up again. It last printed:\n%s", "\n".join(tail[-3:]))
+        _wait_for_superlink(server)
         stop_unbegun(server, note)  # before the file says otherwise than that run was told
         with replacing(own_keys_file(server)) as file:
             file.write(json.dumps({"results-dir": str(results), "cache-dir": str(server.folder / "cache")}).encode())
@@ -191,12 +201,7 @@ def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Call
             app = write_app(Path(scratch) / "app", config, *COMPONENTS)
             with step("waiting for the run"):
                 tail = submit(server, app, note, on_line)
-        if (results / SUMMARY).exists():
-            note.unlink(missing_ok=True)
-            return results
-        if refusal.exists() and not is_locked(results):  # else a ServerApp of before has come first: it is waited for
-            raise InputError(refusal.read_text(encoding="utf-8"))
-        logger.warning("the run broke off; it is taken up again. It last printed:\n%s", "\n".join(tail[-3:]))
+        refused = refusal.exists() and not is_locked(results)  # locked: a ServerApp of before has come first
     raise InputError(f"{results}: the run broke off {TRIES} times; its SuperLink's log says why")
 
 

@@ -66,13 +66,18 @@ class NodeSettings:
         Raises
         ------
         InputError
-            It cannot be read, names something that does not exist, or a server without a port.
+            It cannot be read, names something that does not exist, a server without a port, or a client that is none of
+            so many.
         """
         node = cls(**_read(cls, folder, NODE))
         try:
             host_and_port(node.superlink)
         except InputError as error:
             raise InputError(f"{folder / NODE}: {error}") from error
+        if not 0 <= node.client < node.clients:
+            raise InputError(
+                f"{folder / NODE}: client = {node.client} of clients = {node.clients}; number the clients from 0"
+            )
         return node
 
     def path(self, name: str) -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import resource
 import sys
 from collections.abc import Callable
@@ -36,6 +37,7 @@ def main() -> None:
     from collab_asd.federation import flwr_compat
 
     show_progress()
+    leave_out_probes()
     guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes))
     flwr_compat.let_server_apps_start_within(SERVER_APP_SECONDS)
     sys.argv = ["flower-superlink", *flowers]
@@ -50,7 +52,16 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def guard(largest_reply: int, may_connect: Callable[[bytes], bool]) -> None:
+def leave_out_probes() -> None:
+    """Keep out of the log who asks whether the server is there: it does so itself, every few seconds."""
+    from collab_asd.deployment.gate import PROBE_PATH
+
+    logging.getLogger("uvicorn.access").addFilter(
+        lambda record: not (isinstance(record.args, tuple) and record.args[2:3] == (PROBE_PATH,))
+    )
+
+
+def guard(largest_reply: int, name_of: Callable[[bytes], str]) -> None:
     """Let no server of this process answer a request that has not passed the gate, however Flower starts it."""
     import uvicorn
 
@@ -64,7 +75,7 @@ def guard(largest_reply: int, may_connect: Callable[[bytes], bool]) -> None:
     def load_gated(config: Any) -> None:
         load(config)
         refusals = Refusals()
-        gate = Gate(config.loaded_app, largest_reply=largest_reply, may_connect=may_connect, refusals=refusals)
+        gate = Gate(config.loaded_app, largest_reply=largest_reply, name_of=name_of, refusals=refusals)
         config.loaded_app = gate
         limit_connections(config, refusals)
 

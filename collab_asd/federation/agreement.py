@@ -6,9 +6,11 @@ that decides what leaves a client or how its machines are judged, and that is no
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +24,7 @@ from collab_asd.methods import METHODS
 
 ENCODER_DIGEST, CODEC_BASES = "encoder-digest", "codec-bases"
 PROGRAMS = ("collab-asd", "flwr")
+SPOKEN_DIGITS = 16
 OWN_KEYS = ("data-dir", "encoder-weights", *KEY_FILES, "cache-dir", "results-dir")
 """Where a client's own things lie; no server has a say in it."""
 FREE = frozenset(
@@ -102,6 +105,19 @@ class Agreement:
             raise
         except (OSError, ValueError) as error:
             raise InputError(f"agreement {path}: {reason(error)}; ask whoever set up the consortium for it") from error
+
+    @property
+    def spoken_digest(self) -> str:
+        """Digest of all that was agreed on, in groups of four digits, for parties who compare it by telephone.
+
+        It is of what the file says, not of how: order, comments and keys that need no agreement do not change it.
+        """
+        agreed = self.config.to_mapping() if self.config else {}
+        bound = {key: value for key, value in agreed.items() if key not in FREE}
+        bound["share-covariances"] = self.covariances
+        plain = [bound, self.encoder_digest, dict(self.versions), self.bases]
+        digest = sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:SPOKEN_DIGITS]
+        return " ".join(digest[i : i + 4] for i in range(0, SPOKEN_DIGITS, 4))
 
     def require_agreed(self, config: RunConfig) -> None:
         """Refuse a run that asks for anything else.

@@ -7,13 +7,16 @@ import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from collab_asd.config import RunConfig
+from collab_asd.core.errors import InputError
 from collab_asd.deployment.certificates import make_authority, make_server_certificate
 from collab_asd.deployment.check import check_folder
 from collab_asd.deployment.consortium import Consortium
+from collab_asd.deployment.run import keep_node
 from collab_asd.federation.agreement import Agreement
 from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.engines import _free_ports
@@ -22,12 +25,13 @@ from collab_asd.federation.engines import _free_ports
 class Dated(BaseHTTPRequestHandler):
     """Says what time it is, as an HTTP server does, on a clock that is off by some seconds."""
 
-    off = 0.0
+    off, says = 0.0, b""
 
     def do_GET(self):
-        self.send_response_only(404)
+        self.send_response_only(200)
         self.send_header("Date", format_datetime(datetime.now(UTC) - timedelta(seconds=self.off), usegmt=True))
         self.end_headers()
+        self.wfile.write(self.says)
 
     def log_message(self, *_):
         """Keep the test's output clean."""
@@ -58,10 +62,10 @@ def serve(made):
     """Answers on the server's port with a certificate, and a clock that is so many seconds behind."""
     servers = []
 
-    def start(certificate=made[0] / "server", off=0.0):
+    def start(certificate=made[0] / "server", off=0.0, says='{"name": "client-0"}'):
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate / "server.crt", certificate / "server.key")
-        server = HTTPServer(("127.0.0.1", made[1]), type("Off", (Dated,), {"off": off}))
+        server = HTTPServer(("127.0.0.1", made[1]), type("Off", (Dated,), {"off": off, "says": says.encode()}))
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None
         servers.append(server)
@@ -131,11 +135,53 @@ def test_clock_that_is_a_little_behind_will_do(node, serve):
     assert wrong(node) == {}
 
 
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ('{"name": ""}', "does not have this node's key"),
+        ('{"name": "client-1"}', "as client-1.pub"),
+        ('{"name": 7}', "another version"),
+        ("[]", "another version"),
+        ("<html>", "another version"),
+    ],
+)
+def test_key_that_the_server_does_not_have(node, serve, answer, says):
+    serve(says=answer)
+    assert list(wrong(node)) == ["registration"]
+    assert says in wrong(node)["registration"]
+
+
+def test_an_agreement_that_cannot_be_read_is_said_once(made, node, serve):
+    serve()
+    for folder in (node, shutil.copytree(made[0] / "server", node.parent / "server")):
+        (folder / "agreement.toml").write_text("scorer = [")
+        assert list(wrong(folder)) == ["agreement"]
+
+
+def test_parties_with_one_agreement_have_one_digest(node):
+    file = node / "agreement.toml"
+    agreed = Agreement.load(str(file)).spoken_digest
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(["# read by all", "seed = 7", *reversed(lines)]))
+    assert Agreement.load(str(file)).spoken_digest == agreed
+    digests = {agreed}
+    for before, after in {
+        "codec-bases = 4": "codec-bases = 5", "share-covariances = true": "share-covariances = false",
+        'scorer = "fusion"': 'scorer = "knn"', 'encoder-digest = "': 'encoder-digest = "0', 'flwr = "': 'flwr = "9',
+        "share-covariances = true\n": "",
+    }.items():  # fmt: skip
+        text = "\n".join(lines)
+        assert before in text
+        file.write_text(text.replace(before, after))
+        digests.add(Agreement.load(str(file)).spoken_digest)
+    assert len(digests) == 6  # an agreement that does not name share-covariances does not allow it
+
+
 FAULTS = {
     "key is missing": ("node.key", lambda path: path.unlink(), "node.key", "INVENTORY.md"),
     "key is empty": ("pseudonym.key", lambda path: path.write_bytes(b""), "pseudonym.key", "is empty"),
     "key is open to others": ("pseudonym.key", lambda path: path.chmod(0o644), "pseudonym.key", "chmod 600"),
-    "key is no key": ("node.key", lambda path: path.write_bytes(b"x"), "node.pub", "no private key"),
+    "key is no key": ("node.key", lambda path: path.write_bytes(b"x"), "node.key", "no private key"),
     "another public key": (
         "node.pub", lambda path: shutil.copyfile(path.parents[1] / "other.pub", path), "node.pub", "deploy key"
     ),
@@ -156,6 +202,39 @@ FAULTS = {
         lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "nowhere"\n#')),
         "recordings", "no such folder",
     ),
+    "folder of recordings is empty": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "empty"\n#')),
+        "recordings", "is empty",
+    ),
+    "no folder of recordings is named": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = ""\n#')),
+        "recordings", "name the folder of your recordings",
+    ),
+    "recordings that link out of their folder": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "linked"\n#')),
+        "recordings", "is a link to",
+    ),
+    "noise was agreed on, and no key for it is named": (
+        "agreement.toml",
+        lambda path: path.write_text(path.read_text().replace("noise-epsilon = 0.0", "noise-epsilon = 10.0")),
+        "encoder", "noise-key-file",
+    ),
+    "what is to be erased is not tagged": (
+        "agreement.toml",
+        lambda path: path.write_text(path.read_text().replace('erase = ""', 'erase = "vendor"')),
+        "recordings", "no column 'vendor'",
+    ),
+    "no pseudonym key is named": (
+        "node.toml",
+        lambda path: path.write_text(path.read_text().replace("pseudonym-key-file", 'pseudonym-key-file = ""\n#')),
+        "pseudonym.key", "name the file",
+    ),
+    "pseudonym key is too short": (
+        "pseudonym.key", lambda path: path.write_bytes(b"short"), "pseudonym.key", "too short"
+    ),
     "results cannot be written": (
         "node.toml",
         lambda path: path.write_text(path.read_text().replace('"results"', '"/proc/results"')),
@@ -169,12 +248,51 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_of_a_folder(node, made, serve, fault):
+def test_faults_of_a_folder(node, made, machines, serve, fault):
     serve()
     name, spoil, subject, says = FAULTS[fault]
     shutil.copyfile(made[0] / "client-1" / "node.pub", node.parent / "other.pub")
+    (node / "empty").mkdir()
+    for recording in machines.rglob("*.wav"):
+        link = node / "linked" / recording.relative_to(machines)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(recording)
     spoil(node / name)
     assert says in wrong(node)[subject]
+    assert len(wrong(node)) == 1
+
+
+def test_client_that_is_none_of_so_many_is_refused(node):
+    (node / "node.toml").write_text((node / "node.toml").read_text().replace("client = 0", "client = 2"))
+    with pytest.raises(InputError, match="client = 2 of clients = 2"):
+        next(check_folder(node))
+
+
+@pytest.mark.parametrize(
+    "fault", ["no recordings", "folder of recordings is empty", "no folder of recordings is named"]
+)
+def test_node_without_recordings_does_not_start(node, fault):
+    name, spoil, _, says = FAULTS[fault]
+    (node / "empty").mkdir()
+    spoil(node / name)
+    with pytest.raises(InputError, match=says):
+        keep_node(node)
+
+
+def test_node_with_an_agreement_that_cannot_be_read_does_not_start(node):
+    (node / "agreement.toml").write_text("scorer = [")
+    with pytest.raises(InputError, match=r"agreement\.toml"):
+        keep_node(node)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"), [(lambda folder: "no key", "no public key|not a public key"), (Path.read_text, "the same key")]
+)
+def test_public_keys_of_a_server_are_those_of_different_clients(made, tmp_path, key, says):
+    server = shutil.copytree(made[0] / "server", tmp_path / "server")
+    (server / "nodes" / "client-2.pub").write_text(key(server / "nodes" / "client-0.pub"))
+    assert list(wrong(server)) == ["nodes"]
+    assert re.search(says, wrong(server)["nodes"])
 
 
 def test_port_that_is_in_use_is_said(node, serve, made):

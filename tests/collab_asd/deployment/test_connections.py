@@ -130,6 +130,22 @@ def test_tls_must_stand_in_time(folder, monkeypatch, caplog):
     assert "refused: a connection that is not TLS" in caplog.text
 
 
+@pytest.mark.parametrize(("here", "is_said"), [({"127.0.0.1"}, False), (set(), True)])
+def test_who_looks_whether_the_port_is_open_is_not_in_the_log_if_it_is_this_machine(
+    folder, caplog, monkeypatch, here, is_said
+):
+    monkeypatch.setattr(limits, "LOOPBACK", here)
+
+    async def visit(connect):
+        _, writer = await connect(False)
+        writer.close()
+        await asyncio.sleep(0.2)
+        return await ask(connect)
+
+    assert serve(folder, visit)
+    assert ("refused" in caplog.text) == is_said
+
+
 def test_plain_text_is_refused(folder, caplog):
     async def visit(connect):
         reader, writer = await connect(False)

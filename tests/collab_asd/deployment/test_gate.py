@@ -168,8 +168,8 @@ def test_of_who_has_no_key_nothing_is_read():
         raise AssertionError("was read on")
 
     unsound = signed() | {"flwr-signature": signed(ec.generate_private_key(ec.SECP384R1()))["flwr-signature"]}
-    for headers, may_connect in (({}, True), (unsound, True), (signed(), False)):
-        gate = Gate(flower, may_connect=lambda key, so=may_connect: so)
+    for headers, name in (({}, "client-0"), (unsound, "client-0"), (signed(), "")):
+        gate = Gate(flower, name_of=lambda key, so=name: so)
         assert ask(gate, "/v1/fleet/push-object", body(), headers).status_code == 401
 
 
@@ -177,13 +177,24 @@ def test_keys_are_those_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(gating, "FRESH_SECONDS", -1)
     pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     keys = NodeKeys(tmp_path)
-    assert not keys(pem)
+    assert keys(pem) == ""
     (tmp_path / "broken.pub").write_text("no key")
     line = KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     (tmp_path / "client-0.pub").write_bytes(line + b" of the press shop\n")
-    assert keys(pem)
+    assert keys(pem) == "client-0"
     (tmp_path / "client-0.pub").unlink()
     assert not keys(pem)
+
+
+def test_a_probe_tells_who_signs_it_under_which_name_the_key_is_known(caplog):
+    own = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    gate = Gate(flower, name_of=lambda key: "client-0" if key == own else "")
+    first = signed()
+    stranger = signed(ec.generate_private_key(ec.SECP384R1()))
+    answers = [ask(gate, "/", headers=headers) for headers in (first, first, stranger, {})]
+    assert [answer.json()["name"] for answer in answers] == ["client-0", "", "", ""]
+    assert ask(gate, "/v1/fleet/pull-messages", headers=first).status_code == 503  # its signature is used up
+    assert "'/'" not in caplog.text
 
 
 def test_body_that_trickles_is_given_up(monkeypatch):

@@ -43,6 +43,17 @@ def test_node_that_exchanges_is_well_whatever_the_time_of_day(tmp_path, server):
         assert node.illness() is None
 
 
+def test_it_is_said_when_a_node_is_connected(tmp_path, server, caplog):
+    with caplog.at_level("INFO"):
+        node, exchange = watched(tmp_path, server)
+        assert "connected" not in caplog.text
+        for stamp in (1e9, 2e9):
+            exchange(stamp)
+        node.wait_for_server()
+        exchange(3e9)
+    assert caplog.text.count("connected to host:1") == 2
+
+
 def test_node_that_a_server_answers_no_more_starts_again(tmp_path, server):
     node, exchange = watched(tmp_path, server)
     exchange()

@@ -328,6 +328,9 @@ def test_check_and_status_say_what_is_there(consortium):
     findings = {finding.subject: finding for finding in check_folder(consortium.folder / "client-1")}
     assert [finding for finding in findings.values() if not finding.well] == []
     assert findings["server"].says.startswith("reached over TLS, and it is the right one")
+    assert "client-1.pub" in findings["registration"].says
     lines = list(status(consortium.server))
     assert [line.partition(" (")[0] for line in lines[1:3]] == ["client-0: connected", "client-1: connected"]
     assert any(line.endswith("finished") for line in lines)
+    for trace_of_asking in ("GET / ", "ConnectionResetError"):
+        assert trace_of_asking not in consortium.log("server")

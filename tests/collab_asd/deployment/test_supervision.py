@@ -32,7 +32,7 @@ def test_a_process_that_dies_is_started_again_later_each_time_until_stopped(monk
     supervise("SuperNode", start)
     assert [process.returncode for process in started] == [7, 7, 7, -signal.SIGTERM]
     assert waits == [4.0, 6.0, 9.0]
-    assert "SuperNode ended with code 7; it starts again in 9 s" in caplog.text
+    assert "SuperNode ended with code 7; another is started in 9 s" in caplog.text
 
 
 def test_waits_end_somewhere_and_begin_anew_after_a_sound_life(monkeypatch):
@@ -63,7 +63,7 @@ def test_a_process_that_is_ill_is_started_again_though_it_runs(monkeypatch, capl
 
     supervise("SuperNode", start, lambda: "is ill")
     assert [process.returncode for process in started] == [-signal.SIGTERM] * 2
-    assert "SuperNode is ill; it starts again in 4 s" in caplog.text
+    assert "SuperNode is ill; another is started in 4 s" in caplog.text
 
 
 PARENT = """
