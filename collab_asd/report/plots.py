@@ -83,7 +83,7 @@ def roc(machine: MachineClips) -> Figure:
 
     One curve for each client that holds normal and faulty clips of this machine: their scores are on different scales.
     """
-    figure, axes = chart(2.3, 2.3)
+    figure, axes = chart(2.3, 2.3, (0.72, 0.59, 0.24, 0.37))
     axes.plot([0, 1], [0, 1], color=LIGHT["soft"], linewidth=1, linestyle=":")
     parts = [(part.scores(NORMAL), part.scores(ANOMALY)) for part in machine.by_client()]
     curves = [(normal, anomaly) for normal, anomaly in parts if len(normal) and len(anomaly)]
@@ -102,7 +102,7 @@ def roc(machine: MachineClips) -> Figure:
 
 def score_histogram(machine: MachineClips) -> Figure:
     """Draw how many clips of each kind got which score; see `draw_score_histogram`."""
-    figure, axes = chart(3.3, 2.1)
+    figure, axes = chart(3.3, 2.1, (0.55, 0.45, 0.15, 0.22))
     draw_score_histogram(axes, machine)
     axes.set_ylabel("recordings")
     axes.set_title(machine.name, loc="left")

@@ -28,8 +28,7 @@ HEAT = "#ff8a1f"  # over black and white in light and dark alike
 
 def apart(clip: ClipPortrait) -> tuple[Figure, Figure]:
     """Draw a clip, with its heat map, and its normal one in a figure each; white is loud, and equally loud in both."""
-    figure, axes = chart(3.6, 2.2)
-    normal_figure, normal_axes = chart(3.6, 2.2)
+    (figure, axes), (normal_figure, normal_axes) = (chart(3.6, 2.2, (0.52, 0.45, 0.12, 0.09)) for _ in range(2))
     _draw_pair(clip, axes, normal_axes)
     return figure, normal_figure
 

@@ -79,10 +79,21 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def chart(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of so many inches with one pair of axes."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+def chart(
+    width: float, height: float, margins: tuple[float, float, float, float] | None = None
+) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches with one pair of axes.
+
+    Margins, in inches to the left, below, to the right and above, spare a third of the time to draw: laying out means
+    to measure each label twice. They suit a figure whose labels are as long on every page.
+    """
+    if margins is None:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+    left, below, right, above = margins
+    figure = Figure(figsize=(width, height))
+    place = (left / width, below / height, 1 - (left + right) / width, 1 - (below + above) / height)
+    return figure, figure.add_axes(place)
 
 
 def panels(count: int, height: float, most_columns: int = 4, share_y: bool = True) -> tuple[Figure, list[Axes]]:
