@@ -79,9 +79,7 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def chart(
-    width: float, height: float, margins: tuple[float, float, float, float] | None = None
-) -> tuple[Figure, Axes]:
+def chart(width: float, height: float, margins: tuple[float, float, float, float] | None = None) -> tuple[Figure, Axes]:
     """Return a figure of so many inches with one pair of axes.
 
     Margins, in inches to the left, below, to the right and above, spare a third of the time to draw: laying out means
