@@ -147,13 +147,13 @@ class WindowSampler:
 
     def gather(self, windows: Indices) -> FloatArray:
         """Copy the windows of one batch -> ``[B, stack, D]``."""
-        return np.stack([self._window(self._clips[self._clip[i]], self._position[i]) for i in windows])
+        return np.stack([self._window(i) for i in windows])
 
-    def _window(self, clip: FloatArray, position: int) -> FloatArray:
+    def _window(self, window: int) -> FloatArray:
+        clip, start = self._clips[self._clip[window]], self._position[window] * self._hop
         if len(clip) < self._stack:
-            clip, position = stacked_windows(clip, self._stack, self._hop)[0], 0
-        start = position * self._hop
-        return clip[start : start + self._stack]  # one slice: to view all windows takes longer than to copy one
+            return stacked_windows(clip, self._stack, self._hop)[0]
+        return clip[start : start + self._stack]  # to view all windows of a clip takes longer than to copy one
 
     def places(self, windows: Indices) -> tuple[Indices, Indices]:
         """Return which clip each window is from, and its position there, counted from 0."""
