@@ -150,7 +150,8 @@ class WindowSampler:
         return np.stack([self._window(i) for i in windows])
 
     def _window(self, window: int) -> FloatArray:
-        clip, start = self._clips[self._clip[window]], self._position[window] * self._hop
+        clip: FloatArray = self._clips[self._clip[window]]
+        start = self._position[window] * self._hop
         if len(clip) < self._stack:
             return stacked_windows(clip, self._stack, self._hop)[0]
         return clip[start : start + self._stack]  # to view all windows of a clip takes longer than to copy one
