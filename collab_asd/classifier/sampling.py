@@ -151,10 +151,11 @@ class WindowSampler:
 
     def _window(self, window: int) -> FloatArray:
         clip: FloatArray = self._clips[self._clip[window]]
-        start = self._position[window] * self._hop
+        start = int(self._position[window]) * self._hop
         if len(clip) < self._stack:
-            return stacked_windows(clip, self._stack, self._hop)[0]
-        return clip[start : start + self._stack]  # to view all windows of a clip takes longer than to copy one
+            clip = stacked_windows(clip, self._stack, self._hop)[0]
+        copied: FloatArray = clip[start : start + self._stack]  # to view all windows of a clip takes longer
+        return copied
 
     def places(self, windows: Indices) -> tuple[Indices, Indices]:
         """Return which clip each window is from, and its position there, counted from 0."""
