@@ -8,7 +8,6 @@ recording is what 16-bit samples weigh.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import soundfile
 from auc_table import Loaded, interval, load
 from rich.console import Console
 from rich.table import Table
-from sharing import aucs, fit, through, train
+from sharing import aucs, configs, fit, options, through, train
 
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import pin_threads
@@ -60,13 +59,9 @@ def raw_bytes(loaded: Loaded) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--encoders", default="random-conv,logmel,yamnet")
+    parser = options(__doc__, encoders="random-conv,logmel,yamnet")
     parser.add_argument("--codecs", default=CODECS)
     parser.add_argument("--weights", default="", help="of yamnet")
-    parser.add_argument("--cache-dir", default="")
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     pin_threads(RunConfig.threads)
@@ -75,12 +70,8 @@ def main() -> None:
     columns = ("bytes per clip", "of raw audio", "fusion", "minus fp32", "shared k-NN", "minus fp32")
     for name in args.encoders.split(","):
         table = Table("codec", *columns, title=f"{name}: mean AUC over machines, {args.seeds} seeds")
-        chosen = {"data-dir": args.data, "encoder": name, "cache-dir": args.cache_dir}
-        configs = [
-            RunConfig.from_mapping(chosen | {"encoder-weights": args.weights * (name == "yamnet"), "seed": seed})
-            for seed in range(args.seeds)
-        ]
-        runs = [(load(config), config) for config in configs]
+        weights = args.weights if name == "yamnet" else ""
+        runs = [(load(config), config) for config in configs(args, name, weights)]
         plain = [measure(loaded, config, "fp32") for loaded, config in runs]
         for text in args.codecs.split(","):
             found = plain if text == "fp32" else [measure(loaded, config, text) for loaded, config in runs]

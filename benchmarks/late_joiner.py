@@ -8,17 +8,15 @@ of those that were there before. The codec is the default one, fitted without th
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import mean
 
 from auc_table import Loaded, interval, load
 from rich.console import Console
 from rich.table import Table
-from sharing import MachineAuc, aucs, fit, through, train
+from sharing import MachineAuc, aucs, configs, fit, options, through, train
 
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import pin_threads
@@ -47,16 +45,13 @@ def join(loaded: Loaded, newcomer: int, config: RunConfig, epochs: Sequence[int]
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--encoders", default="random-conv,logmel")
+    parser = options(__doc__)
     parser.add_argument("--epochs", default="1,3", help="of tuning")
-    parser.add_argument("--cache-dir", default="")
     args = parser.parse_args()
     pin_threads(RunConfig.threads)
     for name in args.encoders.split(","):
-        seeds = [table_of(args, replace(base(args, name), seed=seed)) for seed in range(args.seeds)]
+        epochs = [int(count) for count in args.epochs.split(",")]
+        seeds = [table_of(config, epochs) for config in configs(args, name)]
         columns = ("newcomer, fusion", "newcomer, shared", "others, fusion", "others, shared", "training, s")
         table = Table("f_s", *columns, title=f"{name}, {args.seeds} seeds, each machine in turn the newcomer")
         for way in seeds[0]:
@@ -65,15 +60,11 @@ def main() -> None:
         Console(width=140).print(table)
 
 
-def base(args: argparse.Namespace, encoder: str) -> RunConfig:
-    return RunConfig.from_mapping({"data-dir": args.data, "encoder": encoder, "cache-dir": args.cache_dir})
-
-
-def table_of(args: argparse.Namespace, config: RunConfig) -> dict[str, list[float]]:
+def table_of(config: RunConfig, epochs: Sequence[int]) -> dict[str, list[float]]:
     """Means over the choice of newcomer, with one seed."""
     loaded, rows = load(config), defaultdict(list)
     for newcomer in range(len(loaded.machines)):
-        for way, (found, seconds) in join(loaded, newcomer, config, [int(n) for n in args.epochs.split(",")]).items():
+        for way, (found, seconds) in join(loaded, newcomer, config, epochs).items():
             own, others = found[newcomer], [one for i, one in enumerate(found) if i != newcomer]
             before = mean(one.fusion for one in others), mean(one.shared for one in others)
             rows[way].append((own.fusion, own.shared, *before, seconds))

@@ -9,7 +9,6 @@ they would do without the rule that excludes them; an honest consortium without 
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from statistics import mean
 from auc_table import Loaded, interval, load
 from rich.console import Console
 from rich.table import Table
-from sharing import MachineAuc, aucs, fit, through, train
+from sharing import MachineAuc, aucs, configs, fit, options, through, train
 
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import pin_threads
@@ -68,18 +67,11 @@ def row(found: Sequence[MachineAuc], liar: int, victim: int) -> Row:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--encoders", default="random-conv,logmel")
-    parser.add_argument("--cache-dir", default="")
-    args = parser.parse_args()
+    args = options(__doc__).parse_args()
     pin_threads(RunConfig.threads)
     columns = ("victim, fusion", "victim, shared", "others, fusion", "others, shared")
     for name in args.encoders.split(","):
-        chosen = {"data-dir": args.data, "encoder": name, "cache-dir": args.cache_dir}
-        configs = [RunConfig.from_mapping(chosen | {"seed": seed}) for seed in range(args.seeds)]
-        seeds = [outcomes(load(config), config) for config in configs]
+        seeds = [outcomes(load(config), config) for config in configs(args, name)]
         table = Table("one client", *columns, title=f"{name}, {args.seeds} seeds, all choices of who is dishonest")
         for what in seeds[0]:
             means = [[mean(column) for column in zip(*seed[what], strict=True)] for seed in seeds]

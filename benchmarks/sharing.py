@@ -1,7 +1,8 @@
-"""What the measurements of embedding sharing on arrays have in common: codec, training, AUC of each machine."""
+"""What measurements of embedding sharing on arrays have in common: options, codec, training, AUC of each machine."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,22 @@ class MachineAuc:
 
     fusion: float
     shared: float
+
+
+def options(about: str, encoders: str = "random-conv,logmel") -> argparse.ArgumentParser:
+    """Return a parser of the options that all have; `about` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("data", help="recordings of machines of one type")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--encoders", default=encoders)
+    parser.add_argument("--cache-dir", default="")
+    return parser
+
+
+def configs(args: argparse.Namespace, encoder: str, weights: str = "") -> list[RunConfig]:
+    """Return what an encoder is measured with: a configuration for each seed."""
+    chosen = {"data-dir": args.data, "encoder": encoder, "encoder-weights": weights, "cache-dir": args.cache_dir}
+    return [RunConfig.from_mapping(chosen | {"seed": seed}) for seed in range(args.seeds)]
 
 
 def fit(text: str, machines: Sequence[MachineFrames]) -> tuple[Codec, int]:

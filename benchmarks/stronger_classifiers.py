@@ -14,7 +14,6 @@ alone and by today's fusion, with the difference to ours over the same seeds.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from auc_table import Loaded, interval, load
 from pytorch_metric_learning.losses import SubCenterArcFaceLoss
 from rich.console import Console
 from rich.table import Table
-from sharing import MachineAuc, aucs, fit, through
+from sharing import MachineAuc, aucs, configs, fit, options, through
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
@@ -159,12 +158,7 @@ def measure(loaded: Loaded, config: RunConfig, variant: Variant) -> tuple[list[M
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--encoders", default="random-conv,logmel")
-    parser.add_argument("--cache-dir", default="")
-    args = parser.parse_args()
+    args = options(__doc__).parse_args()
     pin_threads(RunConfig.threads)
     for encoder in args.encoders.split(","):
         title = f"{encoder}, {args.seeds} seeds, 95 % interval over seeds"
@@ -173,9 +167,7 @@ def main() -> None:
         ours: dict[str, list[float]] = {}
         for name, variant in VARIANTS.items():
             found, seconds = [], []
-            for seed in range(args.seeds):
-                chosen = {"data-dir": args.data, "encoder": encoder, "cache-dir": args.cache_dir, "seed": seed}
-                config = RunConfig.from_mapping(chosen)
+            for config in configs(args, encoder):
                 machines, spent = measure(load(config), config, variant)
                 found.append(machines)
                 seconds.append(spent)

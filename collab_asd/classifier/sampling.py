@@ -147,8 +147,15 @@ class WindowSampler:
 
     def gather(self, windows: Indices) -> FloatArray:
         """Copy the windows of one batch -> ``[B, stack, D]``."""
-        clips, stack, hop = self._clips, self._stack, self._hop
-        return np.stack([stacked_windows(clips[self._clip[i]], stack, hop)[self._position[i]] for i in windows])
+        return np.stack([self._window(i) for i in windows])
+
+    def _window(self, window: int) -> FloatArray:
+        clip: FloatArray = self._clips[self._clip[window]]
+        start = int(self._position[window]) * self._hop
+        if len(clip) < self._stack:
+            clip = stacked_windows(clip, self._stack, self._hop)[0]
+        copied: FloatArray = clip[start : start + self._stack]  # to view all windows of a clip takes longer
+        return copied
 
     def places(self, windows: Indices) -> tuple[Indices, Indices]:
         """Return which clip each window is from, and its position there, counted from 0."""

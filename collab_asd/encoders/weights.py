@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -28,7 +29,9 @@ from collab_asd.core.checksums import Checksums
 from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import cache_dir as default_cache_dir
 from collab_asd.core.files import replacing
-from collab_asd.core.transfer import RemoteFile, misfit, signatures
+
+if TYPE_CHECKING:  # it brings requests, and most runs fetch nothing
+    from collab_asd.core.transfer import RemoteFile
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +257,7 @@ def check(source: WeightSource, file: Path) -> str:
     InputError
         When it is of another kind, truncated, or another file.
     """
-    from collab_asd.core.transfer import difference
+    from collab_asd.core.transfer import difference, misfit
 
     with _disk_errors_explained(file):
         with file.open("rb") as opened:
@@ -280,6 +283,8 @@ def _require_in_folder(source: WeightSource, file: Path) -> None:
 
 
 def _remote(source: WeightSource, file: Path) -> RemoteFile:
+    from collab_asd.core.transfer import RemoteFile, signatures
+
     known = known_fingerprint(source, file)
     return RemoteFile(source.filename, source.url, known.size, source.md5, known.sha256, signatures(source.filename))
 

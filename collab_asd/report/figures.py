@@ -12,7 +12,6 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.signal import resample_poly
 from sklearn.decomposition import PCA
 
 from collab_asd.core.types import ANOMALY, NORMAL, FloatArray
@@ -134,6 +133,8 @@ def _shortened(sound: Sound) -> Sound:
     waveform = sound.waveform[: round(LONGEST_S * sound.rate)]
     if sound.rate <= HIGHEST_RATE:
         return Sound(waveform, sound.rate)
+    from scipy.signal import resample_poly
+
     common = gcd(HIGHEST_RATE, sound.rate)
     return Sound(resample_poly(waveform, HIGHEST_RATE // common, sound.rate // common), HIGHEST_RATE)
 

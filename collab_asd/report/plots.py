@@ -83,7 +83,7 @@ def roc(machine: MachineClips) -> Figure:
 
     One curve for each client that holds normal and faulty clips of this machine: their scores are on different scales.
     """
-    figure, axes = chart(2.3, 2.3)
+    figure, axes = chart(2.3, 2.15, (0.72, 0.47, 0.24, 0.34))
     axes.plot([0, 1], [0, 1], color=LIGHT["soft"], linewidth=1, linestyle=":")
     parts = [(part.scores(NORMAL), part.scores(ANOMALY)) for part in machine.by_client()]
     curves = [(normal, anomaly) for normal, anomaly in parts if len(normal) and len(anomaly)]
@@ -102,7 +102,7 @@ def roc(machine: MachineClips) -> Figure:
 
 def score_histogram(machine: MachineClips) -> Figure:
     """Draw how many clips of each kind got which score; see `draw_score_histogram`."""
-    figure, axes = chart(3.3, 2.1)
+    figure, axes = chart(3.3, 2.1, (0.7, 0.45, 0.12, 0.24))
     draw_score_histogram(axes, machine)
     axes.set_ylabel("recordings")
     axes.set_title(machine.name, loc="left")
@@ -119,7 +119,7 @@ def draw_score_histogram(axes: Axes, machine: MachineClips) -> None:
     for kind, of_kind in scores.items():
         name, colour = KINDS[kind]
         inside = of_kind.clip(edges[0], edges[-1])
-        axes.hist(inside, edges, color=colour, alpha=0.35)
+        axes.hist(inside, edges, color=colour, alpha=0.35, histtype="stepfilled")
         axes.hist(inside, edges, color=colour, histtype="step", linewidth=1.3, label=name)
     for limit in machine.thresholds:
         axes.axvline(limit, color=LIGHT["ink"], linewidth=1.3, linestyle="--")

@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from collab_asd.core.torch_audio import torchaudio
@@ -20,7 +21,7 @@ from collab_asd.report.words import heat_words, portrait_words
 BANDS, MOST_FRAMES = 64, 200
 WINDOW_S = 0.064
 DARKEST, BRIGHTEST = 2, 99.8  # percentiles of the levels in both pictures
-TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000, 16000)
+TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
 WIDE, NARROW = 105, 40  # characters of the figure's title, and of one picture's, that surely fit into a line
 LINE_INCHES = 0.17
 HEAT = "#ff8a1f"  # over black and white in light and dark alike
@@ -28,8 +29,7 @@ HEAT = "#ff8a1f"  # over black and white in light and dark alike
 
 def apart(clip: ClipPortrait) -> tuple[Figure, Figure]:
     """Draw a clip, with its heat map, and its normal one in a figure each; white is loud, and equally loud in both."""
-    figure, axes = chart(3.6, 2.2)
-    normal_figure, normal_axes = chart(3.6, 2.2)
+    (figure, axes), (normal_figure, normal_axes) = (chart(3.6, 2.2, (0.52, 0.45, 0.12, 0.09)) for _ in range(2))
     _draw_pair(clip, axes, normal_axes)
     return figure, normal_figure
 
@@ -96,6 +96,7 @@ def _draw(axes: Axes, levels: ScoreArray, sound: Sound, shown_db: tuple[float, f
     )
     ticks = [hz for hz in TICKS_HZ if hz <= sound.rate / 2]
     axes.set_yticks([_mel(hz) for hz in ticks], [f"{hz / 1000:g}" for hz in ticks])
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set(xlabel="seconds", ylabel="kHz")
 
 

@@ -50,6 +50,7 @@ SERIES = tuple(LIGHT[name] for name in ("normal", "anomaly", "green", "purple", 
 PNG_DPI = 150
 NOTEBOOK_WIDTH = 9.2  # inches
 CSS_DPI = 96
+EDGE = 0.04  # inches between an axis label and the edge of its figure, where margins are fixed
 STYLE: dict[Any, Any] = {  # matplotlib's type of its keys is another in every version
     "font.size": 9,
     "axes.titlesize": 9,
@@ -79,10 +80,24 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def chart(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of so many inches with one pair of axes."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+def chart(width: float, height: float, margins: tuple[float, float, float, float] | None = None) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches with one pair of axes.
+
+    Margins, in inches to the left, below, to the right and above, spare a third of the time to draw: laying out means
+    to measure each label twice. They suit a figure whose labels are as long on every page.
+    """
+    if margins is None:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+    left, below, right, above = margins
+    figure = Figure(figsize=(width, height))
+    wide, high = width - left - right, height - below - above
+    axes = figure.add_axes((left / width, below / height, wide / width, high / height))
+    axes.xaxis.set_label_coords(0.5, (EDGE - below) / high)
+    axes.yaxis.set_label_coords((EDGE - left) / wide, 0.5)
+    axes.xaxis.label.set_verticalalignment("bottom")
+    axes.yaxis.label.set_verticalalignment("top")
+    return figure, axes
 
 
 def panels(count: int, height: float, most_columns: int = 4, share_y: bool = True) -> tuple[Figure, list[Axes]]:
@@ -128,7 +143,7 @@ def save_png(figure: Figure, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.set(facecolor="white", dpi=PNG_DPI)
-    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
+    FigureCanvasAgg(figure).print_png(path, pil_kwargs={"compress_level": 1})  # type: ignore[no-untyped-call]
     figure.set_layout_engine("none")
 
 

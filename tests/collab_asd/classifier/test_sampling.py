@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from collab_asd.classifier.sampling import WindowSampler, input_statistics
+from collab_asd.classifier.sampling import WindowSampler, input_statistics, stacked_windows
 from collab_asd.core.errors import InputError
 
 # Three clips of class 0 and one of class 1, with 3, 3, 3 and 2 windows of four frames.
@@ -17,6 +17,14 @@ def sampler():
 def test_gather_copies_the_windows_asked_for():
     batch = sampler().gather(np.array([4, 0, 9]))  # second window of clip 1, first of clip 0, first of clip 3
     np.testing.assert_array_equal(batch, np.stack([CLIPS[1][1:5], CLIPS[0][:4], CLIPS[3][:4]]))
+
+
+@pytest.mark.parametrize(("stack", "hop"), [(1, 1), (4, 1), (4, 3), (5, 2), (6, 4), (9, 2)])
+def test_gather_copies_what_the_view_of_a_clip_shows(stack, hop):
+    """Clips shorter than a window included, which are repeated to fill one."""
+    windows = WindowSampler(CLIPS, CLASSES, stack, hop)
+    seen = np.concatenate([stacked_windows(clip, stack, hop) for clip in CLIPS])
+    np.testing.assert_array_equal(windows.gather(np.arange(len(seen))), seen)
 
 
 def test_every_class_gives_the_same_number_of_windows():

@@ -48,6 +48,12 @@ def test_a_client_that_takes_more_than_a_fair_share_of_the_codec_is_refused(leng
     assert set(find_spoilers(told, PLAN)) == found
 
 
+@pytest.mark.parametrize(("usual", "found"), [(2, {9}), (1, set())])
+def test_among_three_clients_one_that_takes_the_codec_is_refused_and_between_two_nobody_is(usual, found):
+    told = {**{client: told_by(client, USUAL) for client in range(usual)}, 9: told_by(9, 30 * OTHER)}
+    assert set(find_spoilers(told, PLAN)) == found
+
+
 @pytest.mark.parametrize(
     ("factor", "refused"),
     [(1.0, False), (1.5, False), (1.7, False), (2.3, True), (4.0, True), (0.25, True), (0.0, True)],
