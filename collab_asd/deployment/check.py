@@ -122,12 +122,15 @@ def check_node(node: NodeSettings) -> Iterator[Finding]:
     yield own_key
     if own_key.well:
         yield finding("node.pub", lambda: _own_public_key(node.folder))
-    for name in ("encoder_key_file", "rotation_key_file", "noise_key_file"):
-        if path := node.path(name):
-            yield finding(getattr(node, name), lambda path=path: _secret(path))  # type: ignore[misc]
+    named = {
+        getattr(node, name): node.path(name) for name in ("encoder_key_file", "rotation_key_file", "noise_key_file")
+    }
+    keys = [finding(name, lambda path=path: _secret(path)) for name, path in named.items() if path]  # type: ignore[misc]
+    yield from keys
     yield finding(node.pseudonym_key_file or "pseudonym.key", lambda: _pseudonym_key(node, *agreed))
     if agreed:
         yield finding("recordings", lambda: _recordings(node, agreed[0]))
+    if agreed and all(key.well for key in keys):
         yield finding("encoder", lambda: _encoder(node, agreed[0]))
     for name in ("cache_dir", "results_dir"):
         yield finding(name.replace("_", "-"), lambda name=name: writable_folder(node.path(name) or Path()))  # type: ignore[misc]

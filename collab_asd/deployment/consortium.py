@@ -82,7 +82,8 @@ The server must not have {keys}: what they hide, it could read. That is less tha
 A client that would rather make its own key: `collab-asd deploy key FOLDER`, then `node.pub` goes to the server's
 `nodes/` in place of the old one (it is no secret, but must not be swapped on its way: compare it by telephone).
 
-Fingerprint of a file, to compare: `sha256sum ca.crt`.
+Fingerprint of a file, to compare: `sha256sum ca.crt`. Of the agreement all parties compare the digest that
+`collab-asd deploy check` shows.
 """
 
 

@@ -262,6 +262,18 @@ def test_faults_of_a_folder(node, made, machines, serve, fault):
     assert len(wrong(node)) == 1
 
 
+def test_a_key_that_is_missing_is_said_once(node, serve):
+    serve()
+    for name, before, after in (
+        ("agreement.toml", 'encoder = "logmel"', 'encoder = "random-conv"'),
+        ("node.toml", "client = 0", 'client = 0\nencoder-key-file = "encoder.key"'),
+    ):
+        text = (node / name).read_text()
+        assert before in text
+        (node / name).write_text(text.replace(before, after))
+    assert list(wrong(node)) == ["encoder.key"]
+
+
 def test_client_that_is_none_of_so_many_is_refused(node):
     (node / "node.toml").write_text((node / "node.toml").read_text().replace("client = 0", "client = 2"))
     with pytest.raises(InputError, match="client = 2 of clients = 2"):
