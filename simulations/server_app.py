@@ -24,9 +24,9 @@ from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
 from collab_asd.config import RunConfig
-from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import exclusive_lock, results_dir
+from collab_asd.core.processes import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.progress import show_progress, step
 from collab_asd.core.runtime import PeakMemory, pin_threads, resolve_device
 from collab_asd.core.types import Partition, ScoreTable

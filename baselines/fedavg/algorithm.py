@@ -1,7 +1,17 @@
 """What the server of federated averaging computes, on tensors: no messages.
 
-A client trains by `collab_asd.classifier.training.fit`; what becomes of the class directions is told in
-`baselines.client_training.rounds`.
+One round, as Flower's strategies conduct it::
+
+    for each client k:  w_k, b_k = take_apart(fit(put_together(w, b), clips of k))
+    w = the strategy's step from w, by the w_k;  b = weighted_mean(b_k, number of clips of k)
+
+FedAvg's step is ``weighted_mean(w_k, …)``, too. A client trains by `collab_asd.classifier.training.fit`; what becomes
+of the class directions is told in `baselines.client_training.rounds`.
+
+References
+----------
+H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas, "Communication-efficient learning of deep networks
+from decentralized data", AISTATS 2017.
 """
 
 from __future__ import annotations

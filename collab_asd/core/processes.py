@@ -1,4 +1,7 @@
-"""Processes that were started for a share of the work: how they follow their parent, and how it ends them."""
+"""Processes that were started for a share of the work: how they follow their parent, and how it ends them.
+
+What a command line and the ServerApp that it started tell each other lies in files that environment variables name.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,13 @@ from types import FrameType
 import psutil
 
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
+
+ERROR_FILE_VARIABLE = "COLLAB_ASD_ERROR_FILE"
+"""Where it is looked for what was refused: ``flwr run`` ends with 0 all the same."""
+OWN_KEYS_VARIABLE = "COLLAB_ASD_SERVER_KEYS"
+"""Where the server of a deployment leaves keys of its own, as JSON: the run config goes to the clients."""
+NODES_VARIABLE = "COLLAB_ASD_NODES"
+"""Where that server keeps whose key each SuperNode has."""
 
 KILL_SECONDS = 5.0
 """How long a killed process is waited for."""

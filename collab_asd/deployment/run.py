@@ -15,9 +15,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from collab_asd.config import RunConfig
-from collab_asd.core.environment import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import is_locked, replacing, require_writable
+from collab_asd.core.processes import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.progress import step
 from collab_asd.deployment.check import configured_recordings
 from collab_asd.deployment.flower import nodes_file, register_nodes, stop_unbegun, submit

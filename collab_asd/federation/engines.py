@@ -16,10 +16,15 @@ from pathlib import Path
 
 from collab_asd import __version__
 from collab_asd.config import RunConfig
-from collab_asd.core.environment import ERROR_FILE_VARIABLE
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
-from collab_asd.core.processes import end_processes_with, interrupted_once, run_streaming, wait_until_open
+from collab_asd.core.processes import (
+    ERROR_FILE_VARIABLE,
+    end_processes_with,
+    interrupted_once,
+    run_streaming,
+    wait_until_open,
+)
 from collab_asd.core.progress import step
 from collab_asd.core.registry import load
 from collab_asd.core.terminal import without_colours

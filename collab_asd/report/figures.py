@@ -201,18 +201,16 @@ def _maps_of_type(gallery: Gallery, machine_type: str, machines: Sequence[Embedd
     }
 
 
-def cards(gallery: Gallery, clips: Sequence[ClipPortrait], name: str, sounds: bool) -> list[Card]:
+def cards(gallery: Gallery, clips: Sequence[ClipPortrait], sounds: bool) -> list[Card]:
     """Pictures and players of some clips."""
-    return [_card(gallery, clip, f"{name}_{i}", sounds) for i, clip in enumerate(clips, start=1)]
+    return [_card(gallery, clip, sounds) for clip in clips]
 
 
-def _card(gallery: Gallery, clip: ClipPortrait, name: str, sounds: bool) -> Card:
+def _card(gallery: Gallery, clip: ClipPortrait, sounds: bool) -> Card:
     figure, normal_figure = apart(clip)
     heated = " with its heat map" if clip.heat else ""
-    picture = gallery.hang(name, f"Log-mel spectrogram of {clip.clip}{heated}.", figure)
-    normal_picture = gallery.hang(
-        f"{name}_normal", f"Log-mel spectrogram of the normal recording {clip.normal_name}.", normal_figure
-    )
+    picture = gallery.show(f"Log-mel spectrogram of {clip.clip}{heated}.", figure)
+    normal_picture = gallery.show(f"Log-mel spectrogram of the normal recording {clip.normal_name}.", normal_figure)
     player, normal_player = players(clip.sound, clip.normal) if sounds else ("", "")
     return Card(clip, portrait_words(clip), heat_words(clip), picture, normal_picture, player, normal_player)
 

@@ -77,6 +77,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, ``figures/*.png`` and every table as ``tables/*.csv`` and ``*.tex``; return the page.
 
+    Spectrograms are on the page alone: `collab-asd score --explain` writes pictures of single recordings.
+
     Parameters
     ----------
     folder : Path
@@ -118,8 +120,8 @@ def write_report(
             "parts": parts,
             "comparison": _comparison(gallery, runs, names) if len(runs) > 1 else None,
             "maps": figures.maps(gallery, embeddings),
-            "mistakes": figures.cards(gallery, mistakes, "mistake", sounds),
-            "alarms": figures.cards(gallery, alarms, "alarm", sounds),
+            "mistakes": figures.cards(gallery, mistakes, sounds),
+            "alarms": figures.cards(gallery, alarms, sounds),
             "note": note,
             "steps": steps,
             "detectors": tables.detectors(detectors, runs[0].evaluation) if detectors else None,

@@ -149,19 +149,19 @@ def save_png(figure: Figure, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page: its file name without suffix, its words for those who cannot see it, and its SVG."""
+    """A figure on the page: its words for those who cannot see it, and its SVG."""
 
-    name: str
     alt: str
     svg: Markup
 
 
 class Gallery:
-    """Saves the figures of one page as PNG files and turns them into inline SVG with ids of their own."""
+    """Turns the figures of one page into inline SVG with ids of their own, and saves them as PNG files."""
 
     def __init__(self, folder: Path, advance: Callable[[], None]) -> None:
         self._folder, self._advance = folder, advance
         self._names: set[str] = set()
+        self._shown = 0
 
     def hang(self, name: str, alt: str, figure: Figure) -> Picture:
         """Save ``name.png``, numbered if there is one by that name on this page, and return the figure as SVG."""
@@ -172,8 +172,13 @@ class Gallery:
             stem = f"{slug}_{number}"
         self._names.add(stem)
         save_png(figure, self._folder / f"{stem}.png")
+        return self.show(alt, figure)
+
+    def show(self, alt: str, figure: Figure) -> Picture:
+        """Return the figure as SVG, for the page alone."""
+        self._shown += 1
         self._advance()
-        return Picture(stem, alt, _inline_svg(figure, f"f{len(self._names)}", alt))
+        return Picture(alt, _inline_svg(figure, f"f{self._shown}", alt))
 
 
 def _inline_svg(figure: Figure, prefix: str, alt: str) -> Markup:

@@ -221,24 +221,16 @@ class EmbeddingSharing(ScoreGathering):
     def check_reply(self, client: int, request: Message, reply: Message) -> None:
         """See `ScoreGathering`."""
         if request.metadata.message_type == DESCRIBE:
-            self._require_own_places(client, _read_description(reply.content, self.plan)[0])
+            said, *_ = _read_description(reply.content, self.plan)
+            # In a deployment each client has numbers of its own for its machines.
+            if self.grid.pseudonymous and any(number // MOST_MACHINES != client for number in said.classes):
+                raise ValueError("it numbers a machine as another client's")
         elif request.metadata.message_type == EMBEDDINGS:
             number = PageNumber(**request.content.config_records["request"])  # type: ignore[arg-type]
             page = _read_page(reply.content)
             require_valid_page(number, page, self.descriptions[client], self.plan, self.page_bytes)
         else:
             super().check_reply(client, request, reply)
-
-    def _require_own_places(self, client: int, said: ClientDescription) -> None:
-        """Refuse machines that are numbered as another client's: in a deployment each has numbers of its own.
-
-        Raises
-        ------
-        ValueError
-            It names one that cannot be its own.
-        """
-        if self.grid.pseudonymous and any(number // MOST_MACHINES != client for number in said.classes):
-            raise ValueError("it numbers a machine as another client's")
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
