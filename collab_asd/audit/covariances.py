@@ -27,7 +27,7 @@ from collab_asd.audit.run import AuditedRun
 from collab_asd.audit.view import SCORE, Recorded
 from collab_asd.core.types import NORMAL, ScoreArray
 from collab_asd.detection.second_order import standard_deviations
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.spectrum import ClipSpectrum, whole_clips
 from collab_asd.federation.client_data import local_machines
 from collab_asd.methods.covariance_sharing.sums import SAID_OF_ALL, SQUARES_BITS, Part, read_part
 
@@ -71,7 +71,7 @@ def _judged(run: AuditedRun, scope: AuditConfig) -> Iterator[tuple[str, ScoreArr
             clips = partition.clips
             held = [*machine.normal][: scope.per_client], [i for i in machine.test if clips[i].label == NORMAL]
             frames = [[run.ear.cache.encode(summarize, clips[i]) for i in side[: scope.per_client]] for side in held]
-            features = np.concatenate([f for side in frames for f in side]).astype(np.float64)
+            features = whole_clips([f for side in frames for f in side]).astype(np.float64)
             others = facts["squares-dof"] - own.dof, known.squares - own.squares
             given = (others[0], others[1] * 2.0**-SQUARES_BITS / others[0]) if others[0] else (0, None)
             squares = np.asarray(own.squares * 2.0**-SQUARES_BITS, np.float64)

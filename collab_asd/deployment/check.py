@@ -31,7 +31,6 @@ from collab_asd.deployment.processes import STATE, is_open, require_free
 from collab_asd.deployment.settings import AGREEMENT, NODE, SERVER, NodeSettings, ServerSettings
 from collab_asd.federation.agreement import OWN_KEYS, Agreement, layout_of_node, shares_embeddings
 from collab_asd.federation.bases import BasisLedger
-from collab_asd.federation.policy import require_within
 from collab_asd.federation.pseudonyms import load_pseudonym_key
 from collab_asd.wire.defences.chain import require_keys
 
@@ -241,6 +240,8 @@ def configured_recordings(node: NodeSettings, agreement: Agreement) -> RunConfig
 
 
 def _recordings(node: NodeSettings, agreement: Agreement) -> str:
+    from collab_asd.federation.policy import require_within  # it brings Flower
+
     config = configured_recordings(node, agreement)
     data_dir = Path(config.data_dir)
     clips = find_clips(data_dir, *how(config))
