@@ -210,13 +210,15 @@ def _agreement(path: Path | None, into: list[Agreement], depends: str) -> str:
     try:
         agreement = Agreement.load(str(path or ""))
     except InputError as error:
-        raise InputError(f"{error} (what depends on it was not looked at: {depends})") from error
+        raise InputError(
+            f"{str(error).removeprefix('agreement ')} (what depends on it was not looked at: {depends})"
+        ) from error
     into.append(agreement)
     if (agreed := agreement.config) is None:
         return "none: only embedding sharing under Algorithm 1, and local methods, will be answered"
     codec = f", codec {agreed.codec}" if shares_embeddings(agreed) else ""
     said = f"{agreed.method}, {agreed.encoder}{codec}, inference at the {agreed.inference}"
-    return f"{said}; digest {agreement.spoken_digest}, the same at all parties"
+    return f"{said}; digest {agreement.spoken_digest}: compare it with the others'"
 
 
 def configured_recordings(node: NodeSettings, agreement: Agreement) -> RunConfig:

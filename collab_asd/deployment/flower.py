@@ -51,7 +51,7 @@ def register_nodes(server: ServerSettings) -> None:
     Raises
     ------
     InputError
-        Flower refuses a key.
+        Flower refuses a key; all others have been seen to.
     """
     wanted = {
         path.read_text(encoding="utf-8").strip(): path for path in sorted((server.folder / "nodes").glob("*.pub"))
@@ -60,25 +60,37 @@ def register_nodes(server: ServerSettings) -> None:
     for key in known.keys() - wanted.keys():
         flwr(server, "supernode", "unregister", str(known[key]["node-id"]))
         logger.info("%s may not connect any more: its key was taken from nodes/", known[key]["name"])
-    kept = {key: node for key, node in known.items() if key in wanted}
-    for key in wanted.keys() - known.keys():
+    kept = {key: node | {"name": wanted[key].stem} for key, node in known.items() if key in wanted}
+    refused: dict[str, InputError] = {}
+    for key in sorted(wanted.keys() - known.keys(), key=wanted.__getitem__):
         try:
             answer = flwr(server, "supernode", "register", str(wanted[key]))
-        except InputError:  # perhaps its answer was lost before, with the SuperLink or with this process
-            _unregister_unknown(server, [node["node-id"] for node in kept.values()])
-            answer = flwr(server, "supernode", "register", str(wanted[key]))
+        except InputError as error:
+            refused[key] = error
+            continue
         kept[key] = {"name": wanted[key].stem, "node-id": str(answer["node-id"])}
-        logger.info("%s may connect", wanted[key].stem)
+    if len(refused) == 1:  # perhaps the answer was lost before, with the SuperLink or with this process
+        unknown = _unknown(server, [node["node-id"] for node in kept.values()])
+        if len(unknown) == 1:
+            (key, _) = refused.popitem()
+            kept[key] = {"name": wanted[key].stem, "node-id": unknown[0]}
+    for key in kept.keys() - known.keys():
+        logger.info("%s may connect", kept[key]["name"])
     if kept != known:
         with replacing(nodes_file(server)) as file:
             file.write(json.dumps(kept, indent=2).encode())
+    if refused:
+        names = ", ".join(wanted[key].name for key in refused)
+        raise InputError(
+            f"{names}: {next(iter(refused.values()))} A key that was taken out of nodes/ is let in no more: its client "
+            "makes another with `collab-asd deploy key`"
+        )
 
 
-def _unregister_unknown(server: ServerSettings, known: Collection[str]) -> None:
-    """Let the SuperLink forget SuperNodes of which it is not written down here whose they are."""
-    for node in flwr(server, "supernode", "list")["nodes"]:
-        if str(node["node-id"]) not in known and node["status"] != "unregistered":
-            flwr(server, "supernode", "unregister", str(node["node-id"]))
+def _unknown(server: ServerSettings, known: Collection[str]) -> list[str]:
+    """Return the IDs of SuperNodes that may connect and of which it is not written down here whose they are."""
+    nodes = flwr(server, "supernode", "list")["nodes"]
+    return [str(n["node-id"]) for n in nodes if str(n["node-id"]) not in known and n["status"] != "unregistered"]
 
 
 def registered(server: ServerSettings) -> dict[str, dict[str, str]]:

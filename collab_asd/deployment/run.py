@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,13 @@ def _register(server: ServerSettings) -> None:
     try:
         register_nodes(server)
     except (InputError, subprocess.TimeoutExpired) as error:
-        logger.warning("nodes/: %s", error)
+        _warn_once(f"nodes/: {error}")
+
+
+@lru_cache(maxsize=100)
+def _warn_once(text: str) -> None:
+    """Log what is tried again every few seconds, with the same end."""
+    logger.warning(text)
 
 
 def _require_files(folder: Path, *names: str) -> None:

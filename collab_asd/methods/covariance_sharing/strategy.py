@@ -65,7 +65,7 @@ class CovarianceSharing(ScoreGathering):
     """
 
     tolerates_exclusion = True
-    encoder_note = "log-mel spectra, whatever the encoder; only sums over clips left the clients"
+    encoder_note = "log-mel spectra, whatever the encoder; each client sent sums over its own clips"
 
     def __init__(self, earlier: ServerState | None = None, retain: bool = False) -> None:
         self.earlier, self.retain, self.watch = earlier or ServerState(), retain, Stopwatch()

@@ -14,17 +14,18 @@ from collab_asd.deployment.settings import ServerSettings
 
 @pytest.fixture
 def superlink(monkeypatch):
-    """Node ID -> public key, as a SuperLink has them; and a server."""
-    keys, numbers = {}, count(100)
+    """Node ID -> public key, as a SuperLink has them; as in Flower, one that is unregistered stays in use."""
+    keys, numbers, gone = {}, count(100), []
 
     def flwr(server, _, command, *arguments):
         if command == "list":
-            return {"nodes": [{"node-id": node, "status": "registered"} for node in keys]}
+            listed = [{"node-id": node, "status": "registered"} for node in keys]
+            return {"nodes": [*listed, *({"node-id": f"old {i}", "status": "unregistered"} for i in range(len(gone)))]}
         if command == "unregister":
-            del keys[arguments[0]]
+            gone.append(keys.pop(arguments[0]))
             return {}
         key = Path(arguments[0]).read_text()
-        if key in keys.values():
+        if key in [*keys.values(), *gone]:
             raise InputError("[code: 23] Public key already in use.")
         node = str(next(numbers))
         keys[node] = key
@@ -55,12 +56,41 @@ def test_keys_come_and_go(superlink, server):
     assert set(names(server)) == {"client-1"}
 
 
-def test_node_whose_registration_was_answered_to_nobody_is_registered_anew(superlink, server):
+def test_node_whose_registration_was_answered_to_nobody_is_known_again(superlink, server):
     register_nodes(server)
-    of_client_1 = names(server)["client-1"]
+    before = names(server)
     known = registered(server)
     flower.nodes_file(server).write_text(json.dumps({k: n for k, n in known.items() if n["name"] == "client-1"}))
     register_nodes(server)
-    assert set(names(server)) == {"client-0", "client-1"}
-    assert names(server)["client-1"] == of_client_1
-    assert {superlink[node] for node in names(server).values()} == {"key of client-0", "key of client-1"}
+    assert names(server) == before
+
+
+def test_keys_that_were_swapped_get_their_right_names(superlink, server):
+    folder = server.folder / "nodes"
+    one, other = (folder / f"client-{i}.pub" for i in (0, 1))
+    one.write_text("key of client-1")
+    other.write_text("key of client-0")
+    register_nodes(server)
+    one.write_text("key of client-0")
+    other.write_text("key of client-1")
+    register_nodes(server)
+    assert {superlink[node]: name for name, node in names(server).items()} == {
+        "key of client-0": "client-0",
+        "key of client-1": "client-1",
+    }
+
+
+def test_a_key_that_was_taken_out_and_comes_back_is_refused_in_words_and_holds_up_no_other(superlink, server):
+    register_nodes(server)
+    path = server.folder / "nodes" / "client-0.pub"
+    path.unlink()
+    register_nodes(server)
+    path.write_text("key of client-0")
+    (server.folder / "nodes" / "client-2.pub").write_text("key of client-2")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"client-0\.pub: .*deploy key"):
+            register_nodes(server)
+        assert set(names(server)) == {"client-1", "client-2"}
+    path.write_text("another key of client-0")
+    register_nodes(server)
+    assert set(names(server)) == {"client-0", "client-1", "client-2"}
