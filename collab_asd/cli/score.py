@@ -182,6 +182,8 @@ class Session:
             f"{self.refused} refused{share} "
             f"(threshold set for {card.false_alarm_rate:.3g} false alarms per normal recording{self._caution()})"
         )
+        if self.explain is not None and not self.alarms:
+            notes.print("--explain: no recording raised an alarm, so nothing was drawn")
 
     def _caution(self) -> str:
         """Say how wrong a threshold may be that was set from few normal recordings."""

@@ -151,7 +151,7 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
         most = max(few.values())
         yield Recommendation(
             f"Record more normal sound of {listed(list(few))}",
-            f"With fewer, the threshold may raise more than twice the {percent(asked)} false alarms that were asked "
+            f"With so few, the threshold may raise more than twice the {percent(asked)} false alarms that were asked "
             f"for. {most} more normal recording{'s' if most > 1 else ''} of each, spread over days, settle it.",
         )
     if untested := [m.name for m in machines if min(m.count(NORMAL), m.count(ANOMALY)) < FEWEST_TEST_CLIPS]:

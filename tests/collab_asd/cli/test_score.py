@@ -405,6 +405,13 @@ def test_alarms_are_explained_by_pictures_at_the_paths_of_their_clips(detector, 
     assert (tmp_path / "pictures/new/whistle.wav.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_an_alarm_it_is_said_that_nothing_is_explained(detector, folder, tmp_path):
+    result = call(detector, folder / "hum.wav", "--explain", tmp_path / "pictures")
+    assert result.exit_code == 0, result.output
+    assert "--explain: no recording raised an alarm" in result.stderr
+    assert not list(tmp_path.rglob("*.png"))
+
+
 def test_pictures_cannot_be_written_into_a_file(detector, folder, tmp_path):
     (tmp_path / "file").touch()
     result = call(detector, folder, "--explain", tmp_path / "file")
