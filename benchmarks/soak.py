@@ -59,6 +59,7 @@ RUN_SECONDS = 1800.0
 BACK_SECONDS = 900.0
 LONGEST_STOP, LONGEST = 70.0, 40.0
 SHORT_SECONDS = 5.0
+FETCHED_SECONDS = 1.0
 AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
 FULL_BYTES = 65_536
@@ -364,7 +365,7 @@ class Soak:
             ("kill the executor", first, embeddings, partial(self.kill, EXECUTOR, first)),
             ("kill the SuperNode", second, embeddings, partial(self.kill, SUPERNODE, second)),
             ("stop the SuperLink", first, embeddings, partial(self.hold, SUPERLINK, self.server, SHORT_SECONDS)),
-            ("drop all connections", second, scores, self.drop),
+            ("drop all connections", second, scores, partial(self.drop, FETCHED_SECONDS)),
             ("full disk", first, scores, partial(self.full_disk, first, LONGEST, DISK_FULL)),
             *((name, second, embeddings, fault) for name, fault in self.clocks().items()),
         ]
@@ -408,8 +409,13 @@ class Soak:
         proxy.mode = "open"
         return f"{self.nodes[index].folder.name} for {seconds:.0f} s"
 
-    def drop(self) -> str:
-        """End all connections of all nodes."""
+    def drop(self, after: float = 0.0) -> str:
+        """End all connections of all nodes.
+
+        A message that a node is just fetching is lost to Flower, and the run waits for `timeout`; `after` so many
+        seconds all have been fetched.
+        """
+        self.over.wait(after)
         for proxy in self.proxies:
             proxy.drop()
         return "of all nodes"
