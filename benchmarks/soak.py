@@ -60,6 +60,7 @@ BACK_SECONDS = 900.0
 LONGEST_STOP, LONGEST = 70.0, 40.0
 SHORT_SECONDS = 5.0
 FETCHED_SECONDS = 2.0
+LOST_SECONDS = 120  # after which a client that was asked and never heard of it is asked again
 AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
 FULL_BYTES = 65_536
@@ -316,7 +317,7 @@ class Soak:
         out = self.folder / "server" / "results" / f"soak-{number}"
         words = [sys.executable, "-m", "collab_asd.cli.main", "deploy", "run", str(self.folder / "server")]
         deadline, tries = time.monotonic() + RUN_SECONDS, 0
-        words += ["--set", f"min-clients={len(self.nodes)}"]
+        words += ["--set", f"min-clients={len(self.nodes)}", "--set", f"timeout={LOST_SECONDS}"]
         with (self.folder / "runs.log").open("ab") as log:
             while not (out / "summary.json").exists():
                 tries += 1
