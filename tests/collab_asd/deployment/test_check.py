@@ -177,6 +177,11 @@ def test_parties_with_one_agreement_have_one_digest(node):
     assert len(digests) == 6  # an agreement that does not name share-covariances does not allow it
 
 
+def replaced(old, new):
+    """Change a file by replacing a part of its text."""
+    return lambda path: path.write_text(path.read_text().replace(old, new))
+
+
 FAULTS = {
     "key is missing": ("node.key", lambda path: path.unlink(), "node.key", "INVENTORY.md"),
     "key is empty": ("pseudonym.key", lambda path: path.write_bytes(b""), "pseudonym.key", "is empty"),
@@ -199,37 +204,37 @@ FAULTS = {
     "no authority": ("ca.crt", lambda path: path.unlink(), "server", "not a certificate"),
     "no recordings": (
         "node.toml",
-        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "nowhere"\n#')),
+        replaced("data-dir", 'data-dir = "nowhere"\n#'),
         "recordings", "no such folder",
     ),
     "folder of recordings is empty": (
         "node.toml",
-        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "empty"\n#')),
+        replaced("data-dir", 'data-dir = "empty"\n#'),
         "recordings", "is empty",
     ),
     "no folder of recordings is named": (
         "node.toml",
-        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = ""\n#')),
+        replaced("data-dir", 'data-dir = ""\n#'),
         "recordings", "name the folder of your recordings",
     ),
     "recordings that link out of their folder": (
         "node.toml",
-        lambda path: path.write_text(path.read_text().replace("data-dir", 'data-dir = "linked"\n#')),
+        replaced("data-dir", 'data-dir = "linked"\n#'),
         "recordings", "is a link to",
     ),
     "noise was agreed on, and no key for it is named": (
         "agreement.toml",
-        lambda path: path.write_text(path.read_text().replace("noise-epsilon = 0.0", "noise-epsilon = 10.0")),
+        replaced("noise-epsilon = 0.0", "noise-epsilon = 10.0"),
         "encoder", "noise-key-file",
     ),
     "what is to be erased is not tagged": (
         "agreement.toml",
-        lambda path: path.write_text(path.read_text().replace('erase = ""', 'erase = "vendor"')),
+        replaced('erase = ""', 'erase = "vendor"'),
         "recordings", "no column 'vendor'",
     ),
     "no pseudonym key is named": (
         "node.toml",
-        lambda path: path.write_text(path.read_text().replace("pseudonym-key-file", 'pseudonym-key-file = ""\n#')),
+        replaced("pseudonym-key-file", 'pseudonym-key-file = ""\n#'),
         "pseudonym.key", "name the file",
     ),
     "pseudonym key is too short": (
@@ -237,7 +242,7 @@ FAULTS = {
     ),
     "results cannot be written": (
         "node.toml",
-        lambda path: path.write_text(path.read_text().replace('"results"', '"/proc/results"')),
+        replaced('"results"', '"/proc/results"'),
         "results-dir", "cannot be written",
     ),
     "damaged list of bases": (
