@@ -12,7 +12,8 @@ after another is done to it, in an order drawn by the seed, all of them before a
   a node running, which is then started again, as systemd would;
 - stopped for up to 70 s (``kill -STOP``, then ``-CONT``): a SuperNode, its executor, the SuperLink;
 - the way of one node to the server, through a proxy of this script: cut for up to 40 s, slow, all connections dropped
-  at once, or a hole into which they fall without an answer;
+  at once, a hole into which they fall without an answer, or, until the server asks again, losing every answer of the
+  server's that is large enough for a message;
 - a full disk at one node for up to 40 s: none of its processes can write more than 64 kB into a file;
 - with `--faketime`, the library ``libfaketime.so.1`` of the package libfaketime: the clock of one node, or of the
   server alone, set back by an hour for up to 40 s.
@@ -57,12 +58,12 @@ from collab_asd.deployment.settings import NODE, ServerSettings
 RUN_SECONDS = 1800.0
 """A run that takes longer counts as one that hangs: machines that others use take minutes for one."""
 BACK_SECONDS = 900.0
-LONGEST_STOP, LONGEST = 70.0, 40.0
+LONGEST_STOP, LONGEST, LOSING = 70.0, 40.0, 120.0
 SHORT_SECONDS = 5.0
-FETCHED_SECONDS = 2.0
-LOST_SECONDS = 120  # after which a client that was asked and never heard of it is asked again
 AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
+ANSWER_BYTES = 700
+"""What the server answers a SuperNode that asks for messages is smaller if there are none, and larger if there are."""
 FULL_BYTES = 65_536
 SUPERLINK, SUPERNODE, EXECUTOR, TASK = (
     "deployment.superlink",
@@ -71,8 +72,8 @@ SUPERLINK, SUPERNODE, EXECUTOR, TASK = (
     "forkserver",
 )
 """What the commands of their processes hold."""
-RECEIVING, DISK_FULL = b"Receiving: ", b"File too large"
-"""What a node says when it is asked for something, and when a limit of its files is met."""
+RECEIVING, DISK_FULL, ASKED_AGAIN = b"Receiving: ", b"File too large", b"is asked again: "
+"""What a node says when it is asked for something, and when a limit of its files is met; and the server, of a node."""
 RIGHT, BACK = "+0", "-3600"
 """Seconds of a clock that is right, and of one that is set back."""
 
@@ -94,6 +95,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.mode, self._port = "open", port
         self._writers: set[asyncio.StreamWriter] = set()
+        self._losing: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda *_: None)
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -107,6 +109,10 @@ class Proxy:
         """End all connections at once."""
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._writers)])
 
+    def lose(self) -> None:
+        """End each connection that there is now when the server next says much through it, and lose what it says."""
+        self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers))
+
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
@@ -116,25 +122,28 @@ class Proxy:
                 return
             theirs, their_writer = await asyncio.open_connection("127.0.0.1", self._port)
             self._writers.add(their_writer)
-            await asyncio.gather(self._pump(reader, their_writer), self._pump(theirs, writer))
+            await asyncio.gather(self._pump(reader, their_writer), self._pump(theirs, writer, answers=True))
         except OSError:
             pass
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool = False) -> None:
         with suppress(OSError):
             while data := await reader.read(SLOW_BYTES):
                 while self.mode == "hole":
                     await asyncio.sleep(0.2)
                 if self.mode == "slow":
                     await asyncio.sleep(SLOW_SECONDS)
+                if answers and writer in self._losing and len(data) > ANSWER_BYTES:
+                    break
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError):
             writer.transport.abort()
         self._writers.discard(writer)
+        self._losing.discard(writer)
 
 
 @dataclass
@@ -292,6 +301,11 @@ class Soak:
         }
 
     @property
+    def runs_log(self) -> Path:
+        """What the runs have said, and through them their ServerApps."""
+        return self.folder / "runs.log"
+
+    @property
     def settings(self) -> ServerSettings:
         """The server's."""
         return ServerSettings.load(self.folder / "server")
@@ -317,12 +331,12 @@ class Soak:
         out = self.folder / "server" / "results" / f"soak-{number}"
         words = [sys.executable, "-m", "collab_asd.cli.main", "deploy", "run", str(self.folder / "server")]
         deadline, tries = time.monotonic() + RUN_SECONDS, 0
-        words += ["--set", f"min-clients={len(self.nodes)}", "--set", f"timeout={LOST_SECONDS}"]
-        with (self.folder / "runs.log").open("ab") as log:
+        words += ["--set", f"min-clients={len(self.nodes)}"]
+        with self.runs_log.open("ab") as log:
             while not (out / "summary.json").exists():
                 tries += 1
                 if time.monotonic() > deadline or tries > 6:
-                    raise SystemExit(f"run {number} was not completed; {self.folder / 'runs.log'} says why")
+                    raise SystemExit(f"run {number} was not completed; {self.runs_log} says why")
                 self.run = subprocess.Popen(
                     [*words, "--out", str(out)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
                 )
@@ -350,6 +364,7 @@ class Soak:
             "stop the SuperLink": partial(self.hold, SUPERLINK, self.server),
             "kill run.sh": self.kill_run,
             "drop all connections": self.drop,
+            "lose what the server answers": self.lose,
             "full disk": self.full_disk,
         }  # fmt: skip
 
@@ -366,7 +381,8 @@ class Soak:
             ("kill the executor", first, embeddings, partial(self.kill, EXECUTOR, first)),
             ("kill the SuperNode", second, embeddings, partial(self.kill, SUPERNODE, second)),
             ("stop the SuperLink", first, embeddings, partial(self.hold, SUPERLINK, self.server, SHORT_SECONDS)),
-            ("drop all connections", second, scores, partial(self.drop, FETCHED_SECONDS)),
+            ("drop all connections", second, scores, self.drop),
+            ("lose what the server answers", second, scores, partial(self.lose, second)),
             ("full disk", first, scores, partial(self.full_disk, first, LONGEST, DISK_FULL)),
             *((name, second, embeddings, fault) for name, fault in self.clocks().items()),
         ]
@@ -410,16 +426,22 @@ class Soak:
         proxy.mode = "open"
         return f"{self.nodes[index].folder.name} for {seconds:.0f} s"
 
-    def drop(self, after: float = 0.0) -> str:
-        """End all connections of all nodes.
-
-        A message that a node is just fetching is lost to Flower, and the run waits for `timeout`; `after` so many
-        seconds all have been fetched.
-        """
-        self.over.wait(after)
+    def drop(self) -> str:
+        """End all connections of all nodes."""
         for proxy in self.proxies:
             proxy.drop()
         return "of all nodes"
+
+    def lose(self, node: Party | None = None) -> str:
+        """Lose what the server answers a node until it sees that, for so long at most."""
+        index = self.nodes.index(node) if node else self.draw.randrange(len(self.nodes))
+        begun, said = time.monotonic(), self.runs_log.stat().st_size
+        while time.monotonic() - begun < LOSING and not self.over.is_set():
+            self.proxies[index].lose()
+            self.over.wait(0.2)
+            if ASKED_AGAIN in self.runs_log.read_bytes()[said:]:
+                return f"{self.nodes[index].folder.name} for {time.monotonic() - begun:.0f} s"
+        return ""
 
     def full_disk(self, node: Party | None = None, seconds: float = 0.0, until: bytes = b"") -> str:
         """Let none of a node's processes write more than a little into a file, for a while, or until it says so."""

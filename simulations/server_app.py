@@ -36,6 +36,7 @@ from collab_asd.deployment.logs import protect_logs
 from collab_asd.detection.evaluation import Evaluation, evaluate
 from collab_asd.detection.storage import read_cards
 from collab_asd.federation import flwr_compat
+from collab_asd.federation.delivery import PersistentGrid
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.messages import SCORE
 from collab_asd.federation.recording import VIEW, ViewRecorder
@@ -67,8 +68,9 @@ def main(grid: Grid, context: Context) -> None:
     show_progress()
     try:
         config = RunConfig.from_mapping(context.run_config | (_read_named_by(OWN_KEYS_VARIABLE) or {}))
+        roster = _roster()
         with step(f"running {config.method}"):
-            folder = run(grid, config, "ray", _roster())
+            folder = run(grid if roster is None else PersistentGrid(grid), config, "ray", roster)
     except (InputError, OSError) as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             message = refusal(error) if isinstance(error, OSError) else str(error)

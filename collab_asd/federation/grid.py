@@ -11,18 +11,16 @@ from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.terminal import shortened
+from collab_asd.federation.delivery import GridOver
 from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.recording import ViewRecorder, Way
-
-if TYPE_CHECKING:
-    from collab_asd.federation.flwr_compat import Run
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
@@ -75,7 +73,7 @@ class Rules:
     patience: float = 0.0
 
 
-class SupervisedGrid(Grid):
+class SupervisedGrid(GridOver):
     """A grid of the clients that take part, over any other grid.
 
     It counts the bytes of each exchange, sorts the replies by client (they arrive in any order), and sees to clients
@@ -126,7 +124,8 @@ class SupervisedGrid(Grid):
         pseudonymous: bool = False,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        self._grid, self.rules, self.folder = grid, rules, folder
+        super().__init__(grid)
+        self.rules, self.folder = rules, folder
         self._check, self._recorder, self._max_in_flight = check, recorder, max_in_flight
         self.clients, self.excluded = dict(clients), dict(absent or {})
         self.measure = measure
@@ -250,31 +249,6 @@ class SupervisedGrid(Grid):
         ends = message.metadata.dst_node_id, message.metadata.src_node_id
         return any(node in self._client_of for node in ends)
 
-    # What follows hands on to the grid underneath.
-
-    def set_run(self, run: Run) -> None:
-        """See `flwr.serverapp.Grid`."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """See `flwr.serverapp.Grid`."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """See `flwr.serverapp.Grid`."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
     def get_node_ids(self) -> Iterable[int]:
         """Nodes of the clients that take part, in the order of the clients."""
         return list(self.clients.values())
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """See `flwr.serverapp.Grid`."""
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """See `flwr.serverapp.Grid`."""
-        return self._grid.pull_messages(message_ids)

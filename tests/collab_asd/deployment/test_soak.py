@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "soak.py"
-FAULTS = ("kill the executor", "kill the SuperNode", "stop the SuperLink", "drop all connections", "full disk")
+FAULTS = (
+    "kill the executor",
+    "kill the SuperNode",
+    "stop the SuperLink",
+    "drop all connections",
+    "lose what the server answers",
+    "full disk",
+)
 
 
 @pytest.mark.slow

@@ -1,0 +1,167 @@
+"""Messages to SuperNodes over connections that break: what a node never got, it is asked again.
+
+Flower delivers a message at most once. One whose delivery a broken connection cuts off, or whose SuperNode was killed
+and is back before anybody has seen it gone, counts as delivered, and its sender waits in vain.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from collab_asd.federation.messages import HELLO
+from collab_asd.federation.roster import own_versions
+
+if TYPE_CHECKING:
+    from collab_asd.federation.flwr_compat import Run
+
+logger = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+QUIET_SECONDS, MOST_QUIET_SECONDS = 20.0, 160.0
+"""After how long without an answer a node is greeted, at first and at most; it doubles each time."""
+
+
+class GridOver(Grid):
+    """Hands everything on to the grid underneath; what it does otherwise, a subclass says.
+
+    Parameters
+    ----------
+    grid : Grid
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+
+    def set_run(self, run: Run) -> None:
+        """See `flwr.serverapp.Grid`."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """See `flwr.serverapp.Grid`."""
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """See `flwr.serverapp.Grid`."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """See `flwr.serverapp.Grid`."""
+        return self._grid.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """See `flwr.serverapp.Grid`."""
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """See `flwr.serverapp.Grid`."""
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """See `flwr.serverapp.Grid`."""
+        return self._grid.send_and_receive(messages, timeout=timeout)
+
+
+@dataclass
+class _Question:
+    """What a node was asked last, by which messages, and by which greetings it was sought since."""
+
+    message: Message
+    asked: set[str] = field(default_factory=set)
+    greeted: set[str] = field(default_factory=set)
+    quiet: float = QUIET_SECONDS
+    greet_at: float = 0.0
+
+    def wait(self, quiet: float) -> None:
+        """Leave the node alone for some seconds."""
+        self.quiet, self.greet_at = quiet, time.monotonic() + quiet
+
+
+class PersistentGrid(GridOver):
+    """A grid that asks again what got lost on the way to a node.
+
+    A SuperNode of a deployment answers messages one after another, in the order in which they were sent. One that is
+    silent for a while is greeted. If it answers the greeting and not what it was asked before, it never got that. A
+    node that is at work answers the greeting when it is done, so it is not asked twice however long it takes.
+
+    What is asked twice may be answered twice; the second answer is not waited for. For nodes that answer several
+    messages at once, as those of a simulation may, this grid is of no use.
+    """
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Exchange messages with nodes, one each.
+
+        Parameters
+        ----------
+        messages : iterable of Message
+        timeout : float, optional
+            Seconds; by default there is no end to waiting.
+
+        Returns
+        -------
+        list of Message
+            In the order in which they came. A node that has not answered in time is missing.
+        """
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        open_questions = {message.metadata.dst_node_id: _Question(message) for message in messages}
+        self._ask(open_questions.values())
+        replies: list[Message] = []
+        while True:
+            self._collect(open_questions, replies)
+            if not open_questions or (left := deadline - time.monotonic()) <= 0:
+                return replies
+            self._greet(open_questions)
+            time.sleep(min(POLL_SECONDS, left))
+
+    def _ask(self, questions: Iterable[_Question]) -> None:
+        asked = list(questions)
+        self._grid.push_messages([question.message for question in asked])
+        for question in asked:
+            question.asked.add(question.message.metadata.message_id)
+            question.greeted.clear()  # an answer to an earlier greeting tells nothing of this
+            question.wait(QUIET_SECONDS)
+
+    def _greet(self, questions: dict[int, _Question]) -> None:
+        """Greet the nodes that have been silent for long."""
+        now = time.monotonic()
+        silent = {node: question for node, question in questions.items() if question.greet_at <= now}
+        greeting = RecordDict({"server": ConfigRecord(own_versions())})
+        greetings = {node: Message(greeting, node, HELLO) for node in silent}
+        self._grid.push_messages(list(greetings.values()))
+        for node, question in silent.items():
+            question.greeted.add(greetings[node].metadata.message_id)
+            question.wait(min(2 * question.quiet, MOST_QUIET_SECONDS))
+
+    def _collect(self, questions: dict[int, _Question], replies: list[Message]) -> None:
+        """Take the answers that have come, and ask nodes again that have answered a greeting alone."""
+        ids = {i: node for node, question in questions.items() for i in question.asked | question.greeted}
+        only_greeted = set[int]()
+        for reply in self._grid.pull_messages(ids):
+            answered = reply.metadata.reply_to_message_id
+            node = ids[answered]
+            if (question := questions.get(node)) is None:
+                continue
+            if answered in question.asked:
+                replies.append(reply)
+                del questions[node]
+            else:
+                question.greeted.remove(answered)
+                if reply.has_content():
+                    only_greeted.add(node)
+        self._ask(self._repeated(questions[node]) for node in only_greeted & questions.keys())
+
+    def _repeated(self, question: _Question) -> _Question:
+        sent = question.message
+        kind, node = sent.metadata.message_type, sent.metadata.dst_node_id
+        logger.warning("SuperNode %d is asked again: %s has not reached it", node, kind)
+        question.message = Message(sent.content, node, kind)
+        return question

@@ -1,0 +1,161 @@
+from types import SimpleNamespace
+
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from collab_asd.federation.delivery import PersistentGrid
+from collab_asd.federation.grid import Rules, SupervisedGrid
+from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID, InProcessGrid
+from collab_asd.federation.messages import HELLO
+from collab_asd.federation.roster import meet_clients, own_versions
+
+ECHO = "query.echo"
+NODES = FIRST, SECOND = FIRST_CLIENT_NODE_ID, FIRST_CLIENT_NODE_ID + 1
+app = ClientApp()
+
+
+@app.query("hello")
+def hello(message, context):
+    node = context.node_config
+    content = {"client": node["partition-id"], "clients": node["num-partitions"], "private": True, **own_versions()}
+    return Message(RecordDict({"hello": ConfigRecord(content)}), reply_to=message)
+
+
+@app.query("echo")
+def echo(message, context):
+    return Message(message.content, reply_to=message)
+
+
+class Wire(InProcessGrid):
+    """SuperNodes that answer one message after another, at a clock of its own, and lose some of what they are sent."""
+
+    def __init__(self):
+        super().__init__(app, len(NODES), {})
+        self.now, self.work = 0.0, {ECHO: 0.0, HELLO: 0.0}
+        self.lost, self.sent, self.free_at = [], [], dict.fromkeys(NODES, 0.0)
+        self.answers = {}
+
+    def push_messages(self, messages):
+        ids = []
+        for message in messages:
+            node, kind = message.metadata.dst_node_id, message.metadata.message_type
+            (reply,) = InProcessGrid.send_and_receive(self, [message])
+            ids.append(message.metadata.message_id)
+            self.sent.append((self.now, node, kind))
+            if (node, kind) in self.lost:
+                self.lost.remove((node, kind))
+                continue
+            self.free_at[node] = max(self.now, self.free_at[node]) + self.work[kind]
+            self.answers[message.metadata.message_id] = (self.free_at[node], reply)
+        return ids
+
+    def pull_messages(self, message_ids):
+        ready = [i for i in message_ids if i in self.answers and self.answers[i][0] <= self.now]
+        return [self.answers.pop(i)[1] for i in ready]
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def of(self, node):
+        return [(at, kind) for at, to, kind in self.sent if to == node]
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    grid = Wire()
+    clock = SimpleNamespace(monotonic=lambda: grid.now, sleep=lambda seconds: grid.sleep(seconds))
+    monkeypatch.setattr("collab_asd.federation.delivery.time", clock)
+    return grid
+
+
+def ask(grid, timeout=3600.0, nodes=NODES):
+    sent = [Message(RecordDict({"q": ConfigRecord({"node": node})}), node, ECHO) for node in nodes]
+    replies = PersistentGrid(grid).send_and_receive(sent, timeout=timeout)
+    return sorted(reply.content.config_records["q"]["node"] for reply in replies)
+
+
+def test_what_arrives_is_asked_once(wire):
+    assert ask(wire) == [*NODES]
+    assert wire.sent == [(0, FIRST, ECHO), (0, SECOND, ECHO)]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_got_lost_is_asked_again(wire, times, caplog):
+    wire.lost = [(SECOND, ECHO)] * times
+    assert ask(wire) == [*NODES]
+    assert wire.of(FIRST) == [(0, ECHO)]
+    assert [kind for _, kind in wire.of(SECOND)] == [ECHO, *[HELLO, ECHO] * times]
+    assert wire.now < 25 * times
+    assert caplog.text.count(f"SuperNode {SECOND} is asked again") == times
+
+
+def test_a_lost_greeting_is_repeated_later(wire):
+    wire.lost = [(SECOND, ECHO), (SECOND, HELLO)]
+    assert ask(wire) == [*NODES]
+    assert wire.of(SECOND) == [(0, ECHO), (20, HELLO), (60, HELLO), (61, ECHO)]
+
+
+def test_a_node_at_work_is_asked_once_and_greeted_ever_more_rarely(wire):
+    wire.work[ECHO] = 1000.0
+    assert ask(wire, nodes=[FIRST]) == [FIRST]
+    assert wire.of(FIRST)[0] == (0, ECHO)
+    assert [at for at, kind in wire.of(FIRST) if kind == HELLO] == [20, 60, 140, 300, 460, 620, 780, 940]
+    assert wire.now == 1000
+
+
+def test_a_message_lost_after_long_work_is_asked_again(wire):
+    """A SuperNode is killed at work, and back: all that it was asked is gone."""
+    wire.work[ECHO], killed = 500.0, []
+
+    def sleep(seconds):
+        wire.now += seconds
+        if wire.now > 450 and not killed:
+            killed.append(wire.answers.clear())
+            wire.free_at[FIRST], wire.work[ECHO] = wire.now, 1.0
+
+    wire.sleep = sleep
+    assert ask(wire, nodes=[FIRST]) == [FIRST]
+    assert wire.now < 500
+
+
+def test_an_answer_to_an_earlier_greeting_is_no_reason_to_ask_again(wire):
+    """The node is slow: it is asked again when the first greeting is answered, and answers the second one meanwhile."""
+    wire.lost, wire.work[HELLO], wire.work[ECHO] = [(FIRST, ECHO)], 50.0, 30.0
+    assert ask(wire, nodes=[FIRST]) == [FIRST]
+    assert [kind for _, kind in wire.of(FIRST)].count(ECHO) == 2
+
+
+def test_a_node_that_answers_nothing_is_given_up_in_time(wire):
+    wire.lost = [(SECOND, ECHO), *[(SECOND, HELLO)] * 9]
+    assert ask(wire, timeout=90.5) == [FIRST]
+    assert wire.now == 90.5
+
+
+def test_errors_are_handed_on_and_an_unsound_greeting_asks_nothing_again(wire, monkeypatch):
+    def refused(self, messages, *, timeout=None):
+        (message,) = messages
+        message.metadata.__dict__["_message_id"] = str(len(self.sent))
+        return [Message(Error(5, "not connected"), reply_to=message)]
+
+    wire.work[ECHO], wire.work[HELLO] = 30.0, -30.0
+    monkeypatch.setattr(InProcessGrid, "send_and_receive", refused)
+    sent = [Message(RecordDict(), FIRST, ECHO)]
+    (reply,) = PersistentGrid(wire).send_and_receive(sent, timeout=100)
+    assert (reply.error.code, wire.now) == (5, 30)
+    assert wire.of(FIRST) == [(0, ECHO), (20, HELLO)]
+
+
+def test_a_lost_greeting_holds_up_no_run(wire):
+    wire.lost = [(SECOND, HELLO)]
+    met = meet_clients(PersistentGrid(wire), 2, 3600.0, {FIRST: 0, SECOND: 1})
+    assert met.clients == {0: FIRST, 1: SECOND}
+    assert wire.now < 25
+
+
+def test_clients_of_a_run_are_asked_again_and_what_that_costs_is_not_theirs(wire):
+    wire.lost = [(FIRST, ECHO)]
+    supervised = SupervisedGrid(PersistentGrid(wire), {0: FIRST, 1: SECOND}, Rules(3600.0))
+    sent = [Message(RecordDict({"q": ConfigRecord({"node": node})}), node, ECHO) for node in NODES]
+    assert len(list(supervised.send_and_receive(sent))) == 2
+    assert supervised.traffic.of(0) == supervised.traffic.of(1)
