@@ -109,9 +109,9 @@ class Proxy:
         """End all connections at once."""
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._writers)])
 
-    def lose(self) -> None:
-        """End each connection that there is now when the server next says much through it, and lose what it says."""
-        self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers))
+    def lose(self, losing: bool) -> None:
+        """End each connection that there is now when the server next says much through it, and lose that; or do not."""
+        self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers) if losing else self._losing.clear())
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -435,13 +435,13 @@ class Soak:
     def lose(self, node: Party | None = None) -> str:
         """Lose what the server answers a node until it sees that, for so long at most."""
         index = self.nodes.index(node) if node else self.draw.randrange(len(self.nodes))
-        begun, said = time.monotonic(), self.runs_log.stat().st_size
-        while time.monotonic() - begun < LOSING and not self.over.is_set():
-            self.proxies[index].lose()
+        begun, said, seen = time.monotonic(), self.runs_log.stat().st_size, False
+        while time.monotonic() - begun < LOSING and not self.over.is_set() and not seen:
+            self.proxies[index].lose(True)
             self.over.wait(0.2)
-            if ASKED_AGAIN in self.runs_log.read_bytes()[said:]:
-                return f"{self.nodes[index].folder.name} for {time.monotonic() - begun:.0f} s"
-        return ""
+            seen = ASKED_AGAIN in self.runs_log.read_bytes()[said:]
+        self.proxies[index].lose(False)
+        return f"{self.nodes[index].folder.name} for {time.monotonic() - begun:.0f} s" if seen else ""
 
     def full_disk(self, node: Party | None = None, seconds: float = 0.0, until: bytes = b"") -> str:
         """Let none of a node's processes write more than a little into a file, for a while, or until it says so."""
