@@ -17,7 +17,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from collab_asd.federation.messages import HELLO
-from collab_asd.federation.roster import own_versions
+from collab_asd.federation.roster import LOST, own_versions
 
 if TYPE_CHECKING:
     from collab_asd.federation.flwr_compat import Run
@@ -155,7 +155,7 @@ class PersistentGrid(GridOver):
                 del questions[node]
             else:
                 question.greeted.remove(answered)
-                if reply.has_content():
+                if not (reply.has_error() and reply.error.code in LOST):
                     only_greeted.add(node)
         self._ask(self._repeated(questions[node]) for node in only_greeted & questions.keys())
 

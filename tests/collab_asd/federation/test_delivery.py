@@ -5,6 +5,7 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from collab_asd.federation.delivery import PersistentGrid
+from collab_asd.federation.flwr_compat import set_message_id
 from collab_asd.federation.grid import Rules, SupervisedGrid
 from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID, InProcessGrid
 from collab_asd.federation.messages import HELLO
@@ -132,18 +133,18 @@ def test_a_node_that_answers_nothing_is_given_up_in_time(wire):
     assert wire.now == 90.5
 
 
-def test_errors_are_handed_on_and_an_unsound_greeting_asks_nothing_again(wire, monkeypatch):
+@pytest.mark.parametrize(("code", "asked"), [(5, [ECHO, HELLO]), (2, [ECHO, HELLO, ECHO])])
+def test_errors_are_handed_on_and_a_greeting_that_was_lost_asks_nothing_again(wire, monkeypatch, code, asked):
     def refused(self, messages, *, timeout=None):
         (message,) = messages
-        message.metadata.__dict__["_message_id"] = str(len(self.sent))
-        return [Message(Error(5, "not connected"), reply_to=message)]
+        set_message_id(message, str(len(self.sent)))
+        return [Message(Error(code, "no"), reply_to=message)]
 
     wire.work[ECHO], wire.work[HELLO] = 30.0, -30.0
     monkeypatch.setattr(InProcessGrid, "send_and_receive", refused)
-    sent = [Message(RecordDict(), FIRST, ECHO)]
-    (reply,) = PersistentGrid(wire).send_and_receive(sent, timeout=100)
-    assert (reply.error.code, wire.now) == (5, 30)
-    assert wire.of(FIRST) == [(0, ECHO), (20, HELLO)]
+    (reply,) = PersistentGrid(wire).send_and_receive([Message(RecordDict(), FIRST, ECHO)], timeout=100)
+    assert (reply.error.code, wire.now) == (code, 30)
+    assert [kind for _, kind in wire.of(FIRST)] == asked
 
 
 def test_a_lost_greeting_holds_up_no_run(wire):
