@@ -8,8 +8,8 @@ Do runs complete, are scores equal, is memory flat?
 Makes a consortium of synthetic machines in FOLDER, runs once without faults, and then again and again while one fault
 after another is done to it, in an order drawn by the seed, all of them before any comes again:
 
-- killed (``kill -9``): a SuperNode, its executor, a task of that, the SuperLink, a ServerApp, a `run.sh`, or what keeps
-  a node running, which is then started again, as systemd would;
+- killed (``kill -9``): a SuperNode, its executor, a task of that, the SuperLink, its SuperExec, a ServerApp, a
+  `run.sh`, or what keeps a node running, which is then started again, as systemd would;
 - stopped for up to 70 s (``kill -STOP``, then ``-CONT``): a SuperNode, its executor, the SuperLink;
 - the way of one node to the server, through a proxy of this script: cut for up to 40 s, slow, all connections dropped
   at once, a hole into which they fall without an answer, or, until the server asks again, losing every answer of the
@@ -65,8 +65,9 @@ SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
 ANSWER_BYTES = 700
 """What the server answers a SuperNode that asks for messages is smaller if there are none, and larger if there are."""
 FULL_BYTES = 65_536
-SUPERLINK, SUPERNODE, EXECUTOR, TASK = (
+SUPERLINK, SUPEREXEC, SUPERNODE, EXECUTOR, TASK = (
     "deployment.superlink",
+    "flower-superexec",
     "deployment.supernode",
     "deployment.executor",
     "forkserver",
@@ -360,6 +361,7 @@ class Soak:
         return kills | stops | ways | self.clocks() | {
             "kill what keeps a node": partial(self.kill, "deploy node"),
             "kill the SuperLink": partial(self.kill, SUPERLINK, self.server),
+            "kill the SuperExec": partial(self.kill, SUPEREXEC, self.server),
             "kill a ServerApp": partial(self.kill, "flwr-serverapp", self.server),
             "stop the SuperLink": partial(self.hold, SUPERLINK, self.server),
             "kill run.sh": self.kill_run,
@@ -380,6 +382,7 @@ class Soak:
         return [
             ("kill the executor", first, embeddings, partial(self.kill, EXECUTOR, first)),
             ("kill the SuperNode", second, embeddings, partial(self.kill, SUPERNODE, second)),
+            ("kill the SuperExec", first, embeddings, partial(self.kill, SUPEREXEC, self.server)),
             ("stop the SuperLink", first, embeddings, partial(self.hold, SUPERLINK, self.server, SHORT_SECONDS)),
             ("drop all connections", second, scores, self.drop),
             ("lose what the server answers", second, scores, partial(self.lose, second)),

@@ -11,16 +11,23 @@ import asyncio
 import logging
 import resource
 import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from collab_asd.deployment.logs import protect_logs
+import psutil
+
+from collab_asd.deployment.logs import note, protect_logs
 from collab_asd.deployment.processes import settle
 
 OPEN_FILES = 2**16
 SERVER_APP_SECONDS = 300.0
 """So long a ServerApp may take to start."""
+SUPEREXEC, SUPEREXEC_PAUSE = "flower-superexec", 3.0
+"""What starts ServerApps; seconds until it is looked for again, or started again."""
 
 
 def main() -> None:
@@ -40,6 +47,7 @@ def main() -> None:
     leave_out_probes()
     guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes))
     flwr_compat.let_server_apps_start_within(SERVER_APP_SECONDS)
+    threading.Thread(target=keep_starting_server_apps, daemon=True).start()
     sys.argv = ["flower-superlink", *flowers]
     flwr_compat.flower_superlink()
 
@@ -50,6 +58,35 @@ def _allow_open_files() -> None:
     wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
     if now != resource.RLIM_INFINITY and now < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def keep_starting_server_apps() -> NoReturn:
+    """Start this process's SuperExec again whenever it ends: Flower does not, and no run would begin any more.
+
+    It ends for good when the SuperLink answers it nothing for half a minute.
+    """
+    while (superexec := own_superexec()) is None:
+        time.sleep(SUPEREXEC_PAUSE)
+    keep_running(superexec)
+
+
+def own_superexec() -> psutil.Process | None:
+    """Return the SuperExec that this process has started."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any(Path(word).name == SUPEREXEC for word in child.cmdline()):
+                return child
+    return None
+
+
+def keep_running(process: psutil.Process) -> NoReturn:
+    """Start a child of this process again, by the same command, whenever it ends."""
+    command = process.cmdline()
+    while True:
+        process.wait()
+        time.sleep(SUPEREXEC_PAUSE)  # a SuperLink that is ending ends its SuperExec first, and is gone by now
+        note("the SuperExec, which starts ServerApps, has ended; another is started")
+        process = psutil.Popen(command, start_new_session=True)
 
 
 def leave_out_probes() -> None:

@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "soak.py"
 FAULTS = (
     "kill the executor",
     "kill the SuperNode",
+    "kill the SuperExec",
     "stop the SuperLink",
     "drop all connections",
     "lose what the server answers",

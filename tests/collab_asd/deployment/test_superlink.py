@@ -1,7 +1,12 @@
 import asyncio
 import logging
+import os
+import signal
+import subprocess
+import sys
 from importlib import import_module
 
+import psutil
 import pytest
 import uvicorn
 
@@ -45,3 +50,43 @@ def test_whatever_listens_is_behind_the_gate(monkeypatch):
     assert config.h11_max_incomplete_event_size == HEAD_BYTES
     assert config.ws_protocol_class is None
     assert config.get_loop_factory() is asyncio.SelectorEventLoop
+
+
+SERVER = """
+import psutil, subprocess, sys
+from collab_asd.deployment import superlink
+
+superlink.SUPEREXEC_PAUSE = 0.1
+assert superlink.own_superexec() is None
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+superexec = subprocess.Popen([sys.executable, sys.argv[1], "--of-this-server"])
+while (found := superlink.own_superexec()) is None or found.pid != superexec.pid:
+    pass
+print("found", flush=True)
+superlink.keep_running(found)
+"""
+SUPEREXEC = """
+import os, sys, time
+
+time.sleep(1)
+print(os.getpid(), *sys.argv[1:], flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_superexec_that_ends_is_started_again(tmp_path):
+    (tmp_path / "flower-superexec").write_text(SUPEREXEC, encoding="utf-8")
+    (tmp_path / "server.py").write_text(SERVER, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "server.py"), str(tmp_path / "flower-superexec")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert {server.stdout.readline() for _ in range(2)} >= {"found\n"}
+            for _ in range(2):
+                (pid,) = [c.pid for c in psutil.Process(server.pid).children() if "--of-this-server" in c.cmdline()]
+                os.kill(pid, signal.SIGKILL)
+                assert server.stdout.readline().endswith(" --of-this-server\n")
+        finally:
+            children = psutil.Process(server.pid).children()
+            for process in (server, *children):
+                process.kill()
+        assert server.stderr.read().count("another is started") == 2
