@@ -12,8 +12,8 @@ after another is done to it, in an order drawn by the seed, all of them before a
   `run.sh`, or what keeps a node running, which is then started again, as systemd would;
 - stopped for up to 70 s (``kill -STOP``, then ``-CONT``): a SuperNode, its executor, the SuperLink;
 - the way of one node to the server, through a proxy of this script: cut for up to 40 s, slow, all connections dropped
-  at once, a hole into which they fall without an answer, or, until the server asks again, losing every answer of the
-  server's that is large enough for a message;
+  at once, a hole into which they fall without an answer, or losing an answer of the server that is long enough for a
+  message;
 - a full disk at one node for up to 40 s: none of its processes can write more than 64 kB into a file;
 - with `--faketime`, the library ``libfaketime.so.1`` of the package libfaketime: the clock of one node, or of the
   server alone, set back by an hour for up to 40 s.
@@ -58,7 +58,9 @@ from collab_asd.deployment.settings import NODE, ServerSettings
 RUN_SECONDS = 1800.0
 """A run that takes longer counts as one that hangs: machines that others use take minutes for one."""
 BACK_SECONDS = 900.0
-LONGEST_STOP, LONGEST, LOSING = 70.0, 40.0, 120.0
+LONGEST_STOP, LONGEST, LOSING = 70.0, 40.0, 150.0
+LOST_SECONDS = 45.0
+"""In which the server asks again, if what was lost was a message."""
 SHORT_SECONDS = 5.0
 AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
@@ -94,7 +96,7 @@ class Proxy:
     """
 
     def __init__(self, port: int) -> None:
-        self.mode, self._port = "open", port
+        self.mode, self.lost, self._port = "open", 0, port
         self._writers: set[asyncio.StreamWriter] = set()
         self._losing: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -110,9 +112,9 @@ class Proxy:
         """End all connections at once."""
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._writers)])
 
-    def lose(self, losing: bool) -> None:
-        """End each connection that there is now when the server next says much through it, and lose that; or do not."""
-        self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers) if losing else self._losing.clear())
+    def lose(self) -> None:
+        """Lose the next long answer of the server's on a connection that there is now, and end that connection."""
+        self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers))
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -138,6 +140,8 @@ class Proxy:
                 if self.mode == "slow":
                     await asyncio.sleep(SLOW_SECONDS)
                 if answers and writer in self._losing and len(data) > ANSWER_BYTES:
+                    self._losing.clear()
+                    self.lost += 1
                     break
                 writer.write(data)
                 await writer.drain()
@@ -436,15 +440,19 @@ class Soak:
         return "of all nodes"
 
     def lose(self, node: Party | None = None) -> str:
-        """Lose what the server answers a node until it sees that, for so long at most."""
+        """Lose a long answer of the server to a node, and others until one was a message: the server asks again."""
         index = self.nodes.index(node) if node else self.draw.randrange(len(self.nodes))
-        begun, said, seen = time.monotonic(), self.runs_log.stat().st_size, False
+        proxy, said, seen = self.proxies[index], self.runs_log.stat().st_size, False
+        begun = lose_at = time.monotonic()
+        before = lost = proxy.lost
         while time.monotonic() - begun < LOSING and not self.over.is_set() and not seen:
-            self.proxies[index].lose(True)
+            if proxy.lost > lost:
+                lost, lose_at = proxy.lost, time.monotonic() + LOST_SECONDS
+            if time.monotonic() >= lose_at:
+                proxy.lose()
             self.over.wait(0.2)
             seen = ASKED_AGAIN in self.runs_log.read_bytes()[said:]
-        self.proxies[index].lose(False)
-        return f"{self.nodes[index].folder.name} for {time.monotonic() - begun:.0f} s" if seen else ""
+        return f"{self.nodes[index].folder.name}: {proxy.lost - before}" if seen else ""
 
     def full_disk(self, node: Party | None = None, seconds: float = 0.0, until: bytes = b"") -> str:
         """Let none of a node's processes write more than a little into a file, for a while, or until it says so."""
