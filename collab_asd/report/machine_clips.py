@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,15 +81,24 @@ def pooled(machines: Iterable[MachineClips], label: int | None) -> tuple[int, in
 
 def training_clips(run: Run) -> dict[str, int]:
     """By machine (``"type/id"``), the normal clips that the run used of it; of several clients, the fewest."""
-    fewest: dict[str, int] = {}
-    for (machine_type, machine_id, _), count in used_clips(run).items():
+    return fewest(used_clips(run))
+
+
+def fewest(clips: Mapping[tuple[str, str, str], int]) -> dict[str, int]:
+    """Take the fewest of a machine's clients -> by machine (``"type/id"``)."""
+    found: dict[str, int] = {}
+    for (machine_type, machine_id, _), count in clips.items():
         name = f"{machine_type}/{machine_id}"
-        fewest[name] = min(count, fewest.get(name, count))
-    return fewest
+        found[name] = min(count, found.get(name, count))
+    return found
 
 
 def used_clips(run: Run) -> dict[tuple[str, str, str], int]:
     """By machine type, machine ID and client, the normal clips that the run used."""
-    held = Counter((row.machine_type, row.machine_id, row.client) for row in run.manifest if row.split == "train")
     most = int(run.summary["config"].get("train-clips", 0))
-    return {who: min(count, most or count) for who, count in held.items()}
+    return {who: min(count, most or count) for who, count in held_clips(run).items()}
+
+
+def held_clips(run: Run) -> dict[tuple[str, str, str], int]:
+    """By machine type, machine ID and client, the normal clips that lie in the data folder to train on."""
+    return Counter((row.machine_type, row.machine_id, row.client) for row in run.manifest if row.split == "train")

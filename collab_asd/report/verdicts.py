@@ -18,7 +18,15 @@ from collab_asd.detection.thresholds import highest_rate, is_uncertain
 from collab_asd.federation.results import threshold_clips
 from collab_asd.methods import METHODS
 from collab_asd.report.contents import Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled, training_clips
+from collab_asd.report.machine_clips import (
+    MachineClips,
+    fewest,
+    held_clips,
+    machine_clips,
+    pooled,
+    training_clips,
+    used_clips,
+)
 from collab_asd.report.tables import UNKNOWN, Sheet
 from collab_asd.report.words import SURPRISE, listed, percent
 
@@ -145,15 +153,9 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
         yield Recommendation(
             f"Record {listed(excess)} in all its normal states",
             "More normal recordings raised an alarm than was asked for, and not by chance. New loads, speeds, products "
-            "or seasons sound new: record them, and run again.",
+            f"or seasons sound new: record them, and run again.{_left_out(run)}",
         )
-    if few := _missing_normals(run, machines):
-        most = max(few.values())
-        yield Recommendation(
-            f"Record more normal sound of {listed(list(few))}",
-            f"With so few, the threshold may raise more than twice the {percent(asked)} false alarms that were asked "
-            f"for. {most} more normal recording{'s' if most > 1 else ''} of each, spread over days, settle it.",
-        )
+    yield from _for_thresholds(run, machines)
     if untested := [m.name for m in machines if min(m.count(NORMAL), m.count(ANOMALY)) < FEWEST_TEST_CLIPS]:
         yield Recommendation(
             f"Add test recordings of {listed(untested)}",
@@ -166,13 +168,14 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
             "Ask for more false alarms, if faults are missed",
             f"{alarms} of {normals} normal test recordings raised one, clearly less than the {percent(asked)} that "
             "were asked for: the thresholds lie higher than they need to. More normal recordings bring them down, and "
-            "so does a higher --set false-alarm-rate.",
+            f"so does a higher --set false-alarm-rate.{_left_out(run)}",
         )
     elif (lower := _lower_rate(asked, per_day)) is not None:
         yield Recommendation(
             f"Ask for fewer false alarms, if {_per_week(asked, per_day)} a week are too many",
             f"--set false-alarm-rate={lower:g} asks for {_per_week(lower, per_day)} a week"
-            f"{_price(machines, lower)}. The lower the rate, the more normal recordings it takes to keep to it.",
+            f"{_price(machines, lower, per_day)}. The lower the rate, the more normal recordings it takes to keep to "
+            "it.",
         )
 
 
@@ -188,11 +191,18 @@ def rates(run: Run, per_day: float, prefix: str = "") -> Sheet:
             f"{percent(rate)}{' (in use)' if rate == asked else ''}",
             _per_week(rate, per_day),
             f"{sum(p < rate for p in normals)} of {len(normals)}" if normals else UNKNOWN,
+            _per_week(sum(p < rate for p in normals) / len(normals), per_day) if normals else UNKNOWN,
             f"{sum(p < rate for p in faults)} of {len(faults)}" if faults else UNKNOWN,
         )
         for rate in sorted({asked, *LOWER_RATES}, reverse=True)
     ]
-    headings = ("rate asked for", "false alarms a week", "false alarms in the test", "faults noticed in the test")
+    headings = (
+        "rate asked for",
+        "false alarms a week, asked for",
+        "false alarms in the test",
+        "a week, by the test",
+        "faults noticed in the test",
+    )
     title = f"Another false-alarm rate, all machines together, at {per_day:g} recordings a day of each"
     return Sheet(f"{prefix}rates", title, headings, tuple(lines) if normals or faults else ())
 
@@ -209,7 +219,7 @@ def _state(machine: MachineClips, run: Run) -> State:
     result = machine.result
     if machine.count(ANOMALY) >= FEWEST_TEST_CLIPS and (result.recall or 0.0) < NOTICED[-1][0]:
         return "not to be relied on"
-    doubts = result.misfit or result.few_test_clips or _is_excess(machine, _asked(run))
+    doubts = result.misfit or result.few_test_clips or result.few_threshold_clips or _is_excess(machine, _asked(run))
     return "ready" if (result.recall or 0.0) >= GOOD_RECALL and not doubts else "with care"
 
 
@@ -313,24 +323,58 @@ def _lower_rate(asked: float, per_day: float) -> float | None:
     return next((rate for rate in LOWER_RATES if rate < asked and rate * per_day <= 1), None)
 
 
-def _price(machines: Sequence[MachineClips], rate: float) -> str:
-    """Say how many faults a lower rate still notices, where p-values tell."""
-    p_values = [row.p_value for m in machines for row in m.rows if row.label == ANOMALY and row.p_value is not None]
-    found, faults = pooled(machines, ANOMALY)
-    if not p_values or len(p_values) != faults:
-        return ""
-    return f" and, in the test, notices {sum(p < rate for p in p_values)} of {faults} faults in place of {found}"
+def _price(machines: Sequence[MachineClips], rate: float, per_day: float) -> str:
+    """Say what a lower rate gives in the test, where p-values tell: false alarms, and faults that it still notices."""
+    p_values = {
+        label: [row.p_value for m in machines for row in m.rows if row.label == label and row.p_value is not None]
+        for label in (NORMAL, ANOMALY)
+    }
+    (_, normals), (found, faults) = (pooled(machines, label) for label in (NORMAL, ANOMALY))
+    parts = []
+    if normals and len(p_values[NORMAL]) == normals:
+        alarms = sum(p < rate for p in p_values[NORMAL])
+        week = _per_week(alarms / normals, per_day)
+        parts.append(
+            f"gives {alarms} false alarm{'' if alarms == 1 else 's'} on {normals} normal recordings ({week} a week)"
+        )
+    if faults and len(p_values[ANOMALY]) == faults:
+        noticed = sum(p < rate for p in p_values[ANOMALY])
+        parts.append(f"notices {noticed} of {faults} faults in place of {found}")
+    return f"; in the test it {' and '.join(parts)}" if parts else ""
 
 
-def _missing_normals(run: Run, machines: Sequence[MachineClips]) -> dict[str, int]:
-    """By machine, the normal recordings that its threshold lacks to be dependable."""
+def _for_thresholds(run: Run, machines: Sequence[MachineClips]) -> Iterator[Recommendation]:
+    """Yield how machines come to the normal recordings that their thresholds lack: from the folder, or new ones."""
     few = [machine.name for machine in machines if machine.result.few_threshold_clips]
-    config, used = _config(run), training_clips(run)
+    config = _config(run)
     if not few or config is None:
-        return {}
+        return
     all_clips, rate = replace(config, train_clips=0), config.false_alarm_rate
     enough = next((n for n in range(1, MOST_NORMALS) if not is_uncertain(threshold_clips(all_clips, n), rate)), 0)
-    return {name: enough - used[name] for name in few if enough > used[name]}
+    used, held = training_clips(run), fewest(held_clips(run))
+    why = f"With so few, the threshold may raise more than twice the {percent(rate)} false alarms that were asked for."
+    if there := [name for name in few if used[name] < enough <= held[name]]:
+        yield Recommendation(
+            f"Train on more of the normal recordings of {listed(there)}",
+            f"{why} --set train-clips={config.train_clips} left out recordings that are there: leave it out, or take "
+            f"{enough} or more of each.",
+        )
+    if lacking := {name: enough - held[name] for name in few if held[name] < enough}:
+        most = max(lacking.values())
+        yield Recommendation(
+            f"Record more normal sound of {listed(list(lacking))}",
+            f"{why} {most} more normal recording{'s' if most > 1 else ''} of each, spread over days, settle it."
+            f"{_left_out(run)}",
+        )
+
+
+def _left_out(run: Run) -> str:
+    """Say how many normal recordings of the folder the key `train-clips` has left out; empty where it left none."""
+    left_out = sum(held_clips(run).values()) - sum(used_clips(run).values())
+    if not left_out:
+        return ""
+    which = "one normal recording that is" if left_out == 1 else f"{left_out} normal recordings that are"
+    return f" --set train-clips={run.summary['config']['train-clips']} left out {which} there: train on more first."
 
 
 def _normals_behind(run: Run) -> dict[str, int]:

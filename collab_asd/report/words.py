@@ -326,7 +326,7 @@ def _too_few(machines: Sequence[MachineResult]) -> Iterator[str]:
     if uncertain:
         yield (
             "Threshold set from too few normal recordings, so that more than twice the false alarms asked for are "
-            f"possible: {listed(uncertain)}. Record more normal clips."
+            f"possible: {listed(uncertain)}. Train on more normal recordings."
         )
 
 

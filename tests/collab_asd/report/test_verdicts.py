@@ -17,7 +17,9 @@ def make_run(make_folder):
     """Make a run of one machine with so many normal and faulty test clips, some of which raised an alarm."""
     number = itertools.count()
 
-    def make(normals=0, false_alarms=0, faults=0, found=0, train=40, p_value=None, auc_like=True, **of_machine):
+    def make(
+        normals=0, false_alarms=0, faults=0, found=0, train=40, p_value=None, auc_like=True, train_clips=0, **of_machine
+    ):
         folder = make_folder(f"run{next(number)}", machines=(("fan", "00"),))
         rows, manifest = [], ["client,machine_type,machine_id,split,label,clip,sha256"]
         manifest += [f"0,fan,00,train,0,t{i}.wav,t{i}" for i in range(train)]
@@ -35,6 +37,7 @@ def make_run(make_folder):
         summary = json.loads((folder / "summary.json").read_text())
         summary["manifest_sha256"] = manifest_sha256(read_manifest(folder / "manifest.csv"))
         summary["machines"] = [{"machine_type": "fan", "machine_id": "00", **of_machine}]
+        summary["config"]["train-clips"] = train_clips
         (folder / "summary.json").write_text(json.dumps(summary))
         return read_run(folder)
 
@@ -112,6 +115,34 @@ def test_how_many_more_normal_recordings_a_threshold_needs(make_run):
     assert "18 more normal recordings" in step.words
 
 
+def test_recordings_that_are_there_are_not_to_be_made(make_run):
+    """Of 40 normal recordings 12 were taken; a threshold needs 30."""
+    steps = {"normals": 20, "faults": 20, "found": 20, "few_threshold_clips": True, "train_clips": 12}
+    (step,) = (step for step in recommendations(make_run(train=40, **steps)) if "normal recordings" in step.title)
+    assert step.title.startswith("Train on more")
+    assert "train-clips=12 left out recordings that are there" in step.words
+    assert "take 30 or more" in step.words
+    assert "Record more" not in titles(make_run(train=40, **steps))
+    (step,) = (step for step in recommendations(make_run(train=20, **steps)) if "normal sound" in step.title)
+    assert "10 more normal recordings" in step.words
+    assert "left out 8 normal recordings that are there" in step.words
+
+
+@pytest.mark.parametrize("false_alarms", [20, 0])  # more than asked for, and less than half of it
+def test_other_advice_names_recordings_that_were_left_out(make_run, false_alarms):
+    asked = {"normals": 100, "false_alarms": false_alarms, "faults": 50, "found": 50}
+    for train_clips, left_out in ((35, True), (0, False)):
+        words = " ".join(step.words for step in recommendations(make_run(train_clips=train_clips, **asked)))
+        assert ("left out 5 normal recordings" in words) is left_out
+
+
+def test_a_machine_whose_threshold_rests_on_few_clips_is_not_ready(make_run):
+    tested = {"normals": 100, "false_alarms": 10, "faults": 100, "found": 96}
+    (verdict,) = machine_verdicts(make_run(few_threshold_clips=True, train=12, **tested))
+    assert verdict.state == "with care"
+    assert "The threshold rests on 12 normal recordings" in verdict.certainty
+
+
 def test_a_machine_at_chance_is_not_to_be_relied_on(make_run):
     run = make_run(normals=20, false_alarms=10, faults=20, found=10, auc_like=False)
     assert machine_verdicts(run)[0].state == "not to be relied on"
@@ -154,11 +185,24 @@ def test_a_lower_rate_and_its_price_are_read_off_p_values(make_run):
     sheet = rates(run, per_day=24)
     assert [row[0].split("\N{NO-BREAK SPACE}")[0] for row in sheet.rows] == ["10", "5", "2", "1"]
     assert [row[2:] for row in sheet.rows] == [
-        ("5 of 50", "50 of 50"), ("0 of 50", "30 of 50"), ("0 of 50", "30 of 50"), ("0 of 50", "0 of 50"),
+        ("5 of 50", "about 17", "50 of 50"), ("0 of 50", "none", "30 of 50"), ("0 of 50", "none", "30 of 50"),
+        ("0 of 50", "none", "0 of 50"),
     ]  # fmt: skip
     step = list(recommendations(run, per_day=24))[-1]
     assert "false-alarm-rate=0.02" in step.words  # 5 % of 24 a day is more than one a day
+    assert "0 false alarms on 50 normal recordings (none a week)" in step.words
     assert "30 of 50 faults in place of 50" in step.words
+
+
+def test_the_price_of_a_lower_rate_is_that_of_the_table(make_run):
+    """With 2 % asked for, 4 of 50 normal recordings are 8 % of 168 a week."""
+    run = make_run(normals=50, false_alarms=5, faults=50, found=50, p_value=lambda label, i: 0.01 if i < 4 else 0.5)
+    step = list(recommendations(run, per_day=24))[-1]
+    assert "asks for about 3 a week; in the test it gives 4 false alarms on 50" in step.words
+    assert "(about 13 a week)" in step.words
+    assert [row[1:4] for row in rates(run, per_day=24).rows if row[0].startswith("2")] == [
+        ("about 3", "4 of 50", "about 13")
+    ]
 
 
 def test_without_p_values_there_is_no_table_of_rates(make_folder):
