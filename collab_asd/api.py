@@ -249,6 +249,8 @@ class CollaborativeModel:
     epochs : int
         0: as many as the preset says.
     seed : int
+    share_covariances : bool
+        Whether machines tell each other how their spectra vary; only the fusion looks at it.
     """
 
     def __init__(
@@ -259,9 +261,11 @@ class CollaborativeModel:
         false_alarm_rate: float = RunConfig.false_alarm_rate,
         epochs: int = 0,
         seed: int = 0,
+        share_covariances: bool = RunConfig.share_covariances,
     ) -> None:
         values = {"preset": preset, "scorer": scorer, "false-alarm-rate": false_alarm_rate}
-        self._config = RunConfig.from_mapping(values | {"epochs": epochs, "seed": seed})
+        values |= {"epochs": epochs, "seed": seed, "share-covariances": share_covariances}
+        self._config = RunConfig.from_mapping(values)
         self.detectors_: dict[str, AnomalyDetector] = {}
 
     def fit(self, machines: Mapping[str, Machine], encoder: Encoder) -> Self:

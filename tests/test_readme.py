@@ -56,7 +56,8 @@ def test_an_unfitted_detector_says_so(embedded):
         asd.AnomalyDetector().predict(embedded[1]["fan/00"].test)
 
 
-def test_the_model_gives_the_scores_of_a_run(embedded, machines, tmp_path):
+@pytest.mark.parametrize("covariances", [True, False])
+def test_the_model_gives_the_scores_of_a_run(covariances, embedded, machines, tmp_path):
     """With frames as they are (fp32), a run through messages and the model on arrays are the same computation."""
     from collab_asd.config import RunConfig
     from collab_asd.federation.engines import run_inprocess
@@ -64,9 +65,10 @@ def test_the_model_gives_the_scores_of_a_run(embedded, machines, tmp_path):
 
     encoder, found = embedded
     values = {"data-dir": str(machines), "encoder": "logmel", "codec": "fp32", "epochs": 1, "report": False}
+    values |= {"share-covariances": covariances}
     places = {"results-dir": str(tmp_path / "run"), "cache-dir": str(tmp_path / "cache")}
     run = read_run(run_inprocess(RunConfig.from_mapping(values | places), 3))
-    model = asd.CollaborativeModel(epochs=1, seed=0).fit(found, encoder)
+    model = asd.CollaborativeModel(epochs=1, seed=0, share_covariances=covariances).fit(found, encoder)
     by_clip = {row.clip: row.anomaly_score for row in run.table.rows}
     for name, machine in found.items():
         expected = [by_clip[clip.path.relative_to(machines).as_posix()] for clip in machine.test_clips]
