@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
@@ -26,12 +27,13 @@ from collab_asd.deployment.certificates import (
     public_key,
     same_public_key,
 )
-from collab_asd.deployment.probe_server import Answer, ask, clock, reachable, registered
+from collab_asd.deployment.probe_server import ask, clock, reachable, registered
 from collab_asd.deployment.processes import STATE, is_open, require_free
 from collab_asd.deployment.settings import AGREEMENT, NODE, SERVER, NodeSettings, ServerSettings
 from collab_asd.federation.agreement import OWN_KEYS, Agreement, layout_of_node, shares_embeddings
 from collab_asd.federation.bases import BasisLedger
 from collab_asd.federation.pseudonyms import load_pseudonym_key
+from collab_asd.methods import fewest_clients
 from collab_asd.wire.defences.chain import require_keys
 
 
@@ -113,10 +115,10 @@ def check_folder(folder: Path) -> Iterator[Finding]:
 
 def check_node(node: NodeSettings) -> Iterator[Finding]:
     """Look at a client's folder, its recordings and its way to the server."""
-    agreed = list[Agreement]()
-    yield finding("agreement", lambda: _agreement(node.path("agreement"), agreed, "versions, recordings and encoder"))
-    if agreed:
-        yield finding("versions", lambda: _versions(agreed[0]))
+    found, agreement = _agreement(node.path("agreement"), "versions, recordings and encoder")
+    yield found
+    if agreement:
+        yield finding("versions", lambda: _versions(agreement))
     own_key = finding("node.key", lambda: _own_key(node.folder / "node.key"))
     yield own_key
     if own_key.well:
@@ -126,11 +128,11 @@ def check_node(node: NodeSettings) -> Iterator[Finding]:
     }
     keys = [finding(name, lambda path=path: _secret(path)) for name, path in named.items() if path]  # type: ignore[misc]
     yield from keys
-    yield finding(node.pseudonym_key_file or "pseudonym.key", lambda: _pseudonym_key(node, *agreed))
-    if agreed:
-        yield finding("recordings", lambda: _recordings(node, agreed[0]))
-    if agreed and all(key.well for key in keys):
-        yield finding("encoder", lambda: _encoder(node, agreed[0]))
+    yield finding(node.pseudonym_key_file or "pseudonym.key", lambda: _pseudonym_key(node, agreement))
+    if agreement:
+        yield finding("recordings", lambda: _recordings(node, agreement))
+    if agreement and all(key.well for key in keys):
+        yield finding("encoder", lambda: _encoder(node, agreement))
     for name in ("cache_dir", "results_dir"):
         yield finding(name.replace("_", "-"), lambda name=name: writable_folder(node.path(name) or Path()))  # type: ignore[misc]
     yield finding("state", lambda: writable_folder(node.folder / STATE))
@@ -140,31 +142,33 @@ def check_node(node: NodeSettings) -> Iterator[Finding]:
 
 def check_server(server: ServerSettings) -> Iterator[Finding]:
     """Look at a server's folder."""
-    agreed = list[Agreement]()
-    yield finding("agreement", lambda: _agreement(server.folder / AGREEMENT, agreed, "versions"))
-    if agreed:
-        yield finding("versions", lambda: _versions(agreed[0]))
+    found, agreement = _agreement(server.folder / AGREEMENT, f"versions, and the keys of a run in {SERVER}")
+    yield found
+    fewest = 1
+    if agreement:
+        yield finding("versions", lambda: _versions(agreement))
+        try:
+            fewest = fewest_clients(run_config(server, {}))
+        except InputError as error:
+            yield Finding(SERVER, False, f"[run]: {error}")
     yield finding("server.key", lambda: _secret(server.folder / "server.key"))
     yield finding("certificate", lambda: _certificate(server))
-    yield finding("nodes", lambda: _node_keys(server))
+    yield finding("nodes", lambda: _node_keys(server, fewest))
     yield finding("state", lambda: writable_folder(server.folder / STATE))
     yield finding("port", lambda: _own_port(server.port, "the SuperLink's"))
 
 
 def _server_from_outside(node: NodeSettings, signs: bool) -> Iterator[Finding]:
-    answers: list[Answer] = []
-
-    def reach() -> str:
-        key = load_node_key(node.folder / "node.key") if signs else None
-        answers.append(ask(node.superlink, node.folder / "ca.crt", key=key))
-        return reachable(answers[0])
-
-    yield finding("server", reach)
-    if answers:
-        yield finding("clock", lambda: clock(answers[0]))
-    if answers and signs:
-        known_as = f"client-{node.client}"
-        yield finding("registration", lambda: registered(answers[0], known_as, node.folder / "node.pub"))
+    key = load_node_key(node.folder / "node.key") if signs else None
+    try:
+        answer = ask(node.superlink, node.folder / "ca.crt", key=key)
+    except (InputError, OSError) as error:
+        yield Finding("server", False, str(error))
+        return
+    yield finding("server", lambda: reachable(answer))
+    yield finding("clock", lambda: clock(answer))
+    if signs:
+        yield finding("registration", lambda: registered(answer, node.known_as, node.folder / "node.pub"))
 
 
 def _versions(agreement: Agreement) -> str:
@@ -194,7 +198,7 @@ def _own_public_key(folder: Path) -> str:
     return "is that of node.key"
 
 
-def _pseudonym_key(node: NodeSettings, agreement: Agreement | None = None) -> str:
+def _pseudonym_key(node: NodeSettings, agreement: Agreement | None) -> str:
     path = node.path("pseudonym_key_file")
     if path is None:
         if agreement is None or (agreement.config and agreement.config.group_by == "all"):
@@ -205,15 +209,17 @@ def _pseudonym_key(node: NodeSettings, agreement: Agreement | None = None) -> st
     return said
 
 
-def _agreement(path: Path | None, into: list[Agreement], depends: str) -> str:
-    """Describe an agreement and add it to a list; `depends` names what cannot be looked at without."""
+def _agreement(path: Path | None, depends: str) -> tuple[Finding, Agreement | None]:
+    """Look at an agreement, and return it if it can be read; `depends` names what cannot be looked at without."""
     try:
         agreement = Agreement.load(str(path or ""))
     except InputError as error:
-        raise InputError(
-            f"{str(error).removeprefix('agreement ')} (what depends on it was not looked at: {depends})"
-        ) from error
-    into.append(agreement)
+        said = f"{str(error).removeprefix('agreement ')} (what depends on it was not looked at: {depends})"
+        return Finding("agreement", False, said), None
+    return Finding("agreement", True, _agreed(agreement)), agreement
+
+
+def _agreed(agreement: Agreement) -> str:
     if (agreed := agreement.config) is None:
         return "none: only embedding sharing under Algorithm 1, and local methods, will be answered"
     codec = f", codec {agreed.codec}" if shares_embeddings(agreed) else ""
@@ -238,6 +244,21 @@ def configured_recordings(node: NodeSettings, agreement: Agreement) -> RunConfig
         layout_of(data_dir, config.layout)
     except InputError as error:
         raise InputError(f"data-dir of {NODE}: {error}") from error
+    return config
+
+
+def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig:
+    """Return what was agreed on, with what the server may set.
+
+    Raises
+    ------
+    InputError
+        The agreement cannot be read, or a key does not exist.
+    """
+    agreement = Agreement.load(str(server.folder / AGREEMENT))
+    assert agreement.config is not None
+    config = RunConfig.from_mapping({**agreement.config.to_mapping(), **server.run, **settings})
+    agreement.require_agreed(config)
     return config
 
 
@@ -294,7 +315,7 @@ def _certificate(server: ServerSettings) -> str:
     return f"good for {days} days"
 
 
-def _node_keys(server: ServerSettings) -> str:
+def _node_keys(server: ServerSettings, fewest: int) -> str:
     folder, owners = server.folder / "nodes", dict[bytes, Path]()
     for path in sorted(folder.glob("*.pub")):
         try:
@@ -306,4 +327,9 @@ def _node_keys(server: ServerSettings) -> str:
         owners[key] = path
     if not owners:
         raise InputError(f"{folder}: holds no public key; put node.pub of each client there")
+    if len(owners) < fewest:
+        raise InputError(
+            f"{folder}: holds {len(owners)} public key{'s' * (len(owners) > 1)}, and min-clients = {fewest}: put "
+            f"node.pub of the other clients there, or lower min-clients in {SERVER}"
+        )
     return ", ".join(path.stem for path in owners.values())

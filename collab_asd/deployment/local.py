@@ -21,9 +21,10 @@ from collab_asd.core.progress import step
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.partitions import by_machine
 from collab_asd.data.run_data import data_folder, write_listing
+from collab_asd.deployment.check import run_config
 from collab_asd.deployment.flower import node_states
 from collab_asd.deployment.processes import STATE, environment, is_open, start, stop
-from collab_asd.deployment.run import run, run_config
+from collab_asd.deployment.run import run
 from collab_asd.deployment.settings import NODE, NodeSettings, ServerSettings
 from collab_asd.federation.engines import run_inprocess
 from collab_asd.report.reading import read_run

@@ -20,7 +20,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.processes import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.progress import step
-from collab_asd.deployment.check import configured_recordings
+from collab_asd.deployment.check import configured_recordings, run_config
 from collab_asd.deployment.flower import nodes_file, register_nodes, stop_unbegun, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
 from collab_asd.deployment.logs import protect_logs
@@ -37,7 +37,7 @@ from collab_asd.deployment.processes import (
     supervise,
     wait_until_open,
 )
-from collab_asd.deployment.settings import AGREEMENT, NodeSettings, ServerSettings
+from collab_asd.deployment.settings import NodeSettings, ServerSettings
 from collab_asd.federation.agreement import Agreement
 from collab_asd.federation.engines import COMPONENTS, write_app
 from collab_asd.federation.results import default_name, require_unfinished
@@ -255,21 +255,6 @@ def require_startable(server: ServerSettings, out: Path | None, settings: Mappin
     require_unfinished(results)
     require_writable(results, "name another folder with --out")
     return config, results
-
-
-def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig:
-    """Return what was agreed on, with what the server may set.
-
-    Raises
-    ------
-    InputError
-        The agreement cannot be read, or a key does not exist.
-    """
-    agreement = Agreement.load(str(server.folder / AGREEMENT))
-    assert agreement.config is not None
-    config = RunConfig.from_mapping({**agreement.config.to_mapping(), **server.run, **settings})
-    agreement.require_agreed(config)
-    return config
 
 
 def _wait_for_superlink(server: ServerSettings) -> None:

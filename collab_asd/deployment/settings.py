@@ -80,6 +80,11 @@ class NodeSettings:
             )
         return node
 
+    @property
+    def known_as(self) -> str:
+        """What the server calls this client."""
+        return f"client-{self.client}"
+
     def path(self, name: str) -> Path | None:
         """Return what a key names, absolute; None where it names nothing."""
         named = getattr(self, name)
@@ -169,6 +174,8 @@ def _read(kind: type, folder: Path, name: str) -> dict[str, Any]:
     for key, value in values.items():
         if hints[key] in (str, int) and type(value) is not hints[key]:
             raise InputError(f"{path}: {key} = {value!r}: must be {kind_words(hints[key])}, {QUOTES[hints[key]]}")
+        if hints[key] not in (str, int) and not isinstance(value, dict):
+            raise InputError(f"{path}: {key} = {value!r}: must be a table, which begins with the line [{key}]")
     needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING} - {"folder"}
     if missing := sorted(needed - values.keys()):
         raise InputError(f"{path}: {missing[0]} is missing")

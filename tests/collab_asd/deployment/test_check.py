@@ -312,6 +312,40 @@ def test_public_keys_of_a_server_are_those_of_different_clients(made, tmp_path, 
     assert re.search(says, wrong(server)["nodes"])
 
 
+@pytest.mark.parametrize(
+    ("keys", "run", "says"),
+    [
+        (1, "min-clients = 2", ["holds 1 public key,", "min-clients = 2", "server.toml"]),
+        (1, "", ["holds 1 public key,", "min-clients = 2"]),  # embedding sharing needs two
+        (2, "min-clients = 3", ["holds 2 public keys,", "min-clients = 3"]),
+        (2, "min-clients = 2", []),
+        (1, "min-clients = 1", []),
+    ],
+)
+def test_server_has_the_keys_that_a_run_needs(made, tmp_path, keys, run, says):
+    server = shutil.copytree(made[0] / "server", tmp_path / "server")
+    replaced("min-clients = 2", run)(server / "server.toml")
+    for client in range(keys, 2):
+        (server / "nodes" / f"client-{client}.pub").unlink()
+    assert list(wrong(server)) == ["nodes"] * bool(says)
+    assert all(word in wrong(server)["nodes"] for word in says)
+
+
+@pytest.mark.parametrize(("run", "says"), [("min-client = 2", "min-clients"), ('codec = "fp32"', "agreed")])
+def test_keys_that_every_run_of_a_server_would_be_refused_for(made, tmp_path, run, says):
+    server = shutil.copytree(made[0] / "server", tmp_path / "server")
+    replaced("min-clients = 2", run)(server / "server.toml")
+    assert list(wrong(server)) == ["server.toml"]
+    assert says in wrong(server)["server.toml"]
+
+
+def test_run_keys_of_a_server_are_a_table(made, tmp_path):
+    server = shutil.copytree(made[0] / "server", tmp_path / "server")
+    replaced("[run]\nmin-clients", "run")(server / "server.toml")
+    with pytest.raises(InputError, match=r"server\.toml: run = 2: .*\[run\]"):
+        next(check_folder(server))
+
+
 def test_port_that_is_in_use_is_said(node, serve, made):
     text = (node / "node.toml").read_text()
     serve()

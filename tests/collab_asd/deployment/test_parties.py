@@ -9,8 +9,9 @@ import yaml
 
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.deployment.check import run_config
 from collab_asd.deployment.consortium import Consortium
-from collab_asd.deployment.run import keep_node, keep_server, run_config
+from collab_asd.deployment.run import keep_node, keep_server
 from collab_asd.deployment.settings import ServerSettings
 from collab_asd.federation.engines import _free_ports
 
