@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
-from collab_asd.deployment.probe_server import ask
+from collab_asd.deployment.certificates import load_node_key
+from collab_asd.deployment.probe_server import Answer, ask, registered
+from collab_asd.deployment.probe_server import clock as compare_clocks
+from collab_asd.deployment.processes import exchange_file
+from collab_asd.deployment.settings import NodeSettings
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 240.0
@@ -25,22 +29,14 @@ PROBE_SECONDS = 5.0
 
 @dataclass
 class NodeHealth:
-    """Of a SuperNode: when it last exchanged something with its server, and whether that answers.
+    """Of a SuperNode: when it last exchanged something with its server, and whether that answers and lets it in.
 
     Parameters
     ----------
-    exchange : Path
-        File that the SuperNode touches when the server has answered. Only that it was touched counts, and not the
-        time that it bears: clocks are set.
-    superlink : str
-        ``HOST:PORT`` of the server.
-    authority : Path
-        Certificate that the server's is checked by.
+    node : NodeSettings
     """
 
-    exchange: Path
-    superlink: str
-    authority: Path
+    node: NodeSettings
     clock: Callable[[], float] = time.monotonic
     _touched: int = field(default=0, init=False)
     _last: float = field(default=0.0, init=False)
@@ -48,15 +44,19 @@ class NodeHealth:
     _answers_since: float | None = field(default=None, init=False)
 
     def wait_for_server(self) -> None:
-        """Return when the server answers: until then, starting a SuperNode is in vain."""
-        waited = False
-        while problem := self._server_problem():
-            if not waited:
-                logger.warning("waiting for the server: %s", problem)
-            waited = True
+        """Return when the server lets this node in, as far as can be seen: until then, a SuperNode starts in vain.
+
+        Each kind of obstacle is said once: what is tried every few seconds would fill the log.
+        """
+        said = set[str]()
+        while obstacle := self._obstacle():
+            kind, words = obstacle
+            if kind not in said:
+                logger.warning("waiting for the server: %s", words)
+            said.add(kind)
             time.sleep(POLL_SECONDS)
-        if waited:
-            logger.info("%s answers again", self.superlink)
+        if said:
+            logger.info("%s lets this node in", self.node.superlink)
         self._touched, self._last, self._allowed = self._mark(), self.clock(), START_SECONDS
         self._answers_since = None
 
@@ -64,29 +64,44 @@ class NodeHealth:
         """In words why the SuperNode must start again, None if it need not."""
         if (touched := self._mark()) != self._touched:
             if self._allowed == START_SECONDS:
-                logger.info("connected to %s", self.superlink)
+                logger.info("connected to %s", self.node.superlink)
             self._touched, self._last, self._allowed, self._answers_since = touched, self.clock(), QUIET_SECONDS, None
         silent = self.clock() - self._last
         if silent <= self._allowed:
             return None
-        if self._server_problem():
+        try:
+            self._ask()
+        except InputError:
             self._answers_since = None
             return None
         if self._answers_since is None:
             self._answers_since = self.clock()
         if self.clock() - self._answers_since < RECOVERY_SECONDS:
             return None
-        return f"has exchanged nothing with {self.superlink} for {silent:.0f} s, though that answers"
+        return f"has exchanged nothing with {self.node.superlink} for {silent:.0f} s, though that answers"
 
     def _mark(self) -> int:
-        return self.exchange.stat().st_mtime_ns if self.exchange.exists() else 0
+        """When the SuperNode's file was touched. Only that this changes counts, not the time: clocks are set."""
+        exchange = exchange_file(self.node)
+        return exchange.stat().st_mtime_ns if exchange.exists() else 0
 
-    def _server_problem(self) -> str:
+    def _obstacle(self) -> tuple[str, str] | None:
+        """Return what keeps the server from letting this node in, its kind and in words; None: nothing that is seen."""
+        kind = "way"
         try:
-            ask(self.superlink, self.authority, PROBE_SECONDS)
+            answer = self._ask()
+            kind = "clock"
+            compare_clocks(answer)
+            kind = "key"
+            if answer.name == "":
+                registered(answer, self.node.known_as, self.node.folder / "node.pub")
         except InputError as error:
-            return str(error)
-        return ""
+            return kind, str(error)
+        return None
+
+    def _ask(self) -> Answer:
+        key = load_node_key(self.node.folder / "node.key")
+        return ask(self.node.superlink, self.node.folder / "ca.crt", PROBE_SECONDS, key)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.processes import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.progress import step
+from collab_asd.deployment.certificates import load_node_key
 from collab_asd.deployment.check import configured_recordings, run_config
 from collab_asd.deployment.flower import nodes_file, register_nodes, stop_unbegun, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
@@ -27,7 +28,6 @@ from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import (
     STATE,
     environment,
-    exchange_file,
     is_open,
     require_free,
     start,
@@ -83,16 +83,16 @@ def keep_node(folder: Path) -> None:
     """
     node = NodeSettings.load(folder)
     _require_files(node.folder, "ca.crt", "node.key", node.agreement)
+    load_node_key(node.folder / "node.key")
     configured_recordings(node, Agreement.load(str(node.path("agreement") or "")))
     require_free(node.port, "node.toml")
     command = supernode_command(node)
     logger.info("client %d of %d: connecting to %s", node.client, node.clients, node.superlink)
     hint = (
-        f", and this log says when it is connected; if that goes on, {node.superlink} cannot be reached, or does not "
-        "let this node in, as with a clock that is wrong or a key that the server does not have in nodes/: see "
-        "`collab-asd deploy check`, then ask its operator"
+        ", and this log says when it is connected; if that goes on, see `collab-asd deploy check`, then ask the "
+        "server's operator, whose log says what it refuses"
     )
-    health = NodeHealth(exchange_file(node), node.superlink, node.folder / "ca.crt")
+    health = NodeHealth(node)
 
     def begin() -> subprocess.Popen[bytes]:
         health.wait_for_server()

@@ -1,20 +1,26 @@
 import os
+from datetime import UTC, datetime
 
 import pytest
 
 from collab_asd.core.errors import InputError
 from collab_asd.deployment import health
+from collab_asd.deployment.certificates import make_node_key
 from collab_asd.deployment.health import NodeHealth, ServerHealth
+from collab_asd.deployment.probe_server import Answer
+from collab_asd.deployment.processes import exchange_file
+from collab_asd.deployment.settings import NodeSettings
 
 
 @pytest.fixture
 def server(monkeypatch):
-    """Whether it answers, and the time."""
-    state = {"answers": True, "now": 0.0}
+    """Whether it answers, the time, and what it says: by how much this clock is ahead, and whose key it has."""
+    state = {"answers": True, "now": 0.0, "ahead": 0.0, "name": "client-0"}
 
-    def ask(superlink, authority, seconds):
+    def ask(superlink, authority, seconds, key=None):
         if not state["answers"]:
             raise InputError(f"{superlink}: cannot be reached")
+        return Answer(datetime.now(UTC), state["ahead"], state["name"])
 
     monkeypatch.setattr(health, "ask", ask)
     return state
@@ -22,8 +28,11 @@ def server(monkeypatch):
 
 def watched(tmp_path, server):
     """A SuperNode that has just exchanged something, and what touches its file."""
-    file = tmp_path / "exchange"
-    node = NodeHealth(file, "host:1", tmp_path / "ca.crt", clock=lambda: server["now"])
+    make_node_key(tmp_path)
+    settings = NodeSettings(tmp_path, "host:1", 0, 2)
+    file = exchange_file(settings)
+    file.parent.mkdir()
+    node = NodeHealth(settings, clock=lambda: server["now"])
     node.wait_for_server()
 
     def exchange(stamp=None):
@@ -90,18 +99,53 @@ def test_start_may_take_longer_than_silence(tmp_path, server):
     assert node.illness() is not None
 
 
-def test_node_waits_for_its_server(tmp_path, server, monkeypatch, caplog):
-    server["answers"] = False
-    pauses = []
+@pytest.fixture
+def waited(tmp_path, server, monkeypatch, caplog):
+    """Waits while the server is as it was after 0, 1, … looks: number of looks in vain, and what was warned of."""
 
-    def sleep(seconds):
-        pauses.append(seconds)
-        server["answers"] = len(pauses) == 3
+    def wait(*states):
+        states, looks = [*states, {"answers": True, "ahead": 0.0, "name": "client-0"}], 0
 
-    monkeypatch.setattr(health.time, "sleep", sleep)
-    watched(tmp_path, server)
-    assert len(pauses) == 3
-    assert [record.levelname for record in caplog.records if "waiting" in record.message] == ["WARNING"]
+        def sleep(seconds):
+            nonlocal looks
+            assert seconds <= 5
+            looks += 1
+            server.update(states[looks])
+
+        monkeypatch.setattr(health.time, "sleep", sleep)
+        server.update(states[0])
+        with caplog.at_level("INFO"):
+            watched(tmp_path, server)
+        return looks, [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "says"),
+    [
+        ({"answers": False}, ["cannot be reached"]),
+        ({"name": ""}, ["node.pub", "nodes/", "client-0.pub"]),
+        ({"ahead": 3600.0}, ["3600 s ahead"]),
+        ({"ahead": -3600.0}, ["3600 s behind"]),
+    ],
+)
+def test_node_waits_until_its_server_lets_it_in_and_says_once_why(waited, obstacle, says, caplog):
+    looks, (warning,) = waited(*[obstacle] * 5)
+    assert looks == 5
+    assert all(word in warning for word in says)
+    assert "host:1 lets this node in" in caplog.text
+
+
+def test_each_obstacle_is_said_once_whatever_numbers_are_in_it(waited):
+    away, drifting = {"answers": False}, [{"answers": True, "ahead": 100.0 + i} for i in range(4)]
+    _, warnings = waited(away, *drifting, {"ahead": 0.0, "name": ""}, away, {"answers": True})
+    assert len(warnings) == 3
+
+
+@pytest.mark.parametrize("name", [None, "client-0", "factory"])
+def test_node_starts_at_once_where_nothing_says_that_it_is_refused(waited, name):
+    assert waited({"name": name}) == (0, [])
 
 
 def test_superlink_that_answers_nothing_for_long_starts_again(tmp_path, server):
