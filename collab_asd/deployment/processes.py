@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, NoReturn
 
 import psutil
 
@@ -162,8 +162,8 @@ def supervise(
     begin: Callable[[], subprocess.Popen[bytes]],
     tick: Callable[[], str | None] | None = None,
     hint: str = "",
-) -> None:
-    """Start a process, and again whenever it ends or is ill; returns on SIGTERM or Ctrl-C, with the process stopped.
+) -> NoReturn:
+    """Start a process, and again whenever it ends or is ill; on Ctrl-C (`stopped_by_signals`) the process is stopped.
 
     A SuperNode that was killed is refused for about 40 s when it comes back, since its SuperLink still holds it for
     connected: trying again is all that it takes.
@@ -180,22 +180,21 @@ def supervise(
         What may be the matter when it ends.
     """
     wait = FIRST_WAIT
-    with stopped_by_signals():
-        while True:
-            process, started = begin(), time.monotonic()
-            try:
-                end = _watch(process, tick)
-            finally:
-                stop(process)
-            wait = FIRST_WAIT if time.monotonic() - started > SOUND_SECONDS else wait
-            logger.warning("%s %s; another is started in %.0f s%s", what, end, wait, hint)
-            time.sleep(wait)
-            wait = min(GROWTH * wait, LONGEST_WAIT)
+    while True:
+        process, started = begin(), time.monotonic()
+        try:
+            end = _watch(process, tick)
+        finally:
+            stop(process)
+        wait = FIRST_WAIT if time.monotonic() - started > SOUND_SECONDS else wait
+        logger.warning("%s %s; another is started in %.0f s%s", what, end, wait, hint)
+        time.sleep(wait)
+        wait = min(GROWTH * wait, LONGEST_WAIT)
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """End a ``with`` block quietly on SIGTERM and on Ctrl-C."""
+    """End a ``with`` block, or a function, quietly on SIGTERM and on Ctrl-C: what runs until it is stopped is done."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

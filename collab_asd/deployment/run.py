@@ -32,6 +32,7 @@ from collab_asd.deployment.processes import (
     require_free,
     start,
     stop,
+    stopped_by_signals,
     superlink_command,
     supernode_command,
     supervise,
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
 
 
+@stopped_by_signals()
 def keep_server(folder: Path) -> None:
     """Keep the SuperLink of a server folder running, and its list of SuperNodes as ``nodes/`` has it.
 
@@ -73,6 +75,7 @@ def keep_server(folder: Path) -> None:
     supervise("SuperLink", begin, tick)
 
 
+@stopped_by_signals()
 def keep_node(folder: Path) -> None:
     """Keep the SuperNode of a client's folder running.
 

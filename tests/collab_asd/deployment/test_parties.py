@@ -1,7 +1,9 @@
 """What the start scripts say before anything is started."""
 
+import signal
 import socket
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -40,6 +42,22 @@ def test_a_port_in_use_is_said(made, monkeypatch):
     server = ServerSettings.load(made / "server")
     with socket.create_server(("127.0.0.1", server.port)), pytest.raises(InputError, match=f"port {server.port} "):
         keep_server(made / "server")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_node_that_waits_for_its_server_ends_with_0_when_it_is_stopped(made, machines, number):
+    settings = made / "client-0" / "node.toml"
+    (own,) = _free_ports(1)
+    text = settings.read_text().replace('data-dir = ""', f'data-dir = "{machines}"')
+    settings.write_text(text.replace("port = 9451", f"port = {own}"))
+    command = [sys.executable, "-m", "collab_asd.cli.main", "deploy", "node", str(made / "client-0")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as node:
+        said = next(line for line in node.stderr if "waiting for the server" in line)
+        node.send_signal(number)
+        rest = node.stderr.read()
+    assert "cannot be reached" in said
+    assert (node.returncode, "stopped" in rest, "Traceback" in rest) == (0, True, False)
 
 
 def test_start_script_says_that_the_program_is_missing(made):

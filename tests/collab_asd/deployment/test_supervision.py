@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from collab_asd.deployment import processes as supervision
-from collab_asd.deployment.processes import supervise
+from collab_asd.deployment.processes import stopped_by_signals, supervise
 
 SLEEPS = "import time; time.sleep(60)"
 
@@ -29,7 +29,8 @@ def test_a_process_that_dies_is_started_again_later_each_time_until_stopped(monk
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         return started[-1]
 
-    supervise("SuperNode", start)
+    with stopped_by_signals():
+        supervise("SuperNode", start)
     assert [process.returncode for process in started] == [7, 7, 7, -signal.SIGTERM]
     assert waits == [4.0, 6.0, 9.0]
     assert "SuperNode ended with code 7; another is started in 9 s" in caplog.text
@@ -46,7 +47,8 @@ def test_waits_end_somewhere_and_begin_anew_after_a_sound_life(monkeypatch):
             raise KeyboardInterrupt
         return
 
-    supervise("SuperNode", start)
+    with stopped_by_signals():
+        supervise("SuperNode", start)
     assert [round(wait) for wait in waits] == [4, 6, 9, 14, 20, 30, 30, 30, 30, 4, 6]
 
 
@@ -61,7 +63,8 @@ def test_a_process_that_is_ill_is_started_again_though_it_runs(monkeypatch, capl
         started.append(begin(SLEEPS))
         return started[-1]
 
-    supervise("SuperNode", start, lambda: "is ill")
+    with stopped_by_signals():
+        supervise("SuperNode", start, lambda: "is ill")
     assert [process.returncode for process in started] == [-signal.SIGTERM] * 2
     assert "SuperNode is ill; another is started in 4 s" in caplog.text
 
