@@ -14,6 +14,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.processes import run_streaming
 from collab_asd.core.terminal import printable
+from collab_asd.deployment.probe_server import ask
 from collab_asd.deployment.processes import STATE, environment, is_open
 from collab_asd.deployment.settings import ServerSettings
 from collab_asd.federation.results import read_summary
@@ -167,6 +168,12 @@ STATES = {
     "registered": "may connect, and has never been seen",
     "unregistered": "may not connect",
 }
+SILENT = (
+    "silent for {:.0f} s, though Flower counts it as connected, as it does when this machine's clock is set back: see "
+    "the node's log"
+)
+SILENT_SECONDS = 60.0
+"""A SuperNode asks for messages every 3 s."""
 RUNS_SHOWN = 5
 LONGEST_REASON = 300  # characters; the client had a say in it
 
@@ -183,10 +190,12 @@ def status(server: ServerSettings) -> Iterator[str]:
         yield f"SuperLink: not running (nothing listens on port {server.port}); start it with start.sh"
     else:
         yield f"SuperLink: listens on port {server.port}"
-        states = node_states(server)
+        states, seen = node_states(server), ask(f"127.0.0.1:{server.port}", server.folder / "ca.crt")
         for node in sorted(registered(server).values(), key=lambda node: node["name"]):
             state = states[node["name"]]
-            yield f"{node['name']}: {STATES.get(state, state)} (SuperNode {node['node-id']})"
+            silent = seen.silent.get(node["name"], seen.up)
+            said = SILENT.format(silent) if state == "online" and silent > SILENT_SECONDS else STATES.get(state, state)
+            yield f"{node['name']}: {said} (SuperNode {node['node-id']})"
         for run in flwr(server, "list", "--limit", str(RUNS_SHOWN)).get("runs", []):
             yield f"run {run['run-id']}: {run['status']}, begun {run.get('pending-at', 'at an unknown time')}"
     for folder in sorted((server.folder / "results").glob("*/config.json")):

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cachetools import LRUCache, TTLCache
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -100,6 +100,7 @@ class Gate:
         self._sent: LRUCache[Reply, int] = LRUCache(REPLIES)
         self._wanted: defaultdict[bytes, LRUCache[str, Reply]] = defaultdict(lambda: LRUCache(OBJECTS))
         self._held: Counter[object] = Counter()
+        self._begun, self._answered = time.monotonic(), dict[bytes, float]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on and note whether Flower refused it."""
@@ -124,12 +125,20 @@ class Gate:
             await self._refuse(refusal, scope, receive, send)
 
     async def _answer_probe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell anybody that the server is there, and who has signed the request under which name it knows the key."""
+        """Tell anybody that the server is there, and who has signed the request under which name it knows the key.
+
+        This machine is told, too, how many seconds ago Flower has last answered each node, and the server began.
+        """
         signed = _signed(Headers(scope=scope), self._name_of)
         name = "" if signed is None or signed in self._used else self._name_of(signed.key)
         if signed is not None:
             self._used[signed] = True
-        await JSONResponse({"name": name}, headers={"connection": "close"})(scope, receive, send)
+        content: dict[str, Any] = {"name": name}
+        if _is_local(scope):
+            now = time.monotonic()
+            silent = {self._name_of(key): now - answered for key, answered in self._answered.items()}
+            content |= {"silent": silent, "up": now - self._begun}
+        await JSONResponse(content, headers={"connection": "close"})(scope, receive, send)
 
     def _by_head(self, scope: Scope, signed: Signed | None) -> Refusal | None:
         """Judge a request by where it comes from and how it is signed."""
@@ -200,7 +209,7 @@ class Gate:
         return None
 
     def _noting(self, scope: Scope, signed: Signed | None, body: bytes, send: Send) -> Send:
-        """Write down what Flower refuses to other nodes, and note which objects of a reply it asks for."""
+        """Write down what Flower refuses to nodes; note whom it answers, and which objects of a reply it asks for."""
         status, answer = 0, bytearray()
 
         async def hand_on(message: Message) -> None:
@@ -209,6 +218,8 @@ class Gate:
                 status = message["status"]
                 if status >= 400 and scope["path"].startswith(FLEET):
                     self._note(scope, f"Flower answers {status}")
+                elif signed is not None:
+                    self._answered[signed.key] = time.monotonic()
             elif scope["path"] == PUSH_MESSAGES and signed is not None and status < 400:
                 answer.extend(message.get("body", b""))
                 if not message.get("more_body", False):

@@ -6,12 +6,14 @@ import json
 import re
 import ssl
 from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -25,7 +27,7 @@ SECONDS = 10.0
 MOST_AHEAD, MOST_BEHIND = 5.0, 300.0
 """Seconds that a client's clock may differ: Flower refuses a signature outside of them."""
 SOON_DAYS = 30
-MOST_BYTES, LONGEST_NAME = 4096, 80  # of an answer, and of a name in it
+MOST_BYTES, LONGEST_NAME = 65_536, 80  # of an answer, and of a name in it
 NUMBERED = re.compile(r"client-\d+")
 
 
@@ -42,11 +44,17 @@ class Answer:
     name : str or None
         Under which name the server has the key that the question was signed by; empty: it has not. None: no server of
         this version of collab-asd.
+    silent : mapping
+        Name of a node -> seconds since Flower has last answered it; only the server's own machine is told.
+    up : float
+        Seconds since the server began, for nodes that are not among them.
     """
 
     expires: datetime
     ahead: float
     name: str | None = None
+    silent: Mapping[str, float] = field(default_factory=dict)
+    up: float = 0.0
 
 
 def ask(
@@ -92,10 +100,11 @@ def _signature(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
 
 
 def _answer(connection: HTTPSConnection, superlink: str, headers: dict[str, str]) -> Answer:
-    date, certificate, said = None, None, b""
+    date, certificate, said, asked = None, None, b"", datetime.now(UTC)
     try:
         connection.connect()
         certificate = connection.sock.getpeercert()
+        asked = datetime.now(UTC)  # before the answer: one that is slow does not put this clock ahead
         connection.request("GET", "/", headers=headers)
         response = connection.getresponse()
         date, said = response.getheader("Date"), response.read(MOST_BYTES)
@@ -113,15 +122,18 @@ def _answer(connection: HTTPSConnection, superlink: str, headers: dict[str, str]
     if date is None or not certificate:
         raise InputError(f"{superlink}: answers, but is no SuperLink; check host and port in node.toml")
     expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
-    return Answer(expires, (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds(), _name(said))
+    return Answer(expires, (asked - parsedate_to_datetime(date)).total_seconds(), **_told(said))
 
 
-def _name(said: bytes) -> str | None:
+def _told(said: bytes) -> dict[str, Any]:
+    """Read what a gate says; nothing where something else answers."""
     try:
-        name = json.loads(said)["name"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return name if isinstance(name, str) else None
+        told = json.loads(said)
+        name, silent, up = told["name"], told.get("silent", {}), float(told.get("up", 0.0))
+        named = {str(node): float(seconds) for node, seconds in silent.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {"name": name, "silent": named, "up": up} if isinstance(name, str) else {}
 
 
 def reachable(answer: Answer) -> str:

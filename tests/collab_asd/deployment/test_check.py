@@ -141,6 +141,7 @@ def test_clock_that_is_a_little_behind_will_do(node, serve):
         ('{"name": ""}', "does not have this node's key"),
         ('{"name": "client-1"}', "as client-1.pub"),
         ('{"name": 7}', "another version"),
+        ('{"name": "client-0", "silent": [1], "up": "x"}', "another version"),
         ("[]", "another version"),
         ("<html>", "another version"),
     ],

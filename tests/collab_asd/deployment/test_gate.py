@@ -197,6 +197,18 @@ def test_a_probe_tells_who_signs_it_under_which_name_the_key_is_known(caplog):
     assert "'/'" not in caplog.text
 
 
+def test_this_machine_alone_is_told_how_long_a_node_was_silent(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(gating.time, "monotonic", lambda: now[0])
+    gate = Gate(flower, name_of=lambda key: "client-0")
+    for path, silent in (("denied", {}), ("pull-messages", {"client-0": 7.0}), ("denied", {"client-0": 14.0})):
+        ask(gate, f"/v1/fleet/{path}", headers=signed())
+        now[0] += 7.0
+        assert ask(gate, "/", client="127.0.0.1").json()["silent"] == silent
+    assert ask(gate, "/", client="127.0.0.1").json()["up"] == 21.0
+    assert ask(gate, "/", headers=signed()).json() == {"name": "client-0"}
+
+
 def test_body_that_trickles_is_given_up(monkeypatch):
     monkeypatch.setattr(gating, "PATIENCE", 0.2)
 

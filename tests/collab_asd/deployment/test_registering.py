@@ -1,6 +1,7 @@
 """The SuperLink's list of SuperNodes follows `nodes/`, whatever was lost on the way."""
 
 import json
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from collab_asd.core.errors import InputError
 from collab_asd.deployment import flower
 from collab_asd.deployment.flower import register_nodes, registered
+from collab_asd.deployment.probe_server import Answer
 from collab_asd.deployment.settings import ServerSettings
 
 
@@ -41,6 +43,25 @@ def server(tmp_path):
     for name in ("client-0", "client-1"):
         (tmp_path / "nodes" / f"{name}.pub").write_text(f"key of {name}")
     return ServerSettings(tmp_path, "localhost", 1)
+
+
+@pytest.mark.parametrize(
+    ("silent", "up", "says"),
+    [({"client-0": 9.0}, 900.0, "connected"), ({"client-0": 900.0}, 950.0, "silent for 900 s"), ({}, 9.0, "connected"),
+     ({}, 900.0, "silent for 900 s")],
+)  # fmt: skip
+def test_status_tells_a_node_that_flower_counts_and_that_says_nothing(monkeypatch, server, silent, up, says):
+    """As all do while the server's clock is set back."""
+    register = {"key": {"name": "client-0", "node-id": "7"}, "other": {"name": "client-1", "node-id": "8"}}
+    flower.nodes_file(server).parent.mkdir()
+    flower.nodes_file(server).write_text(json.dumps(register))
+    nodes = [{"node-id": "7", "status": "online"}, {"node-id": "8", "status": "offline"}]
+    monkeypatch.setattr(flower, "flwr", lambda *_: {"nodes": nodes})
+    monkeypatch.setattr(flower, "is_open", lambda *_: True)
+    monkeypatch.setattr(flower, "ask", lambda *_: Answer(datetime.now(UTC), 0.0, "", silent, up))
+    _, first, second = flower.status(server)
+    assert first.startswith(f"client-0: {says}")
+    assert second.startswith("client-1: not connected now")
 
 
 def names(server):
