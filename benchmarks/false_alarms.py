@@ -14,7 +14,7 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-from misfits import Summaries, by_detector, recorded_summaries, synthetic_summaries
+from misfits import Machine, by_detector, recorded, synthetic
 from numpy.random import Generator
 from numpy.typing import NDArray
 from rich.console import Console
@@ -39,7 +39,7 @@ def drawn(clips: int, n: int, together: bool, rng: Generator) -> NDArray[np.intp
 
 
 def of_group(
-    machines: dict[str, Summaries], n: int, together: bool, rng: Generator
+    machines: dict[str, Machine], n: int, together: bool, rng: Generator
 ) -> list[tuple[str, ScoreArray, ScoreArray, float]]:
     """By machine its held-out scores, those of test clips and then of the clips that are left, and the AUC."""
     chosen = {name: drawn(len(points), n, together, rng) for name, (points, *_) in machines.items()}
@@ -54,7 +54,7 @@ def of_group(
     return found
 
 
-def measure(machines: dict[str, Summaries], n: int, draws: int) -> tuple[Alarms, Alarms, float]:
+def measure(machines: dict[str, Machine], n: int, draws: int) -> tuple[Alarms, Alarms, float]:
     """Alarms on normal test clips and on clips that a draw left, and the mean AUC."""
     tested, left, aucs = defaultdict(list), defaultdict(list), []
     for draw in range(draws):
@@ -97,10 +97,11 @@ def main() -> None:
     parser.add_argument("--seeds", default="0", help="of synthetic machines")
     args = parser.parse_args()
     pin_threads(1)
-    machines = recorded_summaries(args.data) if args.data else {}
+    machines = recorded(args.data, segments=True) if args.data else {}
     for seed in [] if args.data else map(int, args.seeds.split(",")):
         machines |= {
-            f"{name.split('/')[0]}-{seed}/{name}": machine for name, machine in synthetic_summaries(seed, 175).items()
+            f"{name.split('/')[0]}-{seed}/{name}": machine
+            for name, machine in synthetic(seed, 175, segments=True).items()
         }
     table = Table("n", "AUC", "on", "normal clips", *(f"{rate:.0%} asked" for rate in RATES))
     for n in map(int, args.clips.split(",")):

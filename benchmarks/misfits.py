@@ -35,49 +35,40 @@ from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 
-Machine = tuple[ScoreArray, ScoreArray, ScoreArray]  # normal points [n, 256], test points, labels of these
-Summaries = Machine  # the same, with segments: [n, 1 + segments, 256]
+Machine = tuple[ScoreArray, ScoreArray, ScoreArray]
+"""Normal clips ``[n, 256]``, with segments ``[n, 1 + segments, 256]``; test clips; labels of these."""
 LOSS = 0.03
 
 
-def synthetic(seed: int, train: int = 100) -> dict[str, Machine]:
-    """Eighteen synthetic machines of six types, by type and ID."""
-    return whole(synthetic_summaries(seed, train))
-
-
-def recorded(folder: str) -> dict[str, Machine]:
-    """Machines of a data folder."""
-    return whole(recorded_summaries(folder))
-
-
-def whole(machines: dict[str, Summaries]) -> dict[str, Machine]:
-    """Leave segments out."""
-    return {k: (normal[:, 0], test[:, 0], labels) for k, (normal, test, labels) in machines.items()}
-
-
-def synthetic_summaries(seed: int, train: int = 100) -> dict[str, Summaries]:
-    """As `synthetic`."""
+def synthetic(seed: int, train: int = 100, segments: bool = False) -> dict[str, Machine]:
+    """Eighteen synthetic machines of six types, by type and ID; with the segments of each clip if asked for."""
     settings, summarize = SyntheticSettings(18, seed, train=train, test_normal=40, test_anomaly=40), ClipSpectrum()
     return _by_machine(
-        (f"{c.machine.machine_type}/{c.machine.machine_id}", c.split, c.label, summarize(c.sound(10.0, 16_000)))
-        for c in clips(settings)
+        (
+            (f"{c.machine.machine_type}/{c.machine.machine_id}", c.split, c.label, summarize(c.sound(10.0, 16_000)))
+            for c in clips(settings)
+        ),
+        segments,
     )
 
 
-def recorded_summaries(folder: str) -> dict[str, Summaries]:
-    """As `recorded`."""
+def recorded(folder: str, segments: bool = False) -> dict[str, Machine]:
+    """Machines of a data folder."""
     summarize = ClipSpectrum()
     return _by_machine(
-        (clip.machine, clip.split, int(clip.label or 0), summarize(load_waveform(clip, 16_000)))
-        for clip in sorted(find_clips(Path(folder)), key=lambda clip: str(clip.path))
+        (
+            (clip.machine, clip.split, int(clip.label or 0), summarize(load_waveform(clip, 16_000)))
+            for clip in sorted(find_clips(Path(folder)), key=lambda clip: str(clip.path))
+        ),
+        segments,
     )
 
 
-def _by_machine(found: Iterator[tuple[str, str, int, FloatArray]]) -> dict[str, Summaries]:
+def _by_machine(found: Iterator[tuple[str, str, int, FloatArray]], segments: bool) -> dict[str, Machine]:
     parts: dict[str, tuple[list[ScoreArray], list[ScoreArray], list[int]]] = {}
     for name, split, label, summary in found:
         train, test, labels = parts.setdefault(name, ([], [], []))
-        (train if split == "train" else test).append(summary.astype(np.float64))
+        (train if split == "train" else test).append((summary if segments else summary[0]).astype(np.float64))
         labels += [label] if split == "test" else []
     return {k: (np.array(train), np.array(test), np.array(labels)) for k, (train, test, labels) in parts.items()}
 
