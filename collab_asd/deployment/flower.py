@@ -190,7 +190,7 @@ def status(server: ServerSettings) -> Iterator[str]:
         yield f"SuperLink: not running (nothing listens on port {server.port}); start it with start.sh"
     else:
         yield f"SuperLink: listens on port {server.port}"
-        states, seen = node_states(server), ask(f"127.0.0.1:{server.port}", server.folder / "ca.crt")
+        seen, states = ask(f"127.0.0.1:{server.port}", server.folder / "ca.crt"), node_states(server)
         for node in sorted(registered(server).values(), key=lambda node: node["name"]):
             state = states[node["name"]]
             silent = seen.silent.get(node["name"], seen.up)

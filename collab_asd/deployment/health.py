@@ -87,16 +87,19 @@ class NodeHealth:
 
     def _obstacle(self) -> tuple[str, str] | None:
         """Return what keeps the server from letting this node in, its kind and in words; None: nothing that is seen."""
-        kind = "way"
         try:
             answer = self._ask()
-            kind = "clock"
+        except InputError as error:
+            return "way", str(error)
+        try:
             compare_clocks(answer)
-            kind = "key"
+        except InputError as error:
+            return "clock", f"this machine's clock is {error}"
+        try:
             if answer.name == "":
                 registered(answer, self.node.known_as, self.node.folder / "node.pub")
         except InputError as error:
-            return kind, str(error)
+            return "key", str(error)
         return None
 
     def _ask(self) -> Answer:

@@ -28,6 +28,7 @@ MOST_AHEAD, MOST_BEHIND = 5.0, 300.0
 """Seconds that a client's clock may differ: Flower refuses a signature outside of them."""
 SOON_DAYS = 30
 MOST_BYTES, LONGEST_NAME = 65_536, 80  # of an answer, and of a name in it
+OF_TIME = 9, 10  # OpenSSL's codes of a certificate that is not valid yet, or no more
 NUMBERED = re.compile(r"client-\d+")
 
 
@@ -111,10 +112,13 @@ def _answer(connection: HTTPSConnection, superlink: str, headers: dict[str, str]
     except HTTPException:
         pass  # it speaks no HTTP
     except ssl.SSLCertVerificationError as error:
-        raise InputError(
-            f"{superlink}: its certificate is refused ({error.verify_message}); compare ca.crt with the consortium's, "
-            "and the host name with the one that it was set up with"
-        ) from error
+        advice = (
+            f"is this machine's clock right, which says {datetime.now(UTC):%Y-%m-%d %H:%M} UTC? If so, the server "
+            "needs another (`collab-asd deploy certificate`)"
+            if error.verify_code in OF_TIME
+            else "compare ca.crt with the consortium's, and the host name with the one that it was set up with"
+        )
+        raise InputError(f"{superlink}: its certificate is refused ({error.verify_message}); {advice}") from error
     except (OSError, ssl.SSLError) as error:
         raise InputError(
             f"{superlink}: cannot be reached ({error}); is it running, and does the firewall let this out?"

@@ -112,6 +112,7 @@ def test_server_of_another_authority(node, serve, tmp_path):
     make_server_certificate(tmp_path, tmp_path, ["127.0.0.1"])
     serve(tmp_path)
     assert "its certificate is refused" in wrong(node)["server"]
+    assert "clock" not in wrong(node)["server"]
 
 
 def test_server_whose_certificate_has_expired(made, node, serve, tmp_path):
@@ -120,6 +121,7 @@ def test_server_whose_certificate_has_expired(made, node, serve, tmp_path):
         assert (tmp_path / name).exists()
     serve(tmp_path)
     assert "certificate has expired" in wrong(node)["server"]
+    assert f"clock right, which says {datetime.now(UTC):%Y-}" in wrong(node)["server"]
 
 
 @pytest.mark.parametrize(("off", "says"), [(20, "2. s ahead of"), (-600, "(599|600) s behind")])

@@ -126,8 +126,8 @@ def waited(tmp_path, server, monkeypatch, caplog):
     [
         ({"answers": False}, ["cannot be reached"]),
         ({"name": ""}, ["node.pub", "nodes/", "client-0.pub"]),
-        ({"ahead": 3600.0}, ["3600 s ahead"]),
-        ({"ahead": -3600.0}, ["3600 s behind"]),
+        ({"ahead": 3600.0}, ["clock is 3600 s ahead"]),
+        ({"ahead": -3600.0}, ["clock is 3600 s behind"]),
     ],
 )
 def test_node_waits_until_its_server_lets_it_in_and_says_once_why(waited, obstacle, says, caplog):
