@@ -64,8 +64,9 @@ LOST_SECONDS = 45.0
 SHORT_SECONDS = 5.0
 AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
-ANSWER_BYTES = 700
-"""What the server answers a SuperNode that asks for messages is smaller if there are none, and larger if there are."""
+HANDSHAKE, ANSWER_BYTES = 2, 250
+"""So many pieces of a connection's bytes are TLS's. A piece of what a SuperNode is answered that asks for messages is
+shorter than so much if there is none, and longer if there is one."""
 FULL_BYTES = 65_536
 SUPERLINK, SUPEREXEC, SUPERNODE, EXECUTOR, TASK = (
     "deployment.superlink",
@@ -133,13 +134,15 @@ class Proxy:
             self._writers.discard(writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool = False) -> None:
+        pieces = 0
         with suppress(OSError):
             while data := await reader.read(SLOW_BYTES):
+                pieces += 1
                 while self.mode == "hole":
                     await asyncio.sleep(0.2)
                 if self.mode == "slow":
                     await asyncio.sleep(SLOW_SECONDS)
-                if answers and writer in self._losing and len(data) > ANSWER_BYTES:
+                if answers and writer in self._losing and pieces > HANDSHAKE and len(data) > ANSWER_BYTES:
                     self._losing.clear()
                     self.lost += 1
                     break
