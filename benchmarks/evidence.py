@@ -32,7 +32,7 @@ from collab_asd.core.types import NORMAL
 from collab_asd.data.partitions import evenness, partition_words
 from collab_asd.experiments.experiment import Experiment, find_experiment
 from collab_asd.experiments.results import Comparison, collect
-from collab_asd.experiments.tables import Row
+from collab_asd.experiments.tables import MOST_CLIPS, Row
 from collab_asd.report.comparison import Estimate
 from collab_asd.report.reading import read_scores
 
@@ -169,19 +169,24 @@ def _table(rows: Sequence[Values]) -> list[str]:
 def _line(row: Values) -> str:
     auc = with_ends(row["auc"])
     alarms = row["false alarms"]
-    needed = row["clips to settle"]
     cells = (
         f"`{row['method']}`, {row['scorer']}",
         f"`{row['encoder']}`",
         str(len(row["seeds"])),
         f"**{auc}**" if row["bold"] else auc,
         with_ends(row["minus sharing"], "+"),
-        "–" if needed is None else f"{round(needed, -1):,.0f}",
+        _clips(row["clips to settle"]),
         "–" if row["id accuracy"] is None else f"{row['id accuracy']:.2f}",
         f"{100 * alarms['mean']:.1f} % [{100 * alarms['low']:.1f}, {100 * alarms['high']:.1f}]",
         f"{row['MB']:.2f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _clips(needed: float | None) -> str:
+    if needed is None:
+        return "–"
+    return f"{round(needed, -1):,.0f}" if needed < MOST_CLIPS else f"> {MOST_CLIPS:,}"
 
 
 def _by_machine(rows: Sequence[Values]) -> list[str]:
@@ -364,10 +369,10 @@ def published_sentence(found: Values) -> str:
         if (method, scorer) != ("published-per-window", "knn"):
             continue
         seeds = f"{len(row['seeds'])} of {len(found['seeds'])} seeds"
-        part = f"an AUC of {row['auc']['mean']:.3f} with `{encoder}` ({seeds})"
+        part = f"an AUC of {with_ends(row['auc'])} with `{encoder}` ({seeds})"
         ours = of.get(("embedding-sharing-per-window", "knn", encoder))
         if ours is not None and ours["seeds"] == row["seeds"]:
-            part += f", where our network has {ours['auc']['mean']:.3f} under the same scorer"
+            part += f", where our network has {with_ends(ours['auc'])} under the same scorer"
         parts.append(part)
     if not parts:
         return NOT_PUBLISHED
