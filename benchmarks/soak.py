@@ -12,8 +12,7 @@ after another is done to it, in an order drawn by the seed, all of them before a
   `run.sh`, or what keeps a node running, which is then started again, as systemd would;
 - stopped for up to 70 s (``kill -STOP``, then ``-CONT``): a SuperNode, its executor, the SuperLink;
 - the way of one node to the server, through a proxy of this script: cut for up to 40 s, slow, all connections dropped
-  at once, a hole into which they fall without an answer, or losing an answer of the server that is long enough for a
-  message;
+  at once, a hole into which they fall without an answer, or losing a message on its way from the server;
 - a full disk at one node for up to 40 s: none of its processes can write more than 64 kB into a file;
 - with `--faketime`, the library ``libfaketime.so.1`` of the package libfaketime: the clock of one node, or of the
   server alone, set back by an hour for up to 40 s.
@@ -64,9 +63,9 @@ LOST_SECONDS = 45.0
 SHORT_SECONDS = 5.0
 AT_WORK_SECONDS = 900.0
 SLOW_BYTES, SLOW_SECONDS = 16_384, 0.2
-HANDSHAKE, ANSWER_BYTES = 2, 250
-"""So many pieces of a connection's bytes are TLS's. A piece of what a SuperNode is answered that asks for messages is
-shorter than so much if there is none, and longer if there is one."""
+ASKING_SECONDS, ANSWER_BYTES = 2.9, 250
+"""A SuperNode asks for messages every 3 s; what it is answered is shorter than so much if there is none, and longer if
+there is one."""
 FULL_BYTES = 65_536
 SUPERLINK, SUPEREXEC, SUPERNODE, EXECUTOR, TASK = (
     "deployment.superlink",
@@ -114,7 +113,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._writers)])
 
     def lose(self) -> None:
-        """Lose the next long answer of the server's on a connection that there is now, and end that connection."""
+        """Lose the next message of the server's on a connection that there is now, and end that connection."""
         self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers))
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,15 +133,16 @@ class Proxy:
             self._writers.discard(writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool = False) -> None:
-        pieces = 0
+        last = time.monotonic()
         with suppress(OSError):
             while data := await reader.read(SLOW_BYTES):
-                pieces += 1
+                quiet, last = time.monotonic() - last, time.monotonic()
                 while self.mode == "hole":
                     await asyncio.sleep(0.2)
                 if self.mode == "slow":
                     await asyncio.sleep(SLOW_SECONDS)
-                if answers and writer in self._losing and pieces > HANDSHAKE and len(data) > ANSWER_BYTES:
+                is_message = answers and quiet > ASKING_SECONDS and len(data) > ANSWER_BYTES
+                if is_message and writer in self._losing:
                     self._losing.clear()
                     self.lost += 1
                     break
@@ -373,7 +373,7 @@ class Soak:
             "stop the SuperLink": partial(self.hold, SUPERLINK, self.server),
             "kill run.sh": self.kill_run,
             "drop all connections": self.drop,
-            "lose what the server answers": self.lose,
+            "lose a message": self.lose,
             "full disk": self.full_disk,
         }  # fmt: skip
 
@@ -392,7 +392,7 @@ class Soak:
             ("kill the SuperExec", first, embeddings, partial(self.kill, SUPEREXEC, self.server)),
             ("stop the SuperLink", first, embeddings, partial(self.hold, SUPERLINK, self.server, SHORT_SECONDS)),
             ("drop all connections", second, scores, self.drop),
-            ("lose what the server answers", second, scores, partial(self.lose, second)),
+            ("lose a message", second, scores, partial(self.lose, second)),
             ("full disk", first, scores, partial(self.full_disk, first, LONGEST, DISK_FULL)),
             *((name, second, embeddings, fault) for name, fault in self.clocks().items()),
         ]
@@ -443,7 +443,7 @@ class Soak:
         return "of all nodes"
 
     def lose(self, node: Party | None = None) -> str:
-        """Lose a long answer of the server to a node, and others until one was a message: the server asks again."""
+        """Lose a message on its way to a node, and another if that was none: the server asks again."""
         index = self.nodes.index(node) if node else self.draw.randrange(len(self.nodes))
         proxy, said, seen = self.proxies[index], self.runs_log.stat().st_size, False
         begun = lose_at = time.monotonic()

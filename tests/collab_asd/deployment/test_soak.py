@@ -14,7 +14,7 @@ FAULTS = (
     "kill the SuperExec",
     "stop the SuperLink",
     "drop all connections",
-    "lose what the server answers",
+    "lose a message",
     "full disk",
 )
 
