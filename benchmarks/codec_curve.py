@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
 import soundfile
 from auc_table import Loaded, interval, load
 from rich.console import Console
@@ -54,7 +53,9 @@ def measure(loaded: Loaded, config: RunConfig, text: str) -> Outcome:
 
 def raw_bytes(loaded: Loaded) -> float:
     """Mean size of a recording, one channel of 16-bit samples."""
-    return mean(2 * soundfile.info(c.path).frames for client, _, _ in loaded.machines for c in client.partition.clips)
+    return float(
+        mean(2 * soundfile.info(c.path).frames for client, _, _ in loaded.machines for c in client.partition.clips)
+    )
 
 
 def main() -> None:
@@ -112,8 +113,8 @@ def compared(found: Sequence[Outcome], plain: Sequence[Outcome]) -> list[str]:
     """Mean and interval of each measure, and of its difference to fp32, seed by seed."""
     cells = []
     for measure_ in ("fusion", "shared"):
-        values = np.array([getattr(outcome, measure_) for outcome in found])
-        cells += [interval(values), interval(values - [getattr(outcome, measure_) for outcome in plain])]
+        values, others = ([getattr(outcome, measure_) for outcome in outcomes] for outcomes in (found, plain))
+        cells += [interval(values), interval([a - b for a, b in zip(values, others, strict=True)])]
     return cells
 
 

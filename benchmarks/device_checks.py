@@ -43,9 +43,10 @@ def main() -> None:
         return
     passed = True
     for encoder in ["logmel", "random-conv", *arguments.encoders]:
-        for what, right in check_encoder(*encoder.partition("=")[::2], device):
+        name, _, weights = encoder.partition("=")
+        for what, right in check_encoder(name, weights, device):
             passed &= right
-            print(f"{'ok  ' if right else 'FAIL'} {encoder.partition('=')[0]}: {what}", flush=True)
+            print(f"{'ok  ' if right else 'FAIL'} {name}: {what}", flush=True)
     for what, right in check_classifier(device):
         passed &= right
         print(f"{'ok  ' if right else 'FAIL'} f_s: {what}", flush=True)

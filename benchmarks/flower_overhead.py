@@ -16,6 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +176,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.INFO)
     for method in args.methods:
-        options = {"encoder": "logmel", "local_features": "encoder", "codec": "fp32"}
+        options: dict[str, Any] = {"encoder": "logmel", "local_features": "encoder", "codec": "fp32"}
         config = RunConfig(method=method, data_dir=str(args.data.absolute()), **options)
         pin_threads(config.threads)
         compare(config, args.pairs)

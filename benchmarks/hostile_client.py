@@ -127,7 +127,7 @@ def _matrix(arrays: Arrays, change: Callable[[NDArray[np.float64]], NDArray[np.f
 
 def _rank_one(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     direction = np.random.default_rng(0).choice([-1.0, 1.0], 256)
-    return np.outer(direction, direction) * matrix.diagonal().mean()
+    return np.outer(direction, direction) * float(matrix.diagonal().mean())
 
 
 Attack = tuple[str | tuple[str, ...], Poison]

@@ -10,8 +10,9 @@ classes are each the normal one in turn. The warning reads normal clips alone; l
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -145,12 +146,15 @@ def views(points: ScoreArray, test: ScoreArray, others: Others | None) -> list[S
 
 
 def _scored(points: ScoreArray, test: ScoreArray, others: Others | None) -> SpaceScores:
-    scorer = SpectrumScorer(others, choose_weight(points, others)).fit(points)
+    scorer: Any = SpectrumScorer(others, choose_weight(points, others))  # of 64 bits as of 32
+    scorer.fit(points)
     view = "alone" if others is None else "with others"
     return SpaceScores(scorer.held_out(points, np.arange(len(points))), scorer.score(test), view=view)
 
 
-def by_detector(normal: Sequence[ScoreArray], test: Sequence[ScoreArray], others: Others | None) -> SpaceScores:
+def by_detector(
+    normal: Iterable[FloatArray | ScoreArray], test: Iterable[FloatArray | ScoreArray], others: Others | None
+) -> SpaceScores:
     """Score clips, given as summaries ``[1 + segments, 256]``, by the detector of covariance sharing."""
     clips = [clip.astype(np.float32) for clip in normal]
     detector = Detector(own_spaces(MachineFrames(0, 0, clips, spectra=MachineFrames(0, 0, clips)), SCORER, others))

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import signal
 
-from collab_asd.core.types import ANOMALY, NORMAL, FloatArray
+from collab_asd.core.types import ANOMALY, NORMAL, FloatArray, ScoreArray
 from collab_asd.detection.origin import FEWEST, Evidence, Hint, OriginCheck
 from collab_asd.monitoring.monitor import Monitor
 from collab_asd.report.contents import Run
@@ -29,7 +29,7 @@ from collab_asd.report.reading import read_run
 
 RATE = 16_000
 KINDS = {NORMAL: "normal", ANOMALY: "faulty"}
-Recorder = Callable[[FloatArray], FloatArray]
+Recorder = Callable[[FloatArray], FloatArray | ScoreArray]
 
 
 def gain(db: float) -> Recorder:
@@ -40,7 +40,7 @@ def gain(db: float) -> Recorder:
 def tilt(db: float) -> Recorder:
     """Let the level rise by so many dB per octave, 0 at 1 kHz."""
 
-    def tilted(wave: FloatArray) -> FloatArray:
+    def tilted(wave: FloatArray) -> ScoreArray:
         octaves = np.log2(np.maximum(np.fft.rfftfreq(len(wave), 1 / RATE), 50.0) / 1000)
         return np.fft.irfft(np.fft.rfft(wave) * 10 ** (db * octaves / 20), len(wave))
 
@@ -91,7 +91,8 @@ def hints(monitor: Monitor, run: Run, heard: Heard, groups: int, clips: int) -> 
 
     paths = defaultdict(list)
     for row in run.table.rows:
-        paths[f"{row.machine_type}/{row.machine_id}", row.label].append(Path(monitor.card.data_dir) / row.clip)
+        machine, label = f"{row.machine_type}/{row.machine_id}", int(row.label or 0)
+        paths[machine, label].append(Path(monitor.card.data_dir) / row.clip)
     for (machine, label), of_machine in paths.items():
         evidence = [heard(monitor, path) for path in of_machine]
         if machine != monitor.card.machine:

@@ -83,7 +83,8 @@ def measure(point: Point, config: RunConfig, own: Path | None, scratch: Path) ->
     config = replace(config, **point.settings)
     shutil.rmtree(scratch, ignore_errors=True)
     found: dict[str, Any] = {"family": point.family, "label": point.label, "auc": {}}
-    for name, changes in {"fusion": {"record_view": True}, "shared": {"scorer": config.shared_scorer}}.items():
+    runs: dict[str, dict[str, Any]] = {"fusion": {"record_view": True}, "shared": {"scorer": config.shared_scorer}}
+    for name, changes in runs.items():
         results = run_inprocess(replace(config, results_dir=str(scratch / name), **changes), CLIENTS)
         summary = json.loads((results / "summary.json").read_text())
         found["auc"][name] = summary["auc"]["total"]

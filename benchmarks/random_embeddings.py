@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import PeakMemory, Stopwatch, pin_threads
-from collab_asd.core.types import Clip, Encoder, FloatArray, Partition
+from collab_asd.core.types import Clip, Encoder, FloatArray, Partition, Split
 from collab_asd.encoders import cache as embedding_cache
 from collab_asd.federation import engines
 from collab_asd.federation import policy as node_policy
@@ -53,7 +53,7 @@ class DrawnEmbeddings:
 
     def size(self, encoder: Encoder, clip: Clip) -> int:
         """Bytes of the frames."""
-        return FRAMES * self._noise[0].nbytes
+        return FRAMES * int(self._noise[0].nbytes)
 
     def encode(self, encoder: Encoder, clip: Clip) -> FloatArray:
         """Draw the frames; the same for a clip each time, and only one for what summarizes a clip."""
@@ -75,7 +75,7 @@ def draw_partitions(run_id: int, config: RunConfig, clients: int) -> list[Partit
 
 def _partition(client: int, clips: int, recording: Path) -> Partition:
     digests = (hashlib.sha256(f"{client}/{i}".encode()).hexdigest() for i in range(clips + TEST_CLIPS))
-    splits = chain(["train"] * clips, ["test"] * TEST_CLIPS)
+    splits: Iterator[Split] = chain(repeat("train", clips), repeat("test", TEST_CLIPS))
     drawn = [Clip(recording, "fan", f"{client:05d}", s, None, d) for s, d in zip(splits, digests, strict=True)]
     drawn.sort(key=lambda clip: clip.sha256)
     return Partition(client, tuple(drawn), (0,) * len(drawn), (client,) * len(drawn))
@@ -83,8 +83,8 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
 
 def draw(message: Message, context: Context, handle: Callable[[Message, Context], Message]) -> Message:
     """Let what would read recordings draw them instead, in whatever process the client is."""
-    node_policy.partitions_of_run = draw_partitions
-    embedding_cache.EmbeddingCache = DrawnEmbeddings
+    node_policy.partitions_of_run = draw_partitions  # type: ignore[attr-defined,assignment]
+    embedding_cache.EmbeddingCache = DrawnEmbeddings  # type: ignore[misc,assignment]
     return handle(message, context)
 
 
@@ -131,7 +131,8 @@ def measure(grid: Grid, config: RunConfig) -> Measured:
     """Run the configured method on any grid; returns seconds and peak memory by phase, and bytes."""
     logging.disable(logging.INFO)
     pin_threads(config.threads)
-    meter, method = Meter(), build_method(config)
+    meter = Meter()
+    method: Any = build_method(config)
     if windows := int(os.environ.get(WINDOWS_VARIABLE, "0")):
         method.training = replace(method.training, windows_per_class=windows)
     with meter("total"):
@@ -161,8 +162,8 @@ def run(clients: int, clips: int, engine: str = "inprocess", windows: int = 0, *
         path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         drawn = {CLIPS_VARIABLE: str(clips), FOLDER_VARIABLE: folder, WINDOWS_VARIABLE: str(windows)}
         os.environ |= drawn | {"PYTHONPATH": path}
-        folders = {"data_dir": folder, "results_dir": f"{folder}/results", "cache_dir": f"{folder}/cache"}
-        config = replace(RunConfig(), **folders, **settings)
+        settings |= {"data_dir": folder, "results_dir": f"{folder}/results", "cache_dir": f"{folder}/cache"}
+        config = replace(RunConfig(), **settings)
         if engine == "inprocess":
             return measure(InProcessGrid(client_app, clients, config.to_mapping()), config)
         results = engines.run_ray(

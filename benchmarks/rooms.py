@@ -68,19 +68,19 @@ class Memory(EmbeddingCache):
 def embedded(config: RunConfig, clients: int, names: list[str]) -> Iterator[tuple[Encoder, Machines]]:
     """Read each recording once; yield each encoder with the frames of all machines and the labels of their tests."""
     built = [encoders.build(replace(config, encoder=name)) for name in names]
+    readers: list[Encoder] = [*built, ClipSpectrum()]
     partitions, memory = load_partitions(config, clients), Memory()
     for clip in (clip for partition in partitions for clip in partition.clips):
         waveform = load_waveform(clip, 16_000)
-        for encoder in (*built, ClipSpectrum()):
+        for encoder in readers:
             memory.store(encoder.spec, clip, encoder(waveform))
     for encoder in built:
         machines: Machines = []
         for partition in partitions:
             client = ClientData(partition, encoder, memory, Path(), config.calibration)
-            machines += [
-                (client.machine_frames(held, with_spectra=True), [int(partition.clips[i].label) for i in held.test])
-                for held in client.machines()
-            ]
+            for held in client.machines():
+                labels = [int(partition.clips[i].label or 0) for i in held.test]
+                machines.append((client.machine_frames(held, with_spectra=True), labels))
         yield encoder, machines
 
 

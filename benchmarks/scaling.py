@@ -92,7 +92,7 @@ def head_milliseconds(classes: int, steps: int = 5) -> float:
     for _ in range(steps):
         start = time.perf_counter()
         optimizer.zero_grad()
-        mixed_loss(head, embeddings, Labels(own, own.flip(0), 0.5)).backward()
+        mixed_loss(head, embeddings, Labels(own, own.flip(0), 0.5)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         times.append(1000 * (time.perf_counter() - start))
     return min(times)

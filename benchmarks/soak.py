@@ -36,12 +36,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -105,12 +106,16 @@ class Proxy:
         self._server = self._call(asyncio.start_server(self._meet, "127.0.0.1", 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
-    def _call(self, coroutine):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def _call(self, coroutine: Coroutine[Any, Any, asyncio.Server]) -> asyncio.Server:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     def drop(self) -> None:
         """End all connections at once."""
-        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._writers)])
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     def lose(self) -> None:
         """Lose the next message of the server's on a connection that there is now, and end that connection."""
@@ -218,7 +223,7 @@ class Party:
 
     def memory(self, word: str = "") -> float:
         """Resident, MB, of all of its processes, or of those whose command holds a word."""
-        sizes = []
+        sizes = list[float]()
         for process in self.processes(word):
             with suppress(psutil.Error):
                 sizes.append(process.memory_info().rss / 1e6)

@@ -196,8 +196,8 @@ class Honest:
             url = f"https://127.0.0.1:{self.server.port}{path}"
             request = client.build_request("POST", url, content=message.SerializeToString(), headers=MEDIA)  # type: ignore[attr-defined]
             NodeAuthHttpInterceptor(self.key, self.key.public_key()).intercept(
-                ProtobufRequestContext("", message, request),  # type: ignore[arg-type]
-                lambda _: None,  # type: ignore[arg-type,return-value]
+                ProtobufRequestContext("", message, request),
+                lambda _: httpx.Response(200),
             )
             answer = client.send(request)
             answer.raise_for_status()
@@ -243,7 +243,7 @@ def measure(each: Callable[[Target], Awaitable[None]], arguments: argparse.Names
     server = ServerSettings.load(arguments.consortium / "server")
     with server_running(server, log) as superlink:
         honest = Honest(server, arguments.consortium / "client-0" / "node.key")
-        sent: Synchronized = multiprocessing.Value("q", 0)  # type: ignore[type-arg,assignment]
+        sent: Synchronized = multiprocessing.Value("q", 0)  # type: ignore[type-arg]
         target = Target(server.port, str(server.folder / "ca.crt"), arguments.address, sent)
         attacker = multiprocessing.Process(target=attack, args=(each.__name__, target), daemon=True)
         attacker.start()
