@@ -7,7 +7,7 @@ module's own tests until one fails. Mutants are drawn at random, of each module 
 survivor that has been judged stands in ``benchmarks/survivors.txt``, with the reason; exit code 1 if there are others.
 
 Meant for what decides results or who may do what: scorers, fusion, thresholds, evaluation, head, mixtures, aggregation,
-codecs, gate.
+codecs, gate, delivery of messages.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ TESTS: dict[str, list[str]] = {
     "collab_asd/methods/covariance_sharing/sums.py": ["methods/covariance_sharing/test_sums.py"],
     "baselines/fedavg/algorithm.py": ["../baselines/test_fedavg.py"],
     "baselines/fedavg/client.py": ["../baselines/test_fedavg.py"],
+    "collab_asd/federation/delivery.py": ["federation/test_delivery.py"],
     "collab_asd/wire/codecs/codec.py": ["wire/codecs"],
     "collab_asd/wire/codecs/stages.py": ["wire/codecs"],
     "collab_asd/wire/codecs/statistics.py": ["wire/codecs"],
@@ -68,7 +69,7 @@ SWAPPED: dict[type, type] = {
 }  # fmt: skip
 RENAMED = {"all": "any", "any": "all", "min": "max", "max": "min"}
 SILENT = (ast.Raise, ast.JoinedStr, ast.AnnAssign, ast.arguments, ast.ImportFrom, ast.Import)
-"""What is left alone, beside decorators: messages, annotations, defaults."""
+"""What is left alone, beside decorators and what is for types: messages, annotations, defaults."""
 
 
 class Mutant(NamedTuple):
@@ -110,6 +111,7 @@ def _open(node: ast.AST) -> Iterator[ast.AST]:
         if (
             not isinstance(child, SILENT)
             and not _is_docstring(child)
+            and not _is_for_types(child)
             and child not in getattr(node, "decorator_list", ())
         ):
             yield child
@@ -118,6 +120,10 @@ def _open(node: ast.AST) -> Iterator[ast.AST]:
 
 def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _variants(node: ast.AST) -> Iterator[ast.AST]:
@@ -134,8 +140,8 @@ def _variants(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant(value=bool()):
             changed.value = not changed.value
             yield changed
-        case ast.Constant(value=int() | float()):
-            changed.value += 1
+        case ast.Constant(value=int() | float() as value):
+            changed.value = value + 1
             yield changed
         case ast.Call(func=ast.Name(id=name)) if name in RENAMED:
             changed.func = ast.Name(RENAMED[name], ast.Load())
@@ -173,7 +179,7 @@ def passes(module: str, tree: ast.Module | None) -> bool:
                 return compile(tree, self.path, "exec")
             return original(self, name)
 
-        SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+        SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
         tests = [os.path.normpath(ROOT / "tests/collab_asd" / test) for test in TESTS[module]]
         quiet = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-W", REWRITTEN]
         try:
