@@ -15,7 +15,7 @@ from collab_asd.core.files import replacing
 from collab_asd.core.processes import run_streaming
 from collab_asd.core.terminal import printable
 from collab_asd.deployment.probe_server import ask
-from collab_asd.deployment.processes import STATE, environment, is_open
+from collab_asd.deployment.processes import STATE, environment, is_open, nodes_file
 from collab_asd.deployment.settings import ServerSettings
 from collab_asd.federation.results import read_summary
 
@@ -155,11 +155,6 @@ def write_connection(server: ServerSettings) -> None:
         f"root-certificates = {certificates}\n",
         encoding="utf-8",
     )
-
-
-def nodes_file(server: ServerSettings) -> Path:
-    """Where this server writes down whose key each SuperNode has."""
-    return server.folder / STATE / "nodes.json"
 
 
 STATES = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import json
 import time
 from base64 import b64decode
 from collections import Counter, defaultdict
@@ -253,25 +254,38 @@ class Gate:
 class NodeKeys:
     """The public keys in a server's ``nodes/``, and the names of their files: whose they are, may connect.
 
+    A key that Flower refuses to register, as one that was taken out before, is none of them.
+
     Parameters
     ----------
     folder : Path
+    registered : Path
+        File of what Flower has registered (`collab_asd.deployment.flower.nodes_file`).
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._names, self._read_at = folder, dict[bytes, str](), -FRESH_SECONDS
+    def __init__(self, folder: Path, registered: Path) -> None:
+        self._folder, self._registered = folder, registered
+        self._names, self._read_at = dict[bytes, str](), -FRESH_SECONDS
 
     def __call__(self, key: bytes) -> str:
-        """Return the name under which the folder holds a key, as PEM; empty: it does not."""
+        """Return the name under which the folder holds a key, as PEM; empty: it does not, or Flower has not."""
         if time.monotonic() - self._read_at > FRESH_SECONDS:
             self._names, self._read_at = dict(self._load()), time.monotonic()
         return self._names.get(key, "")
 
     def _load(self) -> Iterator[tuple[bytes, str]]:
+        registered = set[bytes]()
+        with suppress(ValueError, OSError):
+            registered = {_pem(line.encode()) for line in json.loads(self._registered.read_bytes())}
         for path in self._folder.glob("*.pub"):
             with suppress(ValueError, UnsupportedAlgorithm, OSError):
-                key = load_ssh_public_key(path.read_bytes())
-                yield key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), path.stem
+                if (key := _pem(path.read_bytes())) in registered:
+                    yield key, path.stem
+
+
+def _pem(line: bytes) -> bytes:
+    """Write a public key, as it stands in ``node.pub``, in the form in which Flower's nodes send it."""
+    return load_ssh_public_key(line).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _address(scope: Scope) -> str:

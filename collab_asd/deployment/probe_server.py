@@ -168,7 +168,8 @@ def registered(answer: Answer, own: str, public_key: Path) -> str:
         raise InputError("the server does not say whose key it has: another version of collab-asd, or a proxy answers")
     if not answer.name:
         raise InputError(
-            f"the server does not have this node's key: its operator puts {public_key} into nodes/ as {own}.pub"
+            f"the server does not have this node's key: its operator puts {public_key} into nodes/ as {own}.pub; if it "
+            "lies there, the server's log says why it is refused"
         )
     named = printable(answer.name)[:LONGEST_NAME]
     if NUMBERED.fullmatch(answer.name) and answer.name != own:

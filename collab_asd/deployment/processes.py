@@ -71,10 +71,15 @@ def superlink_command(server: ServerSettings) -> list[str]:
     certificates = ["--ssl-ca-certfile", str(folder / "ca.crt"), "--ssl-certfile", str(folder / "server.crt")]
     return [
         *(sys.executable, "-m", "collab_asd.deployment.superlink", "--largest-reply-megabytes", largest_reply),
-        *("--nodes", str(folder / "nodes")),
+        *("--nodes", str(folder / "nodes"), "--registered", str(nodes_file(server))),
         *(*certificates, "--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
         *("--host", server.listen, "--port", str(server.port), "--database", str(folder / STATE / "superlink.db")),
     ]
+
+
+def nodes_file(server: ServerSettings) -> Path:
+    """Return where a server writes down whose key each SuperNode has."""
+    return server.folder / STATE / "nodes.json"
 
 
 def supernode_command(node: NodeSettings) -> list[str]:

@@ -22,13 +22,14 @@ from collab_asd.core.processes import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_K
 from collab_asd.core.progress import step
 from collab_asd.deployment.certificates import load_node_key
 from collab_asd.deployment.check import configured_recordings, run_config
-from collab_asd.deployment.flower import nodes_file, register_nodes, stop_unbegun, submit
+from collab_asd.deployment.flower import register_nodes, stop_unbegun, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
 from collab_asd.deployment.logs import protect_logs
 from collab_asd.deployment.processes import (
     STATE,
     environment,
     is_open,
+    nodes_file,
     require_free,
     start,
     stop,

@@ -1,7 +1,7 @@
 """``python -m collab_asd.deployment.superlink``: Flower's SuperLink behind a gate.
 
-Takes the arguments of ``flower-superlink``, ``--largest-reply-megabytes``, and ``--nodes``: the folder of the public
-keys that may connect.
+Takes the arguments of ``flower-superlink``, ``--largest-reply-megabytes``, ``--nodes``: the folder of the public
+keys that may connect, and ``--registered``: the file of those that Flower has registered.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--largest-reply-megabytes", type=int, default=256)
     parser.add_argument("--nodes", type=Path, required=True)
+    parser.add_argument("--registered", type=Path, required=True)
     ours, flowers = parser.parse_known_args()
     settle()
     protect_logs()
@@ -45,7 +46,7 @@ def main() -> None:
 
     show_progress()
     leave_out_probes()
-    guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes))
+    guard(ours.largest_reply_megabytes * 2**20, NodeKeys(ours.nodes, ours.registered))
     flwr_compat.let_server_apps_start_within(SERVER_APP_SECONDS)
     threading.Thread(target=keep_starting_server_apps, daemon=True).start()
     sys.argv = ["flower-superlink", *flowers]

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from base64 import b64decode, b64encode
 
 import httpx
@@ -176,11 +177,15 @@ def test_of_who_has_no_key_nothing_is_read():
 def test_keys_are_those_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(gating, "FRESH_SECONDS", -1)
     pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    keys = NodeKeys(tmp_path)
+    keys = NodeKeys(tmp_path, tmp_path / "nodes.json")
     assert keys(pem) == ""
     (tmp_path / "broken.pub").write_text("no key")
     line = KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     (tmp_path / "client-0.pub").write_bytes(line + b" of the press shop\n")
+    for refused in ("", "{", "{}"):  # Flower has registered none
+        (tmp_path / "nodes.json").write_text(refused)
+        assert keys(pem) == ""
+    (tmp_path / "nodes.json").write_text(json.dumps({line.decode(): {"name": "client-0", "node-id": "7"}}))
     assert keys(pem) == "client-0"
     (tmp_path / "client-0.pub").unlink()
     assert not keys(pem)
