@@ -43,7 +43,7 @@ PATIENCE, SLOWEST = 15.0, 8 * 2**10  # seconds, and bytes per second after them,
 REMEMBERED = 100_000  # signatures
 UNKNOWN_TASK = ""
 REPLIES, OBJECTS = 10_000, 10_000  # whose bytes are counted; that one node may be asked for at once
-FRESH_SECONDS = 1.0
+FRESH_SECONDS, REGISTER_SECONDS = 1.0, 60.0
 SIGNED_SECONDS = flower.TIMESTAMP_TOLERANCE + 2 * flower.SYSTEM_TIME_TOLERANCE  # so long Flower takes a signature
 
 
@@ -254,7 +254,7 @@ class Gate:
 class NodeKeys:
     """The public keys in a server's ``nodes/``, and the names of their files: whose they are, may connect.
 
-    A key that Flower refuses to register, as one that was taken out before, is none of them.
+    A key that Flower has not registered within a minute it refuses, as one that was taken out before: it is none.
 
     Parameters
     ----------
@@ -265,22 +265,23 @@ class NodeKeys:
 
     def __init__(self, folder: Path, registered: Path) -> None:
         self._folder, self._registered = folder, registered
-        self._names, self._read_at = dict[bytes, str](), -FRESH_SECONDS
+        self._names, self._read_at, self._since = dict[bytes, str](), -FRESH_SECONDS, dict[bytes, float]()
 
     def __call__(self, key: bytes) -> str:
-        """Return the name under which the folder holds a key, as PEM; empty: it does not, or Flower has not."""
+        """Return the name under which the folder holds a key, as PEM; empty: it does not, or Flower refuses it."""
         if time.monotonic() - self._read_at > FRESH_SECONDS:
-            self._names, self._read_at = dict(self._load()), time.monotonic()
+            self._names, self._read_at = self._load(), time.monotonic()
         return self._names.get(key, "")
 
-    def _load(self) -> Iterator[tuple[bytes, str]]:
-        registered = set[bytes]()
-        with suppress(ValueError, OSError):
-            registered = {_pem(line.encode()) for line in json.loads(self._registered.read_bytes())}
+    def _load(self) -> dict[bytes, str]:
+        names, registered, now = dict[bytes, str](), set[bytes](), time.monotonic()
         for path in self._folder.glob("*.pub"):
             with suppress(ValueError, UnsupportedAlgorithm, OSError):
-                if (key := _pem(path.read_bytes())) in registered:
-                    yield key, path.stem
+                names[_pem(path.read_bytes())] = path.stem
+        with suppress(ValueError, OSError):
+            registered = {_pem(line.encode()) for line in json.loads(self._registered.read_bytes())}
+        self._since = {key: self._since.get(key, now) for key in names}
+        return {k: name for k, name in names.items() if k in registered or now - self._since[k] < REGISTER_SECONDS}
 
 
 def _pem(line: bytes) -> bytes:

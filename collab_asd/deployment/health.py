@@ -23,8 +23,6 @@ QUIET_SECONDS = 45.0
 """A SuperNode sends a heartbeat every 20 s."""
 RECOVERY_SECONDS = 12.0
 """So long a server answers others before a SuperNode that it does not answer starts again."""
-REGISTER_SECONDS = 20.0
-"""So long a server that starts may take to register the keys that it has."""
 POLL_SECONDS = 2.0
 PROBE_SECONDS = 5.0
 
@@ -50,13 +48,12 @@ class NodeHealth:
 
         Each kind of obstacle is said once: what is tried every few seconds would fill the log.
         """
-        said, since = set[str](), dict[str, float]()
+        said = set[str]()
         while obstacle := self._obstacle():
             kind, words = obstacle
-            lasted = self.clock() - since.setdefault(kind, self.clock())
-            if kind not in said and (kind != "key" or lasted > REGISTER_SECONDS):
+            if kind not in said:
                 logger.warning("waiting for the server: %s", words)
-                said.add(kind)
+            said.add(kind)
             time.sleep(POLL_SECONDS)
         if said:
             logger.info("%s lets this node in", self.node.superlink)

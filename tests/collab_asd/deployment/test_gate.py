@@ -175,6 +175,8 @@ def test_of_who_has_no_key_nothing_is_read():
 
 
 def test_keys_are_those_of_the_folder(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(gating.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(gating, "FRESH_SECONDS", -1)
     pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     keys = NodeKeys(tmp_path, tmp_path / "nodes.json")
@@ -182,10 +184,13 @@ def test_keys_are_those_of_the_folder(tmp_path, monkeypatch):
     (tmp_path / "broken.pub").write_text("no key")
     line = KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     (tmp_path / "client-0.pub").write_bytes(line + b" of the press shop\n")
-    for refused in ("", "{", "{}"):  # Flower has registered none
+    for refused in ("", "{", "{}"):
         (tmp_path / "nodes.json").write_text(refused)
-        assert keys(pem) == ""
+        assert keys(pem) == "client-0"  # Flower may be about to register it
+        now[0] += 20.0
+    assert keys(pem) == ""  # it refuses to
     (tmp_path / "nodes.json").write_text(json.dumps({line.decode(): {"name": "client-0", "node-id": "7"}}))
+    now[0] += 1000.0
     assert keys(pem) == "client-0"
     (tmp_path / "client-0.pub").unlink()
     assert not keys(pem)
