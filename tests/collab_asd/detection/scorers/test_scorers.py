@@ -65,6 +65,13 @@ def test_mahalanobis_is_that_of_the_ledoit_wolf_covariance(count, dimension, see
     assert MahalanobisScorer().fit(normal).score(new) == pytest.approx(expected, rel=1e-6)
 
 
+def test_mahalanobis_does_not_depend_on_where_the_points_lie():
+    """What is added for rounding is far below the spread of points that are far from 0."""
+    normal, new = np.random.default_rng(0).integers(-8, 9, (2, 40, 3)).astype(np.float32) / 64  # exact beside 1024
+    here = MahalanobisScorer().fit(normal).score(new)
+    assert MahalanobisScorer().fit(normal + 1024).score(new + 1024) == pytest.approx(here, rel=1e-6)
+
+
 def test_mahalanobis_of_points_that_are_all_the_same_stays_finite():
     scorer = MahalanobisScorer().fit(points([1, 2], [1, 2], [1, 2]))
     near, far = scorer.score(points([1, 2], [1, 3]))
