@@ -54,9 +54,7 @@ def register_nodes(server: ServerSettings) -> None:
     InputError
         Flower refuses a key; all others have been seen to.
     """
-    wanted = {
-        path.read_text(encoding="utf-8").strip(): path for path in sorted((server.folder / "nodes").glob("*.pub"))
-    }
+    wanted = {_bare(path.read_text(encoding="utf-8")): path for path in sorted((server.folder / "nodes").glob("*.pub"))}
     known = registered(server)
     for key in known.keys() - wanted.keys():
         flwr(server, "supernode", "unregister", str(known[key]["node-id"]))
@@ -97,7 +95,12 @@ def _unknown(server: ServerSettings, known: Collection[str]) -> list[str]:
 def registered(server: ServerSettings) -> dict[str, dict[str, str]]:
     """Return the SuperNodes that may connect: public key -> name and node ID."""
     path = nodes_file(server)
-    return dict(json.loads(path.read_bytes())) if path.exists() else {}
+    return {_bare(line): node for line, node in json.loads(path.read_bytes()).items()} if path.exists() else {}
+
+
+def _bare(line: str) -> str:
+    """Leave out the comment of a public key: Flower would take the same key with another for one that is in use."""
+    return " ".join(line.split()[:2])
 
 
 def node_states(server: ServerSettings) -> dict[str, str]:

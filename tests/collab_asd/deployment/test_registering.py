@@ -26,7 +26,7 @@ def superlink(monkeypatch):
         if command == "unregister":
             gone.append(keys.pop(arguments[0]))
             return {}
-        key = Path(arguments[0]).read_text()
+        key = " ".join(Path(arguments[0]).read_text().split()[:2])
         if key in [*keys.values(), *gone]:
             raise InputError("[code: 23] Public key already in use.")
         node = str(next(numbers))
@@ -41,7 +41,7 @@ def superlink(monkeypatch):
 def server(tmp_path):
     (tmp_path / "nodes").mkdir()
     for name in ("client-0", "client-1"):
-        (tmp_path / "nodes" / f"{name}.pub").write_text(f"key of {name}")
+        (tmp_path / "nodes" / f"{name}.pub").write_text(f"key of-{name}")
     return ServerSettings(tmp_path, "localhost", 1)
 
 
@@ -70,10 +70,10 @@ def names(server):
 
 def test_keys_come_and_go(superlink, server):
     register_nodes(server)
-    assert set(superlink.values()) == {"key of client-0", "key of client-1"}
+    assert set(superlink.values()) == {"key of-client-0", "key of-client-1"}
     (server.folder / "nodes" / "client-0.pub").unlink()
     register_nodes(server)
-    assert list(superlink.values()) == ["key of client-1"]
+    assert list(superlink.values()) == ["key of-client-1"]
     assert set(names(server)) == {"client-1"}
 
 
@@ -86,18 +86,27 @@ def test_node_whose_registration_was_answered_to_nobody_is_known_again(superlink
     assert names(server) == before
 
 
+def test_another_comment_makes_no_other_key(superlink, server):
+    register_nodes(server)
+    before = names(server)
+    (server.folder / "nodes" / "client-0.pub").write_text("key of-client-0 of the press shop\n")
+    register_nodes(server)
+    assert names(server) == before
+    assert set(superlink) == set(before.values())
+
+
 def test_keys_that_were_swapped_get_their_right_names(superlink, server):
     folder = server.folder / "nodes"
     one, other = (folder / f"client-{i}.pub" for i in (0, 1))
-    one.write_text("key of client-1")
-    other.write_text("key of client-0")
+    one.write_text("key of-client-1")
+    other.write_text("key of-client-0")
     register_nodes(server)
-    one.write_text("key of client-0")
-    other.write_text("key of client-1")
+    one.write_text("key of-client-0")
+    other.write_text("key of-client-1")
     register_nodes(server)
     assert {superlink[node]: name for name, node in names(server).items()} == {
-        "key of client-0": "client-0",
-        "key of client-1": "client-1",
+        "key of-client-0": "client-0",
+        "key of-client-1": "client-1",
     }
 
 
@@ -106,12 +115,12 @@ def test_a_key_that_was_taken_out_and_comes_back_is_refused_in_words_and_holds_u
     path = server.folder / "nodes" / "client-0.pub"
     path.unlink()
     register_nodes(server)
-    path.write_text("key of client-0")
-    (server.folder / "nodes" / "client-2.pub").write_text("key of client-2")
+    path.write_text("key of-client-0")
+    (server.folder / "nodes" / "client-2.pub").write_text("key of-client-2")
     for _ in range(2):
         with pytest.raises(InputError, match=r"client-0\.pub: .*deploy key"):
             register_nodes(server)
         assert set(names(server)) == {"client-1", "client-2"}
-    path.write_text("another key of client-0")
+    path.write_text("another-key of-client-0")
     register_nodes(server)
     assert set(names(server)) == {"client-0", "client-1", "client-2"}
