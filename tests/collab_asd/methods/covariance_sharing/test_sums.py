@@ -12,6 +12,7 @@ from collab_asd.detection.spectrum import TRIANGLE
 from collab_asd.methods.covariance_sharing.strategy import read_member
 from collab_asd.methods.covariance_sharing.sums import (
     MOST_CLIPS,
+    MOST_MACHINES,
     SQUARES_BITS,
     Part,
     bits_of,
@@ -54,6 +55,12 @@ def test_a_matrix_takes_132_kilobytes(parts):
     read = read_part(parts[0].facts, parts[0].arrays)
     assert np.array_equal(read.scatter, parts[0].scatter)
     assert (read.machines, read.dof) == (1, 7)
+
+
+def test_what_the_largest_client_adds_up_is_read(parts):
+    largest = replace(parts[0], machines=MOST_MACHINES, dof=MOST_MACHINES * (MOST_CLIPS - 1))
+    read = read_part(largest.facts, largest.arrays)
+    assert (read.machines, read.dof) == (256, 255_744)
 
 
 @pytest.mark.parametrize(("machines", "dof"), [(1, 4), (4, 696), (600, 60_000), (4000, 3_996_000)])
