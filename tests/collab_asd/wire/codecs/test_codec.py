@@ -28,6 +28,11 @@ def fitted(text, *clients):
     return plan.fit([plan.statistics(clips) for clips in clients] if plan.learns else [])
 
 
+@pytest.mark.parametrize(("text", "told"), [("pq:5", 0), ("pool:3+pq:2", 0), ("pca:5", 5), ("pool:8+pca:6+int8", 6)])
+def test_no_more_directions_are_told_than_a_codec_needs(text, told):
+    assert parse(text).statistics(draw(60, 1)).directions.shape == (told, DIMENSION)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_sizes_are_known_before_anything_is_encoded(text):
     clips = draw(6, 1)
