@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
 from baselines.client_training.client import round_seed, training_clips
@@ -26,7 +26,7 @@ from collab_asd.classifier.sampling import WindowSampler
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import resolve_device
 from collab_asd.federation.client_data import ClientData
-from collab_asd.federation.messages import from_record, to_record
+from collab_asd.federation.messages import arrays_in, to_record
 
 KEPT = ("settings", "budget", "standardisation", STAGE_STATE)  # of what step 0 brings
 CHECKPOINT, GRADIENT = "checkpoint", "gradient"
@@ -64,7 +64,8 @@ def train(client: ClientData, config: RunConfig, state: RecordDict, content: Rec
         clips = len(training_clips(client, turn.group).clips)
         return RecordDict({STAGE_STATE: to_record(half.state()), "metrics": MetricRecord({"num-examples": clips})})
     if turn.step == _checkpoint(state) + STEPS_BETWEEN:
-        _set_checkpoint(state, turn.step, to_record(half.state()))
+        state[STAGE_STATE] = to_record(half.state())
+        _set_checkpoint(state, turn.step)
     activations, labels = half.activations(turn.step)
     _IN_MEMORY[client] = Turn(turn.group, turn.server_round, turn.step + 1), half
     return RecordDict({"activations": to_record(pack(activations, labels))})
@@ -75,15 +76,16 @@ def _keep(state: RecordDict, step: int, content: RecordDict) -> None:
     if step == 0:
         for name in KEPT:
             state[name] = content[name]
-        _set_checkpoint(state, 0, content.array_records[STAGE_STATE])
+        _set_checkpoint(state, 0)
     elif step > _checkpoint(state):  # else it has come before
         state[f"{GRADIENT}/{step - 1}"] = content[GRADIENT]
 
 
-def _set_checkpoint(state: RecordDict, step: int, stage: ArrayRecord) -> None:
+def _set_checkpoint(state: RecordDict, step: int) -> None:
+    """Note that the stage in the state is that of before a step; gradients of before are of no more use."""
     for name in [name for name in state if name.startswith(GRADIENT)]:
         del state[name]
-    state[STAGE_STATE], state[CHECKPOINT] = stage, ConfigRecord({"step": step})
+    state[CHECKPOINT] = ConfigRecord({"step": step})
 
 
 def _checkpoint(state: RecordDict) -> int:
@@ -91,23 +93,21 @@ def _checkpoint(state: RecordDict) -> int:
 
 
 def _gradient(content: RecordDict, name: str) -> Tensor:
-    return torch.from_numpy(np.array(from_record(content.array_records[name])[GRADIENT]))
+    return torch.from_numpy(np.array(arrays_in(content, name)[GRADIENT]))
 
 
 def _rebuild(client: ClientData, config: RunConfig, state: RecordDict, turn: Turn) -> ClientHalf:
     """Build this client's half as it is before a step from what the context keeps."""
-    model = _model(
-        client, ClassifierSettings.from_plain(state.config_records["settings"]), resolve_device(config.device)
-    )
-    standardisation = from_record(state.array_records["standardisation"])
+    model = _model(client, ClassifierSettings.from_plain(state["settings"]), resolve_device(config.device))
+    standardisation = arrays_in(state, "standardisation")
     model.mean.copy_(torch.from_numpy(np.array(standardisation["mean"])))
     model.scale.copy_(torch.from_numpy(np.array(standardisation["scale"])))
     own = training_clips(client, turn.group)
     sampler = WindowSampler(own.clips, own.classes, model.settings.stack, model.settings.stack_hop)
     seed = round_seed(config, client, turn.group, turn.server_round)
-    share = own.share(state.config_records["budget"])
+    share = own.share(state["budget"])
     half = ClientHalf(model, sampler, settings_of(config, share=share).training, seed)
-    half.restore(from_record(state.array_records[STAGE_STATE]))
+    half.restore(arrays_in(state, STAGE_STATE))
     for step in range(_checkpoint(state), turn.step):
         half.learn(step, _gradient(state, f"{GRADIENT}/{step}"))
     return half

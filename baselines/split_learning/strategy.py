@@ -38,7 +38,7 @@ from collab_asd.core.runtime import resolve_device
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import (
     SPLIT,
-    from_record,
+    arrays_in,
     read_arrays,
     read_values,
     require_records,
@@ -70,7 +70,7 @@ class SplitLearning(ClientTraining):
         """Take the clients of one group through their turns, round by round."""
         settings, clients = settings_of(self.config), list(grid.clients)
         together = [clients] if self.config.method == "splitfed" else [[client] for client in clients]
-        self.grid, self._group = grid, group
+        self.grid, self._group, self._training = grid, group, settings.training
         self._constants = RecordDict(
             {
                 "settings": ConfigRecord(group.start.settings.to_plain()),
@@ -95,7 +95,7 @@ class SplitLearning(ClientTraining):
 
     def require_valid_training(self, client: int, content: RecordDict) -> None:
         """See `ClientTraining`."""
-        group, training = self._group, settings_of(self.config).training
+        group, training = self._group, self._training
         clips, classes = group.clips[client], group.owners[client]
         if STAGE_STATE in content:
             require_records(content, [STAGE_STATE, "metrics"])
@@ -137,7 +137,7 @@ class SplitLearning(ClientTraining):
         contents = {self.grid.client_of(reply): reply.content for reply in replies}
         self._finished += [content for content in contents.values() if STAGE_STATE in content]
         batches = {
-            client: unpack(from_record(content.array_records["activations"]))
+            client: unpack(arrays_in(content, "activations"))
             for client, content in contents.items()
             if "activations" in content
         }
@@ -170,5 +170,5 @@ class SplitLearning(ClientTraining):
 
 def _average(finished: Sequence[RecordDict]) -> Arrays:
     """Average what clients have made of the first stage by their numbers of clips."""
-    weights = [float(str(content.metric_records["metrics"]["num-examples"])) for content in finished]
-    return averaged([from_record(content.array_records[STAGE_STATE]) for content in finished], weights)
+    weights = [float(str(content["metrics"]["num-examples"])) for content in finished]
+    return averaged([arrays_in(content, STAGE_STATE) for content in finished], weights)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, UserConfig
+from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
@@ -19,6 +19,7 @@ from collab_asd.federation import flwr_compat
 if TYPE_CHECKING:
     from collab_asd.federation.flwr_compat import Run
 
+RecordType: TypeAlias = ArrayRecord | ConfigRecord | MetricRecord
 SERVER_NODE_ID = 1
 FIRST_CLIENT_NODE_ID = 1000
 CLIENT_APP_RAISED = 2
@@ -103,11 +104,14 @@ class InProcessGrid(Grid):
 
 
 def _copied(message: Message) -> Message:
-    """Copy a message, so that neither side can change what the other has; arrays are immutable bytes, and stay."""
+    """Copy a message, so that neither side can change what the other has."""
     copied = copy.copy(message)
     if message.has_content():
-        records = message.content.items()
-        copied.content = RecordDict(
-            {name: r.copy() if isinstance(r, ArrayRecord) else copy.deepcopy(r) for name, r in records}
-        )
+        copied.content = RecordDict({name: _copied_record(record) for name, record in message.content.items()})
     return copied
+
+
+def _copied_record(record: RecordType) -> RecordType:
+    """Copy a record; numbers, texts and the bytes of arrays never change, lists of numbers may."""
+    has_lists = any(isinstance(value, list) for value in record.values())
+    return copy.deepcopy(record) if has_lists else record.copy()
