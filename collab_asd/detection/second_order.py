@@ -21,9 +21,8 @@ J. H. Friedman, "Regularized discriminant analysis", JASA 84, 1989. Y. Chen, A. 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 import numpy as np
@@ -232,11 +231,18 @@ class SecondOrderModel:
         """Fit to normal points ``[n, d]``; `weight` is chosen by `choose_weight` where it is not given."""
         if weight is None:
             weight = choose_weight(points, others)
+        (model,) = cls.fit_each(points, others, [weight])
+        return model
+
+    @classmethod
+    def fit_each(cls, points: ScoreArray, others: Others | None, weights: Iterable[float]) -> Iterator[Self]:
+        """Fit with each of some weights; what does not depend on them is computed once."""
         given = (0, None) if others is None else (others.dof, others.variances)
         deviations = standard_deviations(squares_of(points), len(points) - 1, *given)
-        own = scatter(points / deviations)
-        root = np.asarray(np.linalg.cholesky(mixed(own, len(points) - 1, others, weight)), np.float64)
-        return cls(points.mean(axis=0), deviations, root, weight)
+        mean, own = points.mean(axis=0), scatter(points / deviations)
+        for weight in weights:
+            root = np.asarray(np.linalg.cholesky(mixed(own, len(points) - 1, others, weight)), np.float64)
+            yield cls(mean, deviations, root, weight)
 
     def scores(self, points: ScoreArray | FloatArray) -> ScoreArray:
         """Mahalanobis distance of each point ``[n, d]`` to the mean -> ``[n]``; higher is more anomalous."""
@@ -286,16 +292,11 @@ def choose_weight(points: ScoreArray, others: Others | None) -> float:
         candidates.insert(0, 0.0)
     if len(points) < 3:
         return candidates[-1]
-    return max(candidates, key=partial(weight_likelihood, points, others))
-
-
-def weight_likelihood(points: ScoreArray, others: Others | None, weight: float) -> float:
-    """Mean log-likelihood per held-out clip, over contiguous folds, with a given weight of the others."""
-    total = 0.0
+    likelihoods = np.zeros(len(candidates))  # of all held-out clips
     for kept, held_out in contiguous_folds(len(points), CHOICE_FOLDS):
-        model = SecondOrderModel.fit(points[kept], others, weight)
-        total += len(held_out) * model.log_likelihood(points[held_out], len(kept))
-    return total / len(points)
+        models = SecondOrderModel.fit_each(points[kept], others, candidates)
+        likelihoods += [len(held_out) * model.log_likelihood(points[held_out], len(kept)) for model in models]
+    return candidates[int(np.argmax(likelihoods))]
 
 
 def suits(alone: ScoreArray, pooled: ScoreArray) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,18 @@ def whole_clips(summaries: Sequence[FloatArray]) -> FloatArray:
     return np.array([summary[0] for summary in summaries], np.float32)
 
 
-TRIANGLE = np.triu_indices(DIMENSION)
+@cache
+def _triangle(dimension: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where the upper triangle of a matrix lies; it takes longer to say than to copy."""
+    return np.triu_indices(dimension)
+
+
+TRIANGLE = _triangle(DIMENSION)
 
 
 def others_to_arrays(others: Others) -> dict[str, NDArray[Any]]:
     """Lay out what the server sends to one machine, or what its detector keeps."""
-    covariance = others.covariance[np.triu_indices(len(others.variances))].astype(np.float32)
+    covariance = others.covariance[_triangle(len(others.variances))].astype(np.float32)
     return {"dof": np.array([others.dof]), "variances": others.variances.astype(np.float32), "covariance": covariance}
 
 
@@ -80,5 +87,5 @@ def others_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Others:
 def symmetric(triangle: ScoreArray, dimension: int = DIMENSION) -> ScoreArray:
     """Put the triangle ``[d (d + 1) / 2]`` of a symmetric matrix together -> ``[d, d]``."""
     matrix = np.zeros((dimension, dimension))
-    matrix[np.triu_indices(dimension)] = triangle
+    matrix[_triangle(dimension)] = triangle
     return np.asarray(matrix + matrix.T - np.diag(matrix.diagonal()))
