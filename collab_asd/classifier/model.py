@@ -141,7 +141,8 @@ class IdClassifier(nn.Module):
     @torch.inference_mode()
     def embed(self, frames: FloatArray) -> FloatArray:
         """Embed one clip ``[T, D]`` -> ``[w, 128]``, one row of length 1 per window."""
-        self.eval()
+        if self.training:  # to set it takes as long as a layer, and clips come one at a time
+            self.eval()
         with one_thread() if self.settings.backbone in CHEAP else nullcontext():
             return self._embedded(frames)
 

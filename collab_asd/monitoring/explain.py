@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,7 @@ def _with_patch(waveform: FloatArray, difference: Tensor, rows: slice, columns: 
     return changed
 
 
+@cache
 def _window() -> Tensor:
     return torch.hann_window(FFT)
 
