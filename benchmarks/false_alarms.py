@@ -44,7 +44,8 @@ def of_group(
     """By machine its held-out scores, those of test clips and then of the clips that are left, and the AUC."""
     chosen = {name: drawn(len(points), n, together, rng) for name, (points, *_) in machines.items()}
     normal = {name: machines[name][0][places] for name, places in chosen.items()}
-    parts, found = pooled_sums([summaries[:, 0] for summaries in normal.values()]), []
+    whole = [summaries[:, :2].reshape(n, -1) for summaries in normal.values()]
+    parts, found = pooled_sums(whole), []
     for (name, summaries), part in zip(normal.items(), parts, strict=True):
         everything, test, labels = machines[name]
         left = np.delete(everything, chosen[name], axis=0)

@@ -37,7 +37,7 @@ from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 
 Machine = tuple[ScoreArray, ScoreArray, ScoreArray]
-"""Normal clips ``[n, 256]``, with segments ``[n, 1 + segments, 256]``; test clips; labels of these."""
+"""Normal clips ``[n, 256]``, with segments ``[n, 2 + segments, 128]``; test clips; labels of these."""
 LOSS = 0.03
 
 
@@ -69,7 +69,7 @@ def _by_machine(found: Iterator[tuple[str, str, int, FloatArray]], segments: boo
     parts: dict[str, tuple[list[ScoreArray], list[ScoreArray], list[int]]] = {}
     for name, split, label, summary in found:
         train, test, labels = parts.setdefault(name, ([], [], []))
-        (train if split == "train" else test).append((summary if segments else summary[0]).astype(np.float64))
+        (train if split == "train" else test).append((summary if segments else summary[:2].ravel()).astype(np.float64))
         labels += [label] if split == "test" else []
     return {k: (np.array(train), np.array(test), np.array(labels)) for k, (train, test, labels) in parts.items()}
 
@@ -155,7 +155,7 @@ def _scored(points: ScoreArray, test: ScoreArray, others: Others | None) -> Spac
 def by_detector(
     normal: Iterable[FloatArray | ScoreArray], test: Iterable[FloatArray | ScoreArray], others: Others | None
 ) -> SpaceScores:
-    """Score clips, given as summaries ``[1 + segments, 256]``, by the detector of covariance sharing."""
+    """Score clips, given as summaries ``[2 + segments, 128]``, by the detector of covariance sharing."""
     clips = [clip.astype(np.float32) for clip in normal]
     detector = Detector(own_spaces(MachineFrames(0, 0, clips, spectra=MachineFrames(0, 0, clips)), SCORER, others))
     return detector.scores([detector.embed(clip, clip) for clip in (clip.astype(np.float32) for clip in test)])

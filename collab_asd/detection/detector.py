@@ -19,12 +19,13 @@ from safetensors.numpy import load_file, save
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
-from collab_asd.core.logmel import MEL_BANDS, log_mel
+from collab_asd.core.logmel import log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.detection.fusion import SHORT_EVENTS, fuse
 from collab_asd.detection.scorers import Average, ScorerSettings
 from collab_asd.detection.scorers.clip_scorer import ClipScorer
 from collab_asd.detection.second_order import Others
+from collab_asd.detection.spectrum import whole_clips
 from collab_asd.wire.codecs import Codec
 
 
@@ -128,7 +129,7 @@ class Space:
         frames : FloatArray
             ``[T, D]`` of f_c.
         spectrum : FloatArray, optional
-            ``[1 + segments, 256]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
+            ``[2 + segments, 128]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
 
         Raises
         ------
@@ -174,10 +175,10 @@ def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Averag
 
 
 def _of_summary(average: Average, summary: FloatArray) -> FloatArray:
-    """Take the points ``[p, d]`` of a space of spectra out of a clip's summary ``[1 + segments, 256]``."""
+    """Take the points ``[p, d]`` of a space of spectra out of a clip's summary ``[2 + segments, 128]``."""
     if average == "segments":
-        return summary[1:, :MEL_BANDS]
-    return summary[:1, :MEL_BANDS] if average == "levels" else summary[:1]
+        return summary[2:]
+    return summary[:1] if average == "levels" else whole_clips([summary])
 
 
 NO_SPECTRUM = (

@@ -15,19 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from collab_asd.core.logmel import FFT, HOP, SAMPLE_RATE, log_mel
+from collab_asd.core.logmel import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import EncoderSpec, FloatArray, ScoreArray
 from collab_asd.detection.second_order import DIMENSION, FEATURES, Others, clip_features
 
 SEGMENT = SAMPLE_RATE // 2 // HOP + 1  # log-mel frames: half a second; segments overlap by half
-_DIGEST = hashlib.sha256(f"{FEATURES}; of the clip, and of segments of {SEGMENT} frames".encode()).hexdigest()
-SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, DIMENSION, stack=1, stack_hop=1, digest=_DIGEST)
+_DIGEST = hashlib.sha256(f"{FEATURES}; of the clip, and levels of segments of {SEGMENT} frames".encode()).hexdigest()
+SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, MEL_BANDS, stack=1, stack_hop=1, digest=_DIGEST)
 
 
 class ClipSpectrum:
-    """`clip_features` of a recording and of its segments, as frames of an encoder: the cache of embeddings keeps them.
+    """What a recording sounds like, as frames of an encoder: the cache of embeddings keeps them.
 
-    The first row is of the whole recording, the others of its segments of half a second, in their order.
+    The first two rows are the `clip_features` of the whole recording, mean levels and spreads; the others are the mean
+    levels of its segments of half a second, in their order.
     """
 
     spec = SPEC
@@ -36,19 +37,21 @@ class ClipSpectrum:
     def frames(samples: int) -> int:
         """Count the rows of a waveform of so many samples: 0 where it is shorter than one window."""
         spectra = 1 + (samples - FFT) // HOP
-        return 1 + len(_starts(spectra)) if samples >= FFT else 0
+        return 2 + len(_starts(spectra)) if samples >= FFT else 0
 
     @torch.inference_mode()
     def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Summarize a waveform ``[samples]`` at 16 kHz -> ``[1 + segments, 256]`` in dB."""
+        """Summarize a waveform ``[samples]`` at 16 kHz -> ``[2 + segments, 128]`` in dB."""
         centred = waveform - np.float32(waveform.mean(dtype=np.float64))  # no machine causes a recorder's offset
         return summarize(log_mel(torch.tensor(centred)).numpy())
 
 
 def summarize(frames: FloatArray) -> FloatArray:
-    """Summarize log-mel frames ``[T, 128]``: `clip_features` of all, then of segments -> ``[1 + segments, 256]``."""
-    segments = [clip_features(frames[start : start + SEGMENT]) for start in _starts(len(frames))]
-    return np.array([clip_features(frames), *segments], np.float32)
+    """Summarize log-mel frames ``[T, 128]``: `clip_features`, then levels of segments -> ``[2 + segments, 128]``."""
+    levels, spreads = np.split(clip_features(frames), 2)
+    frames = np.asarray(frames, np.float64)
+    segments = [frames[start : start + SEGMENT].mean(axis=0) for start in _starts(len(frames))]
+    return np.array([levels, spreads, *segments], np.float32)
 
 
 def _starts(frames: int) -> list[int]:
@@ -58,8 +61,8 @@ def _starts(frames: int) -> list[int]:
 
 
 def whole_clips(summaries: Sequence[FloatArray]) -> FloatArray:
-    """Take the rows of whole recordings ``[n, 256]`` out of their summaries."""
-    return np.array([summary[0] for summary in summaries], np.float32)
+    """Take the features of whole recordings ``[n, 256]`` out of their summaries."""
+    return np.array([summary[:2].ravel() for summary in summaries], np.float32)
 
 
 @cache

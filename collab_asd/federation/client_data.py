@@ -116,7 +116,7 @@ class ClientData:
         return MachineFrames(*place, *frames, spectra=spectra, recorded=recorded, recordings=recordings)
 
     def spectra(self, indices: Sequence[int]) -> list[FloatArray]:
-        """Summaries ``[1 + segments, 256]`` of spectra: from the cache, computed where they are missing."""
+        """Summaries ``[2 + segments, 128]`` of spectra: from the cache, computed where they are missing."""
         found, summarizer = [], ClipSpectrum()
         with step(f"client {self.partition.client}: spectra of recordings", len(indices)) as advance:
             for i in indices:

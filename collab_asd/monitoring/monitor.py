@@ -177,7 +177,7 @@ class Monitor:
         return self._at_rate(self._audio(Path(path)), Path(path))
 
     def _spectrum(self, audio: Audio, path: Path) -> FloatArray | None:
-        """Summarize the spectrum of a recording ``[1 + segments, 256]``, for a detector that reads it."""
+        """Summarize the spectrum of a recording ``[2 + segments, 128]``, for a detector that reads it."""
         if not self.detector.reads_spectrum:
             return None
         return ClipSpectrum()(at_rate(audio, ClipSpectrum.spec.sample_rate, path))

@@ -21,12 +21,12 @@ from collab_asd.methods.embedding_sharing.covariances import (
 
 
 def summaries(seed, clips=6):
-    return list(np.random.default_rng(seed).normal(size=(clips, 3, 256)).astype(np.float32))
+    return list(np.random.default_rng(seed).normal(size=(clips, 4, 128)).astype(np.float32))
 
 
 def test_one_message_says_what_two_rounds_of_sums_say():
     clips = [summaries(seed, clips=5 + seed) for seed in range(3)]
-    parts = second_order.pooled_sums([np.array([summary[0] for summary in c], np.float64) for c in clips])
+    parts = second_order.pooled_sums([np.array([summary[:2].ravel() for summary in c], np.float64) for c in clips])
     expected = second_order.add(parts).without(parts[1])
     others = others_of({k: Scatter.of(c) for k, c in enumerate(clips)})[1]
     assert others.dof == expected.dof == 4 + 6
