@@ -27,6 +27,12 @@ def echo(message, context):
     return Message(message.content, reply_to=message)
 
 
+@app.query("append")
+def append(message, context):
+    message.content["x"]["numbers"].append(3)
+    return Message(message.content, reply_to=message)
+
+
 @app.query("boom")
 def boom(message, context):
     if context.node_config["partition-id"] == 1:
@@ -37,6 +43,14 @@ def boom(message, context):
 def grid_of(count):
     grid = InProcessGrid(app, count, {})
     return grid, meet_clients(grid, 1, 10).clients
+
+
+def test_neither_side_changes_what_the_other_has():
+    grid, clients = grid_of(1)
+    sent = Message(RecordDict({"x": ConfigRecord({"numbers": [1, 2], "name": "n"})}), clients[0], "query.append")
+    (reply,) = grid.send_and_receive([sent])
+    assert dict(sent.content["x"]) == {"numbers": [1, 2], "name": "n"}
+    assert dict(reply.content["x"]) == {"numbers": [1, 2, 3], "name": "n"}
 
 
 class Shuffled(InProcessGrid):

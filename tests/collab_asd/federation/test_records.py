@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
@@ -21,6 +21,13 @@ def test_arrays_are_views_of_the_message():
     assert np.shares_memory(arrived, np.frombuffer(record["a"].data, np.uint8))
     with pytest.raises(ValueError, match="read-only"):
         arrived[0] = 1
+
+
+def test_arrays_of_one_shape_stay_apart():
+    arrays = {"a": np.arange(3), "b": np.ones(3, np.int64)}
+    record = to_record(arrays)
+    assert {name: array.tolist() for name, array in from_record(record).items()} == {"a": [0, 1, 2], "b": [1, 1, 1]}
+    assert [record[name].object_id for name in arrays] == [Array(array).object_id for array in arrays.values()]
 
 
 def test_fortran_order_and_flowers_own_records():
