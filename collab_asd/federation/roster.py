@@ -247,9 +247,8 @@ def _greet(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answe
     ):
         node = reply.metadata.src_node_id
         if reply.has_error() and reply.error.code in LOST:
-            logger.warning(
-                "SuperNode %d has not answered its greeting, and is greeted again: %s", node, LOST[reply.error.code]
-            )
+            who = f"SuperNode {node}" if node in nodes else "a SuperNode"  # where Flower answers in its place
+            logger.warning("%s has not answered its greeting, and is greeted again: %s", who, LOST[reply.error.code])
             continue
         try:
             answers[node] = _answer(reply)
