@@ -146,6 +146,8 @@ def run(grid: Grid, config: RunConfig, engine: str, roster: ClientRoster | None 
         measure=setting.measure if config.report_scores else None,
         pseudonymous=setting.pseudonymous,
     )
+    for client, why in setting.absent.items():
+        logger.warning("client %d takes no part: %s", client, why)
     with exclusive_lock(folder.path, "run"):
         with PeakMemory() as memory:
             scores = method.run(supervised)

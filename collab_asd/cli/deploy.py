@@ -231,10 +231,13 @@ def run_command(
 ) -> None:
     """Run what was agreed on, from the server; begun again if the SuperLink dies (run.sh calls this)."""
     from collab_asd.cli.run import pass_on
+    from collab_asd.deployment.flower import left_out
     from collab_asd.deployment.run import run
     from collab_asd.deployment.settings import ServerSettings
 
     show_progress(logging.INFO, errors)
     server = ServerSettings.load(folder)
     results = run(server, out, dict(map(parse_assignment, settings or [])), lambda line: pass_on(line, verbose))
+    for line in left_out(results):
+        errors.print(line, style="yellow")
     console.print(f"results: {results}")

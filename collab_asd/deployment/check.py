@@ -194,7 +194,9 @@ def _own_public_key(folder: Path) -> str:
     except OSError as error:
         raise InputError(f"{error.strerror}; make it and node.key anew with `collab-asd deploy key`") from error
     if not same_public_key(own, line):
-        raise InputError("is not that of node.key; make both anew with `collab-asd deploy key`")
+        raise InputError(
+            "is not that of node.key; put back the key that it belongs to, or make both anew (`collab-asd deploy key`)"
+        )
     return "is that of node.key"
 
 

@@ -204,8 +204,11 @@ def _result(folder: Path) -> str:
     summary = folder / "summary.json"
     if not summary.exists():
         return f"{folder}: unfinished; `{folder.parents[1] / 'run.sh'} --out {folder}` takes it up again"
-    excluded = read_summary(folder)["excluded"]
-    out = "; ".join(
-        f"client {client} was left out: {printable(why)[:LONGEST_REASON]}" for client, why in excluded.items()
-    )
+    out = "; ".join(left_out(folder))
     return f"{folder}: finished" + (f" ({out})" if out else "")
+
+
+def left_out(results: Path) -> list[str]:
+    """Say of each client that took no part in a run, or not to its end, why; errors as of `read_summary`."""
+    excluded = read_summary(results)["excluded"]
+    return [f"client {client} was left out: {printable(why)[:LONGEST_REASON]}" for client, why in excluded.items()]

@@ -121,7 +121,8 @@ def _answer(connection: HTTPSConnection, superlink: str, headers: dict[str, str]
         raise InputError(f"{superlink}: its certificate is refused ({error.verify_message}); {advice}") from error
     except (OSError, ssl.SSLError) as error:
         raise InputError(
-            f"{superlink}: cannot be reached ({error}); is it running, and does the firewall let this out?"
+            f"{superlink}: cannot be reached ({error}); is that the server's address (superlink in node.toml), is it "
+            "running, and does the firewall let this out?"
         ) from error
     if date is None or not certificate:
         raise InputError(f"{superlink}: answers, but is no SuperLink; check host and port in node.toml")

@@ -151,7 +151,8 @@ def require_free(port: int, what: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise InputError(
-                f"{what}: port {port} is in use or forbidden ({error.strerror}); choose another"
+                f"{what}: port {port} is in use or forbidden ({error.strerror}): this folder's own process may be "
+                "running already; else choose another port"
             ) from error
 
 

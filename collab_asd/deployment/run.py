@@ -210,8 +210,12 @@ def _run(server: ServerSettings, config: RunConfig, results: Path, on_line: Call
         refusal.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="collab-asd-") as scratch:
             app = write_app(Path(scratch) / "app", config, *COMPONENTS)
-            with step("waiting for the run"):
-                tail = submit(server, app, note, on_line)
+            try:
+                with step("waiting for the run"):
+                    tail = submit(server, app, note, on_line)
+            except KeyboardInterrupt:
+                logger.warning("the run goes on at the server; run.sh with --out %s waits for it", results)
+                raise
         refused = refusal.exists() and not is_locked(results)  # locked: a ServerApp of before has come first
     raise InputError(f"{results}: the run broke off {TRIES} times; its SuperLink's log says why")
 
@@ -237,8 +241,7 @@ def _wait_for_server_app(results: Path) -> None:
     if not is_locked(results):
         return
     logger.warning(
-        "%s: the run goes on in a ServerApp whose SuperLink or run.sh was killed; waiting for it. The log of start.sh "
-        "has what it prints",
+        "%s: the run goes on in a ServerApp whose SuperLink or run.sh was ended; waiting for it, without its output",
         results,
     )
     with step("waiting for the run that goes on"):
