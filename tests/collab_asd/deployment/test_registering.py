@@ -1,4 +1,4 @@
-"""The SuperLink's list of SuperNodes follows `nodes/`, whatever was lost on the way."""
+"""The SuperLink's list of SuperNodes follows `nodes/`, whatever was lost on the way; who was left out of a run."""
 
 import json
 from datetime import UTC, datetime
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from collab_asd.core.errors import InputError
+from collab_asd.core.schemas import RESULTS
 from collab_asd.deployment import flower
-from collab_asd.deployment.flower import register_nodes, registered
+from collab_asd.deployment.flower import left_out, register_nodes, registered
 from collab_asd.deployment.probe_server import Answer
 from collab_asd.deployment.settings import ServerSettings
 
@@ -124,3 +125,13 @@ def test_a_key_that_was_taken_out_and_comes_back_is_refused_in_words_and_holds_u
     path.write_text("another-key of-client-0")
     register_nodes(server)
     assert set(names(server)) == {"client-0", "client-1", "client-2"}
+
+
+def test_who_was_left_out_of_a_run_is_told_on_one_line_each(tmp_path):
+    excluded = {"2": "was not connected", "4": "bad\nnews"}
+    (tmp_path / "summary.json").write_text(json.dumps({**RESULTS.stamp, "excluded": excluded}), encoding="utf-8")
+    first, second = left_out(tmp_path)
+    assert first.startswith("client 2 ")
+    assert "was not connected" in first
+    assert second.startswith("client 4 ")
+    assert "\n" not in second
