@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from collab_asd.federation.messages import HELLO
-from collab_asd.federation.roster import LOST, own_versions
+from collab_asd.federation.roster import LOST, greeting
 
 if TYPE_CHECKING:
     from collab_asd.federation.flwr_compat import Run
@@ -69,6 +68,11 @@ class GridOver(Grid):
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """See `flwr.serverapp.Grid`."""
         return self._grid.send_and_receive(messages, timeout=timeout)
+
+
+def repeated(message: Message) -> Message:
+    """Return a message that asks the same of the same node."""
+    return Message(message.content, message.metadata.dst_node_id, message.metadata.message_type)
 
 
 @dataclass
@@ -134,8 +138,7 @@ class PersistentGrid(GridOver):
         """Greet the nodes that have been silent for long."""
         now = time.monotonic()
         silent = {node: question for node, question in questions.items() if question.greet_at <= now}
-        greeting = RecordDict({"server": ConfigRecord(own_versions())})
-        greetings = {node: Message(greeting, node, HELLO) for node in silent}
+        greetings = {node: greeting(node) for node in silent}
         self._grid.push_messages(list(greetings.values()))
         for node, question in silent.items():
             question.greeted.add(greetings[node].metadata.message_id)
@@ -160,8 +163,7 @@ class PersistentGrid(GridOver):
         self._ask(self._repeated(questions[node]) for node in only_greeted & questions.keys())
 
     def _repeated(self, question: _Question) -> _Question:
-        sent = question.message
-        kind, node = sent.metadata.message_type, sent.metadata.dst_node_id
-        logger.warning("SuperNode %d is asked again: %s has not reached it", node, kind)
-        question.message = Message(sent.content, node, kind)
+        about = question.message.metadata
+        logger.warning("SuperNode %d is asked again: %s has not reached it", about.dst_node_id, about.message_type)
+        question.message = repeated(question.message)
         return question

@@ -18,7 +18,7 @@ from flwr.serverapp import Grid
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.terminal import shortened
-from collab_asd.federation.delivery import GridOver
+from collab_asd.federation.delivery import GridOver, repeated
 from collab_asd.federation.messages import content_bytes
 from collab_asd.federation.recording import ViewRecorder, Way
 
@@ -185,8 +185,7 @@ class SupervisedGrid(GridOver):
                     break
                 logger.warning("asking again: %s", "; ".join(f"client {c}: {why}" for c, why in troubles.items()))
                 self._await_return(troubles)
-                failed = [message for message in sent if self.client_of(message) in troubles]
-                sent = [Message(m.content, m.metadata.dst_node_id, m.metadata.message_type) for m in failed]
+                sent = [repeated(message) for message in sent if self.client_of(message) in troubles]
             self.exclude(troubles)
         replies.sort(key=self.client_of, reverse=True)
         return (replies.pop() for _ in range(len(replies)))

@@ -239,12 +239,15 @@ LOST = {
 """Flower's codes of errors that say nothing about what a node would answer."""
 
 
+def greeting(node: int) -> Message:
+    """Return what a node is greeted with."""
+    return Message(RecordDict({"server": ConfigRecord(own_versions())}), node, HELLO)
+
+
 def _greet(grid: Grid, nodes: Sequence[int], timeout: float) -> dict[int, _Answer | str]:
     """Greet nodes, and be told who they are, or read why an answer is refused; those that gave none are left out."""
-    mine, answers = ConfigRecord(own_versions()), dict[int, _Answer | str]()
-    for reply in grid.send_and_receive(
-        [Message(RecordDict({"server": mine}), node, HELLO) for node in nodes], timeout=timeout
-    ):
+    answers = dict[int, _Answer | str]()
+    for reply in grid.send_and_receive([greeting(node) for node in nodes], timeout=timeout):
         node = reply.metadata.src_node_id
         if reply.has_error() and reply.error.code in LOST:
             who = f"SuperNode {node}" if node in nodes else "a SuperNode"  # where Flower answers in its place
