@@ -182,9 +182,7 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
 def rates(run: Run, per_day: float, prefix: str = "") -> Sheet:
     """Tabulate what other false-alarm rates would give, from the p-values of the test recordings; no rows without."""
     machines = machine_clips(run)
-    rows = [row for machine in machines for row in machine.rows if row.p_value is not None]
-    normals = [row.p_value for row in rows if row.label == NORMAL and row.p_value is not None]
-    faults = [row.p_value for row in rows if row.label == ANOMALY and row.p_value is not None]
+    normals, faults = _p_values(machines, NORMAL), _p_values(machines, ANOMALY)
     asked = _asked(run)
     lines = [
         (
@@ -323,12 +321,14 @@ def _lower_rate(asked: float, per_day: float) -> float | None:
     return next((rate for rate in LOWER_RATES if rate < asked and rate * per_day <= 1), None)
 
 
+def _p_values(machines: Sequence[MachineClips], label: int) -> list[float]:
+    """P-values of the test recordings of a label, where there are any."""
+    return [row.p_value for m in machines for row in m.rows if row.label == label and row.p_value is not None]
+
+
 def _price(machines: Sequence[MachineClips], rate: float, per_day: float) -> str:
     """Say what a lower rate gives in the test, where p-values tell: false alarms, and faults that it still notices."""
-    p_values = {
-        label: [row.p_value for m in machines for row in m.rows if row.label == label and row.p_value is not None]
-        for label in (NORMAL, ANOMALY)
-    }
+    p_values = {label: _p_values(machines, label) for label in (NORMAL, ANOMALY)}
     (_, normals), (found, faults) = (pooled(machines, label) for label in (NORMAL, ANOMALY))
     parts = []
     if normals and len(p_values[NORMAL]) == normals:
