@@ -7,7 +7,8 @@ Runs the comparisons `EXPERIMENTS` one after the other; the same command takes u
 writes ``docs/evidence.json``: every figure with its command, the machine and the versions. Tables between
 ``<!-- evidence: NAME -->`` and ``<!-- end -->`` are then written anew; a test compares them with the file. A table
 whose comparison is not in the file, or was measured before the file had all of its columns, stays as it is.
-``--collect`` runs nothing and takes what is finished; ``--also`` names further folders with runs of a comparison.
+``--collect`` runs nothing and takes what is finished; ``--also`` names further folders with runs of a comparison. A row
+that the file has with more seeds than were found now stays.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def measured(name: str, folders: Sequence[Path]) -> dict[str, Any]:
         raise InputError(f"{', '.join(map(str, folders))}: runs of {name!r} are of different recordings")
     return {
         "command": f"collab-asd compare {name} --data toycar",
-        "runs": f"{len(comparison.summaries)} of {len(comparison.cells)}",
+        "cells": len(comparison.cells),
         "seeds": list(experiment.seeds),
         "rows": [_row(row, comparison) for row in comparison.rows],
     }
@@ -154,7 +155,11 @@ def render(name: str, evidence: Values) -> str | None:
     if not found["rows"] or (kind == "rows" and not any(row["method"].startswith(PUBLISHED) for row in found["rows"])):
         return ""
     lines = TABLES[kind](found["rows"])
-    return "\n".join([*lines, "", f"`{found['command']}`; {found['runs']} runs finished.", ""])
+    return "\n".join([*lines, "", f"`{found['command']}`; {_finished(found)} runs finished.", ""])
+
+
+def _finished(found: Values) -> str:
+    return f"{sum(len(row['seeds']) for row in found['rows'])} of {found['cells']}"
 
 
 def _table(rows: Sequence[Values]) -> list[str]:
@@ -433,7 +438,7 @@ def main() -> None:
             print(f"{name}: no run of it is finished in {', '.join(map(str, folders))}; its tables stay as they are")
             continue
         write(name, found)
-        print(f"{name}: {found['runs']} runs are finished; {FILE.name} and the pages are written", flush=True)
+        print(f"{name}: {_finished(found)} runs are finished; {FILE.name} and the pages are written", flush=True)
 
 
 def run(name: str, args: argparse.Namespace) -> None:
@@ -446,11 +451,25 @@ def run(name: str, args: argparse.Namespace) -> None:
         print(f"{name}: ended with {done.returncode}; what is finished is taken", file=sys.stderr)
 
 
+def merged(before: Sequence[Values], now: Sequence[Values]) -> list[Values]:
+    """Return the rows of now, and those of before that have more seeds or are of what was not found now."""
+    of = {_identity(row): row for row in before}
+    for row in now:
+        if len(row["seeds"]) >= len(of.get(_identity(row), row)["seeds"]):
+            of[_identity(row)] = row
+    return list(of.values())
+
+
+def _identity(row: Values) -> tuple[Any, ...]:
+    return row["method"], row["encoder"], row["scorer"], row.get("partition")
+
+
 def write(name: str, found: Values) -> None:
     """Put a comparison into the file, with the machine that it was measured on, and into the pages."""
     kept = json.loads(FILE.read_text(encoding="utf-8"))["experiments"] if FILE.exists() else {}
     last = machine()
-    experiments = {**kept, name: {**found, **last}}
+    rows = merged(kept.get(name, {"rows": []})["rows"], found["rows"])
+    experiments = {**kept, name: {**found, "rows": rows, **last}}
     evidence = {**(experiments.get("toycar", {}) or last), "experiments": experiments}
     evidence = {key: evidence.get(key, last.get(key)) for key in ("machine", "versions", "experiments")}
     FILE.write_text(json.dumps(evidence, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -79,7 +79,7 @@ def published(method, scorer="knn", seeds=(0,), auc=0.75):
 def rendered(script, name, rows):
     found = {
         "command": "collab-asd compare published --data toycar",
-        "runs": "1 of 72",
+        "cells": 72,
         "seeds": [0, 1, 2],
         "rows": rows,
     }
@@ -144,11 +144,18 @@ def test_finished_runs_are_taken_from_any_folder(script, tmp_path):
     cell(tmp_path / "b", 2, auc=0.5)
     found = script.measured("published", [tmp_path / "nothing", tmp_path / "a", tmp_path / "b"])
     (row,) = found["rows"]
-    assert (row["seeds"], row["auc by seed"], found["runs"]) == ([0, 2], [0.75, 0.5], "2 of 72")
+    assert (row["seeds"], row["auc by seed"], found["cells"]) == ([0, 2], [0.75, 0.5], 72)
     assert row["false alarms"]["mean"] == 0.75  # scores 0, 2, 4, 6 against 1.5
     cell(tmp_path / "c", 1, clips="b")
     with pytest.raises(InputError, match="different recordings"):
         script.measured("published", [tmp_path / "a", tmp_path / "c"])
+
+
+def test_rows_of_before_stay_until_they_are_measured_with_as_many_seeds(script):
+    network, other = published("published", seeds=(0, 1)), published("published-per-window")
+    assert script.merged([network, other], [published("published", seeds=(2,), auc=0.5)]) == [network, other]
+    now = published("published", seeds=(0, 2), auc=0.5)
+    assert script.merged([network, other], [now]) == [now, other]
 
 
 def test_machine_and_versions_are_recorded(evidence):

@@ -21,6 +21,8 @@ as many frames as the log-mel spectrogram and as many channels as it has bands. 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,7 +79,7 @@ class MobileFaceNet(TwoStages):
     def __init__(self, stack: int, dimension: int, maps: int = 1) -> None:
         stages: list[nn.Module] = []
         channels = STEM
-        stem = (_ChannelsLast(), _conv(maps, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM))
+        stem = (_conv(maps, STEM, 3, stride=2), _ChannelsLast(), _conv(STEM, STEM, 3, groups=STEM))
         for expansion, out, repetitions, stride in BOTTLENECKS:
             stages.append(_stage(channels, out, expansion, repetitions, stride))
             channels = out
@@ -90,7 +92,7 @@ class MobileFaceNet(TwoStages):
 
 
 class _ChannelsLast(nn.Module):
-    """Faster depthwise layers on a CPU."""
+    """Faster depthwise layers on a CPU; behind the first layer, for an image of one channel is laid out in both ways."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last)
@@ -123,7 +125,29 @@ class Bottleneck(nn.Module):
 
 def _conv(channels: int, out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(channels, out, size, stride, padding=size // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.PReLU(out))
+    return nn.Sequential(conv, nn.BatchNorm2d(out), _PReLU(out))
+
+
+class _PReLU(nn.PReLU):
+    """PReLU of feature maps ``[B, channels, height, width]``, whose gradient PyTorch computes element by element on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _PReLUFunction.apply(x, self.weight)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _PReLUFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, slopes: Tensor) -> Tensor:
+        context.save_for_backward(x, slopes)
+        return F.prelu(x, slopes)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        (x, slopes), (gradient,) = context.saved_tensors, gradients
+        above = torch.ops.aten.threshold_backward(gradient, x, 0)
+        below = gradient - above
+        whole = above.addcmul_(below, slopes.view(1, -1, 1, 1))  # in place: memory of this size is slow to come by
+        return whole, below.mul_(x).sum(dim=(0, 2, 3))
 
 
 class LightNet(TwoStages):

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -34,3 +36,30 @@ def test_shape_and_parameter_count(stack, dimension, height, width):
 
 def test_map_size_halves_four_times_rounding_up():
     assert [map_size(n) for n in (1, 16, 17, 90, 1024)] == [1, 1, 2, 6, 64]
+
+
+def with_own_prelu(network):
+    """Copy a network, with PyTorch's own PReLU everywhere."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, torch.nn.PReLU):
+            module.__class__ = torch.nn.PReLU
+    return network
+
+
+def test_gradients_are_those_of_pytorchs_prelu():
+    torch.manual_seed(0)
+    network = MobileFaceNet(16, 32).double()
+    images, gradient = torch.randn(3, 1, 16, 32, dtype=torch.float64), torch.randn(3, 128, dtype=torch.float64)
+    own, theirs = (
+        torch.autograd.grad(n(images), list(n.parameters()), gradient) for n in (network, with_own_prelu(network))
+    )
+    assert len(own) == len(theirs) > 100
+    for ours, other in zip(own, theirs, strict=True):
+        torch.testing.assert_close(ours, other, rtol=1e-9, atol=1e-9)
+
+
+def test_feature_maps_are_channels_last():
+    maps = MobileFaceNet(16, 32).first(torch.zeros(2, 1, 16, 32))
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    assert not maps.is_contiguous()
