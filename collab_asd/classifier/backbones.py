@@ -92,7 +92,7 @@ class MobileFaceNet(TwoStages):
 
 
 class _ChannelsLast(nn.Module):
-    """Faster depthwise layers on a CPU; behind the first layer, for an image of one channel is laid out in both ways."""
+    """Faster depthwise layers on a CPU. It follows the first layer: one channel is contiguous in either layout."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last)
@@ -129,10 +129,10 @@ def _conv(channels: int, out: int, size: int, stride: int = 1, groups: int = 1) 
 
 
 class _PReLU(nn.PReLU):
-    """PReLU of feature maps ``[B, channels, height, width]``, whose gradient PyTorch computes element by element on a CPU."""
+    """PReLU of feature maps ``[B, channels, height, width]``; PyTorch's own gradient is slow on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _PReLUFunction.apply(x, self.weight)  # type: ignore[no-any-return, no-untyped-call]
+        return _PReLUFunction.apply(x, self.weight)  # type: ignore[no-any-return]
 
 
 class _PReLUFunction(torch.autograd.Function):
