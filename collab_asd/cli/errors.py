@@ -18,7 +18,7 @@ from collab_asd.config import nearest
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.processes import Terminated, terminated_as_interrupted
 from collab_asd.core.releases import untested
-from collab_asd.core.terminal import PlainConsole, prepare_streams
+from collab_asd.core.terminal import PlainConsole
 
 log = logging.getLogger(__name__)
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
@@ -38,11 +38,6 @@ class FriendlyGroup(TyperGroup):
 
     SIGTERM ends a command as Ctrl-C does.
     """
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the program."""
-        prepare_streams()
-        return super().main(*args, **kwargs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command whose paths may begin with ``~``, with the help of its arguments.

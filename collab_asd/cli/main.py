@@ -21,7 +21,7 @@ from collab_asd.cli.methods import methods_command
 from collab_asd.cli.report import report_command
 from collab_asd.cli.run import run_command
 from collab_asd.cli.score import score_command
-from collab_asd.core.terminal import read_names_as_utf8
+from collab_asd.core.terminal import prepare_streams, read_names_as_utf8
 
 ABOUT = "Collaborative anomalous sound detection: one detector from many factories, without sharing recordings."
 
@@ -74,6 +74,7 @@ def main(*arguments: Any, **options: Any) -> None:
     """Run the program; arguments and options are those of a click command."""
     gc.set_threshold(*RARELY)
     read_names_as_utf8()
+    prepare_streams()
     app(*arguments, **options)
 
 

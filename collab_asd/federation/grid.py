@@ -179,7 +179,16 @@ class SupervisedGrid(GridOver):
         unsent = iter(messages)
         while sent := list(islice(unsent, self._max_in_flight)):  # a message is made when its turn comes
             for attempts_left in reversed(range(self.rules.retries + 1)):
-                sound, troubles = self._attempt(sent, limit)
+                for message in sent:
+                    client, kind = self.client_of(message), message.metadata.message_type
+                    self.traffic.down[client][kind] += content_bytes(message.content)
+                    self._note("down", message)
+                began = time.monotonic()
+                answers = list(self._grid.send_and_receive(sent, timeout=limit))
+                silent = f"no answer within timeout = {limit:g} s"
+                if self.rules.patience and time.monotonic() - began < limit:
+                    silent = GONE
+                sound, troubles = self._sorted(sent, answers, silent)
                 replies += sound
                 if not troubles or not attempts_left:
                     break
@@ -197,15 +206,14 @@ class SupervisedGrid(GridOver):
         while time.monotonic() < deadline and not nodes <= set(self._grid.get_node_ids()):
             time.sleep(POLL_SECONDS)
 
-    def _attempt(self, sent: list[Message], limit: float) -> tuple[list[Message], dict[int, str]]:
-        """Send messages; return the replies that are sound, and why the other clients failed."""
-        waiting, began = {self.client_of(message): message for message in sent}, time.monotonic()
-        for client, message in waiting.items():
-            self.traffic.down[client][message.metadata.message_type] += content_bytes(message.content)
-            self._note("down", message)
+    def _sorted(
+        self, sent: Sequence[Message], answers: Sequence[Message], silent: str
+    ) -> tuple[list[Message], dict[int, str]]:
+        """Return the replies that are sound, and why the other clients failed; `silent` is what a missing one means."""
+        waiting = {self.client_of(message): message for message in sent}
         replies: list[Message] = []
         troubles: dict[int, str] = {}
-        for reply in sorted(filter(self._known, self._grid.send_and_receive(sent, timeout=limit)), key=self.client_of):
+        for reply in sorted(filter(self._known, answers), key=self.client_of):
             client = self.client_of(reply)
             if client not in waiting:
                 logger.warning("client %d: an answer that nobody waits for is dropped", client)
@@ -213,8 +221,6 @@ class SupervisedGrid(GridOver):
                 troubles[client] = shortened(why)
             else:
                 replies.append(reply)
-        gave_up = self.rules.patience and time.monotonic() - began < limit
-        silent = GONE if gave_up else f"no answer within timeout = {limit:g} s"
         return replies, troubles | dict.fromkeys(sorted(waiting), silent)
 
     def _trouble(self, message: Message, reply: Message) -> str:

@@ -32,7 +32,7 @@ class LateJoining(EmbeddingSharing):
         if self.earlier.codec.text != self.plan.text:
             raise InputError(f"join = {earlier}: has codec = {self.earlier.codec.text}; set the same here")
 
-    def share(self, folder: Path) -> list[ClientScores]:
+    def take_up(self) -> list[ClientScores] | None:
         """See `EmbeddingSharing`."""
         now = {client: self.descriptions[client] for client in self.grid.clients}
         known = known_clients(self.earlier.descriptions, now)
@@ -42,7 +42,7 @@ class LateJoining(EmbeddingSharing):
         logger.info("clients %s join %d others", ", ".join(map(str, newcomers)), len(known))
         if self._embeddings.is_dir():
             self._store.adopt(self._embeddings, known)
-            return super().share(folder)
+            return None
         # The newcomers score with f_s as it is.
         if self.inference == "server":
             raise InputError("join: f_s that stays with the server needs retain-embeddings = true in the earlier run")

@@ -154,7 +154,17 @@ class EmbeddingSharing(ScoreGathering):
         with tempfile.TemporaryDirectory(prefix="collab-asd-store-") as scratch, self.watch("share, train and score"):
             folder = (grid.folder or Path(scratch)) / KEPT
             self._store = EmbeddingStore(folder / STORE, self.plan)
-            return self.share(folder)
+            scores = self.take_up()
+            while scores is None:
+                try:
+                    self._open_store()
+                    with step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
+                        scores = self.conduct(grid, len(self._schedule))
+                except CodecInvalidatedError:  # again with the clients that are left
+                    self._store.clear()
+                else:
+                    self._keep(folder)
+        return scores
 
     def _describe(self) -> None:
         """Ask the clients what they have to share, and exclude those whose answers do not fit the others'."""
@@ -173,30 +183,30 @@ class EmbeddingSharing(ScoreGathering):
         grid.exclude(find_norm_outliers(sizes, self.norm_ratio))
         grid.exclude(find_spoilers({c: self._statistics[c] for c in grid.clients if self.plan.learns}, self.plan))
 
-    def share(self, folder: Path) -> list[ClientScores]:
-        """Do all that comes after the clients' descriptions; what the server keeps goes into a folder."""
+    def take_up(self) -> list[ClientScores] | None:
+        """Take up what an earlier run has left; return the scores where nothing is left to train, else None."""
+        return None
+
+    def _open_store(self) -> None:
+        """Fit the codec, if it is not, and deal out the pages that are to come."""
         clients = self.grid.clients
-        while True:
-            self._members = set(clients)
-            self._store.open({client: self.descriptions[client] for client in clients})
-            if self._store.codec is None:
-                self._store.keep_codec(self.plan.fit([self._statistics[c] for c in clients if self.plan.learns]))
-            self._codecs += 1
-            self._codec_record = to_record(self.codec.to_arrays())
-            self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
-            self._train_rounds = len(self._schedule)
-            if self.inference == "server":
-                self._schedule += self._rounds("calibration") + self._rounds("test")
-            try:
-                with step("pages of embeddings", sum(map(len, self._schedule))) as self._advance:
-                    self.conduct(self.grid, len(self._schedule))
-                break
-            except CodecInvalidatedError:  # again with the clients that are left
-                self._store.clear()
-        ServerState(self._classifiers, self.codec, {c: self.descriptions[c] for c in clients}).save(folder)
+        self._members = set(clients)
+        self._store.open({client: self.descriptions[client] for client in clients})
+        if self._store.codec is None:
+            self._store.keep_codec(self.plan.fit([self._statistics[c] for c in clients if self.plan.learns]))
+        self._codecs += 1
+        self._codec_record = to_record(self.codec.to_arrays())
+        self._schedule = self._rounds("train") or [[]]  # after one round at least f_s is trained
+        self._train_rounds = len(self._schedule)
+        if self.inference == "server":
+            self._schedule += self._rounds("calibration") + self._rounds("test")
+
+    def _keep(self, folder: Path) -> None:
+        """Write what the server keeps after the run into a folder."""
+        descriptions = {client: self.descriptions[client] for client in self.grid.clients}
+        ServerState(self._classifiers, self.codec, descriptions).save(folder)
         if not self.retain:
             self._store.clear()
-        return self.scores
 
     @property
     def codec(self) -> Codec:
