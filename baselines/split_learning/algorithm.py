@@ -73,10 +73,10 @@ class ClientHalf:
 
     def learn(self, step: int, gradient: Tensor) -> None:
         """Follow the server's gradient with respect to the activations of a batch."""
-        gradient = gradient.to(self._model.mean.device)
         sent = self._forward(self._draws[step]) if self._sent is None else self._sent
         self._optimizer.zero_grad()
-        sent.backward(gradient)  # type: ignore[no-untyped-call]
+        # On the device and in the layout of what was sent: sums of another layout would be rounded otherwise.
+        sent.backward(torch.empty_like(sent).copy_(gradient))  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._sent = None
 

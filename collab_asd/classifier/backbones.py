@@ -79,7 +79,8 @@ class MobileFaceNet(TwoStages):
     def __init__(self, stack: int, dimension: int, maps: int = 1) -> None:
         stages: list[nn.Module] = []
         channels = STEM
-        stem = (_conv(maps, STEM, 3, stride=2), _ChannelsLast(), _conv(STEM, STEM, 3, groups=STEM))
+        # The first does nothing: layers of saved models are found by their numbers.
+        stem = (nn.Identity(), _conv(maps, STEM, 3, stride=2), _conv(STEM, STEM, 3, groups=STEM))
         for expansion, out, repetitions, stride in BOTTLENECKS:
             stages.append(_stage(channels, out, expansion, repetitions, stride))
             channels = out
@@ -88,14 +89,17 @@ class MobileFaceNet(TwoStages):
         spatial = nn.Conv2d(HEAD, HEAD, (map_size(stack), map_size(dimension)), groups=HEAD, bias=False)
         last = (widen, spatial, nn.BatchNorm2d(HEAD), nn.Flatten())
         projection = (nn.Linear(HEAD, EMBEDDING_SIZE, bias=False), nn.BatchNorm1d(EMBEDDING_SIZE))
-        super().__init__(nn.Sequential(*stem, stages[0]), nn.Sequential(*stages[1:], *last, *projection))
+        super().__init__(_ChannelsLast(*stem, stages[0]), _ChannelsLast(*stages[1:], *last, *projection))
 
 
-class _ChannelsLast(nn.Module):
-    """Faster depthwise layers on a CPU. It follows the first layer: one channel is contiguous in either layout."""
+class _ChannelsLast(nn.Sequential):
+    """Layers that get their images laid out channels last: faster depthwise layers on a CPU."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return images.contiguous(memory_format=torch.channels_last)
+        laid = images.contiguous(memory_format=torch.channels_last)
+        if laid.stride(1) != 1:  # images of one channel are contiguous in both layouts, and were left as they are
+            laid = torch.empty_like(images, memory_format=torch.channels_last).copy_(images)
+        return super().forward(laid)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _stage(channels: int, out: int, expansion: int, repetitions: int, stride: int) -> nn.Sequential:
