@@ -38,12 +38,11 @@ from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import HALF_WEIGHT
 from collab_asd.detection.scorers.mahalanobis import MahalanobisScorer
+from collab_asd.detection.scorers.spectrum import SpectrumScorer, contiguous_folds
 from collab_asd.detection.second_order import (
     Others,
-    SecondOrderModel,
     add,
     clip_features,
-    contiguous_folds,
     pooled_sums,
 )
 from collab_asd.detection.spectrum import summarize
@@ -139,10 +138,10 @@ def by_segments(normal: Frames, test: Frames, length: int) -> SpaceScores:
     known, new = ([segments(f, length) for f in part] for part in (normal, test))
     held_out = np.empty(len(known))
     for kept, out in contiguous_folds(len(known), 10):
-        model = SecondOrderModel.fit(np.concatenate([known[i] for i in kept]))
-        held_out[out] = [model.scores(known[i]).max() for i in out]
-    model = SecondOrderModel.fit(np.concatenate(known))
-    return SpaceScores(np.log(held_out), np.log([model.scores(clip).max() for clip in new]))
+        model = SpectrumScorer().fit(np.concatenate([known[i] for i in kept]))
+        held_out[out] = [model.score(known[i]).max() for i in out]
+    model = SpectrumScorer().fit(np.concatenate(known))
+    return SpaceScores(np.log(held_out), np.log([model.score(clip).max() for clip in new]))
 
 
 def standardized(space: SpaceScores) -> SpaceScores:

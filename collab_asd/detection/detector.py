@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -37,32 +38,41 @@ class Space:
     classifier : IdClassifier or None
         f_s; None for the client's own space of f_c, where a clip is the `mean_frame`.
     settings : ScorerSettings
-    normals : sequence of FloatArray
-        Embeddings ``[w, d]`` of the machine's normal clips.
-    held_out : ScoreArray
-        ``[n]``: scores of normal clips by models that had not seen them.
     codec : Codec, optional
         What frames went through on their way to f_s: it was trained on what is left of them, and sees no more here.
-    trained : int
-        How many of the first clips of `held_out` f_s was trained on.
     others : Others, optional
         In a space of spectra, how the clips of other machines vary.
+
+    Attributes
+    ----------
+    normals : list of FloatArray
+        Points ``[p, d]`` of the machine's normal clips, from `learn`.
+    held_out : ScoreArray
+        ``[n]``: scores of normal clips by models that had not seen them.
+    trained : int
+        How many of the first clips of `held_out` f_s was trained on.
     """
+
+    normals: list[FloatArray]
+    held_out: ScoreArray
+    trained: int
 
     def __init__(
         self,
         classifier: IdClassifier | None,
         settings: ScorerSettings,
-        normals: Sequence[FloatArray],
-        held_out: ScoreArray,
         codec: Codec | None = None,
-        trained: int = 0,
         others: Others | None = None,
     ) -> None:
-        self.classifier, self.settings, self.held_out, self.codec = classifier, settings, held_out, codec
-        self.trained, self.others = trained, others
-        self._scorer = ClipScorer(settings, others).fit(normals)
+        self.classifier, self.settings, self.codec, self.others = classifier, settings, codec, others
+        self._scorer = ClipScorer(settings, others)
+
+    def learn(self, normals: Sequence[FloatArray], held_out: ScoreArray, trained: int = 0) -> Self:
+        """Fit the scorer to the embeddings ``[w, d]`` of the machine's normal clips, and keep their held-out scores."""
+        self._scorer.fit(normals)
         self.normals = [self._scorer.points(clip) for clip in normals]
+        self.held_out, self.trained = held_out, trained
+        return self
 
     @classmethod
     def fit(
@@ -72,7 +82,7 @@ class Space:
         classifier: IdClassifier | None = None,
         codec: Codec | None = None,
         others: Others | None = None,
-    ) -> Space:
+    ) -> Self:
         """Build the space of f_s, or the client's own without a classifier, from one machine's normal clips.
 
         Its held-out scores are those of the calibration clips, which f_s has not seen; of all normal clips where none
@@ -84,22 +94,20 @@ class Space:
         InputError
             It is a space of spectra, and the machine comes without.
         """
-        if classifier is None and settings.reads_spectrum:
-            if machine.spectra is None:
-                raise InputError(NO_SPECTRUM)
-            summaries = chain(machine.spectra.normal, machine.spectra.calibration)
-            normals = [_of_summary(settings.average, summary) for summary in summaries]
+        space = cls(classifier, settings, codec, others if settings.half_weight is not None else None)
+        if not space.reads_spectrum:
+            normals = list(map(space.embed, chain(machine.normal, machine.calibration)))
+        elif machine.spectra is None:
+            raise InputError(NO_SPECTRUM)
         else:
-            clips = chain(machine.normal, machine.calibration)
-            normals = [_embed(classifier, codec, settings.average, frames) for frames in clips]
-        recordings = machine.recordings
+            summaries = chain(machine.spectra.normal, machine.spectra.calibration)
+            normals = [_points_of(summary, settings.average) for summary in summaries]
+        scorer = ClipScorer(settings, space.others)
         if settings.half_weight is not None:
-            held_out = ClipScorer(settings, others).held_out_scores(normals, machine.recorded, recordings)
-            trained = 0 if classifier is None else len(machine.normal)
-            return cls(classifier, settings, normals, held_out, codec, trained, others)
-        held_out = ClipScorer(settings).held_out_scores(normals, recordings=recordings)
-        unseen = held_out[len(machine.normal) if machine.calibration else 0 :]
-        return cls(classifier, settings, normals, unseen, codec)
+            held_out = scorer.held_out_scores(normals, machine.recorded, machine.recordings)
+            return space.learn(normals, held_out, 0 if classifier is None else len(machine.normal))
+        held_out = scorer.held_out_scores(normals, recordings=machine.recordings)
+        return space.learn(normals, held_out[len(machine.normal) if machine.calibration else 0 :])
 
     @property
     def name(self) -> str:
@@ -112,14 +120,6 @@ class Space:
     def reads_spectrum(self) -> bool:
         """Whether a clip is given by the summary of its spectrum, and not by frames of f_c."""
         return self.classifier is None and self.settings.reads_spectrum
-
-    @property
-    def _view(self) -> str:
-        if not self.reads_spectrum:
-            return ""
-        if self.settings.average == "segments":
-            return SHORT_EVENTS
-        return "spectra, alone" if self.others is None else "spectra, with others"
 
     def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> FloatArray:
         """Bring one clip into this space -> ``[w, d]``.
@@ -136,11 +136,13 @@ class Space:
         InputError
             It is missing.
         """
+        if self.classifier is not None:
+            return self.classifier.embed(frames if self.codec is None else self.codec.round_trip(frames))
         if not self.reads_spectrum:
-            return _embed(self.classifier, self.codec, self.settings.average, frames)
+            return mean_frame(frames, self.settings.average)[np.newaxis]
         if spectrum is None:
             raise InputError(NO_SPECTRUM)
-        return _of_summary(self.settings.average, spectrum)
+        return _points_of(spectrum, self.settings.average)
 
     def score(self, embedding: FloatArray) -> float:
         """Anomaly score of one clip, given as `embed` returns it."""
@@ -148,8 +150,13 @@ class Space:
 
     def scores(self, embeddings: Sequence[FloatArray]) -> SpaceScores:
         """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
-        test = np.array([self.score(e) for e in embeddings], np.float64)
-        return SpaceScores(self.held_out, test, self.trained, self._view)
+        view = ""
+        if self.reads_spectrum:
+            view = "spectra, alone" if self.others is None else "spectra, with others"
+        if self.reads_spectrum and self.settings.average == "segments":
+            view = SHORT_EVENTS
+        test = np.array(list(map(self._scorer.score, embeddings)), np.float64)
+        return SpaceScores(self.held_out, test, self.trained, view)
 
     def predicted_class(self, embedding: FloatArray) -> int | None:
         """Return the class that f_s gives to a clip, as `embed` returns it; None in the space of f_c."""
@@ -168,13 +175,7 @@ def mean_frame(frames: FloatArray, average: Average) -> FloatArray:
     return np.asarray(frames.mean(axis=0, dtype=np.float64), dtype=np.float32)
 
 
-def _embed(classifier: IdClassifier | None, codec: Codec | None, average: Average, frames: FloatArray) -> FloatArray:
-    if classifier is not None:
-        return classifier.embed(frames if codec is None else codec.round_trip(frames))
-    return mean_frame(frames, average)[np.newaxis]
-
-
-def _of_summary(average: Average, summary: FloatArray) -> FloatArray:
+def _points_of(summary: FloatArray, average: Average) -> FloatArray:
     """Take the points ``[p, d]`` of a space of spectra out of a clip's summary ``[2 + segments, 128]``."""
     if average == "segments":
         return summary[2:]
@@ -218,13 +219,16 @@ class Detector:
 
     def embed(self, frames: FloatArray, spectrum: FloatArray | None = None) -> Embedded:
         """Bring one clip, frames ``[T, D]`` of f_c and the summary of its spectrum, into each space: `Space.embed`."""
-        return tuple(space.embed(frames, spectrum) for space in self.spaces)
+        embedded = []
+        for space in self.spaces:
+            embedded.append(space.embed(frames, spectrum))
+        return tuple(embedded)
 
     def embed_tests(self, machine: MachineFrames) -> list[Embedded]:
         """Bring the test clips of a machine into each space."""
         if machine.spectra is None:
-            return [self.embed(frames) for frames in machine.test]
-        return [self.embed(*clip) for clip in zip(machine.test, machine.spectra.test, strict=True)]
+            return list(map(self.embed, machine.test))
+        return list(starmap(self.embed, zip(machine.test, machine.spectra.test, strict=True)))
 
     def scores(self, clips: Sequence[Embedded]) -> SpaceScores:
         """Anomaly scores of clips, given as `embed` returns them, beside those of held-out normals."""
@@ -232,7 +236,10 @@ class Detector:
 
     def scores_by_space(self, clips: Sequence[Embedded]) -> list[SpaceScores]:
         """Anomaly scores in each space, before they are fused; parameters as of `scores`."""
-        return [space.scores([clip[i] for clip in clips]) for i, space in enumerate(self.spaces)]
+        scores = []
+        for i, space in enumerate(self.spaces):
+            scores.append(space.scores([clip[i] for clip in clips]))
+        return scores
 
     @property
     def half_weights(self) -> list[float | None]:

@@ -23,7 +23,6 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import part
 from collab_asd.core.schemas import DETECTOR
 from collab_asd.core.terminal import shortened
-from collab_asd.core.types import FloatArray
 from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
@@ -232,7 +231,8 @@ def _space(settings: Mapping[str, Any], arrays: Arrays, turn: Callable[[int], Ro
         codec = codec.with_own(_defences(int(settings.get("turned", 0)), arrays, turn))
     trained, told = int(settings.get("trained", 0)), part(arrays, "others/")
     others = others_from_arrays(told) if told else None
-    return Space(classifier, scorer, _clips(arrays), arrays["held_out"], codec, trained, others)
+    normals = np.split(arrays["points"], np.cumsum(arrays["lengths"])[:-1])
+    return Space(classifier, scorer, codec, others).learn(normals, arrays["held_out"], trained)
 
 
 def _codec(text: str | None, arrays: Arrays) -> Codec | None:
@@ -257,10 +257,6 @@ def _rotation(folder: Path, card: DetectorCard, key_file: str, dimension: int) -
     if rotation.fingerprint != card.rotation:
         raise InputError(f"{key_file}: not the key of the rotation that {folder} was made with; name that one")
     return rotation
-
-
-def _clips(arrays: Arrays) -> list[FloatArray]:
-    return np.split(arrays["points"], np.cumsum(arrays["lengths"])[:-1])
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

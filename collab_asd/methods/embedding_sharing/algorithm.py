@@ -191,7 +191,8 @@ def own_spaces(machine: MachineFrames, scorer: DetectorSettings, others: Others 
     own = scorer.local if others is None else replace(scorer.local, half_weight=HALF_WEIGHT)
     pooled = replace(scorer.local, name="mahalanobis")
     short = replace(pooled, average="segments", pooling="max", half_weight=SHORT_HALF_WEIGHT)
-    alone = tuple(Space.fit(machine, view) for view in (replace(own, average="levels"), own, short))
+    levels = Space.fit(machine, replace(own, average="levels"))
+    alone = levels, Space.fit(machine, own), Space.fit(machine, short)
     if others is None:
         return alone
     try:

@@ -10,7 +10,7 @@ def point(place):
 
 
 def space(normals, held_out=(1.0, 3.0)):
-    return Space(None, ScorerSettings("knn"), [point(place) for place in normals], np.array(held_out))
+    return Space(None, ScorerSettings("knn")).learn([point(place) for place in normals], np.array(held_out))
 
 
 def test_one_space_gives_its_own_scores():

@@ -3,18 +3,13 @@
 import numpy as np
 import pytest
 
-from collab_asd.detection.scorers.spectrum import SpectrumScorer
+from collab_asd.detection.scorers.spectrum import SpectrumScorer, choose_weight, contiguous_folds, mixed
 from collab_asd.detection.second_order import (
     Others,
-    SecondOrderModel,
     add,
-    choose_weight,
     clip_features,
-    contiguous_folds,
-    mixed,
     pooled_sums,
     scatter,
-    shrunk,
     standard_deviations,
     suits,
 )
@@ -52,13 +47,13 @@ def test_a_band_that_never_changes_counts_as_if_it_varied_by_a_hundredth_of_a_de
 
 
 def test_shrinkage_of_a_multiple_of_the_identity_leaves_it():
-    assert shrunk(2 * np.eye(4), 100) == pytest.approx(2 * np.eye(4))
+    assert mixed(200 * np.eye(4), 100, None, 0) == pytest.approx(2 * np.eye(4))
 
 
 def test_shrinkage_by_the_formula():
     covariance = np.diag([3.0, 1.0])  # trace 4, squares 10, dispersion 10 - 16 / 2 = 2
     weight = (10 + 16) / (51 * 2)
-    assert shrunk(covariance, 50) == pytest.approx((1 - weight) * covariance + weight * 2 * np.eye(2))
+    assert mixed(50 * covariance, 50, None, 0) == pytest.approx((1 - weight) * covariance + weight * 2 * np.eye(2))
 
 
 def test_one_machine_alone_is_the_local_detector_to_the_bit():
@@ -66,8 +61,8 @@ def test_one_machine_alone_is_the_local_detector_to_the_bit():
     (own,) = pooled_sums([points])
     others = add([own]).without(own)
     assert others is None
-    shared, local = SecondOrderModel.fit(points, others), SecondOrderModel.fit(points)
-    assert np.array_equal(shared.scores(points), local.scores(points))
+    shared, local = SpectrumScorer(others).fit(points), SpectrumScorer().fit(points)
+    assert np.array_equal(shared.score(points), local.score(points))
 
 
 def test_the_sum_without_a_machine_is_the_others_covariance():
@@ -81,13 +76,12 @@ def test_the_sum_without_a_machine_is_the_others_covariance():
 
 
 def test_a_machine_with_few_clips_learns_from_alike_ones():
-    truth = SecondOrderModel.fit(normal_clips(5000, 1))
+    truth = SpectrumScorer().fit(normal_clips(5000, 1))
     points, fresh = normal_clips(8, 1), normal_clips(200, 1)
     parts = pooled_sums([points, *(normal_clips(60, seed) for seed in range(2, 6))])
     others = add(parts).without(parts[0])
     errors = [
-        np.abs(SecondOrderModel.fit(points, given).scores(fresh) - truth.scores(fresh)).mean()
-        for given in (others, None)
+        np.abs(SpectrumScorer(given).fit(points).score(fresh) - truth.score(fresh)).mean() for given in (others, None)
     ]
     assert errors[0] < errors[1] / 2
 

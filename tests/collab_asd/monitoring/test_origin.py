@@ -19,7 +19,8 @@ NORMALS = 40
 def machine_at(place, levels=None):
     """A detector on a line whose normal clips lie within 0.5 of a place; scores are distances from the nearest."""
     points = np.linspace(place - 0.5, place + 0.5, NORMALS, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    return Detector((Space(None, ScorerSettings("knn"), list(points), np.linspace(0, 0.03, NORMALS)),), levels)
+    space = Space(None, ScorerSettings("knn")).learn(list(points), np.linspace(0, 0.03, NORMALS))
+    return Detector((space,), levels)
 
 
 def spectra(seed=0, spread=1.0):
