@@ -143,15 +143,11 @@ class IdClassifier(nn.Module):
         """Embed one clip ``[T, D]`` -> ``[w, 128]``, one row of length 1 per window."""
         if self.training:  # to set it takes as long as a layer, and clips come one at a time
             self.eval()
+        windows, parts = stacked_windows(frames, self.settings.stack, self.settings.stack_hop), []
         with one_thread() if self.settings.backbone in CHEAP else nullcontext():
-            return self._embedded(frames)
-
-    def _embedded(self, frames: FloatArray) -> FloatArray:
-        windows = stacked_windows(frames, self.settings.stack, self.settings.stack_hop)
-        parts = []
-        for start in range(0, len(windows), EMBED_BATCH):
-            batch = torch.from_numpy(np.array(windows[start : start + EMBED_BATCH])).to(self.mean.device)
-            parts.append(F.normalize(self(self.standardize(batch))).cpu().numpy())
+            for start in range(0, len(windows), EMBED_BATCH):
+                batch = torch.from_numpy(np.array(windows[start : start + EMBED_BATCH])).to(self.mean.device)
+                parts.append(F.normalize(self(self.standardize(batch))).cpu().numpy())
         return np.concatenate(parts)
 
     def predict(self, embedding: FloatArray) -> int:

@@ -232,22 +232,9 @@ def fit(
 
     One class is enough here: a client of a federation may hold no other.
     """
-    with one_thread() if settings.backbone in CHEAP else nullcontext():
-        _fit(model, clips, classes, settings, seed, progress, checkpoint)
-
-
-def _fit(
-    model: IdClassifier,
-    clips: Sequence[FloatArray],
-    classes: Sequence[int],
-    settings: TrainingSettings,
-    seed: int,
-    progress: Progress | None,
-    checkpoint: Path | None,
-) -> None:
     sampler = WindowSampler(clips, classes, model.settings.stack, model.settings.stack_hop)
     batches = settings.epochs * steps_per_epoch(sampler, settings)
-    with torch.random.fork_rng():
+    with one_thread() if settings.backbone in CHEAP else nullcontext(), torch.random.fork_rng():
         torch.manual_seed(seed)
         random = np.random.default_rng(seed)
         head = build_head(model.directions, settings)

@@ -26,13 +26,13 @@ Dohi et al., "Description and discussion on DCASE 2022 Challenge Task 2", DCASE 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from collab_asd.core.types import ANOMALY, NORMAL, ScoreArray, ScoreRow, ScoreTable
+from collab_asd.core.types import ANOMALY, NORMAL, ScoreRow, ScoreTable
 
 PAUC_MAX_FPR = 0.1
 FEWEST_TEST_CLIPS = 10
@@ -174,135 +174,88 @@ def evaluate(table: ScoreTable, machines: Iterable[tuple[str, str]] = ()) -> Eva
     rows: dict[tuple[str, str], list[ScoreRow]] = {machine: [] for machine in machines}
     for row in table.rows:
         rows.setdefault((row.machine_type, row.machine_id), []).append(row)
-    return Evaluation(
-        tuple(_evaluate_machine(machine, rows[machine]) for machine in sorted(rows)),
-        tuple(
-            _evaluate_section(machine, rows[machine])
-            for machine in sorted(rows)
-            if any(row.domain for row in rows[machine])
-        ),
-    )
+    results, sections = [], []
+    for machine in sorted(rows):
+        results.append(_evaluate_machine(machine, rows[machine]))
+        if any(row.domain for row in rows[machine]):
+            sections.append(_evaluate_section(machine, rows[machine]))
+    return Evaluation(tuple(results), tuple(sections))
 
 
 def _evaluate_section(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> SectionResult:
     apart = any(PurePosixPath(row.clip).parent.name in DOMAINS_APART for row in rows)
-    strata = {
-        domain: _strata([r for r in rows if r.domain == domain or (r.label == ANOMALY and not apart)])
+    source, target = (
+        _strata([r for r in rows if r.domain == domain or (r.label == ANOMALY and not apart)])
         for domain in ("source", "target")
-    }
+    )
     return SectionResult(
         *machine,
-        auc_source=_over_pairs(strata["source"], _roc_auc),
-        auc_target=_over_pairs(strata["target"], _roc_auc),
-        pauc=_over_pairs(_strata(rows), _partial_auc),
-        pauc_source=_over_pairs(strata["source"], _partial_auc),
-        pauc_target=_over_pairs(strata["target"], _partial_auc),
+        auc_source=_auc(source),
+        auc_target=_auc(target),
+        pauc=_auc(_strata(rows), PAUC_MAX_FPR),
+        pauc_source=_auc(source, PAUC_MAX_FPR),
+        pauc_target=_auc(target, PAUC_MAX_FPR),
         domains_apart=apart,
     )
 
 
 def _evaluate_machine(machine: tuple[str, str], rows: Sequence[ScoreRow]) -> MachineResult:
-    normals = [r for r in rows if r.label == NORMAL]
-    anomalies = [r for r in rows if r.label == ANOMALY]
-    strata = _strata(rows)
+    strata, told = _strata(rows), [r.id_correct for r in rows if r.label == NORMAL and r.id_correct is not None]
+    false_alarms = [r.decision for r in rows if r.label == NORMAL]
+    found = [r.decision for r in rows if r.label == ANOMALY]
+    auc, hits = _auc(strata), sum(found)
     return MachineResult(
         *machine,
-        auc=_over_pairs(strata, _roc_auc),
-        pauc=_over_pairs(strata, _partial_auc),
-        auc_interval=_interval(strata) if strata else None,
-        false_alarm_rate=_share(normals, lambda r: r.decision == ANOMALY),
-        recall=_share(anomalies, lambda r: r.decision == ANOMALY),
-        f1=_f1(normals, anomalies),
-        id_accuracy=_share([r for r in normals if r.id_correct is not None], lambda r: bool(r.id_correct)),
-        few_test_clips=bool(strata) and min(len(normals), len(anomalies)) < FEWEST_TEST_CLIPS,
+        auc=auc,
+        pauc=_auc(strata, PAUC_MAX_FPR),
+        auc_interval=None if auc is None else (_lower_end(auc, strata), 1 - _lower_end(1 - auc, strata)),
+        false_alarm_rate=sum(false_alarms) / len(false_alarms) if false_alarms else None,
+        recall=hits / len(found) if found else None,
+        f1=2 * hits / (len(found) + hits + sum(false_alarms)) if found and false_alarms else None,
+        id_accuracy=sum(told) / len(told) if told else None,
+        few_test_clips=bool(strata) and min(len(false_alarms), len(found)) < FEWEST_TEST_CLIPS,
     )
 
 
-@dataclass(frozen=True)
-class _Stratum:
-    """Scores of one machine's labelled clips at one client, of either kind at least one."""
-
-    normal: ScoreArray
-    anomaly: ScoreArray
-
-    @property
-    def pairs(self) -> int:
-        return len(self.normal) * len(self.anomaly)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return np.repeat([NORMAL, ANOMALY], [len(self.normal), len(self.anomaly)])
-
-    @property
-    def scores(self) -> ScoreArray:
-        return np.concatenate([self.normal, self.anomaly])
-
-
-def _strata(rows: Sequence[ScoreRow]) -> list[_Stratum]:
-    """One machine's clips, client by client; clients without both kinds are left out."""
-    by_client: dict[int, list[ScoreRow]] = defaultdict(list)
+def _strata(rows: Sequence[ScoreRow]) -> list[tuple[list[float], list[float]]]:
+    """Scores of one machine's normal clips and anomalies, client by client; clients without both are left out."""
+    by_client: dict[int, dict[int | None, list[float]]] = {}
     for row in rows:
-        by_client[row.client].append(row)
-    scores = [
-        [np.array([r.anomaly_score for r in by_client[client] if r.label == kind]) for kind in (NORMAL, ANOMALY)]
-        for client in sorted(by_client)
-    ]
-    return [_Stratum(normal, anomaly) for normal, anomaly in scores if len(normal) and len(anomaly)]
+        own = by_client.setdefault(row.client, {NORMAL: [], ANOMALY: []})
+        own.setdefault(row.label, []).append(row.anomaly_score)
+    scores = [(by_client[client][NORMAL], by_client[client][ANOMALY]) for client in sorted(by_client)]
+    return [(normal, anomaly) for normal, anomaly in scores if normal and anomaly]
 
 
-def _roc_auc(stratum: _Stratum, max_fpr: float | None = None) -> float:
+def _auc(strata: Sequence[tuple[list[float], list[float]]], max_fpr: float | None = None) -> float | None:
+    """Mean (partial) AUC of clients, weighted by their pairs; of one client, exactly its own."""
     from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
 
-    return float(roc_auc_score(stratum.labels, stratum.scores, max_fpr=max_fpr))
+    pairs = [len(normal) * len(anomaly) for normal, anomaly in strata]
+    mean = 0.0
+    for (normal, anomaly), own in zip(strata, pairs, strict=True):
+        labels = np.repeat([NORMAL, ANOMALY], [len(normal), len(anomaly)])
+        mean += own / sum(pairs) * float(roc_auc_score(labels, np.array(normal + anomaly), max_fpr=max_fpr))
+    return mean if strata else None
 
 
-def _partial_auc(stratum: _Stratum) -> float:
-    return _roc_auc(stratum, PAUC_MAX_FPR)
+def _lower_end(measured: float, strata: Sequence[tuple[list[float], list[float]]]) -> float:
+    """Lowest AUC that is compatible with the measured one: it lies 1.96 of its own standard errors from it.
 
-
-def _over_pairs(strata: Sequence[_Stratum], measure: Callable[[_Stratum], float]) -> float | None:
-    """Mean of a measure over clients, weighted by their pairs; of one client, exactly its own."""
-    pairs = sum(stratum.pairs for stratum in strata)
-    return sum(stratum.pairs / pairs * measure(stratum) for stratum in strata) if strata else None
-
-
-def _interval(strata: Sequence[_Stratum]) -> tuple[float, float]:
-    """95 % interval of the AUC: all values that lie within 1.96 of their own standard errors from the measured one."""
-    measured = _over_pairs(strata, _roc_auc)
-    assert measured is not None
-    return _lower_end(measured, strata), 1 - _lower_end(1 - measured, strata)
-
-
-def _lower_end(measured: float, strata: Sequence[_Stratum]) -> float:
-    """Lowest AUC that is compatible with the measured one; the standard error is symmetric around 0.5."""
+    The standard error is symmetric around 0.5. That of several clients is weighted as their AUCs are.
+    """
+    pairs = np.array([len(normal) * len(anomaly) for normal, anomaly in strata])
+    neighbours = np.array([(len(normal) + len(anomaly)) / 2 - 1 for normal, anomaly in strata])
 
     def excess(auc: float) -> float:
-        return (measured - auc) ** 2 - NORMAL_QUANTILE**2 * _variance(auc, strata)
+        tied = (1 - auc) / (2 - auc) + auc / (1 + auc)  # pairs that have a clip in common are not independent
+        variance = auc * (1 - auc) * sum((pairs * (1 + neighbours * tied)).tolist()) / int(pairs.sum()) ** 2
+        return float((measured - auc) ** 2 - NORMAL_QUANTILE**2 * variance)
 
     from scipy.optimize import brentq  # here, because it takes long to import
 
     highest = measured - 1e-9  # at 1 itself the standard error is 0
     return float(brentq(excess, 0.0, highest)) if highest > 0 else 0.0
-
-
-def _variance(auc: float, strata: Sequence[_Stratum]) -> float:
-    """Variance of a measured AUC around the true one, of several clients weighted as their AUCs are."""
-    pairs = sum(stratum.pairs for stratum in strata)
-    tied = (1 - auc) / (2 - auc) + auc / (1 + auc)  # pairs that have a clip in common are not independent
-    parts = [s.pairs * (1 + ((len(s.normal) + len(s.anomaly)) / 2 - 1) * tied) for s in strata]
-    return auc * (1 - auc) * sum(parts) / pairs**2
-
-
-def _f1(normals: Sequence[ScoreRow], anomalies: Sequence[ScoreRow]) -> float | None:
-    if not normals or not anomalies:
-        return None
-    found = sum(r.decision for r in anomalies)
-    false_alarms = sum(r.decision for r in normals)
-    return 2 * found / (len(anomalies) + found + false_alarms)
-
-
-def _share(rows: Sequence[ScoreRow], true: Callable[[ScoreRow], bool]) -> float | None:
-    return sum(map(true, rows)) / len(rows) if rows else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

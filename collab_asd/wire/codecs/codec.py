@@ -46,7 +46,10 @@ class CodecPlan:
 
     @property
     def _first_that_learns(self) -> int:
-        return next((i for i, stage in enumerate(self.shaping) if stage.learns), len(self.shaping))
+        for i, stage in enumerate(self.shaping):
+            if stage.learns:
+                return i
+        return len(self.shaping)
 
     def with_own(self, own: Iterable[Stage]) -> Self:
         """Return the same with other stages of a client's own."""
@@ -84,7 +87,9 @@ class CodecPlan:
 
     def shaped(self, frames: FloatArray) -> FloatArray:
         """Take the frames ``[T, D]`` of one clip through all stages before the first that learns."""
-        return _encode(self.shaping[: self._first_that_learns] + self.own, frames)
+        for stage in self.shaping[: self._first_that_learns] + self.own:
+            frames = stage.encode(frames)
+        return frames
 
     def statistics_of(self, rows: Iterable[FloatArray]) -> FrameStatistics:
         """Return the same as `statistics`, of rows that are `shaped`."""
@@ -144,14 +149,17 @@ class Codec(CodecPlan):
 
     def encode(self, frames: FloatArray) -> Rows:
         """Take the frames ``[T, D]`` of one clip to what travels."""
-        return _encode(self.stages, frames)
+        rows: Rows = frames
+        for stage in self.stages:
+            rows = stage.encode(rows)
+        return rows
 
     def decode(self, rows: Rows, frames: int) -> FloatArray:
         """Take what travelled of one clip of `frames` frames back to frames ``[T, D]``."""
-        counts = [frames]
-        for stage in self.stages:
+        stages, counts = self.stages, [frames]
+        for stage in stages[:-1]:
             counts.append(stage.rows(counts[-1]))
-        for stage, count in zip(reversed(self.stages), reversed(counts[:-1]), strict=True):
+        for stage, count in zip(reversed(stages), reversed(counts), strict=True):
             rows = stage.decode(rows, count)
         return np.asarray(rows, np.float32)
 
@@ -162,10 +170,12 @@ class Codec(CodecPlan):
     def learnt_round_trip(self, rows: FloatArray) -> FloatArray:
         """Return what the stages from the first that learns on leave of rows that are `shaped`."""
         stages = (*self.shaping[self._first_that_learns :], self.storing)
-        encoded = _encode(stages, rows)
+        left: Rows = rows
+        for stage in stages:
+            left = stage.encode(left)
         for stage in reversed(stages):
-            encoded = stage.decode(encoded, len(rows))
-        return np.asarray(encoded, np.float32)
+            left = stage.decode(left, len(rows))
+        return np.asarray(left, np.float32)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Lay out what the stages have learnt, all but a client's own."""
@@ -207,9 +217,3 @@ def _counted(text: str, stage: str, known: Mapping[str, Callable[[int], AnyStage
             f"then one of {', '.join([*STORING, *(f'{name}:N' for name in COUNTED)])}, N from 1 to {LARGEST}"
         )
     return known[name](int(number))
-
-
-def _encode(stages: Sequence[Stage], rows: Rows) -> Rows:
-    for stage in stages:
-        rows = stage.encode(rows)
-    return rows

@@ -35,7 +35,7 @@ class Defences:
 
     @property
     def _linear(self) -> tuple[Stage, ...]:
-        return tuple(stage for stage in (self.rotation, self.erasure) if stage is not None)
+        return tuple(filter(None, (self.rotation, self.erasure)))
 
     def digest(self, encoder: str) -> str:
         """Digest of the space of what leaves: the encoder's own, and another one for each rotation of its frames."""
