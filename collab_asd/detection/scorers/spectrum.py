@@ -51,7 +51,9 @@ class SpectrumScorer:
         """Estimate mean and covariance of normal points ``[n, d]``."""
         points = points.astype(np.float64)
         weight = choose_weight(points, self.others) if self.weight is None else self.weight
-        self._mean, self._deviations = points.mean(axis=0), deviations_of(points, self.others)
+        given = (0, None) if self.others is None else (self.others.dof, self.others.variances)
+        self._mean = points.mean(axis=0)
+        self._deviations = standard_deviations(squares_of(points), len(points) - 1, *given)
         covariance = mixed(scatter(points / self._deviations), len(points) - 1, self.others, weight)
         self._root = np.asarray(np.linalg.cholesky(covariance), np.float64)
         return self
@@ -68,12 +70,6 @@ class SpectrumScorer:
         weight = choose_weight(ordered.astype(np.float64), self.others) if self.weight is None else self.weight
         scores[order] = by_folds(replace(self, weight=weight), ordered, clips[order])
         return scores
-
-
-def deviations_of(points: ScoreArray, others: Others | None) -> ScoreArray:
-    """Return the standard deviations ``[d]`` of normal points ``[n, d]``, held up by the others' variances."""
-    given = (0, None) if others is None else (others.dof, others.variances)
-    return standard_deviations(squares_of(points), len(points) - 1, *given)
 
 
 def lengths(standardized: ScoreArray, root: ScoreArray) -> ScoreArray:
@@ -148,7 +144,7 @@ def choose_weight(points: ScoreArray, others: Others | None) -> float:
     likelihoods = np.zeros(len(candidates))  # of all held-out clips
     for kept, held_out in contiguous_folds(len(points), CHOICE_FOLDS):
         known, inflation = points[kept], 1 + 1 / len(kept)
-        deviations = deviations_of(known, others)
+        deviations = standard_deviations(squares_of(known), len(kept) - 1, others.dof, others.variances)
         own, unseen = scatter(known / deviations), (points[held_out] - known.mean(axis=0)) / deviations
         for i, weight in enumerate(candidates):
             root = np.asarray(np.linalg.cholesky(mixed(own, len(kept) - 1, others, weight)), np.float64)
