@@ -181,7 +181,10 @@ def _header(path: Path) -> Iterator[soundfile.SoundFile]:
     with _opened(recording) as file:
         is_long = os.fstat(file.fileno()).st_size > LARGEST_FILE
     if not is_long:
-        with _decoder(_bytes_of(recording), recording) as (decoder, _):
+        data = _bytes_of(recording)
+        with _refused(recording):
+            extent = measure(data)
+        with _decoder(extent, recording) as decoder:
             yield decoder
         return
     with _refused(recording), soundfile.SoundFile(recording) as decoder:
@@ -203,6 +206,9 @@ def _refused(path: Path, what: str = "") -> Iterator[None]:
         yield
     except ClipError:
         raise
+    except ContainerError as error:
+        remedy = CONVERT if isinstance(error, ForeignError) or is_unreadable_sound(path) else COPY_AGAIN
+        raise ClipError(path, f"cannot be decoded: {error}", remedy) from error
     except soundfile.LibsndfileError as error:
         raise ClipError(path, what or _why(error), COPY_AGAIN) from error
     except Exception as error:
@@ -242,23 +248,12 @@ def load_audio(clip: Clip) -> Audio:
     ClipError
         As `load_waveform`.
     """
-    audio = _listed_audio(clip)
+    audio = read_audio(clip.path, clip.channel, sha256=clip.sha256)
     if clip.conditions is None:
         return audio
     from collab_asd.data.conditions import record  # here: it takes the synthetic machines, which few runs need
 
     return replace(audio, waveform=record(audio.waveform, audio.rate, clip.conditions, clip.sha256))
-
-
-def _listed_audio(clip: Clip) -> Audio:
-    if excerpt := excerpt_of(clip.path):
-        if excerpt_sha256(_unchanged_sha256(excerpt.recording), excerpt) != clip.sha256:
-            raise _changed(clip.path)
-        return _audio_of_excerpt(excerpt, clip.channel)
-    data = _bytes_of(clip.path)
-    if hashlib.sha256(data).hexdigest() != clip.sha256:
-        raise _changed(clip.path)
-    return _audio(data, clip.path, clip.channel)
 
 
 def _changed(path: Path) -> ClipError:
@@ -269,8 +264,15 @@ def _changed(path: Path) -> ClipError:
     )
 
 
-def read_audio(path: Path, channel: int) -> Audio:
-    """Decode one channel of a file that no data folder lists, at the file's own rate.
+def read_audio(path: Path, channel: int, *, sha256: str | None = None) -> Audio:
+    """Decode one channel of a file at the file's own rate.
+
+    Parameters
+    ----------
+    path : Path
+    channel : int
+    sha256 : str, optional
+        What `sha256_of` must return for it; None for a file that no data folder lists.
 
     Raises
     ------
@@ -278,8 +280,22 @@ def read_audio(path: Path, channel: int) -> Audio:
         As `load_waveform`.
     """
     if excerpt := excerpt_of(path):
+        if sha256 is not None and excerpt_sha256(_unchanged_sha256(excerpt.recording), excerpt) != sha256:
+            raise _changed(path)
         return _audio_of_excerpt(excerpt, channel)
-    return _audio(_bytes_of(path), path, channel)
+    data = _bytes_of(path, sha256)
+    with _refused(path):
+        extent = measure(data)
+    with _decoder(extent, path) as file:
+        channels, rate = int(file.channels), int(file.samplerate)
+        if not 0 <= channel < channels:
+            what = f"channel {channel} was asked for, but it has {channels} (counted from 0)"
+            raise ClipError(path, what, "choose another channel")
+        waveform, powers = _read(file, channel, path)
+        is_float = file.subtype in ("FLOAT", "DOUBLE")
+    if not len(waveform):
+        raise ClipError(path, "no audio: it has no samples", "record it again or remove it")
+    return Audio(waveform, rate, channels, powers, tuple(_remarks(waveform, rate, is_float, extent.unfinished)))
 
 
 def _audio_of_excerpt(excerpt: Excerpt, channel: int) -> Audio:
@@ -373,19 +389,6 @@ def signal_fault(path: Path, audio: Audio, min_seconds: float) -> ClipError | No
     return None
 
 
-def _audio(data: bytes, path: Path, channel: int) -> Audio:
-    with _decoder(data, path) as (file, extent):
-        channels, rate = int(file.channels), int(file.samplerate)
-        if not 0 <= channel < channels:
-            what = f"channel {channel} was asked for, but it has {channels} (counted from 0)"
-            raise ClipError(path, what, "choose another channel")
-        waveform, powers = _read(file, channel, path)
-        is_float = file.subtype in ("FLOAT", "DOUBLE")
-    if not len(waveform):
-        raise ClipError(path, "no audio: it has no samples", "record it again or remove it")
-    return Audio(waveform, rate, channels, powers, tuple(_remarks(waveform, rate, is_float, extent.unfinished)))
-
-
 def _remarks(waveform: FloatArray, rate: int, is_float: bool, is_unfinished: bool) -> Iterator[Remark]:
     if is_unfinished:
         what = "its header was never finished and states no length; it was read to the end of the file"
@@ -408,35 +411,33 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
         raise ClipError(path, f"cannot be read ({error.strerror})", "check that it is there and readable") from error
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, sha256: str | None = None) -> bytes:
+    """Read a file that is not empty, and has this SHA-256 where one is given."""
     with _opened(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
             raise ClipError(path, "too large for one clip", CUT, f"{size / 1e9:.1f} GB")
-        return file.read()
+        data = file.read()
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise _changed(path)
+    if not data:
+        raise ClipError(path, "the file is empty", COPY_AGAIN)
+    return data
 
 
 @contextmanager
-def _decoder(data: bytes, path: Path) -> Iterator[tuple[soundfile.SoundFile, Extent]]:
-    """Open a recording after comparing what its header states with what is there.
+def _decoder(extent: Extent, path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording that was measured.
 
     Raises
     ------
     ClipError
         If it is no recording, or its header states what cannot be or what is not there; also within the block.
     """
-    if not data:
-        raise ClipError(path, "the file is empty", COPY_AGAIN)
-    with _refused(path):
-        try:
-            extent = measure(data)
-        except ContainerError as error:
-            remedy = CONVERT if isinstance(error, ForeignError) or is_unreadable_sound(path) else COPY_AGAIN
-            raise ClipError(path, f"cannot be decoded: {error}", remedy) from error
     truncated = TRUNCATED if extent.is_truncated else ""
     with _refused(path, truncated), soundfile.SoundFile(io.BytesIO(extent.data)) as file:
         _refuse_absurd(path, file)
         _refuse_wrong_length(path, extent, file.frames / file.samplerate)
-        yield file, extent
+        yield file
 
 
 def _why(error: soundfile.LibsndfileError) -> str:

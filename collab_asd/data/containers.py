@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -80,9 +80,9 @@ def measure(data: bytes) -> Extent:
     ContainerError
         It is of no format that can be read, or ends within its header.
     """
-    for magic, (measured, layout) in _CHUNKED.items():
+    for magic, layout in _CHUNKED.items():
         if data.startswith(magic) and data.startswith(layout.kinds, layout.kind_at):
-            return measured(data, layout)
+            return _chunked(data, layout)
     body = _behind_id3(data)
     if data.startswith((b".snd", b"dns.")):
         return _au(data)
@@ -107,15 +107,11 @@ class _Layout(NamedTuple):
     kind_at: int  # where the file says of what kind it is, after its first identifier and size
     kinds: tuple[bytes, ...]
     first: int  # offset of the first chunk
-    identifier: int  # bytes
+    header: int  # bytes of identifier and size
     size: int  # bytes
     order: Order
     alignment: int  # of a chunk's beginning, bytes
     audio: bytes  # identifier of the chunk with the audio
-
-    @property
-    def header(self) -> int:
-        return self.identifier + self.size
 
 
 class _Chunk(NamedTuple):
@@ -125,10 +121,10 @@ class _Chunk(NamedTuple):
 
 
 _W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-_WAVE = _Layout(8, (b"WAVE",), 12, 4, 4, "little", 2, b"data")
-_W64 = _Layout(24, (b"wave" + _W64_TAIL,), 40, 16, 8, "little", 8, b"data" + _W64_TAIL)
-_AIFF = _Layout(8, (b"AIFF", b"AIFC"), 12, 4, 4, "big", 2, b"SSND")
-_CAF = _Layout(4, (b"\0\1",), 8, 4, 8, "big", 1, b"data")
+_WAVE = _Layout(8, (b"WAVE",), 12, 8, 4, "little", 2, b"data")
+_W64 = _Layout(24, (b"wave" + _W64_TAIL,), 40, 24, 8, "little", 8, b"data" + _W64_TAIL)
+_AIFF = _Layout(8, (b"AIFF", b"AIFC"), 12, 8, 4, "big", 2, b"SSND")
+_CAF = _Layout(4, (b"\0\1",), 8, 12, 8, "big", 1, b"data")
 _AIFF_PLAIN = (b"NONE", b"twos", b"sowt", b"raw ", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64")
 _CHUNK_NAME = re.compile(rb"[ -~]{4}", re.DOTALL)
 _NEXT_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM")  # as where two files were joined
@@ -137,7 +133,8 @@ _NEXT_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM")  # as where two files were joi
 def _chunks(data: bytes, layout: _Layout, start: int) -> Iterator[_Chunk]:
     """Walk the chunks from an offset on, as far as their headers are whole; the last may promise more than is there."""
     while start + layout.header <= len(data):
-        name, content = data[start : start + layout.identifier], start + layout.header
+        content = start + layout.header
+        name = data[start : content - layout.size]
         size = int.from_bytes(data[content - layout.size : content], layout.order)
         if layout is _W64:
             size = max(0, size - layout.header)
@@ -151,9 +148,26 @@ def _chunked(data: bytes, layout: _Layout) -> Extent:
         if chunk.name == b"ds64":
             wide = int.from_bytes(data[chunk.start + 8 : chunk.start + 16], "little")
         if chunk.name == layout.audio:
-            extent = _audio_chunk(data, layout, chunk, wide)
-            return _as_counted(extent, data, chunk) if layout is _AIFF else extent
-    raise ContainerError("it ends before its audio begins")
+            break
+    else:
+        raise ContainerError("it ends before its audio begins")
+    start, stated = chunk.start, chunk.size
+    if wide and stated == 0xFFFFFFFF:
+        stated = wide
+    if layout in (_AIFF, _CAF):  # an offset and a block size, or a count of edits, lie before the audio
+        skipped = 4 if layout is _CAF else 8 + int.from_bytes(data[start : start + 4], "big")
+        start, stated = start + skipped, max(0, stated - skipped)
+    there = max(0, len(data) - start)
+    left = _unexplained(data, layout, start + stated)
+    unfinished = (_is_placeholder(stated) and stated > there) or (not stated and 0 < left == there)
+    present = there if unfinished else min(stated, there)
+    decodable = data
+    if unfinished or stated > there or data.startswith((b"RF64", b"BW64")):
+        decodable = _with_size(data, layout, chunk.start, start + present - chunk.start)
+    if layout is _W64 or left:  # libsndfile reads a W64 file to its end, and stumbles over what is no chunk
+        decodable = decodable[: start + present]
+    extent = Extent(present, present if unfinished else stated, decodable, 0 if unfinished else left, unfinished)
+    return _as_counted(extent, data, chunk) if layout is _AIFF else extent
 
 
 def _as_counted(extent: Extent, data: bytes, audio: _Chunk) -> Extent:
@@ -177,25 +191,6 @@ def _aiff_sample(data: bytes, common: _Chunk) -> int:
     coding = data[common.start + 18 : common.start + 22] if data[8:12] == b"AIFC" else b"NONE"
     bits = int.from_bytes(data[common.start + 6 : common.start + 8], "big")
     return 1 if coding.lower() in (b"ulaw", b"alaw") else (bits + 7) // 8 if coding in _AIFF_PLAIN else 0
-
-
-def _audio_chunk(data: bytes, layout: _Layout, chunk: _Chunk, wide: int) -> Extent:
-    start, stated = chunk.start, chunk.size
-    if wide and stated == 0xFFFFFFFF:
-        stated = wide
-    if layout in (_AIFF, _CAF):  # an offset and a block size, or a count of edits, lie before the audio
-        skipped = 4 if layout is _CAF else 8 + int.from_bytes(data[start : start + 4], "big")
-        start, stated = start + skipped, max(0, stated - skipped)
-    there = max(0, len(data) - start)
-    left = _unexplained(data, layout, start + stated)
-    unfinished = (_is_placeholder(stated) and stated > there) or (not stated and 0 < left == there)
-    present = there if unfinished else min(stated, there)
-    decodable = data
-    if unfinished or stated > there or data.startswith((b"RF64", b"BW64")):
-        decodable = _with_size(data, layout, chunk.start, start + present - chunk.start)
-    if layout is _W64 or left:  # libsndfile reads a W64 file to its end, and stumbles over what is no chunk
-        decodable = decodable[: start + present]
-    return Extent(present, present if unfinished else stated, decodable, 0 if unfinished else left, unfinished)
 
 
 def _with_size(data: bytes, layout: _Layout, content: int, size: int) -> bytes:
@@ -241,14 +236,14 @@ def _au(data: bytes) -> Extent:
     return Extent(min(stated, there), stated, data, len(rest) if rest.strip(b"\0") else 0)
 
 
-_CHUNKED: dict[bytes, tuple[Callable[[bytes, _Layout], Extent], _Layout]] = {
-    b"RIFF": (_chunked, _WAVE),
-    b"RF64": (_chunked, _WAVE),
-    b"BW64": (_chunked, _WAVE),
-    b"RIFX": (_chunked, _WAVE._replace(order="big")),
-    b"riff": (_chunked, _W64),
-    b"FORM": (_chunked, _AIFF),
-    b"caff": (_chunked, _CAF),
+_CHUNKED = {
+    b"RIFF": _WAVE,
+    b"RF64": _WAVE,
+    b"BW64": _WAVE,
+    b"RIFX": _WAVE._replace(order="big"),
+    b"riff": _W64,
+    b"FORM": _AIFF,
+    b"caff": _CAF,
 }
 
 
