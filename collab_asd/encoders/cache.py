@@ -28,11 +28,10 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.schemas import CACHED_EMBEDDINGS
 from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray
-from collab_asd.data.audio import Audio, ClipError, at_rate, load_audio, load_waveform, require_rate
+from collab_asd.data.audio import Audio, ClipError, at_rate, load_audio, require_rate
 from collab_asd.encoders.offset import DerivedEncoder, OffsetRemoved
 
 log = logging.getLogger(__name__)
-Reader: TypeAlias = Callable[[Clip, int], FloatArray]
 AudioReader: TypeAlias = Callable[[Clip], Audio]
 
 NOT_IN_NAMES = re.compile(r"[^\w.-]")  # of folders
@@ -54,7 +53,9 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def encode(self, encoder: Encoder, clip: Clip, *, mapped: bool = False, read: Reader = load_waveform) -> FloatArray:
+    def encode(
+        self, encoder: Encoder, clip: Clip, *, mapped: bool = False, read: AudioReader = load_audio
+    ) -> FloatArray:
         """Frames ``[T, D]`` of a clip: from the disk, or computed and kept. A hit does not open the recording.
 
         Parameters
@@ -65,7 +66,7 @@ class EmbeddingCache:
             Return a stored array as a read-only view of the file, which takes no anonymous memory. Each holds a
             file descriptor while it lives, so keep a page of them at most.
         read : callable
-            Clip and sample rate in Hz -> waveform ``[samples]``; one that refuses more than the default may stand here.
+            Decodes a clip; one that refuses more than the default may stand here.
 
         Raises
         ------
@@ -73,19 +74,14 @@ class EmbeddingCache:
             When the recording cannot be used or the cache folder cannot be written.
         """
         frames = self.load(encoder.spec, clip, mapped=mapped)
-        if frames is None:
-            frames = self._derive(encoder, clip)
-            if frames is None:
-                frames = encoder(read(clip, encoder.spec.sample_rate))
-            self.store(encoder.spec, clip, frames)
+        if frames is not None:
+            return frames
+        if isinstance(encoder, DerivedEncoder) and (source := self.load(encoder.source, clip)) is not None:
+            frames = encoder.derive(source)
+        else:
+            frames = encoder(at_rate(read(clip), encoder.spec.sample_rate, clip.path))
+        self.store(encoder.spec, clip, frames)
         return frames
-
-    def _derive(self, encoder: Encoder, clip: Clip) -> FloatArray | None:
-        """Frames that follow from those of another encoder, where these are kept."""
-        if not isinstance(encoder, DerivedEncoder):
-            return None
-        source = self.load(encoder.source, clip)
-        return None if source is None else encoder.derive(source)
 
     def size(self, encoder: Encoder, clip: Clip) -> int | None:
         """Return the bytes that a clip's frames take on the disk; None where it is not encoded yet."""
@@ -116,7 +112,7 @@ class EmbeddingCache:
         if not isinstance(encoder, OffsetRemoved) or not encoder.on_accelerator:
             for clip in clips:
                 try:
-                    self.encode(encoder, clip, read=lambda clip, rate: at_rate(read(clip), rate, clip.path))
+                    self.encode(encoder, clip, read=read)
                     yield None
                 except ClipError as error:
                     yield error
@@ -139,7 +135,17 @@ class EmbeddingCache:
         """Return stored frames ``[T, D]``, or None where there are none that can be trusted."""
         path = self.path(spec, clip)
         try:
-            return _read(path, spec.dimension, mapped)
+            with path.open("rb") as file:
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else bytearray(file.read())
+            body = memoryview(content)[:-CHECKSUM_SIZE]
+            if hashlib.sha256(body).digest() != content[-CHECKSUM_SIZE:]:
+                raise ValueError("its checksum is another")
+            size = npy.MAGIC_LEN + 2 + int.from_bytes(body[npy.MAGIC_LEN : npy.MAGIC_LEN + 2], "little")
+            shape, dtype = _parse(bytes(body[:size]))
+            if dtype != np.float32 or len(shape) != 2 or shape[1] != spec.dimension:
+                raise ValueError(f"expected float32 [T, {spec.dimension}], found {dtype} {list(shape)}")
+            frames: FloatArray = np.frombuffer(body, np.float32, offset=size).reshape(shape)
+            return frames
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -178,27 +184,6 @@ def _decoded(clip: Clip, sample_rate: int, read: AudioReader) -> Audio | ClipErr
     except ClipError as error:
         return error
     return audio
-
-
-def _read(path: Path, dimension: int, mapped: bool) -> FloatArray:
-    """Read and verify frames ``[T, D]``.
-
-    Raises
-    ------
-    OSError, ValueError
-        When there is no file, or it is not what was stored.
-    """
-    with path.open("rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else bytearray(file.read())
-    body = memoryview(content)[:-CHECKSUM_SIZE]
-    if hashlib.sha256(body).digest() != content[-CHECKSUM_SIZE:]:
-        raise ValueError("its checksum is another")
-    size = npy.MAGIC_LEN + 2 + int.from_bytes(body[npy.MAGIC_LEN : npy.MAGIC_LEN + 2], "little")
-    shape, dtype = _parse(bytes(body[:size]))
-    if dtype != np.float32 or len(shape) != 2 or shape[1] != dimension:
-        raise ValueError(f"expected float32 [T, {dimension}], found {dtype} {list(shape)}")
-    frames: FloatArray = np.frombuffer(body, np.float32, offset=size).reshape(shape)
-    return frames
 
 
 @lru_cache(maxsize=1000)  # parsing takes longer than all else, and clips of one length have the same

@@ -97,7 +97,9 @@ class RandomConv(TorchEncoder):
         )
         self._network = draw_network(key)
         digest = hashlib.sha256(ARCHITECTURE.encode() + b"/" + key).hexdigest()
-        self._spec = replace(SPEC, digest=digest, note=_note(key))
+        is_demo = key.startswith(_DEMO)
+        note = f"public demo key {key[len(_DEMO) :].decode()}: hides nothing" if is_demo else "secret key"
+        self._spec = replace(SPEC, digest=digest, note=note)
 
     @staticmethod
     def frames(samples: int) -> int:
@@ -110,15 +112,11 @@ class RandomConv(TorchEncoder):
 
     def embed(self, windows: Tensor) -> Tensor:
         """Encode clips ``[n, samples]`` into frames ``[n, T, 512]``; band by channel, low bands first."""
-        spectra = self._spectra(windows)[:, None]
+        decibels = 10.0 * torch.log10(self._mel(windows).clamp_min(FLOOR))
+        spectra = (decibels[:, None] - CENTRE) / UNIT  # [n, 1, 128 bands, spectra]
         with self.autocast():
             features: Tensor = self._network(spectra)  # [n, 32 channels, 16 bands, T]
         return features.permute(0, 3, 2, 1).flatten(2)
-
-    def _spectra(self, waveform: Tensor) -> Tensor:
-        """Log-mel spectra ``[n, 128, spectra]``, in units of 10 dB above -40 dB."""
-        decibels = 10.0 * torch.log10(self._mel(waveform).clamp_min(FLOOR))
-        return (decibels - CENTRE) / UNIT
 
 
 def draw_network(key: bytes) -> nn.Sequential:
@@ -134,24 +132,14 @@ def draw_network(key: bytes) -> nn.Sequential:
         for out, kernel in convolutions:
             if drawn:  # after the pooling of the block before, which is the same: maximum and ReLU commute
                 layers.append(nn.ReLU())
-            layers.append(_convolution(key, drawn, channels, out, kernel))
+            layer = nn.Conv2d(channels, out, kernel, padding=(kernel[0] // 2, 0), bias=False).requires_grad_(False)
+            shape = tuple(layer.weight.shape)
+            weights = gaussian(key, drawn, int(np.prod(shape))) * np.sqrt(2.0 / np.prod(shape[1:]))
+            layer.weight.copy_(torch.from_numpy(weights.reshape(shape).astype(np.float32)))
+            layers.append(layer)
             drawn, channels = drawn + 1, out
         layers.append(nn.MaxPool2d(pooling))
     return nn.Sequential(*layers).eval()
-
-
-def _convolution(key: bytes, layer: int, channels: int, out: int, kernel: tuple[int, int]) -> nn.Conv2d:
-    convolution = nn.Conv2d(channels, out, kernel, padding=(kernel[0] // 2, 0), bias=False).requires_grad_(False)
-    shape = tuple(convolution.weight.shape)
-    weights = gaussian(key, layer, int(np.prod(shape))) * np.sqrt(2.0 / np.prod(shape[1:]))
-    convolution.weight.copy_(torch.from_numpy(weights.reshape(shape).astype(np.float32)))
-    return convolution
-
-
-def _note(key: bytes) -> str:
-    if key.startswith(_DEMO):
-        return f"public demo key {key[len(_DEMO) :].decode()}: hides nothing"
-    return "secret key"
 
 
 def _build(config: RunConfig) -> RandomConv:

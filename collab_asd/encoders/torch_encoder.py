@@ -87,12 +87,12 @@ class TorchEncoder(ABC):
         """
         clips = [self.windows(waveform.to(self.device)) for waveform in waveforms]
         if self.device.type == "cpu":
-            frames = [self._embed_all(clip) for clip in clips]
+            frames = list(map(self._embed_all, clips))
         else:
             frames = []
             for _, alike in groupby(clips, lambda clip: clip.shape[1:]):
                 group = list(alike)
-                frames += torch.split(self._embed_all(torch.cat(group)), [len(clip) for clip in group])
+                frames += torch.split(self._embed_all(torch.cat(group)), list(map(len, group)))
         return [np.asarray(part.reshape(-1, part.shape[-1]).float().cpu().numpy()) for part in frames]
 
     def _embed_all(self, windows: Tensor) -> Tensor:
