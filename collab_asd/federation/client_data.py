@@ -84,6 +84,7 @@ class ClientData:
     bases: BasisLedger | None = None
     secret: bytes = b""
     _sizes: dict[int, int] = field(default_factory=dict, init=False)  # of embeddings in the cache, by clip
+    _machines: list[LocalMachine] = field(default_factory=list, init=False)  # once they were asked for
 
     def frames(self, indices: Sequence[int]) -> list[FloatArray]:
         """Embeddings ``[T, D]`` of some clips: from the cache on disk, computed where they are missing."""
@@ -142,7 +143,9 @@ class ClientData:
 
     def machines(self) -> list[LocalMachine]:
         """Return the machines of this client, in the order of group and class."""
-        return local_machines(self.partition, self.calibration, self.train_clips, self.seed)
+        if not self._machines:
+            self._machines[:] = local_machines(self.partition, self.calibration, self.train_clips, self.seed)
+        return list(self._machines)
 
 
 def local_machines(partition: Partition, calibration: float, train_clips: int = 0, seed: int = 0) -> list[LocalMachine]:
