@@ -7,9 +7,8 @@ Frames are stacked into windows without a copy, and of thousands of clips only t
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from functools import partial
 from typing import overload
 
 import numpy as np
@@ -63,12 +62,12 @@ class LazyClips(Sequence[FloatArray]):
     ----------
     lengths : sequence of int
         Frames T of each clip.
-    fetch : callable
-        Number of a clip -> its frames ``[T, D]``.
+    fetch : sequence of callable
+        Each returns the frames ``[T, D]`` of one clip.
     """
 
-    def __init__(self, lengths: Sequence[int], fetch: Callable[[int], FloatArray]) -> None:
-        self.lengths, self._fetch = lengths, fetch
+    def __init__(self, lengths: Sequence[int], fetch: Sequence[Callable[[], FloatArray]]) -> None:
+        self.lengths, self.fetch = lengths, fetch
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -79,9 +78,8 @@ class LazyClips(Sequence[FloatArray]):
     def __getitem__(self, index: slice) -> LazyClips: ...
     def __getitem__(self, index: int | slice) -> FloatArray | LazyClips:
         if isinstance(index, slice):
-            numbers = range(len(self))[index]
-            return LazyClips(self.lengths[index], lambda i: self._fetch(numbers[i]))
-        return self._fetch(range(len(self))[index])
+            return LazyClips(self.lengths[index], self.fetch[index])
+        return self.fetch[index]()
 
 
 def lengths_of(clips: Sequence[FloatArray]) -> Sequence[int]:
@@ -91,13 +89,12 @@ def lengths_of(clips: Sequence[FloatArray]) -> Sequence[int]:
 
 def joined(parts: Sequence[Sequence[FloatArray]]) -> LazyClips:
     """Put the clips of several sequences behind one another; none is fetched for it."""
-    ends = list(accumulate(map(len, parts)))
-
-    def fetch(number: int) -> FloatArray:
-        part = bisect_right(ends, number)
-        return parts[part][number - ends[part]]
-
-    return LazyClips([length for part in parts for length in lengths_of(part)], fetch)
+    lengths: list[int] = []
+    fetch: list[Callable[[], FloatArray]] = []
+    for part in parts:
+        lengths += lengths_of(part)
+        fetch += part.fetch if isinstance(part, LazyClips) else [partial(part.__getitem__, i) for i in range(len(part))]
+    return LazyClips(lengths, fetch)
 
 
 class WindowSampler:
@@ -147,15 +144,14 @@ class WindowSampler:
 
     def gather(self, windows: Indices) -> FloatArray:
         """Copy the windows of one batch -> ``[B, stack, D]``."""
-        return np.stack([self._window(i) for i in windows])
-
-    def _window(self, window: int) -> FloatArray:
-        clip: FloatArray = self._clips[self._clip[window]]
-        start = int(self._position[window]) * self._hop
-        if len(clip) < self._stack:
-            clip = stacked_windows(clip, self._stack, self._hop)[0]
-        copied: FloatArray = clip[start : start + self._stack]  # to view all windows of a clip takes longer
-        return copied
+        found = []
+        for window in windows:
+            clip: FloatArray = self._clips[self._clip[window]]
+            start = int(self._position[window]) * self._hop
+            if len(clip) < self._stack:
+                clip = stacked_windows(clip, self._stack, self._hop)[0]
+            found.append(clip[start : start + self._stack])  # to view all windows of a clip takes longer
+        return np.stack(found)
 
     def places(self, windows: Indices) -> tuple[Indices, Indices]:
         """Return which clip each window is from, and its position there, counted from 0."""

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def clips(fetched):
         fetched.append(number)
         return np.full((LENGTHS[number], 2), number, np.float32)
 
-    return LazyClips(LENGTHS, fetch)
+    return LazyClips(LENGTHS, [partial(fetch, number) for number in range(len(LENGTHS))])
 
 
 def test_a_clip_is_fetched_when_asked_for(clips, fetched):

@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -243,7 +244,7 @@ class EmbeddingStore:
                 for part, clips in held.items()
             }
             normal = tuple(clip.clip for clip in (*own["train"], *own["calibration"]))
-            frames = MachineFrames(*place, *(self._lazy(own[part]) for part in PARTS))
+            frames = MachineFrames(*place, *map(self._lazy, own.values()))
             found.append(SharedMachine(frames, normal, tuple(clip.clip for clip in own["test"])))
         return found
 
@@ -252,7 +253,7 @@ class EmbeddingStore:
         return sum(len(clips) for pages in self._pages.values() for clips in pages.values())
 
     def _lazy(self, clips: Sequence[StoredClip]) -> LazyClips:
-        return LazyClips([clip.length for clip in clips], lambda i: self._frames(clips[i]))
+        return LazyClips([clip.length for clip in clips], [partial(self._frames, clip) for clip in clips])
 
     def _frames(self, clip: StoredClip) -> FloatArray:
         """Read and decode one clip, unless it was lately."""
