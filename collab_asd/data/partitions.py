@@ -167,13 +167,13 @@ def _trains(shares: Shares, values: Sequence[str], clip: Clip, name: str) -> boo
 
 def partition(held: Iterable[Iterable[Clip]], where: Mapping[Machine, Place]) -> list[Partition]:
     """Partitions from the clips that client 0, 1, ... hold; each in the order of content hashes, before `numbered`."""
-    return [_partition(client, clips, where) for client, clips in enumerate(held)]
-
-
-def _partition(client: int, clips: Iterable[Clip], where: Mapping[Machine, Place]) -> Partition:
-    ordered = tuple(sorted(clips, key=lambda clip: clip.sha256))
-    placed = [where[machine_of(clip)] for clip in ordered]
-    return Partition(client, ordered, tuple(place.group for place in placed), tuple(place.label for place in placed))
+    found = []
+    for client, clips in enumerate(held):
+        ordered = tuple(sorted(clips, key=lambda clip: clip.sha256))
+        placed = [where[machine_of(clip)] for clip in ordered]
+        groups, classes = zip(*placed, strict=True) if placed else ((), ())
+        found.append(Partition(client, ordered, groups, classes))
+    return found
 
 
 def numbered(held: Partition, secret: bytes) -> Partition:

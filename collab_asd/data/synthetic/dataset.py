@@ -157,9 +157,21 @@ def write_dataset(folder: Path, settings: SyntheticSettings) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder; name another one or remove it")
     unfinished = folder.absolute().with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    count = settings.machines * (settings.train + settings.test_normal + settings.test_anomaly)
     with filling(unfinished):
         unfinished.mkdir(parents=True)
-        _write_clips(unfinished, settings)
+        with (
+            (unfinished / "metadata.csv").open("w", newline="", encoding="utf-8") as file,
+            step("rendering synthetic recordings", count, even=True) as advance,
+        ):
+            table = csv.DictWriter(file, METADATA)
+            table.writeheader()
+            for clip in clips(settings):
+                sound = clip.sound(settings.seconds, settings.sample_rate)
+                (unfinished / clip.path).parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(unfinished / clip.path, _sixteen_bit(sound), settings.sample_rate, subtype="PCM_16")
+                table.writerow(_metadata(clip))
+                advance()
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)
@@ -187,22 +199,6 @@ def ensure_dataset(settings: SyntheticSettings, cache_dir: Path | None = None) -
     folder = root / digest.hexdigest()[:16]
     with FileLock(root / f"{folder.name}.lock"):
         return folder if folder.exists() else write_dataset(folder, settings)
-
-
-def _write_clips(folder: Path, settings: SyntheticSettings) -> None:
-    count = settings.machines * (settings.train + settings.test_normal + settings.test_anomaly)
-    with (
-        (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file,
-        step("rendering synthetic recordings", count, even=True) as advance,
-    ):
-        table = csv.DictWriter(file, METADATA)
-        table.writeheader()
-        for clip in clips(settings):
-            sound = clip.sound(settings.seconds, settings.sample_rate)
-            (folder / clip.path).parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(folder / clip.path, _sixteen_bit(sound), settings.sample_rate, subtype="PCM_16")
-            table.writerow(_metadata(clip))
-            advance()
 
 
 def _sixteen_bit(sound: FloatArray) -> NDArray[np.int16]:
