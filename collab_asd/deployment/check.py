@@ -264,6 +264,23 @@ def run_config(server: ServerSettings, settings: Mapping[str, Any]) -> RunConfig
     return config
 
 
+def require_enough_keys(server: ServerSettings, fewest: int) -> None:
+    """Refuse a run that needs more clients than have a public key in ``nodes/``.
+
+    Raises
+    ------
+    InputError
+        There are fewer keys.
+    """
+    folder = server.folder / "nodes"
+    keys = len(list(folder.glob("*.pub")))
+    if keys < fewest:
+        raise InputError(
+            f"{folder}: holds {keys} public key{'s' * (keys != 1)}, and min-clients = {fewest}: put node.pub of the "
+            f"other clients there, or lower min-clients ({SERVER}, or --set min-clients={keys})"
+        )
+
+
 def _recordings(node: NodeSettings, agreement: Agreement) -> str:
     from collab_asd.federation.policy import require_within  # it brings Flower
 
@@ -329,9 +346,5 @@ def _node_keys(server: ServerSettings, fewest: int) -> str:
         owners[key] = path
     if not owners:
         raise InputError(f"{folder}: holds no public key; put node.pub of each client there")
-    if len(owners) < fewest:
-        raise InputError(
-            f"{folder}: holds {len(owners)} public key{'s' * (len(owners) > 1)}, and min-clients = {fewest}: put "
-            f"node.pub of the other clients there, or lower min-clients in {SERVER}"
-        )
+    require_enough_keys(server, fewest)
     return ", ".join(path.stem for path in owners.values())

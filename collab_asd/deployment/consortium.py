@@ -246,7 +246,7 @@ class Consortium:
         make_server_certificate(folder / AUTHORITY, server, self.hosts)
         (server / AGREEMENT).write_text(agreement_text(self.config, digest), encoding="utf-8")
         settings = {"host": self.hosts[0], "port": self.port, "listen": "0.0.0.0"}
-        run = {"min-clients": min(2, self.clients)}
+        run = {"min-clients": self.config.min_clients or self.clients}
         (server / SERVER).write_text(_SERVER_HEAD + to_toml(settings) + _SERVER_RUN + to_toml(run), encoding="utf-8")
         _write_files(server, server_files(self.port))
 
@@ -310,6 +310,7 @@ _AGREEMENT_ON_EMBEDDINGS = """\
 _SERVER_HEAD = "# host and port: how clients reach this machine. listen: the address that it listens on.\n"
 _SERVER_RUN = """
 # Keys of the run configuration that need no agreement, such as seed, epochs, min-clients, timeout.
+# min-clients: a run needs so many clients. As written, all of them; lower it for runs that go on without some.
 [run]
 """
 _NODE_HEAD = """\

@@ -21,7 +21,7 @@ from collab_asd.core.files import is_locked, replacing, require_writable
 from collab_asd.core.processes import ERROR_FILE_VARIABLE, NODES_VARIABLE, OWN_KEYS_VARIABLE
 from collab_asd.core.progress import step
 from collab_asd.deployment.certificates import load_node_key
-from collab_asd.deployment.check import configured_recordings, run_config
+from collab_asd.deployment.check import configured_recordings, require_enough_keys, run_config
 from collab_asd.deployment.flower import register_nodes, stop_unbegun, submit
 from collab_asd.deployment.health import NodeHealth, ServerHealth
 from collab_asd.deployment.logs import protect_logs
@@ -43,6 +43,7 @@ from collab_asd.deployment.settings import NodeSettings, ServerSettings
 from collab_asd.federation.agreement import Agreement
 from collab_asd.federation.engines import COMPONENTS, write_app
 from collab_asd.federation.results import default_name, require_unfinished
+from collab_asd.methods import fewest_clients
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
@@ -255,9 +256,11 @@ def require_startable(server: ServerSettings, out: Path | None, settings: Mappin
     Raises
     ------
     InputError
-        A key or its value is wrong, or the folder holds a finished run or cannot be written.
+        A key or its value is wrong, fewer clients have a key than the run needs, or the folder holds a finished run or
+        cannot be written.
     """
     config = run_config(server, settings)
+    require_enough_keys(server, fewest_clients(config))
     results = (out or server.folder / "results" / default_name(config)).expanduser().absolute()
     require_unfinished(results)
     require_writable(results, "name another folder with --out")

@@ -109,7 +109,12 @@ def test_settings_are_those_that_were_asked_for(made):
     node, server = NodeSettings.load(made / "client-1"), ServerSettings.load(made / "server")
     assert (node.superlink, node.client, node.clients) == ("asd.example.org:9500", 1, 3)
     assert node.path("encoder_key_file") == made / "client-1" / "encoder.key"
-    assert (server.port, server.run) == (9500, {"min-clients": 2})
+    assert (server.port, server.run) == (9500, {"min-clients": 3})
+
+
+def test_fewer_clients_that_were_asked_for_are_enough(tmp_path):
+    Consortium(3, ["localhost"], RunConfig(encoder="logmel", min_clients=2)).write(tmp_path / "c")
+    assert ServerSettings.load(tmp_path / "c" / "server").run == {"min-clients": 2}
 
 
 def test_a_folder_with_something_in_it_is_left_alone(made, tmp_path):

@@ -13,7 +13,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.deployment.check import run_config
 from collab_asd.deployment.consortium import Consortium
-from collab_asd.deployment.run import keep_node, keep_server
+from collab_asd.deployment.run import keep_node, keep_server, require_startable, run
 from collab_asd.deployment.settings import ServerSettings
 from collab_asd.federation.engines import _free_ports
 
@@ -65,6 +65,18 @@ def test_start_script_says_that_the_program_is_missing(made):
         [made / "client-0" / "start.sh"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, "collab-asd is not installed" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("more", "says"), [({"min-clients": 5}, "min-clients = 5"), ({}, "")])
+def test_a_run_with_fewer_keys_than_clients_is_refused_before_it_is_sent(made, monkeypatch, tmp_path, more, says):
+    monkeypatch.setattr("collab_asd.deployment.run.submit", lambda *_: pytest.fail("was sent"))
+    monkeypatch.setattr("collab_asd.deployment.run.is_open", lambda *_: True)
+    server = ServerSettings.load(made / "server")
+    if says:
+        with pytest.raises(InputError, match=rf"nodes: holds 2 public keys, and {says}: .*--set min-clients=2"):
+            run(server, tmp_path / "out", more, print)
+    else:
+        assert require_startable(server, tmp_path / "out", more)[0].min_clients == 2
 
 
 def test_server_may_set_what_needs_no_agreement_and_nothing_else(made):
