@@ -70,7 +70,7 @@ def main(grid: Grid, context: Context) -> None:
         config = RunConfig.from_mapping(context.run_config | (_read_named_by(OWN_KEYS_VARIABLE) or {}))
         roster = _roster()
         with step(f"running {config.method}"):
-            folder = run(grid if roster is None else PersistentGrid(grid), config, "ray", roster)
+            folder = run(grid if roster is None else PersistentGrid(grid, roster), config, "ray", roster)
     except (InputError, OSError) as error:
         if error_file := os.environ.get(ERROR_FILE_VARIABLE):
             message = refusal(error) if isinstance(error, OSError) else str(error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from collab_asd.federation.roster import LOST, greeting
+from collab_asd.federation.roster import LOST, ClientRoster, MissingClients, greeting
 
 if TYPE_CHECKING:
     from collab_asd.federation.flwr_compat import Run
@@ -99,7 +99,17 @@ class PersistentGrid(GridOver):
 
     What is asked twice may be answered twice; the second answer is not waited for. For nodes that answer several
     messages at once, as those of a simulation may, this grid is of no use.
+
+    Parameters
+    ----------
+    grid : Grid
+    roster : mapping of int to (int or None), optional
+        Node ID -> which client has its key, to say for whom a run waits.
     """
+
+    def __init__(self, grid: Grid, roster: ClientRoster | None = None) -> None:
+        super().__init__(grid)
+        self._roster = roster
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Exchange messages with nodes, one each.
@@ -118,12 +128,14 @@ class PersistentGrid(GridOver):
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         open_questions = {message.metadata.dst_node_id: _Question(message) for message in messages}
         self._ask(open_questions.values())
+        missing = MissingClients(self._roster, time.monotonic())
         replies: list[Message] = []
         while True:
             self._collect(open_questions, replies)
             if not open_questions or (left := deadline - time.monotonic()) <= 0:
                 return replies
             self._greet(open_questions)
+            missing.tell(open_questions, time.monotonic())
             time.sleep(min(POLL_SECONDS, left))
 
     def _ask(self, questions: Iterable[_Question]) -> None:

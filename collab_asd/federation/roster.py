@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ PROTOCOL = 4
 """Counts changes after which messages are understood no more by the version before."""
 NODES_SECONDS = 60.0
 POLL_SECONDS = 0.05
+TELL_SECONDS = 10.0
+"""So long a run waits before it says for whom, and between two times that it does."""
 
 
 def own_versions() -> dict[str, Any]:
@@ -97,6 +99,32 @@ SAID = {
 """What a client answers to a greeting."""
 
 
+class MissingClients:
+    """Says in the log which clients a run waits for, and again when there are fewer.
+
+    Parameters
+    ----------
+    roster : mapping of int to (int or None), optional
+        As of `meet_clients`; without one nothing is said.
+    now : float
+        Seconds, when the waiting begins.
+    """
+
+    def __init__(self, roster: ClientRoster | None, now: float) -> None:
+        self._roster, self._told, self._due = roster or {}, set[int](), now + TELL_SECONDS
+
+    def tell(self, nodes: Collection[int], now: float) -> None:
+        """Name clients by their nodes, as the consortium does (``client-3``), if it is time to."""
+        missing = {node for node in nodes if node in self._roster}
+        if not missing or now < self._due or missing == self._told:
+            return
+        clients = {node: self._roster[node] for node in missing}
+        names = sorted(f"SuperNode {node}" for node, client in clients.items() if client is None)
+        numbers = sorted(client for client in clients.values() if client is not None)
+        logger.info("still waiting for %s", ", ".join([*(f"client-{number}" for number in numbers), *names]))
+        self._told, self._due = missing, now + TELL_SECONDS
+
+
 def meet_clients(grid: Grid, min_clients: int, timeout: float, roster: ClientRoster | None = None) -> ConnectedClients:
     """Wait for the SuperNodes and ask each which client it is.
 
@@ -121,11 +149,13 @@ def meet_clients(grid: Grid, min_clients: int, timeout: float, roster: ClientRos
     answers: dict[int, _Answer] = {}
     refused: dict[int, str] = {}
     deadline = time.monotonic() + NODES_SECONDS
+    missing = MissingClients(roster, time.monotonic())
     while len(answers) + len(refused) < _expected(answers, roster):
         new = sorted(set(grid.get_node_ids()) - answers.keys() - refused.keys())
         if not new or not (answered := _greet(grid, new, timeout)):
             if time.monotonic() > deadline:
                 break
+            missing.tell((roster or {}).keys() - answers.keys() - refused.keys(), time.monotonic())
             time.sleep(POLL_SECONDS)
             continue
         for node, answer in answered.items():

@@ -91,6 +91,18 @@ def test_what_got_lost_is_asked_again(wire, times, caplog):
     assert caplog.text.count(f"SuperNode {SECOND} is asked again") == times
 
 
+def test_who_is_waited_for_is_said_once_for_each_who_is_left(wire, caplog):
+    caplog.set_level("INFO")
+    wire.work[ECHO] = 15.0
+    wire.free_at[SECOND] = 100.0
+    messages = [Message(RecordDict(), node, ECHO) for node in NODES]
+    PersistentGrid(wire, {FIRST: 3, SECOND: None}).send_and_receive(messages)
+    assert caplog.messages == [
+        f"still waiting for client-3, SuperNode {SECOND}",
+        f"still waiting for SuperNode {SECOND}",
+    ]
+
+
 def test_a_lost_greeting_is_repeated_later(wire):
     wire.lost = [(SECOND, ECHO), (SECOND, HELLO)]
     assert ask(wire) == [*NODES]

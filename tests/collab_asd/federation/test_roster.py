@@ -49,6 +49,13 @@ def test_one_that_takes_the_place_of_one_who_is_away(nodes):
     assert "whose key it has not" in met.absent[2]
 
 
+def test_who_has_not_come_yet_is_said(nodes, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("collab_asd.federation.roster.TELL_SECONDS", 0.0)
+    meet_clients(nodes(0), 1, 10, {FIRST: 0, 7: 1, 8: 2})
+    assert caplog.messages == ["still waiting for client-1, client-2"]
+
+
 def test_key_without_a_number_may_have_any_that_is_free(nodes):
     roster = {FIRST: None, FIRST + 1: 1}
     assert meet_clients(nodes(0, 1), 2, 10, roster).clients == {0: FIRST, 1: FIRST + 1}
