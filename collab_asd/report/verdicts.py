@@ -38,6 +38,7 @@ GOOD_RECALL = 0.8
 NARROW, WIDE = 0.2, 0.4  # width of the 95 % intervals of the shares of faults and of normal recordings with an alarm
 LOWER_RATES = (0.1, 0.05, 0.02, 0.01)
 MOST_NORMALS = 5000
+CHOICE = "That rate is a choice: change it with --set false-alarm-rate=RATE."
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,14 @@ def headline(run: Run, verdicts: Sequence[MachineVerdict], per_day: float = RECO
         return (
             f"{tested}, so how well faults would be noticed is not known. The thresholds are set to let "
             f"{percent(asked)} of normal recordings raise a false alarm: "
-            f"{_per_week(asked, per_day)} a week for each machine, at {per_day:g} recordings a day."
+            f"{_per_week(asked, per_day)} a week for each machine, at {per_day:g} recordings a day. {CHOICE}"
         )
     ready = sum(verdict.state == "ready" for verdict in verdicts)
     which = f"{ready} of {len(verdicts)} machines are ready for use" if len(verdicts) > 1 else _one(verdicts[0])
     alarm = (
         f"False alarms: {_per_week(alarms / normals, per_day)} a week for each machine, at {per_day:g} recordings a day"
-        f"{'' if len(machines) == 1 else ' (mean)'}."
+        f"{'' if len(machines) == 1 else ' (mean)'}; {percent(asked)} of normal recordings, "
+        f"{_per_week(asked, per_day)} a week, were asked for. {CHOICE}"
         if normals >= FEWEST_TEST_CLIPS
         else ""
     )

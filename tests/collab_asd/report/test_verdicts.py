@@ -53,6 +53,11 @@ def test_a_machine_that_was_tested_well_is_ready(make_run):
     assert verdict.alarms.startswith("False alarms: about 17 a week (10 of 100")
     assert verdict.certainty.startswith("Well tested: other recordings might give 90 to 98")  # Wilson's interval
     assert headline(run, [verdict], 24).startswith("The machine is ready for use. 96 of 100 faulty")
+    assert headline(run, [verdict], 24).endswith(
+        "False alarms: about 17 a week for each machine, at 24 recordings a day; 10\N{NO-BREAK SPACE}% of normal "
+        "recordings, about 17 a week, were asked for. That rate is a choice: change it with --set "
+        "false-alarm-rate=RATE."
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,6 +180,7 @@ def test_without_test_recordings_the_verdict_says_what_is_known(make_run):
     words = headline(run, [verdict], 24)
     assert "no test recordings yet" in words
     assert "about 17 a week" in words
+    assert "change it with --set false-alarm-rate=RATE" in words
 
 
 def test_a_lower_rate_and_its_price_are_read_off_p_values(make_run):
