@@ -17,6 +17,7 @@ from collab_asd.config import RunConfig, check_choice, parse_assignment
 from collab_asd.core.errors import InputError
 from collab_asd.core.progress import leave_out_flowers_log, line_written, show_progress, step
 from collab_asd.core.terminal import PlainConsole, without_colours
+from collab_asd.core.types import Partition
 from collab_asd.federation.results import read_summary
 from collab_asd.methods import METHODS, build_method, fewest_clients
 
@@ -74,12 +75,12 @@ def run_command(
     if not verbose:
         leave_out_flowers_log()
     with step(f"running {config.method}"):
-        config = _prepared(config, out, supernodes, skip_bad)
+        config, partitions = _prepared(config, out, supernodes, skip_bad)
         from collab_asd.federation import engines
         from collab_asd.federation.results import discard_beginning
 
         try:
-            clients = _count_clients(config, supernodes)
+            clients = _count_clients(config, supernodes, partitions)
             if engine == "inprocess":
                 folder = engines.run_inprocess(config, clients)
             else:
@@ -100,12 +101,16 @@ def run_command(
         errors.print(f"report:  {page}")
 
 
-def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bool) -> RunConfig:
-    """Find out what is wrong before anything starts, and make all paths absolute."""
+def _prepared(
+    config: RunConfig, out: Path | None, supernodes: int, skip_bad: bool
+) -> tuple[RunConfig, list[Partition]]:
+    """Find out what is wrong before anything starts, and make all paths absolute.
+
+    The clients' recordings are returned, too, where they are known before it is clear what can be used.
+    """
     from collab_asd import encoders
     from collab_asd.cli.checks import require_places, require_valid
-    from collab_asd.data.run_data import left_out
-    from collab_asd.federation.engines import count_clients
+    from collab_asd.data.run_data import left_out, load_partitions
     from collab_asd.federation.results import default_name, require_unfinished
     from collab_asd.wire.defences.chain import require_keys
 
@@ -115,8 +120,10 @@ def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bo
     require_places(results, [config])
     require_keys(config)
     config = replace(config, skip_bad=(skip_bad or config.skip_bad) and bool(config.data_dir))
+    partitions: list[Partition] = []
     if not config.skip_bad:  # or else they are counted once it is known what is left
-        _require_clients(config, count_clients(config, supernodes))
+        partitions = load_partitions(config, supernodes) if config.data_dir else []
+        _require_clients(config, len(partitions) or supernodes)
     from collab_asd.core.runtime import resolve_device
 
     config = replace(config, device=resolve_device(config.device))
@@ -126,14 +133,15 @@ def _prepared(config: RunConfig, out: Path | None, supernodes: int, skip_bad: bo
         for line in left_out(config):
             errors.print(f"left out: {line}", style="yellow")
     data_dir = str(Path(config.data_dir).expanduser().absolute()) if config.data_dir else ""
-    return replace(config, results_dir=str(results), data_dir=data_dir)
+    return replace(config, results_dir=str(results), data_dir=data_dir), partitions
 
 
-def _count_clients(config: RunConfig, supernodes: int) -> int:
+def _count_clients(config: RunConfig, supernodes: int, partitions: list[Partition]) -> int:
     """Return how many clients the run has; refuse recordings that it would come out wrong on, and too few clients."""
     from collab_asd.data.run_data import load_partitions, require_trainable
 
-    partitions = load_partitions(config, supernodes) if config.data_dir else []
+    if config.skip_bad:
+        partitions = load_partitions(config, supernodes)
     if partitions:
         require_trainable(config, partitions, METHODS.find(config.method).tells_machines_apart)
     clients = len(partitions) or supernodes
