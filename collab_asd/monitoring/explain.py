@@ -12,7 +12,7 @@ M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional network
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -34,14 +34,18 @@ COARSE: Grid = (5, 3)
 
 
 def explain(
-    score: Callable[[FloatArray], float], waveform: FloatArray, normal: FloatArray, rate: int, grid: Grid = FINE
+    scores: Callable[[Iterable[FloatArray]], ScoreArray],
+    waveform: FloatArray,
+    normal: FloatArray,
+    rate: int,
+    grid: Grid = FINE,
 ) -> Heat:
     """Map how much each patch of a clip adds to its anomaly score.
 
     Parameters
     ----------
-    score : callable
-        Anomaly score of a waveform ``[samples]``.
+    scores : callable
+        Anomaly scores of waveforms ``[samples]``.
     waveform : FloatArray
         ``[samples]``: the clip.
     normal : FloatArray
@@ -62,12 +66,15 @@ def explain(
     rows = np.rint(edges_hz / (rate / 2) * (difference.shape[0] - 1)).astype(int)
     rows[-1] += 1  # the bin at half the sample rate
     columns = np.rint(edges_s / edges_s[-1] * difference.shape[1]).astype(int)
-    whole = score(waveform)
-    values = np.empty(grid)
-    for band, time in np.ndindex(values.shape):
-        changed = _with_patch(waveform, difference, slice(*rows[band : band + 2]), slice(*columns[time : time + 2]))
-        values[band, time] = whole - score(changed)
-    return Heat(values, edges_hz, edges_s)
+
+    def clips() -> Iterator[FloatArray]:
+        yield waveform
+        for band, time in np.ndindex(grid):
+            patch = slice(*rows[band : band + 2]), slice(*columns[time : time + 2])
+            yield _with_patch(waveform, difference, *patch)
+
+    whole, *changed = scores(clips())
+    return Heat(np.reshape(whole - np.array(changed), grid), edges_hz, edges_s)
 
 
 def _mel_edges(highest: float, bands: int) -> ScoreArray:
@@ -139,7 +146,7 @@ def build_clip_card(
         sound=Sound(waveform, rate),
         normal_name=verdict.nearest_normal,
         normal=Sound(normal, rate),
-        heat=explain(monitor.score, waveform, normal, rate, grid) if verdict.decision and grid else None,
+        heat=explain(monitor.scores, waveform, normal, rate, grid) if verdict.decision and grid else None,
         skipped=bool(verdict.decision and not grid),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.runtime import pin_threads
-from collab_asd.core.types import Encoder, FloatArray
+from collab_asd.core.types import Encoder, FloatArray, ScoreArray
 from collab_asd.data.audio import Audio, ClipError, at_rate, read_audio, seconds_of, signal_fault
 from collab_asd.data.excerpts import excerpts
 from collab_asd.data.recorder import differences
@@ -161,10 +161,13 @@ class Monitor:
         (levels,) = BandLevels()(at_rate(audio, BandLevels().spec.sample_rate, path))
         return verdict, Evidence(frames, levels, verdict.anomaly_score, spectrum)
 
-    def score(self, waveform: FloatArray) -> float:
-        """Anomaly score of a waveform ``[samples]`` at the encoder's rate."""
-        spectrum = self._spectrum(Audio(waveform, self.encoder.spec.sample_rate, 1), Path())
-        return self.detector.score(self.detector.embed(self.encoder(waveform), spectrum))
+    def scores(self, waveforms: Iterable[FloatArray]) -> ScoreArray:
+        """Anomaly scores of waveforms ``[samples]`` at the encoder's rate."""
+        clips = []
+        for waveform in waveforms:
+            spectrum = self._spectrum(Audio(waveform, self.encoder.spec.sample_rate, 1), Path())
+            clips.append(self.detector.embed(self.encoder(waveform), spectrum))
+        return self.detector.scores(clips).test
 
     def waveform(self, path: str | Path) -> FloatArray:
         """Read a recording ``[samples]`` at the encoder's rate.

@@ -19,7 +19,7 @@ from collab_asd.detection.evaluation import Evaluation
 from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run, Sound
 from collab_asd.report.machine_clips import MachineClips, machine_clips
 from collab_asd.report.plots import auc_bars, roc, score_histogram
-from collab_asd.report.spectrogram import apart
+from collab_asd.report.spectrogram import blank_pair, draw_apart
 from collab_asd.report.theme import LIGHT, SERIES, Gallery, Picture, add_legend, chart
 from collab_asd.report.words import heat_words, portrait_words
 
@@ -203,11 +203,13 @@ def _maps_of_type(gallery: Gallery, machine_type: str, machines: Sequence[Embedd
 
 def cards(gallery: Gallery, clips: Sequence[ClipPortrait], sounds: bool) -> list[Card]:
     """Pictures and players of some clips."""
-    return [_card(gallery, clip, sounds) for clip in clips]
+    pair = blank_pair()
+    return [_card(gallery, pair, clip, sounds) for clip in clips]
 
 
-def _card(gallery: Gallery, clip: ClipPortrait, sounds: bool) -> Card:
-    figure, normal_figure = apart(clip)
+def _card(gallery: Gallery, pair: tuple[Figure, Figure], clip: ClipPortrait, sounds: bool) -> Card:
+    draw_apart(clip, *pair)
+    figure, normal_figure = pair
     heated = " with its heat map" if clip.heat else ""
     picture = gallery.show(f"Log-mel spectrogram of {clip.clip}{heated}.", figure)
     normal_picture = gallery.show(f"Log-mel spectrogram of the normal recording {clip.normal_name}.", normal_figure)

@@ -27,11 +27,21 @@ LINE_INCHES = 0.17
 HEAT = "#ff8a1f"  # over black and white in light and dark alike
 
 
-def apart(clip: ClipPortrait) -> tuple[Figure, Figure]:
-    """Draw a clip, with its heat map, and its normal one in a figure each; white is loud, and equally loud in both."""
-    (figure, axes), (normal_figure, normal_axes) = (chart(3.6, 2.2, (0.52, 0.45, 0.12, 0.09)) for _ in range(2))
+def blank_pair() -> tuple[Figure, Figure]:
+    """Return a figure for a clip and one for its normal one, which `draw_apart` fills."""
+    first, second = (chart(3.6, 2.2, (0.52, 0.45, 0.12, 0.09))[0] for _ in range(2))
+    return first, second
+
+
+def draw_apart(clip: ClipPortrait, figure: Figure, normal_figure: Figure) -> None:
+    """Draw a clip, with its heat map, and its normal one in a figure each; white is loud, and equally loud in both.
+
+    They take the place of what was drawn there before: axes and labels take longer to make than pictures.
+    """
+    (axes,), (normal_axes,) = figure.axes, normal_figure.axes
+    for artist in [*axes.images, *axes.collections, *normal_axes.images]:
+        artist.remove()
     _draw_pair(clip, axes, normal_axes)
-    return figure, normal_figure
 
 
 def side_by_side(clip: ClipPortrait, normal_words: str = "a similar normal one") -> Figure:

@@ -30,6 +30,10 @@ def energy(waveform):
     return float(np.square(waveform.astype(np.float64)).sum())
 
 
+def explained(score, *clips_and_how):
+    return explain(lambda waveforms: np.array([score(waveform) for waveform in waveforms]), *clips_and_how)
+
+
 def hottest(heat):
     """Where the hottest patch lies: from and to in Hz, from and to in s."""
     band, time = np.unravel_index(heat.values.argmax(), heat.values.shape)
@@ -45,7 +49,7 @@ def assert_points_at(heat, hertz, sixth):
 
 @pytest.mark.parametrize(("hertz", "sixth"), BURSTS)
 def test_the_hottest_patch_holds_the_burst_that_raised_the_energy(hertz, sixth):
-    heat = explain(energy, with_burst(noise(0), hertz, sixth), noise(1), RATE)
+    heat = explained(energy, with_burst(noise(0), hertz, sixth), noise(1), RATE)
     assert_points_at(heat, hertz, sixth)
     assert heat.values.max() > 0.5 * heat.values.clip(0).sum()  # and the other patches had little to do with it
 
@@ -59,19 +63,19 @@ def test_the_hottest_patch_holds_the_burst_that_a_detector_heard(hertz, sixth):
     def score(waveform):
         return detector.score(detector.embed(encoder(waveform)))
 
-    assert_points_at(explain(score, with_burst(noise(0), hertz, sixth), noise(10), RATE), hertz, sixth)
+    assert_points_at(explained(score, with_burst(noise(0), hertz, sixth), noise(10), RATE), hertz, sixth)
 
 
 def test_what_is_missing_is_found_as_well_as_what_is_too_much():
     """The normal machine gives a blow that this one does not; the score is the distance from the normal energy."""
     normal = with_burst(noise(1), 3000, 4)
-    heat = explain(lambda waveform: abs(energy(waveform) - energy(normal)), noise(0), normal, RATE)
+    heat = explained(lambda waveform: abs(energy(waveform) - energy(normal)), noise(0), normal, RATE)
     assert_points_at(heat, 3000, 4)
 
 
 def test_a_clip_against_itself_is_cold_everywhere():
     clip = with_burst(noise(0), 3000, 4)
-    values = explain(energy, clip, clip, RATE).values
+    values = explained(energy, clip, clip, RATE).values
     assert np.abs(values).max() < 1e-6 * energy(clip)
 
 
@@ -84,14 +88,14 @@ def test_patches_add_up_to_the_whole_difference(samples, normal_samples):
     """
     clip, normal = noise(0, samples), noise(1, normal_samples)
     weights = np.random.default_rng(2).normal(size=samples)
-    heat = explain(lambda waveform: float(weights @ waveform), clip, normal, RATE)
+    heat = explained(lambda waveform: float(weights @ waveform), clip, normal, RATE)
     repeated = np.concatenate([normal] * 5)[:samples]
     assert heat.values.sum() == pytest.approx(weights @ clip - weights @ repeated, rel=1e-3)
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 8000])
 def test_edges_cover_the_clip_and_all_it_can_hold(rate):
-    heat = explain(energy, noise(0), noise(1), rate)
+    heat = explained(energy, noise(0), noise(1), rate)
     assert heat.values.shape == (BANDS, TIMES) == (10, 6)
     assert (heat.edges_hz[0], heat.edges_hz[-1]) == pytest.approx((0, rate / 2))
     assert (heat.edges_s[0], heat.edges_s[-1]) == pytest.approx((0, SAMPLES / rate))
@@ -108,13 +112,13 @@ def test_a_coarser_grid_explains_as_much_in_all():
         scores.append(float(weights @ waveform))
         return scores[-1]
 
-    coarse = explain(score, noise(0), noise(1), RATE, COARSE).values
+    coarse = explained(score, noise(0), noise(1), RATE, COARSE).values
     assert (coarse.shape, len(scores)) == ((5, 3), 16)
-    assert coarse.sum() == pytest.approx(explain(score, noise(0), noise(1), RATE).values.sum(), rel=1e-3)
+    assert coarse.sum() == pytest.approx(explained(score, noise(0), noise(1), RATE).values.sum(), rel=1e-3)
 
 
 def test_the_clips_are_left_as_they_were():
     clip, normal = noise(0), noise(1)
     clip.flags.writeable = normal.flags.writeable = False
-    explain(energy, clip, normal, RATE)
+    explained(energy, clip, normal, RATE)
     np.testing.assert_array_equal(clip, noise(0))

@@ -75,8 +75,9 @@ def test_a_score_at_the_threshold_is_no_alarm(tmp_path):
     assert [Verdict(tmp_path, score, 2.0, "", 0.1).decision for score in (1.9, 2.0, np.nextafter(2.0, 3))] == [0, 0, 1]
 
 
-def test_a_waveform_scores_as_its_file(monitor, normal_paths):
-    assert monitor.score(monitor.waveform(normal_paths[3])) == monitor.judge(str(normal_paths[3])).anomaly_score
+def test_waveforms_score_as_their_files(monitor, normal_paths):
+    scores = monitor.scores(map(monitor.waveform, normal_paths[2:5]))
+    assert scores.tolist() == [monitor.judge(path).anomaly_score for path in normal_paths[2:5]]
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.1, 0.01])

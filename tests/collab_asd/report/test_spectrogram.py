@@ -4,10 +4,11 @@ import io
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
 from collab_asd.report.figures import players
-from collab_asd.report.spectrogram import BANDS, apart, heat_on_pixels, log_mel, side_by_side
+from collab_asd.report.spectrogram import BANDS, blank_pair, draw_apart, heat_on_pixels, log_mel, side_by_side
 
 RATE = 16000
 TIME = np.arange(2 * RATE) / RATE
@@ -44,12 +45,31 @@ def test_heat_lies_where_its_edges_say():
 def test_both_pictures_have_one_colour_scale():
     heat = Heat(np.array([[1.0]]), np.array([0.0, 8000.0]), np.array([0.0, 2.0]))
     clip = ClipPortrait("$c$.wav", "fan/00", 1, 3.0, 2.0, tone(500), "n.wav", tone(3000, level=0.001), heat)
-    figure, normal_figure = apart(clip)
+    figure, normal_figure = blank_pair()
+    draw_apart(clip, figure, normal_figure)
     levels, normal_levels = figure.axes[0].images[0], normal_figure.axes[0].images[0]
     assert levels.get_clim() == normal_levels.get_clim()
     assert len(figure.axes[0].images) == 2
     assert len(normal_figure.axes[0].images) == 1
     assert len(side_by_side(clip).axes) == 2
+
+
+def test_figures_that_were_drawn_on_before_look_like_new_ones():
+    heat = Heat(np.array([[1.0]]), np.array([0.0, 8000.0]), np.array([0.0, 2.0]))
+    longer = Sound(np.tile(tone(800).waveform, 2), RATE)
+    first = ClipPortrait("a.wav", "fan/00", 1, 3.0, 2.0, longer, "n.wav", tone(3000), heat)
+    second = ClipPortrait("b.wav", "fan/00", 1, 3.0, 2.0, tone(500), "m.wav", tone(1000))
+    used, new = blank_pair(), blank_pair()
+    draw_apart(first, *used)
+    for figure in used:
+        figure.draw_without_rendering()
+    draw_apart(second, *used)
+    draw_apart(second, *new)
+    for ours, theirs in zip(used, new, strict=True):
+        pictures = [FigureCanvasAgg(figure) for figure in (ours, theirs)]
+        for picture in pictures:
+            picture.draw()
+        np.testing.assert_array_equal(*(np.asarray(picture.buffer_rgba()) for picture in pictures))
 
 
 @pytest.mark.parametrize("score", [3.0, 300.0])
