@@ -6,7 +6,7 @@ distance is a monotone function of cosine distance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
@@ -76,13 +76,13 @@ class ClipScorer:
 FOLDS = 10
 
 
-def by_folds(scorer: AnomalyScorer, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+def by_folds(unfitted: Callable[[], AnomalyScorer], points: FloatArray, clips: ClipNumbers) -> ScoreArray:
     """Score normal points ``[n, d]`` by models fitted to nine tenths of the clips that do not include theirs.
 
     Parameters
     ----------
-    scorer : AnomalyScorer
-        Fitted anew for each tenth.
+    unfitted : callable
+        Builds a scorer.
     points : FloatArray
     clips : ClipNumbers
         ``[n]``: the clip that each point is from.
@@ -91,7 +91,7 @@ def by_folds(scorer: AnomalyScorer, points: FloatArray, clips: ClipNumbers) -> S
     numbers = np.unique(clips)
     for unseen in np.array_split(numbers, min(FOLDS, len(numbers))):
         out = np.isin(clips, unseen)
-        scores[out] = scorer.fit(points[~out]).score(points[out])
+        scores[out] = unfitted().fit(points[~out]).score(points[out])
     return scores
 
 

@@ -40,4 +40,4 @@ class LofScorer:
 
     def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
         """Score normal points ``[n, d]`` unseen, see `by_folds` -> ``[n]``; `clips` says whose each is."""
-        return by_folds(replace(self), points, clips)
+        return by_folds(lambda: replace(self), points, clips)

@@ -65,7 +65,7 @@ class MahalanobisScorer:
 
     def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
         """Score normal points ``[n, d]`` unseen, see `by_folds` -> ``[n]``; `clips` says whose each is."""
-        return by_folds(replace(self), points, clips)
+        return by_folds(lambda: replace(self), points, clips)
 
     def _prepare(self, points: FloatArray) -> ScoreArray:
         return (unit_length(points) if self.metric == "cosine" else points).astype(np.float64)

@@ -68,7 +68,7 @@ class SpectrumScorer:
         order = np.argsort(clips, kind="stable")
         scores, ordered = np.empty(len(points)), points[order]
         weight = choose_weight(ordered.astype(np.float64), self.others) if self.weight is None else self.weight
-        scores[order] = by_folds(replace(self, weight=weight), ordered, clips[order])
+        scores[order] = by_folds(lambda: replace(self, weight=weight), ordered, clips[order])
         return scores
 
 
