@@ -46,6 +46,7 @@ EXPERIMENTS = {  # by how long they take, on two quiet cores and one job
     "noniid": "half an hour",
     "published": "about a day: an hour or more for each encoder and seed",
 }
+SEARCH = "search"  # of benchmarks/search.py, on tuning clips
 LIBRARIES = ("collab-asd", "torch", "numpy", "scipy", "scikit-learn", "flwr", "pytorch-metric-learning")
 BLOCK = re.compile(r"(<!-- evidence: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Values = Mapping[str, Any]
@@ -146,7 +147,8 @@ def render(name: str, evidence: Values) -> str | None:
         of, versions = evidence["machine"], evidence["versions"]
         parts = [f"{of['processor']}, {of['cores']} cores, one thread"]
         return f"Measured on {', '.join([*parts, *(f'{key} {value}' for key, value in versions.items())])}.\n"
-    experiment, kind = next((e, name.removeprefix(f"{e}-")) for e in EXPERIMENTS if name.startswith(f"{e}-"))
+    measured_by = (*EXPERIMENTS, SEARCH)
+    experiment, kind = next((e, name.removeprefix(f"{e}-")) for e in measured_by if name.startswith(f"{e}-"))
     found = evidence["experiments"].get(experiment)
     if found is None or (kind in OVER_SEEDS and not all("over seeds" in row for row in found["rows"])):
         return None
@@ -366,6 +368,36 @@ def _published(rows: Sequence[Values]) -> list[str]:
     return lines
 
 
+def _winners(rows: Sequence[Values]) -> list[str]:
+    """Return a line for each row of the search: the best trial of either optimiser with one seed, and the winner."""
+    headings = (
+        "method",
+        "encoder",
+        "normalization",
+        "AdamW, seed 0",
+        "SGD, seed 0",
+        "chosen",
+        "AUC, 3 seeds",
+        "ID accuracy",
+    )
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+    for winner in (row for row in rows if row["winner"]):
+        own = [row for row in rows if all(row[key] == winner[key] for key in ("method", "encoder", "normalization"))]
+        best = (max(row["auc seed 0"] for row in own if row["optimizer"] == name) for name in ("adamw", "sgd"))
+        length = next(f"{winner[key]} {key}" for key in ("rounds", "epochs") if key in winner)
+        cells = (
+            f"`{winner['method']}`",
+            f"`{winner['encoder']}`",
+            winner["normalization"],
+            *(f"{auc:.3f}" for auc in best),
+            f"{winner['optimizer']} {winner['learning-rate']:g}, {length}",
+            f"{winner['auc']:.3f}",
+            f"{winner['id accuracy']:.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def published_sentence(found: Values) -> str:
     """Say what the paper's network reaches under its own scorer, and ours beside it where both have the seeds."""
     of = {(row["method"], row["scorer"], row["encoder"]): row for row in found["rows"]}
@@ -393,6 +425,7 @@ TABLES = {
     "clips": _few_shot,
     "partitions": _partitions,
     "rows": _published,
+    "winners": _winners,
 }
 
 
@@ -437,7 +470,7 @@ def main() -> None:
         if not found["rows"] and name != "published":
             print(f"{name}: no run of it is finished in {', '.join(map(str, folders))}; its tables stay as they are")
             continue
-        write(name, found)
+        write(name, {**found, "rows": merged(_kept().get(name, {"rows": []})["rows"], found["rows"])})
         print(f"{name}: {_finished(found)} runs are finished; {FILE.name} and the pages are written", flush=True)
 
 
@@ -464,12 +497,15 @@ def _identity(row: Values) -> tuple[Any, ...]:
     return row["method"], row["encoder"], row["scorer"], row.get("partition")
 
 
+def _kept() -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["experiments"] if FILE.exists() else {}
+    return kept
+
+
 def write(name: str, found: Values) -> None:
     """Put a comparison into the file, with the machine that it was measured on, and into the pages."""
-    kept = json.loads(FILE.read_text(encoding="utf-8"))["experiments"] if FILE.exists() else {}
     last = machine()
-    rows = merged(kept.get(name, {"rows": []})["rows"], found["rows"])
-    experiments = {**kept, name: {**found, "rows": rows, **last}}
+    experiments = {**_kept(), name: {**found, **last}}
     evidence = {**(experiments.get("toycar", {}) or last), "experiments": experiments}
     evidence = {key: evidence.get(key, last.get(key)) for key in ("machine", "versions", "experiments")}
     FILE.write_text(json.dumps(evidence, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -30,6 +30,7 @@ Metric = Literal["euclidean", "cosine"]
 Pooling = Literal["mean-embedding", "mean", "max", "top-k"]
 Thresholding = Literal["gamma", "quantile"]
 ClassHead = Literal["naive", "anchors", "fedaws"]
+Optimizer = Literal["adamw", "sgd"]
 Normalization = Literal["batch", "group"]
 ServerBatches = Literal["apart", "joined"]
 OnFailure = Literal["exclude", "stop"]
@@ -141,6 +142,9 @@ class RunConfig:
         int, "rounds of federated averaging and split learning; 0: as many as the preset says", NOT_NEGATIVE
     ] = 0
     learning_rate: Annotated[float, "learning rate of the ID classifier; 0: as the preset says", ZERO_OR_POSITIVE] = 0.0
+    optimizer: Annotated[
+        Optimizer, "optimizer of the ID classifier: adamw, sgd (plain, which keeps nothing from step to step)"
+    ] = "adamw"
     normalization: Annotated[
         Normalization,
         "normalization in the ID classifier: batch (statistics of the batch), group (of each window alone)",

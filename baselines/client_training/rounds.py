@@ -69,6 +69,7 @@ def settings_of(config: RunConfig, proximal: float = 0.0, share: float = 1.0) ->
         head=HEADS[config.class_head],
         proximal=proximal,
         normalization=config.normalization,
+        optimizer=config.optimizer,
     )
     if config.preset == "paper":
         rate = config.learning_rate or preset.learning_rate

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from collab_asd.config import RunConfig
+from collab_asd.config import Normalization, Optimizer, RunConfig
 
 Head = Literal["arcface", "fixed", "positive"]
-Normalization = Literal["batch", "group"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class TrainingSettings:
     windows_per_class : int or None
         Windows drawn of each machine in an epoch; None takes them all.
     learning_rate : float
-        Of AdamW; the highest one where there is a schedule.
+        The highest one where there is a schedule.
     one_cycle : bool
         Raise the learning rate from near zero and let it fall again (L. Smith, arXiv:1708.07120).
     margin : float
@@ -44,6 +43,8 @@ class TrainingSettings:
         al., "Federated optimization in heterogeneous networks", MLSys 2020).
     normalization : {"batch", "group"}
         See `collab_asd.classifier.model`.
+    optimizer : {"adamw", "sgd"}
+        AdamW, or plain stochastic gradient descent: no momentum, no weight decay, nothing kept from step to step.
     """
 
     backbone: str
@@ -59,6 +60,7 @@ class TrainingSettings:
     head: Head = "arcface"
     proximal: float = 0.0
     normalization: Normalization = "batch"
+    optimizer: Optimizer = "adamw"
 
 
 PRESETS = {
@@ -86,4 +88,5 @@ def training_of(config: RunConfig, preset: TrainingSettings | None = None) -> Tr
         epochs=config.epochs or preset.epochs,
         learning_rate=config.learning_rate or preset.learning_rate,
         normalization=config.normalization,
+        optimizer=config.optimizer,
     )

@@ -239,7 +239,7 @@ def fit(
         random = np.random.default_rng(seed)
         head = build_head(model.directions, settings)
         optimizer = build_optimizer([*model.parameters(), *head.parameters()], settings)
-        schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=batches) if settings.one_cycle else None
+        schedule = one_cycle(optimizer, settings, batches) if settings.one_cycle else None
         start = [p.detach().clone() for p in model.parameters()] if settings.proximal else []
         kept = Checkpoint(checkpoint, random, {"model": model, "head": head, "optimizer": optimizer, "rate": schedule})
         done = kept.restore()
@@ -313,7 +313,16 @@ class Checkpoint:
         self._since = time.monotonic()
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW on those of some parameters that are to be learnt."""
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Build the optimiser of those of some parameters that are to be learnt."""
     learnt = [p for p in parameters if p.requires_grad]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(learnt, lr=settings.learning_rate)
     return torch.optim.AdamW(learnt, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int) -> OneCycleLR:
+    """Let the learning rate rise and fall once over all steps; AdamW's first moment takes the opposite course."""
+    return OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps, cycle_momentum=settings.optimizer == "adamw"
+    )

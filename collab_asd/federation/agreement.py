@@ -30,7 +30,8 @@ OWN_KEYS = ("data-dir", "encoder-weights", *KEY_FILES, "cache-dir", "results-dir
 FREE = frozenset(
     (
         *OWN_KEYS,
-        *("preset", "epochs", "rounds", "learning-rate", "normalization", "class-head", "server-batches"),
+        *("preset", "epochs", "rounds", "learning-rate", "optimizer", "normalization"),
+        *("class-head", "server-batches"),
         *("seed", "device", "threads", "report", "report-scores", "join"),
         *("min-clients", "timeout", "on-failure", "retries"),
     )

@@ -154,9 +154,10 @@ def test_one_client_of_several_machines_is_unsplit_training(method, preset, back
     assert_same(model, alone)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("forget", [False, True])
-def test_client_after_client_is_one_training_over_all_their_batches(forget):
-    config = replace(CONFIG, rounds=2)
+def test_client_after_client_is_one_training_over_all_their_batches(forget, optimizer):
+    config = replace(CONFIG, rounds=2, optimizer=optimizer)
     clients = [client(0, range(0, 18, 3)), client(1, range(1, 18, 3)), client(2, range(2, 18, 3))]
     model, _ = trained(config, clients, forget=forget)
     assert_same(model, unsplit(config, clients, fresh()))

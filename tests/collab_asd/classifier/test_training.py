@@ -8,8 +8,20 @@ from pytorch_metric_learning.losses import ArcFaceLoss
 
 from collab_asd.classifier import training
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, to_arrays
+from collab_asd.classifier.sampling import WindowSampler
 from collab_asd.classifier.settings import PRESETS
-from collab_asd.classifier.training import build_head, fit, new_classifier, train
+from collab_asd.classifier.training import (
+    build_head,
+    build_optimizer,
+    draw_epoch,
+    fit,
+    gather,
+    labels_of,
+    mixed_loss,
+    new_classifier,
+    one_cycle,
+    train,
+)
 from collab_asd.core.errors import InputError
 
 STACKING = {"stack": 4, "stack_hop": 2}
@@ -163,3 +175,27 @@ def test_the_proximal_term_is_half_mu_times_the_squared_distance():
     pairs = zip(trained(1, 0.0).parameters(), start.parameters(), strict=True)
     moved = sum(float((now - then).detach().square().sum()) for now, then in pairs)
     assert losses[3.0, 2] - losses[0.0, 2] == pytest.approx(3.0 / 2 * moved, rel=1e-3)
+
+
+def test_plain_sgd_moves_weights_against_the_gradient_and_the_cycle_leaves_its_momentum_at_zero():
+    """With a step of rate r, weights move by -r times the gradient; twice the rate, twice as far."""
+    plain = replace(QUICK, epochs=1, windows_per_class=8, batch=16, one_cycle=False, mixup=0.0, optimizer="sgd")
+    start = new_classifier(ClassifierSettings("light", 6, 4, 2, 2), np.zeros(6), np.ones(6), 0)
+
+    def moved(rate: float) -> list[torch.Tensor]:
+        model = copy.deepcopy(start)
+        fit(model, *two_machines(seed=0), replace(plain, learning_rate=rate), 0)
+        return [(now - then).detach() for now, then in zip(model.parameters(), start.parameters(), strict=True)]
+
+    sampler = WindowSampler(*two_machines(seed=0), 4, 2)
+    (draw,) = draw_epoch(sampler, plain, np.random.default_rng(0))
+    model = copy.deepcopy(start).train()
+    mixed_loss(
+        build_head(model.directions, plain), model(gather(sampler, draw, model)), labels_of(sampler, draw)
+    ).backward()
+    for step, double, parameter in zip(moved(0.1), moved(0.2), model.parameters(), strict=True):
+        torch.testing.assert_close(step, -0.1 * parameter.grad, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(double, 2 * step, rtol=1e-3, atol=1e-6)
+    cycled = build_optimizer(model.parameters(), plain)
+    one_cycle(cycled, plain, 10)
+    assert cycled.param_groups[0]["momentum"] == 0
