@@ -162,9 +162,11 @@ def first_stage_state(model: IdClassifier) -> Arrays:
     return stage_arrays(_stages(model).first)
 
 
-def finished_stage_state(model: IdClassifier) -> Arrays:
-    """Return arrays of the names, types and shapes of a state that a client's turn ends with: moments, too."""
+def finished_stage_state(model: IdClassifier, settings: TrainingSettings) -> Arrays:
+    """Return arrays of the names, types and shapes of a state that a client's turn ends with: AdamW's moments, too."""
     arrays = first_stage_state(model)
+    if settings.optimizer == "sgd":
+        return arrays
     for number, parameter in enumerate(_stages(model).first.parameters()):
         zeros = np.zeros(tuple(parameter.shape), np.float32)
         moments = {"step": np.zeros((), np.float32), "exp_avg": zeros, "exp_avg_sq": zeros}

@@ -30,7 +30,7 @@ class Cut:
     Parameters
     ----------
     stage, moments : Arrays
-        The stage, and what its optimiser remembers of it after the first step.
+        The stage, and what AdamW remembers of it after the first step.
     activations : int
         Numbers that a window becomes.
     """
@@ -47,9 +47,10 @@ def describe_costs(config: RunConfig, entry: EncoderEntry, holdings: Sequence[Ho
 
 
 def _steps_sent(config: RunConfig, group: Group) -> Bytes:
-    """Activations for gradients; the stage and its optimiser's moments handed on each round, no moments at first."""
+    """Activations for gradients; the stage and AdamW's moments handed on each round, no moments at first."""
     cut, rounds, clients = model_cut(group.settings), settings_of(config).rounds, len(group.clients)
-    stage_state, first = (cut.stage + cut.moments).sent, cut.stage.sent
+    first = cut.stage.sent
+    stage_state = first if config.optimizer == "sgd" else (cut.stage + cut.moments).sent
     beginners = clients if config.method == "splitfed" else 1
     windows, steps = (sum(getattr(part, name) for part in group.parts) for name in ("windows", "steps"))
     numbers = 4 * windows * cut.activations
@@ -69,5 +70,5 @@ def model_cut(settings: ClassifierSettings) -> Cut:
         raise TypeError(f"backbone {settings.backbone!r} cannot be split")
     sent = backbone.first(torch.empty(2, 1, settings.stack, settings.dimension, device="meta"))
     learnt = list(backbone.first.parameters())
-    moments = Arrays(3 * len(learnt), sum(2 * 4 * p.numel() + 4 for p in learnt))  # of AdamW: two moments and a count
+    moments = Arrays(3 * len(learnt), sum(2 * 4 * p.numel() + 4 for p in learnt))  # two of each, and a count
     return Cut(arrays_of(backbone.first), moments, sent[0].numel())

@@ -79,7 +79,7 @@ class SplitLearning(ClientTraining):
             }
         )
         self._activation_shape = activation_shape(group.start)
-        self._finished_fields = fields_like(finished_stage_state(group.start))
+        self._finished_fields = fields_like(finished_stage_state(group.start, settings.training))
         start = group.start.to(resolve_device(self.config.device))
         self._server, self._stage = ServerHalf(start, settings.training), first_stage_state(start)
         self._turns = deque(

@@ -45,6 +45,7 @@ def test_arrays_of_the_light_network():
         ("fedavg", {"rounds": 2}),
         ("fedavg", {"rounds": 2, "normalization": "group"}),
         ("split-learning", {"rounds": 2}),
+        ("split-learning", {"rounds": 2, "optimizer": "sgd"}),
         ("splitfed", {"rounds": 2}),
         ("local-knn", {}),
     ],
