@@ -34,6 +34,7 @@ from collab_asd.encoders.offset import DerivedEncoder, OffsetRemoved
 log = logging.getLogger(__name__)
 AudioReader: TypeAlias = Callable[[Clip], Audio]
 
+VERSION = CACHED_EMBEDDINGS.version
 NOT_IN_NAMES = re.compile(r"[^\w.-]")  # of folders
 TOGETHER = 16  # clips whose windows an accelerator is given at once
 DECODERS = 4  # threads; libsndfile needs no interpreter
@@ -172,9 +173,7 @@ class EmbeddingCache:
         name = f"{clip.sha256}-{clip.channel}"
         if clip.conditions is not None:
             name += f"-{hashlib.sha256(repr(clip.conditions).encode()).hexdigest()[:16]}"
-        return (
-            self.folder / f"{encoder}-{spec.digest[:32]}-{CACHED_EMBEDDINGS.version}" / clip.sha256[:2] / f"{name}.npy"
-        )
+        return self.folder / f"{encoder}-{spec.digest[:32]}-{VERSION}" / clip.sha256[:2] / f"{name}.npy"
 
 
 def _decoded(clip: Clip, sample_rate: int, read: AudioReader) -> Audio | ClipError:

@@ -8,8 +8,9 @@ of several clips at once, as many as its free memory takes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import groupby
 from typing import ClassVar, Self
 
@@ -38,12 +39,15 @@ class TorchEncoder(ABC):
         Windows at once on a CPU.
     has_network : bool
         Whether `precision` means anything to it.
+    autocast : callable
+        Makes a context for the network; what comes before it, such as a logarithm of powers, is beyond bf16's range.
     """
 
     batch: ClassVar[int] = 1
     has_network: ClassVar[bool] = True
     device = torch.device("cpu")
     precision: Precision = "fp32"
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     _spec: EncoderSpec
     _most = 0  # windows at once, where that is known not to be `batch`
 
@@ -63,14 +67,12 @@ class TorchEncoder(ABC):
     def to(self, device: str, precision: Precision = "fp32") -> Self:
         """Move it to a device, as PyTorch names them; what it computes in bf16 is its network alone."""
         self.device, self.precision = torch.device(device), precision if self.has_network else "fp32"
+        bf16 = partial(torch.autocast, self.device.type, torch.bfloat16)
+        self.autocast = nullcontext if self.precision == "fp32" else bf16
         for part in vars(self).values():
             if isinstance(part, nn.Module):
                 part.to(self.device)
         return self
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """Context for the network; what comes before it, such as a logarithm of powers, is beyond the range of bf16."""
-        return nullcontext() if self.precision == "fp32" else torch.autocast(self.device.type, torch.bfloat16)
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """Encode one mono clip ``[samples]`` at the encoder's rate, full scale 1, into frames ``[T, D]``."""

@@ -91,16 +91,10 @@ def frequency_axis(samples: int, sample_rate: int) -> FloatArray:
     return np.asarray(fft.rfftfreq(samples, 1 / sample_rate), dtype=np.float32)
 
 
-@lru_cache(maxsize=4)
-def _octaves(samples: int, sample_rate: int) -> FloatArray:
-    """Octaves above 1 kHz of each frequency; all below `LOWEST` Hz count as that."""
-    octaves: FloatArray = np.log2(np.maximum(frequency_axis(samples, sample_rate), LOWEST) / np.float32(1000))
-    return octaves
-
-
 def octave_slope(slope: float, samples: int, sample_rate: int) -> FloatArray:
-    """Amplitude spectrum ``[samples // 2 + 1]`` that rises by `slope` dB per octave; 1 at 1 kHz."""
-    spectrum: FloatArray = np.exp2(_octaves(samples, sample_rate) * np.float32(slope / 20 * np.log2(10)))
+    """Amplitude spectrum ``[samples // 2 + 1]`` that rises by `slope` dB per octave above `LOWEST` Hz; 1 at 1 kHz."""
+    octaves = np.log2(np.maximum(frequency_axis(samples, sample_rate), LOWEST) / np.float32(1000))
+    spectrum: FloatArray = np.exp2(octaves * np.float32(slope / 20 * np.log2(10)))
     return spectrum
 
 
