@@ -211,12 +211,16 @@ LEAVES = {  # what README's table shows, and what leaves a client
     "covariance-sharing": "covariances (136 kB)",
     "centralized": "recordings",
     "splitfed-group": "activations",
+    "fedavg-group": "weights",
     "fedavg": "weights",
-    "split-learning": "activations",
     "local-mahalanobis": "nothing",
     "local-knn": "nothing",
 }
-CALLED = {"splitfed-group": "`splitfed`, group normalisation"}
+CONV = "-conv"  # ends the name of a method that has settings of its own for random-conv
+CALLED = {
+    "splitfed-group": "`splitfed`, group normalisation",
+    "fedavg-group": "`fedavg`, group normalisation",
+}
 PEERS = (  # public systems, each run once on the same clips: no command here repeats them
     "| *peer*: tied Mahalanobis distance, clip means of log-mel | recordings | 0.964 | – | – |",
     "| *peer*: ASDKit classifier, 48 epochs; DCASE 2023 autoencoder | recordings; nothing | 0.928; 0.927 | – | – |",
@@ -229,7 +233,7 @@ def _readme(rows: Sequence[Values]) -> list[str]:
     lines.append("|---" * 5 + "|")
     shown = [(method, leaves, "") for method, leaves in LEAVES.items()] + [("embedding-sharing", "embeddings", "knn")]
     for method, leaves, scorer in shown:
-        own = [row for row in rows if row["method"] == method]
+        own = [row for row in rows if row["method"] in (method, f"{method}{CONV}")]
         own = [row for row in own if row["scorer"] == (scorer or own[0]["scorer"])]
         if not own:
             continue
@@ -470,7 +474,10 @@ def main() -> None:
         if not found["rows"] and name != "published":
             print(f"{name}: no run of it is finished in {', '.join(map(str, folders))}; its tables stay as they are")
             continue
-        write(name, {**found, "rows": merged(_kept().get(name, {"rows": []})["rows"], found["rows"])})
+        planned = _planned(name)
+        kept = [row for row in _experiments().get(name, found)["rows"] if _identity(row) in planned]
+        rows = sorted(merged(kept, found["rows"]), key=lambda row: planned.index(_identity(row)))
+        write(name, {**found, "rows": rows})
         print(f"{name}: {_finished(found)} runs are finished; {FILE.name} and the pages are written", flush=True)
 
 
@@ -497,15 +504,22 @@ def _identity(row: Values) -> tuple[Any, ...]:
     return row["method"], row["encoder"], row["scorer"], row.get("partition")
 
 
-def _kept() -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["experiments"] if FILE.exists() else {}
-    return kept
+def _planned(name: str) -> list[tuple[Any, ...]]:
+    """Return what `_identity` gives for each row of a comparison, in the order of its tables."""
+    experiment = Experiment.read(find_experiment(name))
+    cells = collect(experiment, experiment.cells(Path("nowhere"))).cells
+    return list(dict.fromkeys((c.method, c.config.encoder, c.scorer, c.partition or None) for c in cells))
+
+
+def _experiments() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["experiments"] if FILE.exists() else {}
+    return found
 
 
 def write(name: str, found: Values) -> None:
     """Put a comparison into the file, with the machine that it was measured on, and into the pages."""
     last = machine()
-    experiments = {**_kept(), name: {**found, **last}}
+    experiments = {**_experiments(), name: {**found, **last}}
     evidence = {**(experiments.get("toycar", {}) or last), "experiments": experiments}
     evidence = {key: evidence.get(key, last.get(key)) for key in ("machine", "versions", "experiments")}
     FILE.write_text(json.dumps(evidence, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from baselines.local_networks.variational import Vae, Vidnn
 from collab_asd.classifier.settings import PRESETS
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
+from collab_asd.experiments.experiment import Experiment, find_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -161,15 +163,37 @@ def test_rows_of_before_stay_until_they_are_measured_with_as_many_seeds(script):
 def test_machine_and_versions_are_recorded(evidence):
     assert {"processor", "cores", "threads"} <= evidence["machine"].keys()
     assert {"python", "torch", "numpy"} <= evidence["versions"].keys()
-    for experiment in evidence["experiments"].values():
-        assert experiment["command"].startswith("collab-asd compare ")
+    for name, experiment in evidence["experiments"].items():
+        assert experiment["command"].startswith("python " if name == "search" else "collab-asd compare ")
 
 
 def test_no_difference_that_chance_may_have_made_is_bold(evidence):
     for experiment in evidence["experiments"].values():
         for row in experiment["rows"]:
-            if row["bold"] and (gain := row["minus sharing"]) is not None:
+            if row.get("bold") and (gain := row["minus sharing"]) is not None:
                 assert gain["low"] > 0
+
+
+def test_baselines_are_compared_with_the_settings_that_won_the_search(evidence):
+    rows = evidence["experiments"]["search"]["rows"]
+    of = {(r["method"], r["normalization"], r["encoder"]): r for r in rows if r["winner"]}
+    compared = set()
+    for cell in Experiment.read(find_experiment("toycar")).cells(Path()):
+        method = cell.method.removesuffix("-conv").removesuffix("-group")
+        searched = of.get((method, cell.config.normalization, cell.config.encoder))
+        if searched is None or method == "embedding-sharing":
+            continue
+        settings = settings_of(cell.config)
+        won = searched["optimizer"], searched["learning-rate"], searched["rounds"]
+        assert (settings.training.optimizer, settings.training.learning_rate, settings.rounds) == won, cell.method
+        compared.add(cell.method)
+    assert len(compared) == 12
+
+
+def test_every_row_of_the_search_had_as_many_trials(evidence):
+    trials = Counter((r["method"], r["normalization"], r["encoder"]) for r in evidence["experiments"]["search"]["rows"])
+    assert len(trials) == 20
+    assert set(trials.values()) == {12}
 
 
 def test_the_windows_that_a_method_sees_are_those_of_its_preset():
