@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,7 @@ from collab_asd.data.excerpts import excerpts
 from collab_asd.data.recorder import differences
 from collab_asd.data.statistics import measure
 from collab_asd.detection import storage
-from collab_asd.detection.detector import Detector, Embedded
+from collab_asd.detection.detector import Detector
 from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.detection.storage import DetectorCard
@@ -165,17 +162,12 @@ class Monitor:
         return verdict, Evidence(frames, levels, verdict.anomaly_score, spectrum)
 
     def scores(self, waveforms: Iterable[FloatArray]) -> ScoreArray:
-        """Anomaly scores of waveforms ``[samples]`` at the encoder's rate; as many at once as there are cores."""
-        clips: list[Embedded] = []
-        waiting, cores = iter(waveforms), os.cpu_count() or 1
-        with ThreadPoolExecutor(cores) as pool:
-            while together := list(islice(waiting, cores)):
-                clips += pool.map(self._embedded, together)
+        """Anomaly scores of waveforms ``[samples]`` at the encoder's rate."""
+        clips = []
+        for waveform in waveforms:
+            spectrum = self._spectrum(Audio(waveform, self.encoder.spec.sample_rate, 1), Path())
+            clips.append(self.detector.embed(self.encoder(waveform), spectrum))
         return self.detector.scores(clips).test
-
-    def _embedded(self, waveform: FloatArray) -> Embedded:
-        spectrum = self._spectrum(Audio(waveform, self.encoder.spec.sample_rate, 1), Path())
-        return self.detector.embed(self.encoder(waveform), spectrum)
 
     def waveform(self, path: str | Path) -> FloatArray:
         """Read a recording ``[samples]`` at the encoder's rate.
