@@ -24,7 +24,7 @@ from evidence import SEARCH, write
 
 LOCAL_RATES = [("adamw", 3e-4), ("adamw", 1e-3), ("adamw", 3e-3), ("sgd", 0.03), ("sgd", 0.1), ("sgd", 0.3)]
 CYCLE_RATES = [("adamw", 2.5e-3), ("adamw", 5e-3), ("adamw", 1e-2), ("sgd", 0.03), ("sgd", 0.1), ("sgd", 0.3)]
-ROUNDS = {"rounds": [21, 63]}  # of the same windows in all: three or four steps of a client in a round, or one
+ROUNDS = {"rounds": [21, 63]}  # of the same windows in all: three steps of a client in a round, or one
 EPOCHS = {"epochs": [2, 3]}  # never more windows than the others see
 FINALISTS, SEEDS = 3, (1, 2)
 METHODS: dict[str, dict[str, str]] = {

@@ -141,7 +141,9 @@ class RunConfig:
     rounds: Annotated[
         int, "rounds of federated averaging and split learning; 0: as many as the preset says", NOT_NEGATIVE
     ] = 0
-    learning_rate: Annotated[float, "learning rate of the ID classifier; 0: as the preset says", ZERO_OR_POSITIVE] = 0.0
+    learning_rate: Annotated[
+        float, "learning rate of the ID classifier; 0: as the preset says, or 0.1 for sgd", ZERO_OR_POSITIVE
+    ] = 0.0
     optimizer: Annotated[
         Optimizer, "optimizer of the ID classifier: adamw, sgd (plain, which keeps nothing from step to step)"
     ] = "adamw"

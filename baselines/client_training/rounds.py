@@ -1,7 +1,7 @@
 """How clients train in rounds: how many, what each does in one, and the model that round 1 begins with.
 
-With one class per client, ArcFace has only positive examples: whatever pulls all embeddings to one point solves it.
-What becomes of the matrix of class directions is the open question, so there are three answers:
+With one class per client, ArcFace has only positive examples: whatever pulls all embeddings to one point solves it for
+that client. So there are three answers to what becomes of the matrix of class directions:
 
 ========== =========================================================================================================
 naive      The matrix is part of the model and trained by whoever computes the loss, on the classes that are there.
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier
 from collab_asd.classifier.sampling import statistics_from_sums
-from collab_asd.classifier.settings import PRESETS, Head, TrainingSettings
+from collab_asd.classifier.settings import PRESETS, Head, TrainingSettings, learning_rate_of
 from collab_asd.classifier.training import new_classifier
 from collab_asd.config import ClassHead, RunConfig
 from collab_asd.core.types import FloatArray
@@ -72,12 +72,12 @@ def settings_of(config: RunConfig, proximal: float = 0.0, share: float = 1.0) ->
         optimizer=config.optimizer,
     )
     if config.preset == "paper":
-        rate = config.learning_rate or preset.learning_rate
+        rate = learning_rate_of(config, preset.learning_rate)
         return RoundSettings(config.rounds or preset.epochs, replace(training, learning_rate=rate))
     rounds = config.rounds or FAST_ROUNDS
     windows = preset.epochs * (preset.windows_per_class or 0) // rounds
     own_windows = max(FEWEST_WINDOWS, round(share * windows))
-    rate = config.learning_rate or FAST_LEARNING_RATE
+    rate = learning_rate_of(config, FAST_LEARNING_RATE)
     return RoundSettings(
         rounds,
         replace(training, windows_per_class=own_windows, batch=FAST_BATCH, one_cycle=False, learning_rate=rate),

@@ -6,10 +6,11 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import ArcFaceLoss
 
+from baselines.client_training.rounds import settings_of
 from collab_asd.classifier import training
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, to_arrays
 from collab_asd.classifier.sampling import WindowSampler
-from collab_asd.classifier.settings import PRESETS
+from collab_asd.classifier.settings import PRESETS, training_of
 from collab_asd.classifier.training import (
     build_head,
     build_optimizer,
@@ -22,6 +23,7 @@ from collab_asd.classifier.training import (
     one_cycle,
     train,
 )
+from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 
 STACKING = {"stack": 4, "stack_hop": 2}
@@ -199,3 +201,10 @@ def test_plain_sgd_moves_weights_against_the_gradient_and_the_cycle_leaves_its_m
     cycled = build_optimizer(model.parameters(), plain)
     one_cycle(cycled, plain, 10)
     assert cycled.param_groups[0]["momentum"] == 0
+
+
+def test_a_run_that_names_no_learning_rate_has_that_of_its_optimizer():
+    rates = [training_of(RunConfig(optimizer=optimizer)).learning_rate for optimizer in ("adamw", "sgd")]
+    rounds = [settings_of(RunConfig(optimizer=optimizer)).training.learning_rate for optimizer in ("adamw", "sgd")]
+    assert (rates, rounds) == ([5e-3, 0.1], [1e-3, 0.1])
+    assert training_of(RunConfig(optimizer="sgd", learning_rate=0.2)).learning_rate == 0.2
