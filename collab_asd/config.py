@@ -139,7 +139,9 @@ class RunConfig:
         int, "epochs of the ID classifier or of a local network; 0: as many as the preset says", NOT_NEGATIVE
     ] = 0
     rounds: Annotated[
-        int, "rounds of federated averaging and split learning; 0: as many as the preset says", NOT_NEGATIVE
+        int,
+        "rounds of federated averaging and split learning, of the same windows in all; 0: as the preset says",
+        NOT_NEGATIVE,
     ] = 0
     learning_rate: Annotated[
         float, "learning rate of the ID classifier; 0: as the preset says, or 0.1 for sgd", ZERO_OR_POSITIVE

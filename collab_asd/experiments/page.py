@@ -12,7 +12,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from collab_asd.data.partitions import evenness
 from collab_asd.experiments.experiment import Cell, Experiment
@@ -21,7 +20,7 @@ from collab_asd.report.comparison import Estimate
 from collab_asd.report.few_shot import few_shot_panels, is_few_shot
 from collab_asd.report.heterogeneity import against_heterogeneity
 from collab_asd.report.page import write_page
-from collab_asd.report.theme import LIGHT, MARKERS, SERIES, Gallery, Picture, add_legend, chart, drawing
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, Gallery, Picture, add_legend, chart, drawing, plain_numbers
 from collab_asd.report.words import GLOSSARY, Fact, method_words, of_hundred
 
 ROW_INCHES, WIDTH = 0.21, 4.7
@@ -75,7 +74,7 @@ def auc_against_bytes(rows: Sequence[Row]) -> Figure | None:
             x = row.bytes_sent.mean / 1e6
             _draw_point(axes, x, row, marker[row.method], colour[row.place])
     axes.set(xscale="log", xlabel="MB sent in all", ylabel="mean AUC", axisbelow=True)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_numbers(axes.xaxis)
     axes.grid(color=LIGHT["line"], linewidth=0.6)
     axes.margins(0.08)
     add_legend(figure, _legend(marker, colour), most_columns=2, fontsize=8)

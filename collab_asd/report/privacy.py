@@ -19,7 +19,7 @@ from collab_asd.core.schemas import AUDIT as AUDIT_SCHEMA
 from collab_asd.report.contents import Sound
 from collab_asd.report.figures import player
 from collab_asd.report.tables import Sheet
-from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels
+from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, plain_numbers
 
 AUDIT, JSON, PICTURE, SOUNDS = "audit", "audit.json", "reconstructed.png", "sounds"
 NEEDED = ("findings", "parties", "missing")
@@ -219,6 +219,7 @@ def distillation_panel(audit: AuditResult) -> Figure:
             for number, name in enumerate(others, start=1):
                 panel.axhline(own[name]["value"], color=_colour(number), linestyle="--", linewidth=1, label=name)
             panel.set(xscale="log", xlabel="queries", ylabel=measure)
+            plain_numbers(panel.xaxis)
             panel.legend(fontsize=6)
     return figure
 

@@ -22,11 +22,13 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 # Name: colour on a light and on a dark ground. Blue against orange and the series follow Okabe and Ito (2008),
 # darker or lighter where the ground asks for contrast.
@@ -98,6 +100,12 @@ def chart(width: float, height: float, margins: tuple[float, float, float, float
     axes.xaxis.label.set_verticalalignment("bottom")
     axes.yaxis.label.set_verticalalignment("top")
     return figure, axes
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Write numbers of a logarithmic axis out, in place of powers of ten, which are formulas."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(LogFormatter())
 
 
 def panels(count: int, height: float, most_columns: int = 4, share_y: bool = True) -> tuple[Figure, list[Axes]]:

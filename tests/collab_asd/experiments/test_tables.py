@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 from collab_asd.experiments.page import auc_against_bytes, auc_dots, story, verdict
@@ -19,6 +20,7 @@ from collab_asd.experiments.tables import (
     write_csv,
 )
 from collab_asd.report.comparison import Estimate
+from collab_asd.report.theme import chart, plain_numbers
 
 
 def cells(method, scorer, aucs, sent=2e6):
@@ -151,6 +153,19 @@ def test_figures_show_every_row(rows):
         tuple(line.get_xydata()[0]) for line in auc_against_bytes(rows).axes[0].lines if line.get_marker() in "osD"
     ]
     assert points == [pytest.approx(p) for p in [(2.0, 0.71), (0.01, 0.61), (0.01, 0.82)]]
+
+
+@pytest.mark.parametrize("most", [0.02, 3.0, 5000.0])
+def test_numbers_of_a_logarithmic_axis_are_no_formulas(most):
+    """The page's style parses none; over less than a decade, matplotlib labels small ticks with them, too."""
+    figure, axes = chart(4.0, 3.0)
+    axes.plot([0.01, most], [0.0, 1.0])
+    axes.set_xscale("log")
+    plain_numbers(axes.xaxis)
+    FigureCanvasAgg(figure).draw()
+    words = [label.get_text() for label in axes.get_xticklabels(which="both")]
+    assert any(words)
+    assert not any("$" in word for word in words)
 
 
 def test_without_labels_there_is_nothing_to_draw():
