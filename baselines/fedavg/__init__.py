@@ -18,5 +18,6 @@ METHOD = MethodSpec(
         "train": "baselines.fedavg.client:train",
     },
     describe_costs="baselines.client_training.costs:describe_model_exchange",
+    no_use_for=("epochs", "server-batches"),
 )
 """Of all that Flower's stock strategies make of it: the configured method says which."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from collab_asd.methods import MethodSpec
+from collab_asd.methods import TRAINING, MethodSpec
 
 KNN = MethodSpec(
     summary="Nothing was shared: each site compared its new recordings with its own normal ones alone.",
@@ -11,6 +11,7 @@ KNN = MethodSpec(
     score="baselines.local.strategy:score",
     scorer="knn",
     describe_costs="collab_asd.methods.costs:share_nothing",
+    no_use_for=TRAINING,
 )
 MAHALANOBIS = replace(
     KNN,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from collab_asd.methods import MethodSpec
+from collab_asd.methods import TRAINING, MethodSpec
 
 VAE = MethodSpec(
     summary="Nothing was shared: each site trained a network to squeeze its own normal recordings into a few numbers "
@@ -13,6 +13,7 @@ VAE = MethodSpec(
     encoders=("logmel",),
     scorer="vae",
     describe_costs="collab_asd.methods.costs:share_nothing",
+    no_use_for=tuple(key for key in TRAINING if key != "epochs"),
 )
 VIDNN = replace(
     VAE,

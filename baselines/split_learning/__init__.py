@@ -20,6 +20,7 @@ METHOD = MethodSpec(
         "train.split": "baselines.split_learning.client:train",
     },
     describe_costs="baselines.split_learning.costs:describe_costs",
+    no_use_for=("epochs",),
     encoders=("logmel", "random-conv"),  # their frames keep where in frequency something is: maps, which can be cut
 )
 """Of ``split-learning`` and ``splitfed``: the configured method says which."""

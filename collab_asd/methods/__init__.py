@@ -7,8 +7,10 @@ list methods, or to serve one, no other is imported, and no encoder.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from collab_asd.config import RunConfig
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
     from collab_asd.federation.scoring import ClientScores, MachineScores
     from collab_asd.methods.costs import Bytes, Holding
 
+log = logging.getLogger(__name__)
 Shared: TypeAlias = Literal["nothing", "embeddings", "recordings", "statistics", "weights", "activations"]
 """What leaves the clients, beside the scores of their test clips."""
 
 
 CATEGORIES = ("train", "evaluate", "query")
 """Of Flower's messages."""
+TRAINING = ("epochs", "rounds", "learning-rate", "optimizer", "normalization", "class-head", "server-batches")
+"""Keys of methods that train a network."""
 
 
 class Method(Protocol):
@@ -84,6 +89,8 @@ class MethodSpec:
         The scorer in the results, where the method and not the configuration decides it.
     describe_costs : callable, optional
         Configuration, facts of the encoder and what the clients hold -> what a run sends.
+    no_use_for : tuple of str
+        Keys that change nothing of what it does; a run that sets one is warned.
     """
 
     summary: str
@@ -94,6 +101,7 @@ class MethodSpec:
     encoders: tuple[str, ...] = ()
     scorer: str = ""
     describe_costs: Lazy[Callable[[RunConfig, EncoderEntry, Sequence[Holding]], Bytes]] | None = None
+    no_use_for: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that Flower can route the messages."""
@@ -170,6 +178,10 @@ def require_possible(config: RunConfig) -> MethodSpec:
     """
     spec = METHODS.find(config.method)
     _require_defences(config, spec)
+    for key in spec.no_use_for:
+        field_name = key.replace("-", "_")
+        if (value := getattr(config, field_name)) != getattr(RunConfig, field_name):
+            _warn_of_no_use(config.method, key, value)
     if spec.reads(config.encoder):
         return spec
     if spec.encoders:
@@ -187,6 +199,12 @@ def require_possible(config: RunConfig) -> MethodSpec:
 def fewest_clients(config: RunConfig) -> int:
     """Return how many clients a run needs: those configured, or two where something is shared and one elsewhere."""
     return config.min_clients or (2 if METHODS.find(config.method).is_collaborative else 1)
+
+
+@lru_cache
+def _warn_of_no_use(method: str, key: str, value: object) -> None:
+    """Warn once in each process: several parts of a program look whether a run is possible."""
+    log.warning("%s = %s changes nothing: method %s has no use for this key; leave it out", key, value, method)
 
 
 def _require_defences(config: RunConfig, spec: MethodSpec) -> None:

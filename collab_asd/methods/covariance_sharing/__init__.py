@@ -4,7 +4,7 @@
 server keeps for machines that join later. The arithmetic is in `collab_asd.detection.second_order`.
 """
 
-from collab_asd.methods import MethodSpec
+from collab_asd.methods import TRAINING, MethodSpec
 
 METHOD = MethodSpec(
     summary="Each site sent how the bands of its machines' spectra vary together (one matrix, whatever the number of "
@@ -20,4 +20,5 @@ METHOD = MethodSpec(
     },
     scorer="mahalanobis",
     describe_costs="collab_asd.methods.covariance_sharing.sums:describe_costs",
+    no_use_for=TRAINING,
 )

@@ -17,4 +17,5 @@ METHOD = MethodSpec(
         "train.embeddings": "collab_asd.methods.embedding_sharing.client:embeddings",
     },
     describe_costs="collab_asd.methods.embedding_sharing.costs:describe_costs",
+    no_use_for=("rounds", "class-head", "server-batches"),
 )

@@ -56,3 +56,20 @@ def test_recordings_as_they_are_go_to_a_method_that_shares_recordings(method):
 def test_a_message_type_that_flower_does_not_know_is_refused(kind):
     with pytest.raises(InputError, match="handlers"):
         MethodSpec("It asks.", "nothing", "a:b", "a:c", handlers={kind: "a:d"})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_keys_that_a_method_has_no_use_for_are_keys(method):
+    assert set(METHODS.find(method).no_use_for) <= set(RunConfig().to_mapping())
+
+
+def test_a_key_that_changes_nothing_is_warned_of(caplog):
+    require_possible(RunConfig(method="fedavg", rounds=5, learning_rate=0.02))
+    require_possible(RunConfig(method="embedding-sharing", epochs=7))
+    assert not caplog.messages
+    require_possible(RunConfig(method="fedavg", epochs=49))
+    require_possible(RunConfig(method="local-knn", optimizer="sgd"))
+    assert [message.split(":")[0] for message in caplog.messages] == [
+        "epochs = 49 changes nothing",
+        "optimizer = sgd changes nothing",
+    ]
