@@ -467,7 +467,8 @@ def main() -> None:
     for name in args.only:
         if not args.collect:
             print(f"{name}: {EXPERIMENTS[name]}; after an interruption the same command goes on", flush=True)
-            run(name, args)
+            weights = [word for given in args.weights for word in ("--weights", given) if name == "published"]
+            run(name, args.data, args.out / name, *weights)
         shared = [args.out / "toycar"] if name == "published" else []  # has our own rows, of the same runs
         folders = [args.out / name, *(folder for of, folder in also if of == name), *shared]
         found = measured(name, folders)
@@ -481,10 +482,9 @@ def main() -> None:
         print(f"{name}: {_finished(found)} runs are finished; {FILE.name} and the pages are written", flush=True)
 
 
-def run(name: str, args: argparse.Namespace) -> None:
+def run(name: str, data: str, out: Path, *options: str) -> None:
     """Run a comparison, or what is left of it; a run of it that fails does not end the others."""
-    command = ["compare", name, "--data", args.data, "--out", str(args.out / name)]
-    command += [word for given in args.weights for word in ("--weights", given) if name == "published"]
+    command = ["compare", name, "--data", data, "--out", str(out), *options]
     start = "from collab_asd.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", start, *command], check=False)
     if done.returncode:

@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evidence import SEARCH, write
+from evidence import SEARCH, run, write
 
 LOCAL_RATES = [("adamw", 3e-4), ("adamw", 1e-3), ("adamw", 3e-3), ("sgd", 0.03), ("sgd", 0.1), ("sgd", 0.3)]
 CYCLE_RATES = [("adamw", 2.5e-3), ("adamw", 5e-3), ("adamw", 1e-2), ("sgd", 0.03), ("sgd", 0.1), ("sgd", 0.3)]
@@ -70,12 +68,7 @@ def compare(name: str, chosen: Mapping[str, Trial], seeds: Sequence[int], args: 
     args.out.mkdir(parents=True, exist_ok=True)
     file, out = args.out / f"{name}.toml", args.out / name
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    start = "from collab_asd.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", start, "compare", file, "--data", args.data, "--out", out], check=False
-    )
-    if done.returncode:
-        print(f"{name}: ended with {done.returncode}; what is finished is taken", file=sys.stderr)
+    run(str(file), args.data, out)
     with (out / "table.csv").open(newline="", encoding="utf-8") as table:
         return [row for row in csv.DictReader(table) if row["state"] == "finished"]
 
