@@ -163,15 +163,13 @@ def first_stage_state(model: IdClassifier) -> Arrays:
 
 
 def finished_stage_state(model: IdClassifier, settings: TrainingSettings) -> Arrays:
-    """Return arrays of the names, types and shapes of a state that a client's turn ends with: AdamW's moments, too."""
-    arrays = first_stage_state(model)
-    if settings.optimizer == "sgd":
-        return arrays
-    for number, parameter in enumerate(_stages(model).first.parameters()):
-        zeros = np.zeros(tuple(parameter.shape), np.float32)
-        moments = {"step": np.zeros((), np.float32), "exp_avg": zeros, "exp_avg_sq": zeros}
-        arrays |= {f"{MOMENT}{number}/{name}": moment for name, moment in moments.items()}
-    return arrays
+    """Return arrays of the names, types and shapes of a state that a client's turn ends with: moments, too."""
+    stage = copy.deepcopy(_stages(model).first)
+    optimizer = build_optimizer(stage.parameters(), settings)
+    for parameter in stage.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    return stage_arrays(stage) | _moments(optimizer)
 
 
 def activation_shape(model: IdClassifier) -> tuple[int, ...]:
