@@ -193,7 +193,7 @@ class RunConfig:
     ] = ""
     noise_epsilon: Annotated[
         float,
-        "(epsilon, delta)-differential privacy of each clip by Gaussian noise; 0: none, above 10: no guarantee",
+        "(epsilon, delta)-differential privacy of each clip by Gaussian noise; 0: none; above 10: no guarantee",
         ZERO_OR_POSITIVE,
     ] = 0.0
     noise_delta: Annotated[
@@ -338,6 +338,12 @@ class Setting:
     def choices(self) -> tuple[str, ...]:
         """The values that it accepts, where its type lists them."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+    def stands_for(self, value: str | float) -> str:
+        """Return what 0 or an empty string means, as the description says it; empty for other values."""
+        written = {"": "empty", "0": "0", "0.0": "0"}.get(str(value))
+        found = re.search(rf"\b{written}: ([^;]+)", self.description)
+        return found[1] if found else ""
 
 
 @cache

@@ -15,7 +15,14 @@ from matplotlib.lines import Line2D
 
 from collab_asd.data.partitions import evenness
 from collab_asd.experiments.experiment import Cell, Experiment
-from collab_asd.experiments.tables import Row, comparison_sheet, failure_sheet, machine_sheet, with_interval
+from collab_asd.experiments.tables import (
+    Row,
+    against_sharing,
+    comparison_sheet,
+    failure_sheet,
+    machine_sheet,
+    with_interval,
+)
 from collab_asd.report.comparison import Estimate
 from collab_asd.report.few_shot import few_shot_panels, is_few_shot
 from collab_asd.report.heterogeneity import against_heterogeneity
@@ -129,6 +136,8 @@ OWN_TERMS = {
     "[low, high] (95 % interval)": "Where the AUC would lie with other seeds and other test recordings of the same "
     "machines, in 95 of 100 cases: a bootstrap over recordings, and Student's t over seeds. It says nothing of other "
     "machines. ± is over seeds alone.",
+}
+SHARING_TERMS = {
     "Clips to settle": "How many test recordings of each machine would tell the difference from chance, if it is as "
     "large as it was measured; a dash where these do.",
     "Minus sharing": "AUC minus that of embedding sharing with the same encoder, seed by seed: what chance gives to "
@@ -168,6 +177,7 @@ def write_comparison_page(
     content = {
         "experiment": experiment,
         "verdict": verdict(rows),
+        "against_sharing": against_sharing(rows),
         "facts": _facts(cells, rows, summaries),
         "story": [] if is_few_shot(rows) else list(story(rows)),
         "failures": failures if failures.rows else None,
@@ -176,6 +186,7 @@ def write_comparison_page(
         "manifests": sorted({str(s["manifest_sha256"]) for s in summaries}),
         "terms": {term: GLOSSARY[term] for term in TERMS}
         | OWN_TERMS
+        | (SHARING_TERMS if against_sharing(rows) else {})
         | (PARTITION_TERM if experiment.partitions else {}),
         "command": command,
         "out": out,

@@ -197,6 +197,7 @@ def _auc_of(machine: str, cells: Sequence[CellResult]) -> Estimate | None:
 
 
 COLUMNS = ("AUC", "minus sharing", "clips to settle", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
+AGAINST_SHARING = ("minus sharing", "clips to settle")
 DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s", "clips to settle")  # on a narrow terminal, in this order
 LAST = ("folder", "error")
 WIDEST = 1000  # characters
@@ -242,9 +243,19 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def comparison_sheet(rows: Sequence[Row]) -> Sheet:
-    """One row per method, encoder, scorer and partition; bold where more than chance sets it apart."""
-    sheet = _sheet("comparison", "Means over machines and seeds", COLUMNS, rows, [_cells(row) for row in rows])
+    """One row per method, encoder, scorer and partition; bold where more than chance sets it apart.
+
+    The columns `AGAINST_SHARING` are left out where nothing was compared with embedding sharing.
+    """
+    shown = [column for column in COLUMNS if column not in AGAINST_SHARING or against_sharing(rows)]
+    lines = [[cells[column] for column in shown] for cells in map(_cells, rows)]
+    sheet = _sheet("comparison", "Means over machines and seeds", shown, rows, lines)
     return with_marks(sheet, [row.marks for row in rows])
+
+
+def against_sharing(rows: Iterable[Row]) -> bool:
+    """Whether any row is measured against embedding sharing."""
+    return any(row.gain for row in rows)
 
 
 def machine_sheet(rows: Sequence[Row]) -> Sheet:
@@ -321,9 +332,9 @@ def clips_needed(row: Row) -> str:
     return f"≈ {10 * math.ceil(needed / 10):,}" if needed < MOST_CLIPS else f"> {MOST_CLIPS:,}"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row) -> dict[str, str]:
     deviation = row.auc.deviation if row.auc else None
-    return (
+    values = (
         with_interval(row.auc),
         with_interval(row.gain, "+"),
         clips_needed(row),
@@ -335,6 +346,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         number(row.seconds, 1),
         str(len(row.seeds)),
     )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _estimate_values(name: str, value: Estimate | None) -> dict[str, float | None]:

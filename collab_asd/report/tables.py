@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from collab_asd.config import RunConfig
+from collab_asd.config import RunConfig, settings
 from collab_asd.core.terminal import printable
 from collab_asd.core.types import ANOMALY, NORMAL
 from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS, Evaluation, MachineResult
@@ -308,10 +308,14 @@ def seconds(run: Run, prefix: str = "") -> Sheet:
 
 
 def configuration(run: Run, prefix: str = "") -> Sheet:
-    """Every configuration key of the run, beside its default."""
-    defaults = RunConfig().to_mapping()
-    rows = tuple((key, str(value), str(defaults.get(key, UNKNOWN))) for key, value in run.summary["config"].items())
-    return Sheet(f"{prefix}configuration", "Configuration", ("key", "this run", "default"), rows, words=3)
+    """Every configuration key of the run, beside its default, and what a 0 or nothing stands for."""
+    defaults, known = RunConfig().to_mapping(), settings()
+    rows = tuple(
+        (key, str(value), str(defaults.get(key, UNKNOWN)), known[key].stands_for(value) if key in known else "")
+        for key, value in run.summary["config"].items()
+    )
+    headings = ("key", "this run", "default", "which stands for")
+    return Sheet(f"{prefix}configuration", "Configuration", headings, rows, words=4)
 
 
 def comparison(runs: Sequence[Run], names: Sequence[str]) -> Sheet:

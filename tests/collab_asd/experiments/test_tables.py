@@ -68,6 +68,14 @@ def test_rows_of_the_sheet(rows):
     assert r" $-$0.100 $\pm$ 0.000 & " in sheet.latex()
 
 
+def test_without_embedding_sharing_nothing_is_measured_against_it():
+    rows = summarize_rows([*cells("fedavg", "fusion", [0.7, 0.72]), *cells("local-knn", "knn", [0.6, 0.62])], "fusion")
+    sheet = comparison_sheet(rows)
+    assert not {"minus sharing", "clips to settle"} & set(sheet.headings)
+    assert sheet.rows[1][2] == "0.610 ± 0.127"
+    assert {len(row) for row in sheet.rows} == {len(sheet.headings)}
+
+
 def test_rows_measured_on_too_few_clips_are_marked(rows):
     few = [replace(row, marks=("*", "+")) if row.method == "local-knn" else row for row in rows]
     sheet, by_machine = comparison_sheet(few), machine_sheet(few)

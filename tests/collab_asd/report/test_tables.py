@@ -117,9 +117,12 @@ def test_all_that_latex_would_interpret_is_escaped():
 def test_configuration_stands_beside_its_defaults(make_folder):
     config = RunConfig(seed=7, scorer="knn").to_mapping() | {"gone-key": 1}
     rows = {row[0]: row[1:] for row in configuration(read_run(make_folder(config=config))).rows}
-    assert rows["seed"] == ("7", "0")
-    assert rows["scorer"] == ("knn", "fusion")
-    assert rows["gone-key"] == ("1", "–")
+    assert rows["seed"] == ("7", "0", "")
+    assert rows["scorer"] == ("knn", "fusion", "")
+    assert rows["rounds"] == ("0", "0", "as the preset says")
+    assert rows["learning-rate"] == ("0.0", "0.0", "as the preset says, or 0.1 for sgd")
+    assert rows["erase"] == ("", "", "none")
+    assert rows["gone-key"] == ("1", "–", "")
 
 
 def test_bars_are_drawn_for_machines_that_have_an_auc(tmp_path):
