@@ -174,11 +174,12 @@ def test_no_difference_that_chance_may_have_made_is_bold(evidence):
                 assert gain["low"] > 0
 
 
-def test_baselines_are_compared_with_the_settings_that_won_the_search(evidence):
+@pytest.mark.parametrize(("experiment", "methods"), [("toycar", 12), ("noniid", 4), ("rooms", 2), ("synthetic", 3)])
+def test_baselines_are_compared_with_the_settings_that_won_the_search(evidence, experiment, methods):
     rows = evidence["experiments"]["search"]["rows"]
     of = {(r["method"], r["normalization"], r["encoder"]): r for r in rows if r["winner"]}
     compared = set()
-    for cell in Experiment.read(find_experiment("toycar")).cells(Path()):
+    for cell in Experiment.read(find_experiment(experiment)).cells(Path()):
         method = cell.method.removesuffix("-conv").removesuffix("-group")
         searched = of.get((method, cell.config.normalization, cell.config.encoder))
         if searched is None or method == "embedding-sharing":
@@ -187,7 +188,7 @@ def test_baselines_are_compared_with_the_settings_that_won_the_search(evidence):
         won = searched["optimizer"], searched["learning-rate"], searched["rounds"]
         assert (settings.training.optimizer, settings.training.learning_rate, settings.rounds) == won, cell.method
         compared.add(cell.method)
-    assert len(compared) == 12
+    assert len(compared) == methods
 
 
 def test_every_row_of_the_search_had_as_many_trials(evidence):
