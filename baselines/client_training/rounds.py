@@ -17,8 +17,10 @@ F. X. Yu, A. S. Rawat, A. K. Menon, S. Kumar, "Federated learning with only posi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ from collab_asd.classifier.training import new_classifier
 from collab_asd.config import ClassHead, RunConfig
 from collab_asd.core.types import FloatArray
 
+log = logging.getLogger(__name__)
 Arrays = dict[str, NDArray[Any]]
 HEADS: dict[ClassHead, Head] = {"naive": "arcface", "anchors": "fixed", "fedaws": "positive"}
 FAST_ROUNDS, FAST_BATCH, FAST_LEARNING_RATE = 21, 32, 1e-3
@@ -76,12 +79,23 @@ def settings_of(config: RunConfig, proximal: float = 0.0, share: float = 1.0) ->
         return RoundSettings(config.rounds or preset.epochs, replace(training, learning_rate=rate))
     rounds = config.rounds or FAST_ROUNDS
     windows = preset.epochs * (preset.windows_per_class or 0) // rounds
+    if windows < FEWEST_WINDOWS:
+        _warn_of_windows(rounds, preset.epochs * (preset.windows_per_class or 0))
     own_windows = max(FEWEST_WINDOWS, round(share * windows))
     rate = learning_rate_of(config, FAST_LEARNING_RATE)
     return RoundSettings(
         rounds,
         replace(training, windows_per_class=own_windows, batch=FAST_BATCH, one_cycle=False, learning_rate=rate),
     )
+
+
+@lru_cache
+def _warn_of_windows(rounds: int, windows: int) -> None:
+    """Warn once in each process."""
+    log.warning(
+        "rounds = %d: with %d windows of a class in each, more than the %d that embedding sharing sees; set at most %d",
+        rounds, FEWEST_WINDOWS, windows, windows // FEWEST_WINDOWS,
+    )  # fmt: skip
 
 
 def start_model(

@@ -112,6 +112,14 @@ def test_a_client_draws_its_share_of_the_windows(client, everywhere, monkeypatch
     assert seen[0].windows_per_class == round(100 * share)
 
 
+@pytest.mark.parametrize(("rounds", "warned"), [(1050, False), (1051, True)])
+def test_rounds_that_would_see_more_windows_are_warned_of(caplog, rounds, warned):
+    """Of 2,100 windows of a class, 1,050 rounds have two each."""
+    with caplog.at_level("WARNING"):
+        settings_of(RunConfig(method="fedavg", rounds=rounds))
+    assert (f"rounds = {rounds}" in caplog.text) == warned
+
+
 def test_clips_of_a_class_are_counted_over_clients():
     assert class_clips({0: {0: 6, 2: 1}, 3: {2: 5}}, classes=3) == [6, 0, 6]
 
