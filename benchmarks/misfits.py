@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.core.logmel import MEL_BANDS
 from collab_asd.core.runtime import pin_threads
+from collab_asd.core.torch_audio import MEL_BANDS
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips

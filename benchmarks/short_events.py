@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.core.logmel import HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.runtime import pin_threads
+from collab_asd.core.torch_audio import HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips

@@ -17,7 +17,7 @@ from typer.core import TyperArgument, TyperGroup
 from collab_asd.config import nearest
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.processes import Terminated, terminated_as_interrupted
-from collab_asd.core.releases import untested
+from collab_asd.core.registry import untested
 from collab_asd.core.terminal import PlainConsole
 
 log = logging.getLogger(__name__)

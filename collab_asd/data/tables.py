@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.text import encoding_of, read_text
+from collab_asd.core.files import encoding_of, read_text
 from collab_asd.data.audio import ClipError
 from collab_asd.data.recordings import refuse_all
 
@@ -49,7 +49,7 @@ def read_table(path: Path, needed: Sequence[str] = ()) -> list[Row]:
     Parameters
     ----------
     path : Path
-        A text file with one header; `collab_asd.core.text` says in which encodings.
+        A text file with one header; `collab_asd.core.files` says in which encodings.
     needed : sequence of str
         Columns that there must be.
 

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
-from collab_asd.core.logmel import log_mel
+from collab_asd.core.torch_audio import log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.detection.fusion import SHORT_EVENTS, fuse
 from collab_asd.detection.scorers import Average, ScorerSettings

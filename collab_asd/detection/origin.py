@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.logmel import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
+from collab_asd.core.torch_audio import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import EncoderSpec, FloatArray, ScoreArray
 from collab_asd.detection import storage
 from collab_asd.detection.choice import CARD_FILE

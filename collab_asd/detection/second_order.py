@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collab_asd.core.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE
+from collab_asd.core.torch_audio import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE
 from collab_asd.core.types import FloatArray, ScoreArray
 
 DIMENSION = 2 * MEL_BANDS

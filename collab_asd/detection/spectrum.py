@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from collab_asd.core.logmel import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
+from collab_asd.core.torch_audio import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import EncoderSpec, FloatArray, ScoreArray
 from collab_asd.detection.second_order import DIMENSION, FEATURES, Others, clip_features
 

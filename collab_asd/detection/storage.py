@@ -1,6 +1,6 @@
 """A detector in a folder: ``detector.json`` for what a person may read, ``detector.safetensors`` for the arrays.
 
-No pickle: loading a detector runs no code of whoever made it. A flipped byte is found (`collab_asd.core.cards`), and
+No pickle: loading a detector runs no code of whoever made it. A flipped byte is found (`collab_asd.core.schemas`), and
 numbers that no detector can have are refused. Neither tells who made a detector: what its maker chose for its threshold
 and its normal clips, it decides by.
 """
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arrays
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, Precision, RunConfig, Thresholding
-from collab_asd.core.cards import load_arrays_of, require_sealed, save_card
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part
-from collab_asd.core.schemas import DETECTOR
+from collab_asd.core.schemas import DETECTOR, load_arrays_of, require_sealed, save_card
 from collab_asd.core.terminal import shortened
 from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description

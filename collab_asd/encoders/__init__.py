@@ -14,8 +14,8 @@ from pathlib import Path
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir
-from collab_asd.core.keys import read_key
 from collab_asd.core.registry import Registry
+from collab_asd.core.seeding import read_key
 from collab_asd.core.types import Encoder, EncoderSpec
 from collab_asd.encoders.offset import OffsetRemoved, remove_offset
 from collab_asd.encoders.weights import WeightSource, resolve

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from collab_asd.core.logmel import MEL_BANDS
+from collab_asd.core.torch_audio import MEL_BANDS
 from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
 from collab_asd.detection.scorers.clip_scorer import by_folds
 from collab_asd.detection.second_order import Others, scatter, squares_of, standard_deviations

@@ -28,7 +28,7 @@ from safetensors.numpy import save as save_arrays
 from collab_asd import classifier as id_classifier
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
 from collab_asd.classifier.settings import TrainingSettings
-from collab_asd.core import logmel
+from collab_asd.core import torch_audio
 from collab_asd.core.files import replacing
 from collab_asd.core.schemas import CACHED_CLASSIFIER
 from collab_asd.core.types import MachineFrames
@@ -153,7 +153,7 @@ def classifier_key(
 @cache
 def _code_digest() -> str:
     """Hash the code that trains: after a change in it, yesterday's weights are not those of today."""
-    sources = [*sorted(Path(str(id_classifier.__file__)).parent.glob("*.py")), Path(logmel.__file__)]
+    sources = [*sorted(Path(str(id_classifier.__file__)).parent.glob("*.py")), Path(torch_audio.__file__)]
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -13,10 +13,9 @@ from typing import Self
 import numpy as np
 
 from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_arrays, to_arrays
-from collab_asd.core.cards import load_arrays_of, require_sealed, save_card
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part
-from collab_asd.core.schemas import REPEAT, SERVER_STATE
+from collab_asd.core.schemas import REPEAT, SERVER_STATE, load_arrays_of, require_sealed, save_card
 from collab_asd.core.terminal import shortened
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.wire.codecs import Codec, parse

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg.lapack import sormqr
 
-from collab_asd.core import keys
+from collab_asd.core import seeding
 from collab_asd.wire.codecs.stages import Rows, Stage
 
 PURPOSE = "collab-asd rotation"
@@ -78,14 +78,14 @@ def load_rotation_key(path: str) -> bytes:
     InputError
         The file cannot be used.
     """
-    return keys.read_key(Path(path).expanduser(), "rotation-key-file")
+    return seeding.read_key(Path(path).expanduser(), "rotation-key-file")
 
 
 @lru_cache(maxsize=1)
 def _of_key(key: bytes, dimension: int) -> Rotation:
-    seed = keys.derived(key, PURPOSE)
-    heads = keys.gaussian(seed + b"heads", dimension)
-    below = keys.gaussian(seed + b"below", dimension * (dimension - 1) // 2)
+    seed = seeding.derived(key, PURPOSE)
+    heads = seeding.gaussian(seed + b"heads", dimension)
+    below = seeding.gaussian(seed + b"below", dimension * (dimension - 1) // 2)
     reflections, scales = np.zeros((dimension, dimension), np.float32, "F"), np.zeros(dimension, np.float32)
     drawn = 0
     for column, head in enumerate(heads[:-1]):
@@ -94,5 +94,5 @@ def _of_key(key: bytes, dimension: int) -> Rotation:
         reflections[column + 1 :, column] = tail / (head + np.copysign(length, head))
         scales[column] = 1 + np.abs(head) / length
     signs = np.append(-np.sign(heads[:-1]), np.sign(heads[-1:])).astype(np.float32)
-    fingerprint = np.frombuffer(keys.derived(key, f"{PURPOSE}, fingerprint"), np.uint8)
+    fingerprint = np.frombuffer(seeding.derived(key, f"{PURPOSE}, fingerprint"), np.uint8)
     return Rotation(learnt={"reflections": reflections, "scales": scales, "signs": signs, "fingerprint": fingerprint})
