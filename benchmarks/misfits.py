@@ -25,8 +25,8 @@ from collab_asd.core.torch_audio import MEL_BANDS
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
-from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import HALF_WEIGHT

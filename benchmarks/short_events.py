@@ -33,8 +33,8 @@ from collab_asd.core.torch_audio import HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
-from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import HALF_WEIGHT
 from collab_asd.detection.scorers.mahalanobis import MahalanobisScorer

@@ -25,7 +25,7 @@ from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
 from collab_asd.detection.spectrum import ClipSpectrum
 from collab_asd.detection.storage import DetectorCard
 from collab_asd.detection.thresholds import p_values
-from collab_asd.encoders.offset import OffsetRemoved
+from collab_asd.encoders import OffsetRemoved
 
 log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 1.0  # as in training
