@@ -37,15 +37,14 @@ from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import HALF_WEIGHT
-from collab_asd.detection.scorers.mahalanobis import MahalanobisScorer
-from collab_asd.detection.scorers.spectrum import SpectrumScorer, contiguous_folds
+from collab_asd.detection.scorers.gaussian import MahalanobisScorer, SpectrumScorer, contiguous_folds
 from collab_asd.detection.second_order import (
     Others,
     add,
     clip_features,
     pooled_sums,
+    summarize,
 )
-from collab_asd.detection.spectrum import summarize
 from collab_asd.detection.thresholds import threshold
 
 Frames = list[FloatArray]

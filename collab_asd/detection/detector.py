@@ -23,10 +23,8 @@ from collab_asd.core.files import replacing
 from collab_asd.core.torch_audio import log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.detection.fusion import SHORT_EVENTS, fuse
-from collab_asd.detection.scorers import Average, ScorerSettings
-from collab_asd.detection.scorers.clip_scorer import ClipScorer
-from collab_asd.detection.second_order import Others
-from collab_asd.detection.spectrum import whole_clips
+from collab_asd.detection.scorers import Average, ClipScorer, ScorerSettings
+from collab_asd.detection.second_order import Others, whole_clips
 from collab_asd.wire.codecs import Codec
 
 
@@ -129,7 +127,7 @@ class Space:
         frames : FloatArray
             ``[T, D]`` of f_c.
         spectrum : FloatArray, optional
-            ``[2 + segments, 128]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
+            ``[2 + segments, 128]`` of `collab_asd.detection.second_order.ClipSpectrum`, for spaces that read it.
 
         Raises
         ------

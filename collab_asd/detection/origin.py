@@ -90,7 +90,7 @@ class Evidence:
         ``[17]``, of `BandLevels`.
     anomaly_score : float
     spectrum : FloatArray or None
-        ``[2 + segments, 128]``, of `collab_asd.detection.spectrum.ClipSpectrum`, where a detector reads it.
+        ``[2 + segments, 128]``, of `collab_asd.detection.second_order.ClipSpectrum`, where a detector reads it.
     """
 
     frames: FloatArray

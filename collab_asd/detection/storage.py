@@ -26,7 +26,7 @@ from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import ScorerSettings
-from collab_asd.detection.spectrum import others_from_arrays, others_to_arrays
+from collab_asd.detection.second_order import others_from_arrays, others_to_arrays
 from collab_asd.wire.codecs import Codec, parse
 from collab_asd.wire.codecs.stages import Stage
 from collab_asd.wire.defences.erasure import Erasure

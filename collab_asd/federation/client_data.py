@@ -17,7 +17,7 @@ from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrame
 from collab_asd.data.excerpts import by_recording, together
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.federation.bases import BasisLedger
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from collab_asd.core.progress import collected_warnings
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import second_order, storage
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.second_order import add, pooled_sums
-from collab_asd.detection.spectrum import whole_clips
+from collab_asd.detection.second_order import add, pooled_sums, whole_clips
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData

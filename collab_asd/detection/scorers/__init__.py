@@ -3,30 +3,37 @@
 A scorer is added by a file with a class that is built with ``metric=`` and follows `AnomalyScorer`, and by its line in
 `SCORERS`, or by an entry point of the group ``collab_asd.scorers``. It is imported when it is used: a saved detector is
 to answer within seconds.
+
+`ClipScorer` goes from points to clips: one space, one machine, a score per clip. Normal points are scored by models
+that have not seen them. Points may be taken to the unit sphere, where Euclidean distance is a monotone function of
+cosine distance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
+import numpy as np
+
 from collab_asd.config import Metric, Pooling, RunConfig, check_choice
 from collab_asd.core.registry import Registry
-from collab_asd.core.types import RAW_ENCODERS, AnomalyScorer
+from collab_asd.core.types import RAW_ENCODERS, AnomalyScorer, ClipNumbers, FloatArray, ScoreArray
 
 if TYPE_CHECKING:
     from collab_asd.detection.second_order import Others
+
 
 SCORERS: Registry[Callable[..., AnomalyScorer]] = Registry(
     "scorer",
     "collab_asd.scorers",
     Callable,
     {
-        "knn": "collab_asd.detection.scorers.knn:KnnScorer",
-        "lof": "collab_asd.detection.scorers.lof:LofScorer",
-        "mahalanobis": "collab_asd.detection.scorers.mahalanobis:MahalanobisScorer",
-        "gmm": "collab_asd.detection.scorers.gmm:GaussianMixtureScorer",
+        "knn": "collab_asd.detection.scorers.neighbours:KnnScorer",
+        "lof": "collab_asd.detection.scorers.neighbours:LofScorer",
+        "mahalanobis": "collab_asd.detection.scorers.gaussian:MahalanobisScorer",
+        "gmm": "collab_asd.detection.scorers.gaussian:GaussianMixtureScorer",
     },
 )
 FUSION = "fusion"
@@ -52,7 +59,7 @@ class ScorerSettings:
     average : {"frames", "log-mel", "spectrum", "levels", "segments"}
         What a clip's point in the client's own space is: the mean of its frames, or of the log-mel spectrum of the
         samples that these are; or the summary of its spectrum that comes beside the frames
-        (`collab_asd.detection.spectrum`), or of that the levels alone; or the levels of each segment.
+        (`collab_asd.detection.second_order`), or of that the levels alone; or the levels of each segment.
     half_weight : float or None
         Number of normal clips with which the score has half its full weight in a fusion; 0: always the full one. None:
         the fusion is the sum of plain z-scores, as in earlier versions.
@@ -76,7 +83,7 @@ class ScorerSettings:
     def make(self, others: Others | None = None) -> AnomalyScorer:
         """Build an unfitted scorer; in the space of spectra ``mahalanobis`` is the one that is made for them."""
         if self.reads_spectrum and self.name == "mahalanobis":
-            from collab_asd.detection.scorers.spectrum import SpectrumScorer
+            from collab_asd.detection.scorers.gaussian import SpectrumScorer
 
             return SpectrumScorer(others)
         return SCORERS.find(self.name)(metric=self.metric)
@@ -120,3 +127,94 @@ def looks_at_spectra(config: RunConfig) -> bool:
 def _settings(name: str, config: RunConfig) -> ScorerSettings:
     average: Average = "log-mel" if config.encoder in RAW_ENCODERS else "frames"
     return ScorerSettings(name, config.metric, config.pooling, average)
+
+
+TOP_WINDOWS = 5
+
+
+class ClipScorer:
+    """Scores clips, each given as the embeddings of its windows ``[w, d]``, in one embedding space.
+
+    With pooling ``"mean-embedding"`` a clip is one point, the mean of its windows. Otherwise every window is scored and
+    the clip's score is their mean, their maximum, or the mean of the five highest (``"top-k"``).
+    """
+
+    def __init__(self, settings: ScorerSettings, others: Others | None = None) -> None:
+        self._pooling: Pooling = settings.pooling
+        self._scorer: AnomalyScorer = settings.make(others)
+
+    def fit(self, clips: Sequence[FloatArray]) -> Self:
+        """Learn from normal clips."""
+        self._scorer.fit(np.concatenate([self.points(clip) for clip in clips]))
+        return self
+
+    def score(self, clip: FloatArray) -> float:
+        """Anomaly score of one clip.
+
+        Clips are scored one at a time: many scorers round differently with the number of points that they are given.
+        """
+        return self._pooled(self._scorer.score(self.points(clip)))
+
+    def held_out_scores(
+        self, clips: Sequence[FloatArray], recorded: Sequence[int] = (), recordings: Sequence[int] = ()
+    ) -> ScoreArray:
+        """Score normal clips by models that have not seen them -> ``[n]``: what a new normal clip would get.
+
+        k-NN leaves out one clip at a time, others a tenth of the clips: those that were `recorded` one after another
+        (their ranks ``[n]``), by default those that stand together. Where several clips are from one of the
+        `recordings` (their numbers ``[n]``), whole recordings are left out. A single clip gets the score 0.
+        """
+        if len(clips) < 2:
+            return np.zeros(len(clips))
+        points = [self.points(clip) for clip in clips]
+        ranks = np.array(recorded or range(len(points)), np.int64)
+        lengths = [len(p) for p in points]
+        owners = np.repeat(ranks, lengths)
+        unseen = np.repeat(np.array(recordings, np.int64), lengths) if recordings else owners
+        scores = self._scorer.held_out(np.concatenate(points), unseen)
+        return np.array([self._pooled(scores[owners == rank]) for rank in ranks])
+
+    def points(self, clip: FloatArray) -> FloatArray:
+        """Return the points ``[p, d]`` by which a clip is scored: all its windows, or their mean."""
+        return clip.mean(axis=0, keepdims=True) if self._pooling == "mean-embedding" else clip
+
+    def _pooled(self, scores: ScoreArray) -> float:
+        if self._pooling == "max":
+            return float(scores.max())
+        if self._pooling == "top-k":
+            return float(np.sort(scores)[-TOP_WINDOWS:].mean())
+        return float(scores.mean())
+
+
+FOLDS = 10
+
+
+def by_folds(unfitted: Callable[[], AnomalyScorer], points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+    """Score normal points ``[n, d]`` by models fitted to nine tenths of the clips that do not include theirs.
+
+    Parameters
+    ----------
+    unfitted : callable
+        Builds a scorer.
+    points : FloatArray
+    clips : ClipNumbers
+        ``[n]``: the clip that each point is from.
+    """
+    scores = np.empty(len(points))
+    numbers = np.unique(clips)
+    for unseen in np.array_split(numbers, min(FOLDS, len(numbers))):
+        out = np.isin(clips, unseen)
+        scores[out] = unfitted().fit(points[~out]).score(points[out])
+    return scores
+
+
+def unit_length(points: FloatArray) -> FloatArray:
+    """Scale each row of ``[n, d]`` to length 1; a zero row stays zero.
+
+    Examples
+    --------
+    >>> unit_length(np.array([[3.0, 4.0]], np.float32)).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return np.asarray(points / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

@@ -25,8 +25,7 @@ from collab_asd.data.tables import attribute_of
 from collab_asd.detection.detector import ClipPoints, Detector
 from collab_asd.detection.fusion import fuse
 from collab_asd.detection.scorers import DetectorSettings, looks_at_spectra
-from collab_asd.detection.second_order import Others
-from collab_asd.detection.spectrum import others_from_arrays
+from collab_asd.detection.second_order import Others, others_from_arrays
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with

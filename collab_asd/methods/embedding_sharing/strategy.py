@@ -32,8 +32,7 @@ from collab_asd.core.runtime import TRAINED_BEFORE, Stopwatch
 from collab_asd.core.types import MachineFrames, Part
 from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
-from collab_asd.detection.second_order import Others
-from collab_asd.detection.spectrum import others_to_arrays
+from collab_asd.detection.second_order import Others, others_to_arrays
 from collab_asd.federation.bases import MOST_OF_A_RUN
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import (

@@ -7,8 +7,7 @@ import pytest
 
 from collab_asd.core.types import SpaceScores
 from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import SCORERS, ScorerSettings
-from collab_asd.detection.scorers.clip_scorer import ClipScorer
+from collab_asd.detection.scorers import SCORERS, ClipScorer, ScorerSettings
 from collab_asd.detection.thresholds import threshold
 
 RNG = np.random.default_rng(0)
