@@ -29,9 +29,8 @@ from collab_asd.detection.scorers import ScorerSettings
 from collab_asd.detection.second_order import others_from_arrays, others_to_arrays
 from collab_asd.wire.codecs import Codec, parse
 from collab_asd.wire.codecs.stages import Stage
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure, Rotation, load_rotation
 from collab_asd.wire.defences.noise import Clipping
-from collab_asd.wire.defences.rotation import Rotation, load_rotation
 from collab_asd.wire.fields import Value, require, require_finite
 
 KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}

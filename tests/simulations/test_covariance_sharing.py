@@ -21,7 +21,7 @@ from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import run_inprocess, run_ray
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import SCATTER, SCORE, VARIANCES, from_record, to_record
 from collab_asd.federation.recording import VIEW
 from collab_asd.methods.covariance_sharing.client import SCORER

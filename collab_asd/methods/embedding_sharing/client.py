@@ -45,7 +45,7 @@ from collab_asd.methods.embedding_sharing.pages import (
 )
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure
 
 logger = logging.getLogger(__name__)
 UNSUITED = (

@@ -46,7 +46,6 @@ from collab_asd.federation.messages import (
 from collab_asd.federation.roster import exclude_other_encoders
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
-from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.methods.embedding_sharing.covariances import Scatter, others_of
 from collab_asd.methods.embedding_sharing.pages import (
     MEGABYTE,
@@ -65,7 +64,7 @@ from collab_asd.methods.embedding_sharing.screening import (
     find_spoilers,
     received_size,
 )
-from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
+from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ClassifierCache, ServerState
 from collab_asd.methods.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
 from collab_asd.wire.fields import MOST_FRAMES, MOST_MACHINES
