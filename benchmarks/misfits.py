@@ -28,8 +28,7 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import HALF_WEIGHT
+from collab_asd.detection.scorers import HALF_WEIGHT, fuse
 from collab_asd.detection.scorers.gaussian import SpectrumScorer, choose_weight
 from collab_asd.detection.second_order import ClipSpectrum, Others, add, pooled_sums, suits
 from collab_asd.methods.covariance_sharing.client import SCORER

@@ -41,7 +41,6 @@ TESTS: dict[str, list[str]] = {
     "collab_asd/detection/scorers/neighbours.py": ["detection/scorers"],
     "collab_asd/detection/scorers/gaussian.py": ["detection/scorers", "detection/test_second_order.py"],
     "collab_asd/detection/scorers/__init__.py": ["detection/scorers"],
-    "collab_asd/detection/fusion.py": ["detection/scorers"],
     "collab_asd/data/partitions.py": [
         "data/test_mixtures.py",
         "data/test_partition.py",

@@ -35,8 +35,7 @@ from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import HALF_WEIGHT
+from collab_asd.detection.scorers import HALF_WEIGHT, fuse
 from collab_asd.detection.scorers.gaussian import MahalanobisScorer, SpectrumScorer, contiguous_folds
 from collab_asd.detection.second_order import (
     Others,

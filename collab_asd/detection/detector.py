@@ -22,8 +22,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.torch_audio import log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
-from collab_asd.detection.fusion import SHORT_EVENTS, fuse
-from collab_asd.detection.scorers import Average, ClipScorer, ScorerSettings
+from collab_asd.detection.scorers import SHORT_EVENTS, Average, ClipScorer, ScorerSettings, fuse
 from collab_asd.detection.second_order import Others, whole_clips
 from collab_asd.wire.codecs import Codec
 
@@ -196,7 +195,7 @@ class Detector:
     Parameters
     ----------
     spaces : tuple of Space
-        Their scores are fused (`collab_asd.detection.fusion`) where there are several.
+        Their scores are fused (`collab_asd.detection.scorers`) where there are several.
     levels : FloatArray or None
         ``[n, 17]``: what the normal clips' recordings sound like to no encoder (`collab_asd.detection.origin`); None
         in detectors of earlier versions. No score depends on it.

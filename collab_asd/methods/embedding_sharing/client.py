@@ -23,8 +23,7 @@ from collab_asd.core.types import PARTS, EncoderSpec, FloatArray, MachineFrames,
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.data.tables import attribute_of
 from collab_asd.detection.detector import ClipPoints, Detector
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import DetectorSettings, looks_at_spectra
+from collab_asd.detection.scorers import DetectorSettings, fuse, looks_at_spectra
 from collab_asd.detection.second_order import Others, others_from_arrays
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record

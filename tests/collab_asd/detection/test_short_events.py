@@ -7,7 +7,7 @@ import pytest
 
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.fusion import SHORT_EVENTS, fuse
+from collab_asd.detection.scorers import SHORT_EVENTS, fuse
 from collab_asd.detection.scorers.gaussian import SpectrumScorer
 from collab_asd.detection.second_order import SEGMENT, ClipSpectrum, summarize
 from collab_asd.methods.covariance_sharing.client import SCORER
