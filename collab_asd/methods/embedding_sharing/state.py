@@ -90,15 +90,14 @@ class ServerState:
         card = require_sealed(SERVER_STATE.read(folder / CARD), folder / CARD, SERVER_STATE, unsealed=True)
         by_name = load_arrays_of(card, folder / CARD, folder / ARRAYS, SERVER_STATE)
         try:
-            classifiers = {int(g): _classifier(plain, by_name, g) for g, plain in card["classifiers"].items()}
+            classifiers = {
+                int(g): from_arrays(ClassifierSettings.from_plain(plain), part(by_name, f"f_s/{g}/"))
+                for g, plain in card["classifiers"].items()
+            }
             codec = parse(card["codec"]).with_arrays(part(by_name, "codec/"))
             return cls(classifiers, codec, {int(c): ClientDescription(**said) for c, said in card["clients"].items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder}: cannot be read ({shortened(error)}); {REPEAT}") from error
-
-
-def _classifier(plain: Mapping[str, object], arrays: dict[str, np.ndarray], group: str) -> IdClassifier:
-    return from_arrays(ClassifierSettings.from_plain(plain), part(arrays, f"f_s/{group}/"))
 
 
 log = logging.getLogger(__name__)
