@@ -114,7 +114,7 @@ ENCODERS: Registry[EncoderEntry] = Registry(
 
 
 def build(config: RunConfig) -> OffsetRemoved:
-    """Build the configured encoder on its device; it hears each clip without its mean (`collab_asd.encoders`).
+    """Build the configured encoder on its device; it hears each clip without its mean (`remove_offset`).
 
     Raises
     ------
