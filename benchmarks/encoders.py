@@ -31,8 +31,7 @@ from collab_asd.core.runtime import resolve_device
 from collab_asd.core.types import Encoder, FloatArray
 from collab_asd.data.audio import Audio
 from collab_asd.data.resampling import resample
-from collab_asd.encoders import build
-from collab_asd.encoders.offset import OffsetRemoved
+from collab_asd.encoders import OffsetRemoved, build
 
 SECONDS, RECORDED = 10, 48_000  # s, Hz
 TOGETHER = 16  # clips that an accelerator is given at once

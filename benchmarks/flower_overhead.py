@@ -39,8 +39,7 @@ from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import count_clients
-from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid, Rules, SupervisedGrid
 from collab_asd.federation.roster import meet_clients
 from collab_asd.methods import build_method
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, in_order_of_content, train_id_classifiers

@@ -25,8 +25,8 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from collab_asd.config import RunConfig
-from collab_asd.detection.spectrum import TRIANGLE
-from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID, InProcessGrid
+from collab_asd.detection.second_order import TRIANGLE
+from collab_asd.federation.grid import FIRST_CLIENT_NODE_ID, InProcessGrid
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCATTER, VARIANCES, from_record, to_record
 from collab_asd.report.reading import read_scores
 from collab_asd.wire.codecs import parse

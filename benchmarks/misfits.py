@@ -20,19 +20,17 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.core.logmel import MEL_BANDS
 from collab_asd.core.runtime import pin_threads
+from collab_asd.core.torch_audio import MEL_BANDS
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
-from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import HALF_WEIGHT
-from collab_asd.detection.scorers.spectrum import SpectrumScorer, choose_weight
-from collab_asd.detection.second_order import Others, add, pooled_sums, suits
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.scorers import HALF_WEIGHT, fuse
+from collab_asd.detection.scorers.gaussian import SpectrumScorer, choose_weight
+from collab_asd.detection.second_order import ClipSpectrum, Others, add, pooled_sums, suits
 from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 

@@ -31,8 +31,7 @@ from collab_asd.core.types import Clip, Encoder, FloatArray, Partition, Split
 from collab_asd.encoders import cache as embedding_cache
 from collab_asd.federation import engines
 from collab_asd.federation import policy as node_policy
-from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid, Rules, SupervisedGrid
 from collab_asd.federation.roster import meet_clients
 from collab_asd.methods import build_method, fewest_clients
 from simulations import client_app as clients

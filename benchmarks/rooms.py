@@ -32,7 +32,7 @@ from collab_asd.data.audio import load_waveform
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.methods.covariance_sharing.client import SCORER

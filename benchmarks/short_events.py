@@ -28,24 +28,22 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from collab_asd.core.logmel import HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.runtime import pin_threads
+from collab_asd.core.torch_audio import HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import FloatArray, ScoreArray, SpaceScores
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
-from collab_asd.data.synthetic.settings import SyntheticSettings
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import HALF_WEIGHT
-from collab_asd.detection.scorers.mahalanobis import MahalanobisScorer
-from collab_asd.detection.scorers.spectrum import SpectrumScorer, contiguous_folds
+from collab_asd.detection.scorers import HALF_WEIGHT, fuse
+from collab_asd.detection.scorers.gaussian import MahalanobisScorer, SpectrumScorer, contiguous_folds
 from collab_asd.detection.second_order import (
     Others,
     add,
     clip_features,
     pooled_sums,
+    summarize,
 )
-from collab_asd.detection.spectrum import summarize
 from collab_asd.detection.thresholds import threshold
 
 Frames = list[FloatArray]

@@ -14,7 +14,7 @@ import pytest
 
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
-from collab_asd.encoders.offset import remove_offset
+from collab_asd.encoders import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, demo_key
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

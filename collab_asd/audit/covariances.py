@@ -26,8 +26,7 @@ from collab_asd.audit.membership import FEWEST, finding, too_few
 from collab_asd.audit.run import AuditedRun
 from collab_asd.audit.view import SCORE, Recorded
 from collab_asd.core.types import NORMAL, ScoreArray
-from collab_asd.detection.second_order import standard_deviations
-from collab_asd.detection.spectrum import ClipSpectrum, whole_clips
+from collab_asd.detection.second_order import ClipSpectrum, standard_deviations, whole_clips
 from collab_asd.federation.client_data import local_machines
 from collab_asd.methods.covariance_sharing.sums import SAID_OF_ALL, SQUARES_BITS, Part, read_part
 

@@ -25,7 +25,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.files import cache_dir
 from collab_asd.core.progress import step
 from collab_asd.core.types import Encoder, FloatArray
-from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.methods import METHODS
 from collab_asd.wire.codecs import Codec
 

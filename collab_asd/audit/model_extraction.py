@@ -35,7 +35,7 @@ from collab_asd.core.types import (
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.evaluation import evaluate
 from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, fit_local_detector
 from collab_asd.methods.embedding_sharing.state import KEPT, ServerState
 from collab_asd.wire.codecs import Codec

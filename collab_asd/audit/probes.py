@@ -15,7 +15,7 @@ Whether people speak near a machine, read from what its client shares.
 
 Adversary: the server, or whoever reads its messages. Knowledge: what was shared, a level of `knowledge`, and sounds of
 its own into which it mixes speech of its own. Goal: in which of a client's clips somebody speaks. Measure: AUC; chance
-0.5. Nobody speaks in the recordings that are audited: speech-like sound (`collab_asd.data.synthetic.speech`) is mixed
+0.5. Nobody speaks in the recordings that are audited: speech-like sound (`collab_asd.data.synthetic.signals`) is mixed
 into a half of the attacked ones, at so many dB above the machine over the whole clip, before they are embedded, and
 into a half of the adversary's, at all levels in turn. What is attacked is what the client would have shared of these.
 
@@ -51,8 +51,7 @@ from collab_asd.core.progress import step
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import Clip, Encoder, FloatArray, ScoreArray
 from collab_asd.data.audio import load_waveform
-from collab_asd.data.synthetic.signals import amplitude, rms
-from collab_asd.data.synthetic.speech import speech_like
+from collab_asd.data.synthetic.signals import amplitude, rms, speech_like
 from collab_asd.wire.codecs import Codec
 
 ATTACK = "sensitive information"

@@ -40,8 +40,7 @@ from collab_asd.core.runtime import resolve_device
 from collab_asd.core.seeding import derive
 from collab_asd.core.types import NORMAL, FloatArray, MachineFrames, ScoreArray
 from collab_asd.detection.detector import Detector, Space
-from collab_asd.detection.scorers import DetectorSettings
-from collab_asd.detection.scorers.clip_scorer import ClipScorer
+from collab_asd.detection.scorers import ClipScorer, DetectorSettings
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector
 from collab_asd.methods.embedding_sharing.state import KEPT, ServerState
 

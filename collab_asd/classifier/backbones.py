@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collab_asd.core.logmel import FFT, HOP, MEL_BANDS, log_mel
+from collab_asd.core.torch_audio import FFT, HOP, MEL_BANDS, log_mel
 
 EMBEDDING_SIZE = 128  # d, of one window (MobileFaceNet, table 1)
 # Table 1: expansion factor, output channels, repetitions, stride of the first repetition.

@@ -77,7 +77,7 @@ def compare_command(
 
 def _require_valid(experiment: Experiment, cells: Sequence[Cell], folder: Path, dry_run: bool) -> None:
     """Find out what is wrong before anything starts; a dry run needs no recordings, weights or folders yet."""
-    from collab_asd.cli.checks import require_places, require_valid
+    from collab_asd.cli.errors import require_places, require_valid
 
     for cell in cells:
         config = cell.config

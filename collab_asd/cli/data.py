@@ -23,7 +23,7 @@ from collab_asd.core.progress import show_progress, step
 from collab_asd.core.terminal import PlainConsole, printable
 from collab_asd.data.download.dcase import BENCHMARKS, WHAT, Benchmark, archives
 from collab_asd.data.download.unpack import free_space, gigabytes
-from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.data.synthetic import SyntheticSettings
 
 if TYPE_CHECKING:
     from collab_asd.data.check import DataReport, MachineRow

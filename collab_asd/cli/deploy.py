@@ -104,7 +104,7 @@ def init_command(
     settings: Settings = None,
 ) -> None:
     """Write a ready consortium: keys, certificates, agreement, start scripts, and who must get what."""
-    from collab_asd.cli.checks import require_valid
+    from collab_asd.cli.errors import require_valid
     from collab_asd.core.files import require_writable
     from collab_asd.deployment.consortium import PAGE_MEGABYTES, Consortium
 

@@ -51,7 +51,7 @@ def embed_command(
     config = RunConfig.from_mapping(named | dict(map(parse_assignment, settings or [])))
     show_progress(logging.WARNING if quiet else logging.INFO, errors)
     from collab_asd import encoders
-    from collab_asd.cli.checks import ANOTHER_CACHE
+    from collab_asd.cli.errors import ANOTHER_CACHE
     from collab_asd.data.layouts import find_clips, layout_of
     from collab_asd.data.run_data import how
 

@@ -18,8 +18,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from collab_asd.cli.checks import ANOTHER_CACHE
-from collab_asd.cli.errors import BAD_INPUT, FriendlyGroup
+from collab_asd.cli.errors import ANOTHER_CACHE, BAD_INPUT, FriendlyGroup
 from collab_asd.config import RunConfig, parse_assignment
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import cache_dir, require_writable

@@ -32,7 +32,7 @@ def report_command(
     if not 0 < recordings_per_day < math.inf:
         raise InputError(f"--recordings-per-day {recordings_per_day:g}: must be a positive number")
     show_progress(logging.WARNING if quiet else logging.INFO, PlainConsole(stderr=True))
-    from collab_asd.cli.checks import ANOTHER_OUT
+    from collab_asd.cli.errors import ANOTHER_OUT
     from collab_asd.federation.results import read_summary
 
     for folder in folders:

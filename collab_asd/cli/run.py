@@ -109,7 +109,7 @@ def _prepared(
     The clients' recordings are returned, too, where they are known before it is clear what can be used.
     """
     from collab_asd import encoders
-    from collab_asd.cli.checks import require_places, require_valid
+    from collab_asd.cli.errors import require_places, require_valid
     from collab_asd.data.run_data import left_out, load_partitions
     from collab_asd.federation.results import default_name, require_unfinished
     from collab_asd.wire.defences.chain import require_keys

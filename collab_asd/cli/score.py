@@ -119,7 +119,7 @@ def score_command(
 def _require_valid(detectors: Sequence[SavedDetector], weights: str, key_file: str, rotation_key_file: str) -> None:
     """Refuse files that are not there, or that no detector has a use for, before anything is loaded."""
     from collab_asd import encoders
-    from collab_asd.wire.defences.rotation import load_rotation_key
+    from collab_asd.wire.defences.linear import load_rotation_key
 
     if rotation_key_file:
         load_rotation_key(rotation_key_file)

@@ -219,7 +219,7 @@ class MachineFrames:
     test : sequence of FloatArray
         Those of test clips.
     spectra : MachineFrames or None
-        The same clips as `collab_asd.detection.spectrum.ClipSpectrum` summarizes them, ``[2 + segments, 128]`` each,
+        The same clips as summarized by `collab_asd.detection.second_order.ClipSpectrum`, ``[2 + segments, 128]`` each,
         whatever the encoder: what the client's own score looks at with ``local-features = logmel``. None where only
         frames are at hand.
     recorded : sequence of int

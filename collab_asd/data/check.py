@@ -16,7 +16,6 @@ from typing import NamedTuple
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, ScoreArray
 from collab_asd.data.audio import ClipError, Remark, load_audio, signal_fault
-from collab_asd.data.consistency import inconsistencies
 from collab_asd.data.duplicates import landmarks, shared_sound
 from collab_asd.data.layouts import clip_name, file_name
 from collab_asd.data.problems import (
@@ -30,6 +29,7 @@ from collab_asd.data.problems import (
     repeated,
     too_few_distinct,
 )
+from collab_asd.data.recorder import inconsistencies
 from collab_asd.data.recordings import file_sizes, in_threads
 from collab_asd.data.statistics import ClipStatistics, measure
 

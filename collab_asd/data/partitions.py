@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.keys import derived
-from collab_asd.core.seeding import derive
+from collab_asd.core.seeding import derive, derived
 from collab_asd.core.types import Clip, Partition, Split
 from collab_asd.data.excerpts import together
 

@@ -25,7 +25,7 @@ from collab_asd.data.partitions import (
     numbered,
     simulated_secret,
 )
-from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.data.synthetic import SyntheticSettings
 
 logger = logging.getLogger(__name__)
 SYNTHETIC = (0, "DCASE", 0.0)  # channel, layout and length of clips as synthetic machines have them: whole clips

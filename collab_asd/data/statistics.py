@@ -1,7 +1,7 @@
 """What a recorder does to a clip, in figures: level, offset, clipping, padding, bandwidth. No encoder is needed.
 
 They are computed while a clip is checked, in a few passes over its samples, and compared between the clips of a machine
-(`collab_asd.data.consistency`).
+(`collab_asd.data.recorder`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from collab_asd.deployment.refusals import Refusals
+from collab_asd.deployment.logs import Refusals
 
 SILENT_OF_ADDRESS, SILENT_IN_ALL = 64, 384
 SPEAKING_OF_ADDRESS, SPEAKING_IN_ALL = 64, 128

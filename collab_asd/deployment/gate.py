@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collab_asd.deployment.connections import LOOPBACK, STATE_KEY
-from collab_asd.deployment.refusals import Refusals
+from collab_asd.deployment.logs import Refusals
 from collab_asd.federation import flwr_compat as flower
 
 FLEET = flower.FLEET_PATH

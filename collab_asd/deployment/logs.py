@@ -1,10 +1,15 @@
-"""How the log of a deployment looks: a record is one line with its time, whoever had a say in its text."""
+"""How the log of a deployment looks: a record is one line with its time, whoever had a say in its text.
+
+Of what a server refuses it writes down enough to see it, and not so much that it fills the disk.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+
+from cachetools import TTLCache
 
 from collab_asd.core.terminal import printable
 
@@ -47,3 +52,35 @@ def note(text: str) -> None:
 def protect_logs() -> None:
     """Make every record of this process one that nobody else can forge, and give those of Flower their time."""
     logging.setLogRecordFactory(OneRecord)
+
+
+logger = logging.getLogger(__name__)
+LINES, SECONDS = 20, 60.0
+REMEMBERED = 10_000
+LONGEST_REFUSAL = 300  # characters
+
+
+class Refusals:
+    """Writes down refusals, of one kind from one address at most 20 a minute."""
+
+    def __init__(self) -> None:
+        self._written: TTLCache[tuple[str, str], list[None]] = TTLCache(REMEMBERED, SECONDS)
+
+    def note(self, address: str, text: str, kind: str) -> None:
+        """Write down one.
+
+        Parameters
+        ----------
+        address : str
+        text : str
+        kind : str
+            What is counted as the same.
+        """
+        written = self._written.get((address, kind))
+        if written is None:
+            written = self._written[address, kind] = []  # its minute begins
+        if len(written) > LINES:
+            return
+        written.append(None)
+        more = f"; more like it within {SECONDS:.0f} s are not written down" if len(written) > LINES else ""
+        logger.warning("refused: %s%s", printable(text)[:LONGEST_REFUSAL], more)

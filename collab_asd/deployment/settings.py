@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from collab_asd.core.errors import InputError, kind_words
-from collab_asd.core.text import read_text
+from collab_asd.core.files import read_text
 
 NODE, SERVER, AGREEMENT = "node.toml", "server.toml", "agreement.toml"
 PATHS = (

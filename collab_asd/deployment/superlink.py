@@ -105,7 +105,7 @@ def guard(largest_reply: int, name_of: Callable[[bytes], str]) -> None:
 
     from collab_asd.deployment.connections import limit_connections
     from collab_asd.deployment.gate import Gate
-    from collab_asd.deployment.refusals import Refusals
+    from collab_asd.deployment.logs import Refusals
 
     settings: Any = uvicorn.Config
     load = settings.load

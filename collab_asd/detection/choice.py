@@ -106,7 +106,8 @@ def choose(detectors: Sequence[SavedDetector], recording: Path) -> SavedDetector
     """
     if len(detectors) == 1:
         return detectors[0]
-    fitting = [detector for detector in detectors if _fits(detector, recording.absolute(), _types(detectors))]
+    types = {detector.machine_type for detector in detectors}
+    fitting = [detector for detector in detectors if _fits(detector, recording.absolute(), types)]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -141,10 +142,6 @@ def undecided(detectors: Sequence[SavedDetector], recordings: Sequence[Path], wh
         f"{shorten(recordings)}: the name does not tell which of the {len(detectors)} machines of {where} it is; "
         f"name its detector, as in `{example}`; there are {names}"
     )
-
-
-def _types(detectors: Sequence[SavedDetector]) -> set[str]:
-    return {detector.machine_type for detector in detectors}
 
 
 def _fits(detector: SavedDetector, recording: Path, types: set[str]) -> bool:

@@ -20,13 +20,10 @@ from safetensors.numpy import load_file, save
 from collab_asd.classifier.model import IdClassifier
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
-from collab_asd.core.logmel import log_mel
+from collab_asd.core.torch_audio import log_mel
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray, SpaceScores
-from collab_asd.detection.fusion import SHORT_EVENTS, fuse
-from collab_asd.detection.scorers import Average, ScorerSettings
-from collab_asd.detection.scorers.clip_scorer import ClipScorer
-from collab_asd.detection.second_order import Others
-from collab_asd.detection.spectrum import whole_clips
+from collab_asd.detection.scorers import SHORT_EVENTS, Average, ClipScorer, ScorerSettings, fuse
+from collab_asd.detection.second_order import Others, whole_clips
 from collab_asd.wire.codecs import Codec
 
 
@@ -129,7 +126,7 @@ class Space:
         frames : FloatArray
             ``[T, D]`` of f_c.
         spectrum : FloatArray, optional
-            ``[2 + segments, 128]`` of `collab_asd.detection.spectrum.ClipSpectrum`, for spaces that read it.
+            ``[2 + segments, 128]`` of `collab_asd.detection.second_order.ClipSpectrum`, for spaces that read it.
 
         Raises
         ------
@@ -198,7 +195,7 @@ class Detector:
     Parameters
     ----------
     spaces : tuple of Space
-        Their scores are fused (`collab_asd.detection.fusion`) where there are several.
+        Their scores are fused (`collab_asd.detection.scorers`) where there are several.
     levels : FloatArray or None
         ``[n, 17]``: what the normal clips' recordings sound like to no encoder (`collab_asd.detection.origin`); None
         in detectors of earlier versions. No score depends on it.

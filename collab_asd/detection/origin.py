@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.logmel import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
+from collab_asd.core.torch_audio import FFT, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import EncoderSpec, FloatArray, ScoreArray
 from collab_asd.detection import storage
 from collab_asd.detection.choice import CARD_FILE
@@ -90,7 +90,7 @@ class Evidence:
         ``[17]``, of `BandLevels`.
     anomaly_score : float
     spectrum : FloatArray or None
-        ``[2 + segments, 128]``, of `collab_asd.detection.spectrum.ClipSpectrum`, where a detector reads it.
+        ``[2 + segments, 128]``, of `collab_asd.detection.second_order.ClipSpectrum`, where a detector reads it.
     """
 
     frames: FloatArray

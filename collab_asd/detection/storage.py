@@ -1,6 +1,6 @@
 """A detector in a folder: ``detector.json`` for what a person may read, ``detector.safetensors`` for the arrays.
 
-No pickle: loading a detector runs no code of whoever made it. A flipped byte is found (`collab_asd.core.cards`), and
+No pickle: loading a detector runs no code of whoever made it. A flipped byte is found (`collab_asd.core.schemas`), and
 numbers that no detector can have are refused. Neither tells who made a detector: what its maker chose for its threshold
 and its normal clips, it decides by.
 """
@@ -18,21 +18,19 @@ from numpy.typing import NDArray
 
 from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arrays
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, Precision, RunConfig, Thresholding
-from collab_asd.core.cards import load_arrays_of, require_sealed, save_card
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import part
-from collab_asd.core.schemas import DETECTOR
+from collab_asd.core.schemas import DETECTOR, load_arrays_of, require_sealed, save_card
 from collab_asd.core.terminal import shortened
 from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description
 from collab_asd.detection.detector import Detector, Space
 from collab_asd.detection.scorers import ScorerSettings
-from collab_asd.detection.spectrum import others_from_arrays, others_to_arrays
+from collab_asd.detection.second_order import others_from_arrays, others_to_arrays
 from collab_asd.wire.codecs import Codec, parse
 from collab_asd.wire.codecs.stages import Stage
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure, Rotation, load_rotation
 from collab_asd.wire.defences.noise import Clipping
-from collab_asd.wire.defences.rotation import Rotation, load_rotation
 from collab_asd.wire.fields import Value, require, require_finite
 
 KEPT: dict[str, type[Stage]] = {"clipping": Clipping, "erasure": Erasure}

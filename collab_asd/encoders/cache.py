@@ -29,7 +29,7 @@ from collab_asd.core.files import replacing
 from collab_asd.core.schemas import CACHED_EMBEDDINGS
 from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray
 from collab_asd.data.audio import Audio, ClipError, at_rate, load_audio, require_rate
-from collab_asd.encoders.offset import DerivedEncoder, OffsetRemoved
+from collab_asd.encoders import DerivedEncoder, OffsetRemoved
 
 log = logging.getLogger(__name__)
 AudioReader: TypeAlias = Callable[[Clip], Audio]

@@ -11,7 +11,7 @@ import hashlib
 
 from torch import Tensor
 
-from collab_asd.core.logmel import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
+from collab_asd.core.torch_audio import FFT, FLOOR, HOP, MEL_BANDS, SAMPLE_RATE, log_mel
 from collab_asd.core.types import EncoderSpec
 from collab_asd.encoders import EncoderEntry
 from collab_asd.encoders.torch_encoder import TorchEncoder

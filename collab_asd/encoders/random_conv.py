@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from collab_asd.config import RunConfig
-from collab_asd.core import keys
+from collab_asd.core import seeding
 from collab_asd.core.errors import InputError
 from collab_asd.core.torch_audio import torchaudio
 from collab_asd.core.types import EncoderSpec
@@ -71,15 +71,15 @@ def load_key(path: Path) -> bytes:
     InputError
         The file is missing, cannot be read, is too short or holds a demo key.
     """
-    key = keys.read_key(path, "encoder key")
+    key = seeding.read_key(path, "encoder key")
     if key.startswith(_DEMO):
         raise InputError(f"encoder key {path} is a public demo key: make a secret one with `head -c 32 /dev/urandom`")
     return key
 
 
 def gaussian(key: bytes, layer: int, count: int) -> NDArray[np.float64]:
-    """Draw `count` standard normal numbers for one layer of the network of a key (`keys.gaussian`)."""
-    return keys.gaussian(f"collab-asd random-conv/{layer}/".encode() + key, count)
+    """Draw `count` standard normal numbers for one layer of the network of a key (`seeding.gaussian`)."""
+    return seeding.gaussian(f"collab-asd random-conv/{layer}/".encode() + key, count)
 
 
 class RandomConv(TorchEncoder):

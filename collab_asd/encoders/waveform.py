@@ -10,7 +10,7 @@ import hashlib
 
 import numpy as np
 
-from collab_asd.core.logmel import HOP, SAMPLE_RATE
+from collab_asd.core.torch_audio import HOP, SAMPLE_RATE
 from collab_asd.core.types import EncoderSpec, FloatArray
 from collab_asd.encoders import EncoderEntry
 

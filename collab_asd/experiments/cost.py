@@ -25,7 +25,7 @@ from collab_asd.data.audio import Audio, seconds_of
 from collab_asd.data.download.dcase import CLIP_SECONDS, DEVELOPMENT, Development
 from collab_asd.data.layouts import find_clips
 from collab_asd.data.run_data import deal, how
-from collab_asd.data.synthetic.settings import SyntheticSettings
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.encoders import ENCODERS
 from collab_asd.experiments.experiment import Cell
 from collab_asd.federation.client_data import local_machines

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from collab_asd.config import RunConfig, check_choice
 from collab_asd.core.errors import InputError, kind_words, reason
-from collab_asd.core.text import read_text
+from collab_asd.core.files import read_text
 from collab_asd.data.partitions import partition_settings
 from collab_asd.federation.results import scorer_name
 

@@ -16,8 +16,8 @@ from typing import Self
 
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.core.errors import InputError, reason
+from collab_asd.core.files import read_text
 from collab_asd.core.schemas import AGREEMENT, VersionError
-from collab_asd.core.text import read_text
 from collab_asd.core.types import RAW_ENCODERS
 from collab_asd.federation.bases import BASES, MOST_BASES
 from collab_asd.methods import METHODS

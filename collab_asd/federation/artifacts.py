@@ -31,7 +31,7 @@ from collab_asd.detection.storage import DetectorCard
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.results import ResultFolder, mark_misfits, mark_thresholds, summarize
 from collab_asd.federation.scoring import MachineScores, decided, join
-from collab_asd.wire.defences.rotation import Rotation
+from collab_asd.wire.defences.linear import Rotation
 
 logger = logging.getLogger(__name__)
 UNKNOWN = {"bytes_up": {}, "bytes_down": {}, "seconds": {}, "excluded": {}, "peak_rss_mb": 0.0}

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collab_asd.core.keys import derived
 from collab_asd.core.progress import step
-from collab_asd.core.seeding import derive
+from collab_asd.core.seeding import derive, derived
 from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.data.excerpts import by_recording, together
 from collab_asd.data.partitions import calibration_clips
 from collab_asd.data.recordings import file_sizes
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.federation.bases import BasisLedger
 
 if TYPE_CHECKING:

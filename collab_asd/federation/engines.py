@@ -43,7 +43,7 @@ def count_clients(config: RunConfig, synthetic: int) -> int:
 
 def run_inprocess(config: RunConfig, clients: int) -> Path:
     """Run server and clients in this process; returns the result folder."""
-    from collab_asd.federation.inprocess import InProcessGrid
+    from collab_asd.federation.grid import InProcessGrid
 
     config = replace(config, results_dir=str(_results_of(config)))
     grid = InProcessGrid(load(COMPONENTS[1]), clients, config.to_mapping())

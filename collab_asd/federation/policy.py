@@ -21,8 +21,8 @@ from flwr.app import Context, RecordDict, UserConfigValue
 from collab_asd.config import KEY_FILES, RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import results_dir
-from collab_asd.core.keys import kept_key
 from collab_asd.core.runtime import pin_threads
+from collab_asd.core.seeding import kept_key
 from collab_asd.core.types import Clip, Encoder, Part, Partition
 from collab_asd.data.excerpts import recording_of
 from collab_asd.data.partitions import numbered, partition, simulated_secret

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.keys import derived
+from collab_asd.core.seeding import derived
 from collab_asd.core.types import Clip
 from collab_asd.data.partitions import Machine, Place, group_names, machine_of
 from collab_asd.wire.fields import MOST_MACHINES

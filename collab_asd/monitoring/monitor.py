@@ -22,10 +22,10 @@ from collab_asd.data.statistics import measure
 from collab_asd.detection import storage
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.origin import BandLevels, Evidence, load_neighbours
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.detection.storage import DetectorCard
 from collab_asd.detection.thresholds import p_values
-from collab_asd.encoders.offset import OffsetRemoved
+from collab_asd.encoders import OffsetRemoved
 
 log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 1.0  # as in training

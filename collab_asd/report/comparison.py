@@ -16,8 +16,7 @@ from scipy.stats import t as student
 from collab_asd.core.errors import InputError, reason
 from collab_asd.data.manifest import ManifestRow
 from collab_asd.detection.intervals import Interval, LabelledScores, Machines, auc_interval, labelled_scores
-from collab_asd.report.contents import Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips
+from collab_asd.report.contents import MachineClips, Run, machine_clips
 from collab_asd.report.reading import read_run, require_same_clips
 
 CONFIDENCE = 0.95

@@ -20,9 +20,8 @@ from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from collab_asd.data.partitions import CLIPS, evenness
 from collab_asd.report.comparison import Estimate, Line
-from collab_asd.report.contents import Run
+from collab_asd.report.contents import Run, training_clips
 from collab_asd.report.heterogeneity import spread
-from collab_asd.report.machine_clips import training_clips
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, add_legend, chart, drawing
 
 Measure = Literal["auc", "false_alarm_rate", "recall"]

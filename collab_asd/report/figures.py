@@ -16,8 +16,7 @@ from sklearn.decomposition import PCA
 
 from collab_asd.core.types import ANOMALY, NORMAL, FloatArray
 from collab_asd.detection.evaluation import Evaluation
-from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, Run, Sound
-from collab_asd.report.machine_clips import MachineClips, machine_clips
+from collab_asd.report.contents import ClipKind, ClipPortrait, Embeddings, MachineClips, Run, Sound, machine_clips
 from collab_asd.report.plots import auc_bars, roc, score_histogram
 from collab_asd.report.spectrogram import blank_pair, draw_apart
 from collab_asd.report.theme import LIGHT, SERIES, Gallery, Picture, add_legend, chart

@@ -1,8 +1,9 @@
-"""``report.html``: one self-contained page of one run, or of several on the same clips."""
+"""``report.html``: one self-contained page of one run, or of several on the same clips; and how to repeat a run."""
 
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import replacing
 from collab_asd.core.progress import step
@@ -19,7 +21,6 @@ from collab_asd.report.contents import ClipPortrait, Embeddings, KeptDetector, R
 from collab_asd.report.few_shot import place
 from collab_asd.report.privacy import Player, attack_sheets, embedded, parties_sheet, players_of, read_audit
 from collab_asd.report.reading import require_same_clips
-from collab_asd.report.repeat import command
 from collab_asd.report.tables import Sheet
 from collab_asd.report.theme import PALETTE, Gallery, Picture, drawing
 from collab_asd.report.verdicts import (
@@ -274,3 +275,32 @@ def write_page(path: Path, template: str, content: dict[str, Any]) -> Path:
     with replacing(path) as file:
         file.write(html.encode())
     return path
+
+
+OPTIONS = {
+    "data-dir": "--data",
+    "method": "--method",
+    "encoder": "--encoder",
+    "encoder-weights": "--weights",
+    "seed": "--seed",
+}
+# Where results and embeddings lie changes no figure, and a finished folder cannot be written again.
+WHERE_ONLY = ("results-dir", "cache-dir")
+
+
+def command(run: Run) -> str:
+    """Return a shell command with every setting of the run that differs from the default."""
+    config, defaults = run.summary["config"], RunConfig().to_mapping()
+    parts = ["collab-asd", "run"]
+    changed = {k: v for k, v in config.items() if k not in WHERE_ONLY and (k not in defaults or defaults[k] != v)}
+    for key, option in OPTIONS.items():
+        if key in changed:
+            parts += [option, str(changed[key])]
+    if not config.get("data-dir"):  # synthetic machines, one per SuperNode
+        parts += ["--supernodes", str(len({(row.machine_type, row.machine_id) for row in run.manifest}))]
+    if (engine := run.summary["engine"]) != "inprocess":
+        parts += ["--engine", engine]
+    for key, value in changed.items():
+        if key not in OPTIONS:
+            parts += ["--set", f"{key}={value}"]
+    return shlex.join(parts)

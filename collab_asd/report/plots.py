@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 from collab_asd.core.types import ANOMALY, NORMAL, ScoreArray
 from collab_asd.detection.evaluation import Evaluation, MachineResult
 from collab_asd.report.comparison import REFERENCE, Entry
-from collab_asd.report.machine_clips import MachineClips
+from collab_asd.report.contents import MachineClips
 from collab_asd.report.tables import FEW_TEST_CLIPS
 from collab_asd.report.theme import LIGHT, SERIES, add_legend, chart, drawing, panels, save_png
 

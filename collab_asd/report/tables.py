@@ -15,8 +15,7 @@ from collab_asd.core.terminal import printable
 from collab_asd.core.types import ANOMALY, NORMAL
 from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS, Evaluation, MachineResult
 from collab_asd.detection.intervals import Machines, auc_interval, labelled_scores
-from collab_asd.report.contents import KeptDetector, Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled
+from collab_asd.report.contents import KeptDetector, MachineClips, Run, machine_clips, pooled
 
 LATEX_SPECIAL = str.maketrans(
     {

@@ -17,9 +17,9 @@ from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS
 from collab_asd.detection.thresholds import highest_rate, is_uncertain
 from collab_asd.federation.results import threshold_clips
 from collab_asd.methods import METHODS
-from collab_asd.report.contents import Run
-from collab_asd.report.machine_clips import (
+from collab_asd.report.contents import (
     MachineClips,
+    Run,
     fewest,
     held_clips,
     machine_clips,

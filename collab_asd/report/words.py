@@ -13,8 +13,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.types import ANOMALY, NORMAL
 from collab_asd.detection.evaluation import FEWEST_TEST_CLIPS, MachineResult
 from collab_asd.methods import METHODS
-from collab_asd.report.contents import ClipPortrait, KeptDetector, Run
-from collab_asd.report.machine_clips import MachineClips, machine_clips, pooled, used_clips
+from collab_asd.report.contents import ClipPortrait, KeptDetector, MachineClips, Run, machine_clips, pooled, used_clips
 
 LABELS = {"normal": NORMAL, "faulty": ANOMALY, "not labelled": None}
 NAMES_SHOWN = 5

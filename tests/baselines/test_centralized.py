@@ -16,10 +16,10 @@ from collab_asd.core.types import MachineFrames
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
 from collab_asd.detection.scorers import DetectorSettings
-from collab_asd.detection.spectrum import ClipSpectrum, summarize
+from collab_asd.detection.second_order import ClipSpectrum, summarize
 from collab_asd.detection.storage import load
+from collab_asd.encoders import OffsetRemoved
 from collab_asd.encoders.logmel import LogMel
-from collab_asd.encoders.offset import OffsetRemoved
 from collab_asd.encoders.waveform import Waveform
 from collab_asd.federation.engines import run_inprocess
 from collab_asd.methods import METHODS

@@ -22,10 +22,9 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip, EncoderSpec
 from collab_asd.data.audio import Audio
 from collab_asd.data.resampling import resample_tensor
-from collab_asd.encoders import build
+from collab_asd.encoders import OffsetRemoved, build
 from collab_asd.encoders.aisfx import AiSfx, LogMel, build_network, expected_shapes
 from collab_asd.encoders.cache import EmbeddingCache
-from collab_asd.encoders.offset import OffsetRemoved
 from collab_asd.encoders.torch_encoder import TorchEncoder
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: PyTorch finds none here")

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from collab_asd.core.logmel import log_mel
+from collab_asd.core.torch_audio import log_mel
 from collab_asd.encoders.logmel import LogMel
 
 

@@ -16,13 +16,12 @@ from collab_asd.core.progress import collected_warnings
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import second_order, storage
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.second_order import add, pooled_sums
-from collab_asd.detection.spectrum import whole_clips
+from collab_asd.detection.second_order import add, pooled_sums, whole_clips
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import run_inprocess, run_ray
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import SCATTER, SCORE, VARIANCES, from_record, to_record
 from collab_asd.federation.recording import VIEW
 from collab_asd.methods.covariance_sharing.client import SCORER

@@ -16,7 +16,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.detection import storage
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import DESCRIBE
 from collab_asd.methods.embedding_sharing.client import defences_of, require_tagged
 from collab_asd.methods.embedding_sharing.pages import codec_of

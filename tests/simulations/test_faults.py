@@ -11,7 +11,7 @@ from flwr.app import Error, Message, RecordDict
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCORE, from_record, to_record
 from simulations import client_app, server_app
 

@@ -11,7 +11,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.detection import storage
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCORE
 from collab_asd.methods.embedding_sharing.state import ARRAYS, CARD, KEPT, ServerState
 from simulations import client_app, server_app

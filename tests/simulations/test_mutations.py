@@ -18,7 +18,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.federation import roster
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import HELLO, from_record, to_record
 from collab_asd.federation.roster import meet_clients
 from collab_asd.methods import build_method

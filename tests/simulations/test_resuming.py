@@ -14,7 +14,7 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.core.files import exclusive_lock
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import DESCRIBE, EMBEDDINGS, SCORE
 from collab_asd.methods.embedding_sharing import strategy
 from simulations import client_app, server_app

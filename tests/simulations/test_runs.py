@@ -21,12 +21,12 @@ from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import EMBEDDINGS
 from collab_asd.federation.recording import VIEW
 from collab_asd.federation.scoring import ClientScores, join
-from collab_asd.methods.embedding_sharing import classifier_cache
 from collab_asd.methods.embedding_sharing import client as embedding_sharing
+from collab_asd.methods.embedding_sharing import state
 from collab_asd.methods.embedding_sharing.algorithm import algorithm_1
 from collab_asd.methods.embedding_sharing.state import KEPT, ServerState
 from collab_asd.methods.embedding_sharing.store import EmbeddingStore
@@ -144,7 +144,7 @@ def test_second_scorer_trains_nothing_and_scores_as_without_a_cache(config, tmp_
     def trained_again(*_, **__):
         raise AssertionError("f_s was trained again")
 
-    monkeypatch.setattr(classifier_cache, "train_on_group", trained_again)
+    monkeypatch.setattr(state, "train_on_group", trained_again)
     cached = run_inprocess(changed(config, tmp_path / "cached", scorer="knn"), 3)
     assert (cached / "scores.csv").read_bytes() == (alone / "scores.csv").read_bytes()
     seconds = json.loads((cached / "summary.json").read_text())["seconds"]

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.text import read_text
+from collab_asd.core.files import read_text
 from collab_asd.core.types import ANOMALY, NORMAL, Clip, Split
 from collab_asd.data.audio import ClipError, is_recording
 from collab_asd.data.layouts import folders

@@ -24,9 +24,9 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.files import filling
 from collab_asd.core.progress import step
 from collab_asd.core.types import ANOMALY, NORMAL, FloatArray, Split
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.faults import FAULTS, Fault
 from collab_asd.data.synthetic.machines import MACHINE_TYPES, Machine, make_machine
-from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.data.synthetic.sound import FACTORIES, Conditions, render
 
 

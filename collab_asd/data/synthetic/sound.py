@@ -79,7 +79,8 @@ def factory_noise(factory: Factory, samples: int, sample_rate: int, rng: np.rand
     sway = slow_noise(1.0, samples, sample_rate, rng) * (factory.sway * DECIBEL)
     murmur = shaped_noise(_murmur_spectrum(factory, samples, sample_rate), samples, rng) * np.exp(sway)
     sound = murmur + amplitude(factory.hum_db) * _hum(factory.mains, samples, sample_rate, rng)
-    sound += amplitude(factory.blows_db) * _distant_blows(factory.blows, samples, sample_rate, rng)
+    times = rng.uniform(0, samples, rng.poisson(factory.blows * samples / sample_rate))
+    sound += amplitude(factory.blows_db) * blows(times, 0.02, 0.5, samples, sample_rate, rng)  # dulled by the distance
     return np.asarray(sound, dtype=np.float32)
 
 
@@ -100,12 +101,6 @@ def _hum(mains: float, samples: int, sample_rate: int, rng: np.random.Generator)
     amplitudes = np.where(orders % 2 == 0, 1.0, 0.4) / orders**0.8
     phase = np.arange(samples, dtype=np.float64) * (mains / sample_rate)
     return periodic(phase, harmonic_waveform(amplitudes, rng))
-
-
-def _distant_blows(rate: float, samples: int, sample_rate: int, rng: np.random.Generator) -> FloatArray:
-    """Blows at random times, `rate` per second on average, dulled by the distance; RMS about 1 where there are any."""
-    times = rng.uniform(0, samples, rng.poisson(rate * samples / sample_rate))
-    return blows(times, 0.02, 0.5, samples, sample_rate, rng)
 
 
 RECORDED_RMS = 0.01

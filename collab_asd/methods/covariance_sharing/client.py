@@ -21,12 +21,16 @@ from collab_asd.detection.detector import Detector
 from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
 from collab_asd.detection.second_order import (
     FEATURES_DIGEST,
+    TRIANGLE,
+    ClipSpectrum,
     Others,
+    others_from_arrays,
+    others_to_arrays,
     squares_of,
     standard_deviations,
+    whole_clips,
 )
 from collab_asd.detection.second_order import scatter as scatter_of
-from collab_asd.detection.spectrum import TRIANGLE, ClipSpectrum, others_from_arrays, others_to_arrays, whole_clips
 from collab_asd.federation.client_data import ClientData, LocalMachine, recording_ranks
 from collab_asd.federation.messages import groups_of_sums, put_sums, read_sums
 from collab_asd.federation.scoring import MachineScores, score_with

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from collab_asd.config import RunConfig
 from collab_asd.core.types import ScoreArray
-from collab_asd.detection.second_order import DIMENSION, VARIANCE_PRIOR, Sums
-from collab_asd.detection.spectrum import TRIANGLE, symmetric
+from collab_asd.detection.second_order import DIMENSION, TRIANGLE, VARIANCE_PRIOR, Sums, symmetric
 from collab_asd.methods.costs import ARRAY_HEADER, Bytes, Holding, scores_sent
 from collab_asd.wire.fields import Numbers, Value, require
 

@@ -21,12 +21,10 @@ from collab_asd.core.runtime import resolve_device
 from collab_asd.core.terminal import shortened
 from collab_asd.core.types import PARTS, EncoderSpec, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
-from collab_asd.data.tags import attribute_of
+from collab_asd.data.tables import attribute_of
 from collab_asd.detection.detector import ClipPoints, Detector
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import DetectorSettings, looks_at_spectra
-from collab_asd.detection.second_order import Others
-from collab_asd.detection.spectrum import others_from_arrays
+from collab_asd.detection.scorers import DetectorSettings, fuse, looks_at_spectra
+from collab_asd.detection.second_order import Others, others_from_arrays
 from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
@@ -46,7 +44,7 @@ from collab_asd.methods.embedding_sharing.pages import (
 )
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure
 
 logger = logging.getLogger(__name__)
 UNSUITED = (

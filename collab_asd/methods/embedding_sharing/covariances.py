@@ -18,8 +18,18 @@ from numpy.typing import NDArray
 from collab_asd.config import RunConfig
 from collab_asd.core.types import FloatArray, MachineFrames, ScoreArray
 from collab_asd.detection.scorers import looks_at_spectra
-from collab_asd.detection.second_order import Others, Sums, add, scatter, standard_deviations
-from collab_asd.detection.spectrum import TRIANGLE, others_from_arrays, others_to_arrays, symmetric, whole_clips
+from collab_asd.detection.second_order import (
+    TRIANGLE,
+    Others,
+    Sums,
+    add,
+    others_from_arrays,
+    others_to_arrays,
+    scatter,
+    standard_deviations,
+    symmetric,
+    whole_clips,
+)
 from collab_asd.wire.fields import MOST_CLIPS, Numbers, require
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]

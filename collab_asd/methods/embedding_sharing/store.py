@@ -26,10 +26,9 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.classifier.sampling import LazyClips
-from collab_asd.core.cards import SEAL, require_sealed, seal_of
 from collab_asd.core.errors import InputError, reason
 from collab_asd.core.files import replacing
-from collab_asd.core.schemas import STORE
+from collab_asd.core.schemas import SEAL, STORE, require_sealed, seal_of
 from collab_asd.core.types import PARTS, FloatArray, MachineFrames
 from collab_asd.methods.embedding_sharing.pages import PER_CLIP, Arrays, ClientDescription, PageNumber, sha256_of
 from collab_asd.wire.codecs import Codec, CodecPlan

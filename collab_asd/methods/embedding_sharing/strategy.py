@@ -32,8 +32,7 @@ from collab_asd.core.runtime import TRAINED_BEFORE, Stopwatch
 from collab_asd.core.types import MachineFrames, Part
 from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
-from collab_asd.detection.second_order import Others
-from collab_asd.detection.spectrum import others_to_arrays
+from collab_asd.detection.second_order import Others, others_to_arrays
 from collab_asd.federation.bases import MOST_OF_A_RUN
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import (
@@ -47,7 +46,6 @@ from collab_asd.federation.messages import (
 from collab_asd.federation.roster import exclude_other_encoders
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
-from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache
 from collab_asd.methods.embedding_sharing.covariances import Scatter, others_of
 from collab_asd.methods.embedding_sharing.pages import (
     MEGABYTE,
@@ -66,7 +64,7 @@ from collab_asd.methods.embedding_sharing.screening import (
     find_spoilers,
     received_size,
 )
-from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ServerState
+from collab_asd.methods.embedding_sharing.state import KEPT, STORE, ClassifierCache, ServerState
 from collab_asd.methods.embedding_sharing.store import EmbeddingStore, SharedMachine
 from collab_asd.wire.codecs import Codec, CodecPlan, FrameStatistics
 from collab_asd.wire.fields import MOST_FRAMES, MOST_MACHINES

@@ -11,9 +11,8 @@ from cachetools import LRUCache, cached
 from collab_asd.config import RunConfig
 from collab_asd.core.types import Encoder, Partition
 from collab_asd.wire.codecs.stages import Stage
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure, Rotation, load_rotation, load_rotation_key
 from collab_asd.wire.defences.noise import Noise, PublicSphere, deviation, load_noise_key
-from collab_asd.wire.defences.rotation import Rotation, load_rotation, load_rotation_key
 
 
 @dataclass(frozen=True)

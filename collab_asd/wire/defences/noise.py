@@ -36,7 +36,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collab_asd.core import keys
+from collab_asd.core import seeding
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import Encoder, FloatArray
 from collab_asd.wire.codecs.stages import Rows, Stage
@@ -82,7 +82,7 @@ def public_sounds(rate: int) -> list[FloatArray]:
 
 def _coloured(slope: float, level: float, rate: int) -> FloatArray:
     samples = rate * SECONDS
-    spectrum = np.fft.rfft(keys.gaussian(f"collab-asd public sound {slope} {level}".encode(), samples))
+    spectrum = np.fft.rfft(seeding.gaussian(f"collab-asd public sound {slope} {level}".encode(), samples))
     frequencies = np.maximum(np.arange(len(spectrum)) / SECONDS, LOWEST)
     sound = np.fft.irfft(spectrum / frequencies ** (slope / 2), samples)
     sound *= 10 ** (level / 20) / np.sqrt(np.mean(np.square(sound)))
@@ -165,7 +165,7 @@ class Noise(Stage):
     def encode(self, rows: Rows) -> Rows:
         """Clip the rows ``[n, D]`` of a clip together, and add noise to each number."""
         asked = self._mechanism, self.clip.encode(), np.ascontiguousarray(rows).tobytes()
-        drawn = keys.gaussian(keys.derived(self.key, PURPOSE, *asked), rows.size).reshape(rows.shape)
+        drawn = seeding.gaussian(seeding.derived(self.key, PURPOSE, *asked), rows.size).reshape(rows.shape)
         return np.asarray(self.clipping.encode(rows) + self.sigma * np.sqrt(len(rows)) * drawn, np.float32)
 
     def decode(self, rows: Rows, count: int) -> Rows:
@@ -200,4 +200,4 @@ def load_noise_key(path: str) -> bytes:
             "noise-epsilon: noise is drawn from a key that only this client has, so that nobody can take it off: make "
             "one with `head -c 32 /dev/urandom`, keep it, and name its file as noise-key-file"
         )
-    return keys.read_key(Path(path).expanduser(), "noise-key-file")
+    return seeding.read_key(Path(path).expanduser(), "noise-key-file")

@@ -7,8 +7,7 @@ import pytest
 
 from collab_asd.audit.covariances import nearness
 from collab_asd.audit.measures import auc_with_interval
-from collab_asd.detection.second_order import DIMENSION, add, pooled_sums
-from collab_asd.detection.spectrum import TRIANGLE
+from collab_asd.detection.second_order import DIMENSION, TRIANGLE, add, pooled_sums
 from collab_asd.methods.covariance_sharing.sums import SQUARES_BITS, Part, to_fixed
 
 BITS = 16

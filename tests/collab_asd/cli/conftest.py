@@ -2,8 +2,8 @@
 
 import pytest
 
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import write_dataset
-from collab_asd.data.synthetic.settings import SyntheticSettings
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from collab_asd.cli.main import app
-from collab_asd.encoders.offset import VERSION
+from collab_asd.encoders import MEAN_REMOVED
 from collab_asd.encoders.random_conv import ARCHITECTURE
 
 SECRET = bytes(range(32))
 ENCODER = hashlib.sha256(ARCHITECTURE.encode() + b"/" + SECRET).hexdigest()
-DIGEST = hashlib.sha256(VERSION + ENCODER.encode()).hexdigest()
+DIGEST = hashlib.sha256(MEAN_REMOVED + ENCODER.encode()).hexdigest()
 
 
 @pytest.fixture

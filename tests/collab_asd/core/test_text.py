@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.text import read_text
+from collab_asd.core.files import read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "cp1252"])

@@ -18,8 +18,7 @@ from collab_asd.data.audio import ClipError, load_audio, read_audio, seconds_of,
 from collab_asd.data.excerpts import by_recording, excerpts, recording_of
 from collab_asd.data.layouts import clip_name, find_clips
 from collab_asd.data.partitions import by_machine, iid
-from collab_asd.detection.scorers import ScorerSettings
-from collab_asd.detection.scorers.clip_scorer import ClipScorer
+from collab_asd.detection.scorers import ClipScorer, ScorerSettings
 from collab_asd.federation.client_data import local_machines
 
 RATE = 8000

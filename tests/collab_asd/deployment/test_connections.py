@@ -8,7 +8,7 @@ import uvicorn
 from collab_asd.deployment import connections as limits
 from collab_asd.deployment.certificates import make_authority, make_server_certificate
 from collab_asd.deployment.connections import Connections, limit_connections, party
-from collab_asd.deployment.refusals import Refusals
+from collab_asd.deployment.logs import Refusals
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n"
 

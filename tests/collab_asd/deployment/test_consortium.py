@@ -18,7 +18,7 @@ from collab_asd.deployment.certificates import (
 )
 from collab_asd.deployment.consortium import Consortium, agreement_text
 from collab_asd.deployment.settings import NodeSettings, ServerSettings
-from collab_asd.encoders.offset import remove_offset
+from collab_asd.encoders import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, load_key
 from collab_asd.federation.agreement import FREE, Agreement
 from collab_asd.federation.bases import BASES

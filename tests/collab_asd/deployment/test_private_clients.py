@@ -14,7 +14,7 @@ from collab_asd.data.partitions import by_machine
 from collab_asd.data.run_data import write_listing
 from collab_asd.deployment.consortium import agreement_text
 from collab_asd.federation.engines import run_inprocess
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import EMBEDDINGS, SCORE
 from collab_asd.federation.recording import VIEW
 from collab_asd.report.reading import read_run

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from collab_asd.core.types import SpaceScores
-from collab_asd.detection.fusion import fuse
-from collab_asd.detection.scorers import SCORERS, ScorerSettings
-from collab_asd.detection.scorers.clip_scorer import ClipScorer
+from collab_asd.detection.scorers import SCORERS, ClipScorer, ScorerSettings, fuse
 from collab_asd.detection.thresholds import threshold
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from collab_asd.detection.scorers.spectrum import SpectrumScorer, choose_weight, contiguous_folds, mixed
+from collab_asd.detection.scorers.gaussian import SpectrumScorer, choose_weight, contiguous_folds, mixed
 from collab_asd.detection.second_order import (
     Others,
     add,

@@ -7,9 +7,9 @@ import pytest
 
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.fusion import SHORT_EVENTS, fuse
-from collab_asd.detection.scorers.spectrum import SpectrumScorer
-from collab_asd.detection.spectrum import SEGMENT, ClipSpectrum, summarize
+from collab_asd.detection.scorers import SHORT_EVENTS, fuse
+from collab_asd.detection.scorers.gaussian import SpectrumScorer
+from collab_asd.detection.second_order import SEGMENT, ClipSpectrum, summarize
 from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.encoders import bundle as bundling
+from collab_asd.encoders import remove_offset
 from collab_asd.encoders.bundle import START, open_bundle, write_bundle
-from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv
 
 SECRET = bytes(range(32))

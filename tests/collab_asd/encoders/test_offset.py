@@ -4,7 +4,7 @@ import pytest
 from collab_asd import encoders
 from collab_asd.config import RunConfig
 from collab_asd.core.types import EncoderSpec
-from collab_asd.encoders.offset import DerivedEncoder, remove_offset
+from collab_asd.encoders import DerivedEncoder, remove_offset
 
 
 class Samples:

@@ -18,7 +18,7 @@ from collab_asd.detection import storage
 from collab_asd.detection.detector import ClipPoints
 from collab_asd.detection.origin import BandLevels
 from collab_asd.detection.scorers import ScorerSettings
-from collab_asd.detection.spectrum import ClipSpectrum
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.encoders.random_conv import RandomConv
 from collab_asd.federation import artifacts
 from collab_asd.federation.artifacts import save_client_artifacts

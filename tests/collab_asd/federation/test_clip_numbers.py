@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.keys import kept_key
+from collab_asd.core.seeding import kept_key
 from collab_asd.core.types import Clip
 from collab_asd.data.partitions import by_machine, numbered, simulated_secret
 from collab_asd.federation.client_data import ClientData, local_machines

@@ -6,8 +6,7 @@ from flwr.clientapp import ClientApp
 
 from collab_asd.federation.delivery import PersistentGrid
 from collab_asd.federation.flwr_compat import set_message_id
-from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID, InProcessGrid
+from collab_asd.federation.grid import FIRST_CLIENT_NODE_ID, InProcessGrid, Rules, SupervisedGrid
 from collab_asd.federation.messages import HELLO
 from collab_asd.federation.roster import meet_clients, own_versions
 

@@ -6,8 +6,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from collab_asd.core.errors import InputError
-from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid, Rules, SupervisedGrid
 from collab_asd.federation.messages import HELLO, content_bytes
 from collab_asd.federation.roster import meet_clients, own_versions
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.keys import derived
+from collab_asd.core.seeding import derived
 from collab_asd.core.types import Clip
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
 

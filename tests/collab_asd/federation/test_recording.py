@@ -7,8 +7,7 @@ from flwr.clientapp import ClientApp
 from safetensors.numpy import load_file
 
 from collab_asd.core.errors import InputError
-from collab_asd.federation.grid import Rules, SupervisedGrid
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import InProcessGrid, Rules, SupervisedGrid
 from collab_asd.federation.messages import to_record
 from collab_asd.federation.recording import ViewRecorder
 from collab_asd.federation.roster import meet_clients, own_versions

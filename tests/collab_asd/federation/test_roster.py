@@ -6,8 +6,8 @@ from flwr.clientapp import ClientApp
 
 from collab_asd.core.errors import InputError
 from collab_asd.federation import roster as meeting
-from collab_asd.federation.inprocess import FIRST_CLIENT_NODE_ID as FIRST
-from collab_asd.federation.inprocess import InProcessGrid
+from collab_asd.federation.grid import FIRST_CLIENT_NODE_ID as FIRST
+from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.roster import ConnectedClients, meet_clients, own_versions
 
 app = ClientApp()

@@ -12,8 +12,8 @@ from collab_asd.core.errors import InputError
 from collab_asd.data.audio import ClipError
 from collab_asd.detection import storage
 from collab_asd.detection.thresholds import p_values, threshold
+from collab_asd.encoders import remove_offset
 from collab_asd.encoders.logmel import LogMel
-from collab_asd.encoders.offset import remove_offset
 from collab_asd.encoders.random_conv import RandomConv, demo_key
 from collab_asd.monitoring.monitor import Monitor, Verdict
 

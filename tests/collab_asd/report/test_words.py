@@ -5,8 +5,8 @@ import pytest
 
 from collab_asd.config import RunConfig
 from collab_asd.report.contents import ClipPortrait, Heat, Sound
+from collab_asd.report.page import command
 from collab_asd.report.reading import read_run
-from collab_asd.report.repeat import command
 from collab_asd.report.words import (
     comparison_story,
     comparison_verdict,

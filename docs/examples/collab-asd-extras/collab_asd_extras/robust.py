@@ -7,7 +7,7 @@ import numpy as np
 
 from collab_asd.config import Metric
 from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
-from collab_asd.detection.scorers.clip_scorer import by_folds, unit_length
+from collab_asd.detection.scorers import by_folds, unit_length
 
 
 @dataclass

@@ -11,9 +11,9 @@ from scipy import signal
 from sklearn.metrics import roc_auc_score
 
 from collab_asd.core.errors import InputError
+from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips, machines
 from collab_asd.data.synthetic.machines import MACHINE_TYPES
-from collab_asd.data.synthetic.settings import SyntheticSettings
 
 RATE = 16000
 SMALL = SyntheticSettings(machines=2, seed=5, train=5, test_normal=4, test_anomaly=4, seconds=0.5)

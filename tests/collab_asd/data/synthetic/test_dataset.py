@@ -9,10 +9,9 @@ import pytest
 import soundfile
 
 from collab_asd.core.errors import InputError
-from collab_asd.data.synthetic import dataset
+from collab_asd.data.synthetic import SyntheticSettings, dataset
 from collab_asd.data.synthetic.dataset import ensure_dataset, write_dataset
 from collab_asd.data.synthetic.faults import FAULTS
-from collab_asd.data.synthetic.settings import SyntheticSettings
 from collab_asd.data.synthetic.sound import FACTORIES
 
 RATE = 16000

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal import hilbert
 
-from collab_asd.data.synthetic.speech import speech_like
+from collab_asd.data.synthetic.signals import speech_like
 
 RATE = 16_000
 

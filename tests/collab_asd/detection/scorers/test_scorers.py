@@ -8,10 +8,8 @@ from sklearn.covariance import LedoitWolf
 from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.detection.scorers import SCORERS, DetectorSettings, ScorerSettings
-from collab_asd.detection.scorers.gmm import GaussianMixtureScorer
-from collab_asd.detection.scorers.knn import KnnScorer
-from collab_asd.detection.scorers.lof import LofScorer
-from collab_asd.detection.scorers.mahalanobis import MahalanobisScorer
+from collab_asd.detection.scorers.gaussian import GaussianMixtureScorer, MahalanobisScorer
+from collab_asd.detection.scorers.neighbours import KnnScorer, LofScorer
 
 
 def points(*rows):

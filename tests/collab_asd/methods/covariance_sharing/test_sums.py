@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, RecordDict
 
-from collab_asd.detection.second_order import DIMENSION, pooled_sums
-from collab_asd.detection.spectrum import TRIANGLE
+from collab_asd.detection.second_order import DIMENSION, TRIANGLE, pooled_sums
 from collab_asd.methods.covariance_sharing.strategy import read_member
 from collab_asd.methods.covariance_sharing.sums import (
     MOST_CLIPS,

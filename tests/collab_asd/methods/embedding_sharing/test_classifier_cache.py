@@ -9,9 +9,9 @@ import torch
 from collab_asd.classifier.model import to_arrays
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.core.types import MachineFrames
-from collab_asd.methods.embedding_sharing import classifier_cache
+from collab_asd.methods.embedding_sharing import state
 from collab_asd.methods.embedding_sharing.algorithm import train_id_classifiers, train_on_group
-from collab_asd.methods.embedding_sharing.classifier_cache import ClassifierCache, classifier_key
+from collab_asd.methods.embedding_sharing.state import ClassifierCache, classifier_key
 
 TINY = TrainingSettings("light", 1, 8, 16, 1e-3, one_cycle=False)
 STACKING = (4, 2)
@@ -35,7 +35,7 @@ def trainings(monkeypatch):
         groups.append(members[0].group)
         return train_on_group(members, *rest)
 
-    monkeypatch.setattr(classifier_cache, "train_on_group", counted)
+    monkeypatch.setattr(state, "train_on_group", counted)
     return groups
 
 
@@ -94,7 +94,7 @@ def test_threads_and_code_change_the_key(monkeypatch):
     keys = {classifier_key(machines(), TINY, STACKING, 7, "cpu")}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     keys.add(classifier_key(machines(), TINY, STACKING, 7, "cpu"))
-    monkeypatch.setattr(classifier_cache, "_code_digest", lambda: "another")
+    monkeypatch.setattr(state, "_code_digest", lambda: "another")
     keys.add(classifier_key(machines(), TINY, STACKING, 7, "cpu"))
     assert len(keys) == 3
 

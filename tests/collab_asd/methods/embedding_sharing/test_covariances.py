@@ -10,7 +10,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.types import MachineFrames
 from collab_asd.detection import second_order
 from collab_asd.detection.scorers import DetectorSettings
-from collab_asd.detection.spectrum import others_from_arrays, others_to_arrays
+from collab_asd.detection.second_order import others_from_arrays, others_to_arrays
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 from collab_asd.methods.embedding_sharing.covariances import (
     Scatter,

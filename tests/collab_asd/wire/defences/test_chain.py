@@ -10,9 +10,8 @@ from collab_asd.core.types import Clip, Partition
 from collab_asd.encoders.random_conv import RandomConv
 from collab_asd.methods import require_possible
 from collab_asd.wire.defences.chain import Defences, clip_label, open_defences, require_keys
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure, Rotation
 from collab_asd.wire.defences.noise import PublicSphere, public_sounds
-from collab_asd.wire.defences.rotation import Rotation
 
 NEVER = "a file that is not there"
 

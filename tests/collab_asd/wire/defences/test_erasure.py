@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
 from collab_asd.wire.codecs import parse
-from collab_asd.wire.defences.erasure import Erasure
+from collab_asd.wire.defences.linear import Erasure
 
 DIMENSION = 12
 

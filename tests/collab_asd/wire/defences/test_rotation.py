@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.detection.scorers.mahalanobis import MahalanobisScorer
+from collab_asd.detection.scorers.gaussian import MahalanobisScorer
 from collab_asd.wire.codecs import parse
-from collab_asd.wire.defences.rotation import Rotation, load_rotation
+from collab_asd.wire.defences.linear import Rotation, load_rotation
 
 KEY = bytes(range(32))
 

@@ -1,12 +1,17 @@
-"""Distance to the nearest normal points, two of them as in the paper (section V-B).
+"""Scorers that look at the nearest normal points: their mean distance, and how sparse the neighbourhood is.
 
-The paper names k-NN and the number of neighbours, not how their distances become one score. Here it is their mean.
+The paper names k-NN with two neighbours (section V-B), not how their distances become one score. Here it is their mean.
+
+References
+----------
+M. M. Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000: the local outlier factor, computed
+by scikit-learn.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -14,7 +19,10 @@ from torch import Tensor
 
 from collab_asd.config import Metric
 from collab_asd.core.types import ClipNumbers, FloatArray, ScoreArray
-from collab_asd.detection.scorers.clip_scorer import unit_length
+from collab_asd.detection.scorers import by_folds, unit_length
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import LocalOutlierFactor
 
 
 @dataclass
@@ -82,3 +90,35 @@ class KnnScorer:
     def _mean_of_nearest(self, distances: Tensor) -> ScoreArray:
         nearest = distances.topk(min(self.neighbors, distances.shape[1]), largest=False).values
         return nearest.mean(dim=1).numpy()
+
+
+@dataclass
+class LofScorer:
+    """How much sparser the neighbourhood of a point is than those of its neighbours; about 1 inside a cluster.
+
+    Parameters
+    ----------
+    neighbors : int
+        Size of the neighbourhood; at most one less than there are training points.
+    metric : {"euclidean", "cosine"}
+    """
+
+    neighbors: int = 4
+    metric: Metric = "euclidean"
+    _model: LocalOutlierFactor = field(init=False, repr=False)
+
+    def fit(self, points: FloatArray) -> Self:
+        """Learn the local densities of normal points ``[n, d]``, n >= 2."""
+        from sklearn.neighbors import LocalOutlierFactor
+
+        k = min(self.neighbors, len(points) - 1)
+        self._model = LocalOutlierFactor(n_neighbors=k, metric=self.metric, algorithm="brute", novelty=True).fit(points)
+        return self
+
+    def score(self, points: FloatArray) -> ScoreArray:
+        """Outlier factor of each point ``[n, d]`` -> ``[n]`` (scikit-learn's sign turned round)."""
+        return -np.asarray(self._model.score_samples(points), dtype=np.float64)
+
+    def held_out(self, points: FloatArray, clips: ClipNumbers) -> ScoreArray:
+        """Score normal points ``[n, d]`` unseen, see `by_folds` -> ``[n]``; `clips` says whose each is."""
+        return by_folds(lambda: replace(self), points, clips)
