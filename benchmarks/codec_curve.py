@@ -2,8 +2,8 @@
 
     python benchmarks/codec_curve.py DATA [--seeds 5] [--encoders random-conv,logmel] [--codecs fp32,int8]
 
-Bytes are those of a training clip, with its share of what clients and server exchange once to fit the codec. The raw
-recording is what 16-bit samples weigh.
+Bytes are those of a training clip, with its share of what clients and server exchange once to fit the codec, both ways.
+The raw recording is what 16-bit samples weigh.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def draw(path: Path, curves: Mapping[str, Sequence[Point]], raw: float) -> None:
             panel.set_title(title)
             for (name, points), colour, marker in zip(curves.items(), SERIES, MARKERS, strict=False):
                 x, y, error = zip(*sorted((p[0], p[1 + 2 * place], p[2 + 2 * place]) for p in points), strict=True)
-                panel.errorbar(x, y, error, color=colour, marker=marker, ms=3, lw=0.8, capsize=2, label=name)
+                panel.errorbar(x, y, error, fmt=marker, color=colour, ms=3, elinewidth=0.8, capsize=2, label=name)
             panel.axvline(raw / 100, color=LIGHT["soft"], ls=":", lw=0.8)
             panel.set_xscale("log")
             panel.xaxis.set_major_formatter("{x:,.0f}")
