@@ -409,15 +409,18 @@ def published_sentence(found: Values) -> str:
     for (method, scorer, encoder), row in of.items():
         if (method, scorer) != ("published-per-window", "knn"):
             continue
-        seeds = f"{len(row['seeds'])} of {len(found['seeds'])} seeds"
-        part = f"an AUC of {with_ends(row['auc'])} with `{encoder}` ({seeds})"
+        seeds = "" if row["seeds"] == found["seeds"] else f" ({len(row['seeds'])} of {len(found['seeds'])} seeds)"
+        part = f"`{encoder}`{seeds}: {with_ends(row['auc'])}"
         ours = of.get(("embedding-sharing-per-window", "knn", encoder))
         if ours is not None and ours["seeds"] == row["seeds"]:
-            part += f", where our network has {with_ends(ours['auc'])} under the same scorer"
+            part += f" against {with_ends(ours['auc'])}"
         parts.append(part)
     if not parts:
         return NOT_PUBLISHED
-    return f"The paper's own network and scorer (`--preset paper`) reach {'; '.join(parts)}.\n"
+    return (
+        "AUC of the shared space alone by the paper's own network and scorer (`--preset paper`), against our network under the "
+        f"same scorer: {'; '.join(parts)}.\n"
+    )
 
 
 OVER_SEEDS = ("readme", "seeds")  # tables that need columns which the file did not have at first

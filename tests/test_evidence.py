@@ -99,7 +99,7 @@ def test_rows_as_published_stand_there_once_a_seed_is_done(script):
     assert "one seed" in table
     assert "0.750 [0.650, 0.850]" in table
     sentence = rendered(script, "published-sentence", [theirs, ours])
-    assert "0.750 [0.650, 0.850] with `logmel` (1 of 3 seeds), where our network has 0.875 [0.775, 0.975]" in sentence
+    assert "`logmel` (1 of 3 seeds): 0.750 [0.650, 0.850] against 0.875 [0.775, 0.975]" in sentence
     assert "0.875" not in rendered(script, "published-sentence", [theirs, ours | {"seeds": [0, 1]}])
 
 

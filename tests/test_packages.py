@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import collab_asd
-from collab_asd.core.registry import TESTED
+from collab_asd.core.releases import TESTED
 from collab_asd.federation.engines import _free_ports, _wait_until_open
 
 REPOSITORY = Path(__file__).resolve().parents[1]

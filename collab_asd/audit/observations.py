@@ -21,7 +21,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip, Encoder, FloatArray, Partition
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.layouts import find_clips
-from collab_asd.data.tables import Tags, tags_of
+from collab_asd.data.tags import Tags, tags_of
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.wire.codecs import Codec, CodecPlan
 from collab_asd.wire.codecs.stages import Float32, Product, Rows, Storing

@@ -24,7 +24,7 @@ from collab_asd.config import RunConfig, nearest
 from collab_asd.core.errors import InputError, refusal
 from collab_asd.core.files import cache_dir, require_writable
 from collab_asd.core.processes import Terminated, terminated_as_interrupted
-from collab_asd.core.registry import untested
+from collab_asd.core.releases import untested
 from collab_asd.core.terminal import PlainConsole
 from collab_asd.data.layouts import layout_of
 from collab_asd.federation import flwr_compat

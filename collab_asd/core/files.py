@@ -12,21 +12,30 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 from platformdirs import user_cache_path, user_data_path
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.terminal import is_text
 
+log = logging.getLogger(__name__)
+LARGEST_TEXT = 2**28  # bytes
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\r\f\x1b")  # an escape: names copied from a terminal
 FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 APP = "collab-asd"
 PROBE_BYTES = 4096  # enough to meet a full disk
@@ -181,17 +190,6 @@ def require_writable(folder: Path, remedy: str) -> None:
         raise InputError(f"{folder}: nothing can be written there ({error.strerror}); {remedy}") from error
 
 
-def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays whose names begin with a prefix, under what is left of their names.
-
-    Examples
-    --------
-    >>> part({"codec/mean": 1, "f_s/mean": 2}, "codec/")
-    {'mean': 1}
-    """
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
 @contextmanager
 def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
     """Keep other processes from working on a folder; the lock of one that was killed is gone with it.
@@ -231,18 +229,6 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-log = logging.getLogger(__name__)
-LARGEST = 2**28  # bytes
-MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\r\f\x1b")  # an escape: names copied from a terminal
-
-
 def read_text(path: Path) -> str:
     r"""Read a text file: UTF-8, UTF-16 or UTF-32 as its first bytes tell, or else Windows-1252, which is logged.
 
@@ -255,7 +241,7 @@ def read_text(path: Path) -> str:
     OSError
         It cannot be read.
     """
-    if path.stat().st_size > LARGEST:
+    if path.stat().st_size > LARGEST_TEXT:
         raise InputError(f"{path}: too large for a text file ({path.stat().st_size / 1e9:.1f} GB)")
     content = path.read_bytes()
     encoding = encoding_of(content)
@@ -278,7 +264,7 @@ def encoding_of(content: bytes) -> str:
     >>> encoding_of("Köln".encode()), encoding_of("Köln".encode("utf-16-le")), encoding_of("Köln".encode("cp1252"))
     ('utf-8', 'utf-16-le', 'cp1252')
     """
-    for mark, encoding in MARKS.items():
+    for mark, encoding in BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             return encoding
     even, odd = content[0::2].count(0), content[1::2].count(0)

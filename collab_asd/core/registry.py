@@ -1,6 +1,6 @@
-"""What other packages bring: entries that are chosen by name, and libraries in releases that were tested.
+"""Entries that are chosen by name: a table of import strings, joined by entry points of installed packages.
 
-Entries are a table of import strings, joined by entry points of installed packages. Names are known without importing
+Names are known without importing
 anything; an entry is imported when it is asked for. A package of another author that cannot be imported is an error for
 whoever asks for its entry, and for nobody else.
 """
@@ -11,10 +11,8 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeAlias, TypeVar
-
-from packaging.specifiers import SpecifierSet
 
 from collab_asd.config import check_choice
 from collab_asd.core.errors import InputError
@@ -148,39 +146,3 @@ def _installed(group: str, path: tuple[str, ...]) -> Mapping[str, list[EntryPoin
     for point in entry_points(group=group):
         found.setdefault(point.name, []).append(point)
     return found
-
-
-TESTED = {"flwr": ">=1.41,<1.43", "torch": ">=2.11,<2.15", "torchaudio": ">=2.11,<2.12"}
-"""Bounds of ``pyproject.toml`` that `untested` judges by; an installation may have been changed since."""
-
-
-def untested(library: str) -> str:
-    """Return in one sentence that a library's installed release was not tested, and what to do; empty if it was.
-
-    Parameters
-    ----------
-    library : str
-        One of `TESTED`.
-    """
-    installed = installed_version(library)
-    if SpecifierSet(TESTED[library]).contains(installed, prereleases=True):
-        return ""
-    return (
-        f"{library} {installed} was not tested with this version of collab-asd; {library}{TESTED[library]} was: "
-        f"{install_command(library)}"
-    )
-
-
-def install_command(*libraries: str, options: str = "") -> str:
-    """Return the command that installs tested releases."""
-    extras = {"flwr": "[simulation]"}
-    wanted = " ".join(f"'{name}{extras.get(name, '')}{TESTED[name]}'" for name in libraries)
-    return f"python -m pip install {options}{wanted}"
-
-
-def installed_version(library: str) -> str:
-    """Return the installed release, ``"0"`` if there is none."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "0"

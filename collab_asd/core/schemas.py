@@ -200,3 +200,14 @@ def seal_of(content: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of what a card holds, whatever the order of its keys."""
     as_read = json.loads(json.dumps(content))  # numbers that are keys become text, and are sorted as such
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+
+
+def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with a prefix, under what is left of their names.
+
+    Examples
+    --------
+    >>> part({"codec/mean": 1, "f_s/mean": 2}, "codec/")
+    {'mean': 1}
+    """
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

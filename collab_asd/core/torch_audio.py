@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.registry import install_command, installed_version
+from collab_asd.core.releases import install_command, installed_version
 
 try:
     import torchaudio

@@ -18,7 +18,7 @@ from collab_asd.data.check import check
 from collab_asd.data.layouts import find_clips, layout_of
 from collab_asd.data.problems import describe
 from collab_asd.data.run_data import how
-from collab_asd.data.tables import attribute_of
+from collab_asd.data.tags import attribute_of
 from collab_asd.deployment.certificates import (
     load_certificate,
     load_node_key,

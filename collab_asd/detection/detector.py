@@ -33,7 +33,7 @@ class Space:
     Parameters
     ----------
     classifier : IdClassifier or None
-        f_s; None for the client's own space of f_c, where a clip is the `mean_frame`.
+        f_s; None for a space of the client's own: of f_c or of spectra, as the settings' `average` says.
     settings : ScorerSettings
     codec : Codec, optional
         What frames went through on their way to f_s: it was trained on what is left of them, and sees no more here.

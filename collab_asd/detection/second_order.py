@@ -7,12 +7,12 @@ segment of half a second, in which a short event is not averaged away.
 A covariance in 256 dimensions needs hundreds of clips, and a machine has a few dozen. Machines of a kind vary in
 similar ways, so each adds its scatter about its own mean, in units of its own standard deviations, to a sum. A machine
 mixes its own covariance with that of the sum by the weight that predicts its own held-out clips best. Without other
-machines the distance is the local detector's, by the same functions.
+machines the distance is the local detector's, by the same functions (`SpectrumScorer`, in `scorers/gaussian.py`).
 
 ==================  ==================================================================================
 `clip_features`     frames ``[T, 128]`` -> ``[256]``: mean over time, spread of frame differences
+`ClipSpectrum`      waveform -> ``[2 + segments, 128]``: these features, and levels of each half second
 `scatter`           points -> ``[d, d]`` about their own mean
-`SpectrumScorer`    normal points, with or without `Others` -> scores (in `scorers/gaussian.py`)
 `pooled_sums`       the points of all machines -> what each adds; ``add(parts).without(part)`` -> `Others`
 ==================  ==================================================================================
 
@@ -65,6 +65,52 @@ def clip_features(frames: FloatArray) -> ScoreArray:
     frames = np.asarray(frames, np.float64)
     spread = np.diff(frames, axis=0).std(axis=0) if len(frames) > 1 else np.zeros(frames.shape[1])
     return np.concatenate([frames.mean(axis=0), spread])
+
+
+SEGMENT = SAMPLE_RATE // 2 // HOP + 1  # log-mel frames: half a second; segments overlap by half
+_DIGEST = hashlib.sha256(f"{FEATURES}; of the clip, and levels of segments of {SEGMENT} frames".encode()).hexdigest()
+SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, MEL_BANDS, stack=1, stack_hop=1, digest=_DIGEST)
+
+
+class ClipSpectrum:
+    """What a recording sounds like, as frames of an encoder: the cache of embeddings keeps them.
+
+    The first two rows are the `clip_features` of the whole recording, mean levels and spreads; the others are the mean
+    levels of its segments of half a second, in their order.
+    """
+
+    spec = SPEC
+
+    @staticmethod
+    def frames(samples: int) -> int:
+        """Count the rows of a waveform of so many samples: 0 where it is shorter than one window."""
+        spectra = 1 + (samples - FFT) // HOP
+        return 2 + len(_starts(spectra)) if samples >= FFT else 0
+
+    @torch.inference_mode()
+    def __call__(self, waveform: FloatArray) -> FloatArray:
+        """Summarize a waveform ``[samples]`` at 16 kHz -> ``[2 + segments, 128]`` in dB."""
+        centred = waveform - np.float32(waveform.mean(dtype=np.float64))  # no machine causes a recorder's offset
+        return summarize(log_mel(torch.tensor(centred)).numpy())
+
+
+def summarize(frames: FloatArray) -> FloatArray:
+    """Summarize log-mel frames ``[T, 128]``: `clip_features`, then levels of segments -> ``[2 + segments, 128]``."""
+    levels, spreads = np.split(clip_features(frames), 2)
+    frames = np.asarray(frames, np.float64)
+    segments = [frames[start : start + SEGMENT].mean(axis=0) for start in _starts(len(frames))]
+    return np.array([levels, spreads, *segments], np.float32)
+
+
+def _starts(frames: int) -> list[int]:
+    """Where segments begin, so that none of the frames is left out; a shorter recording is its only segment."""
+    last = max(frames - SEGMENT, 0)
+    return [*range(0, last, SEGMENT // 2), last]
+
+
+def whole_clips(summaries: Sequence[FloatArray]) -> FloatArray:
+    """Take the features of whole recordings ``[n, 256]`` out of their summaries."""
+    return np.array([summary[:2].ravel() for summary in summaries], np.float32)
 
 
 def scatter(points: ScoreArray) -> ScoreArray:
@@ -189,52 +235,6 @@ def suits(alone: ScoreArray, pooled: ScoreArray) -> bool:
 
 SUITABLE_DIFFERENCE = 1.15
 """Chosen so that none of 192 machines among others of their type (synthetic, and ToyCar's tuning clips) is above."""
-
-
-SEGMENT = SAMPLE_RATE // 2 // HOP + 1  # log-mel frames: half a second; segments overlap by half
-_DIGEST = hashlib.sha256(f"{FEATURES}; of the clip, and levels of segments of {SEGMENT} frames".encode()).hexdigest()
-SPEC = EncoderSpec("clip-spectrum", SAMPLE_RATE, FFT, HOP, MEL_BANDS, stack=1, stack_hop=1, digest=_DIGEST)
-
-
-class ClipSpectrum:
-    """What a recording sounds like, as frames of an encoder: the cache of embeddings keeps them.
-
-    The first two rows are the `clip_features` of the whole recording, mean levels and spreads; the others are the mean
-    levels of its segments of half a second, in their order.
-    """
-
-    spec = SPEC
-
-    @staticmethod
-    def frames(samples: int) -> int:
-        """Count the rows of a waveform of so many samples: 0 where it is shorter than one window."""
-        spectra = 1 + (samples - FFT) // HOP
-        return 2 + len(_starts(spectra)) if samples >= FFT else 0
-
-    @torch.inference_mode()
-    def __call__(self, waveform: FloatArray) -> FloatArray:
-        """Summarize a waveform ``[samples]`` at 16 kHz -> ``[2 + segments, 128]`` in dB."""
-        centred = waveform - np.float32(waveform.mean(dtype=np.float64))  # no machine causes a recorder's offset
-        return summarize(log_mel(torch.tensor(centred)).numpy())
-
-
-def summarize(frames: FloatArray) -> FloatArray:
-    """Summarize log-mel frames ``[T, 128]``: `clip_features`, then levels of segments -> ``[2 + segments, 128]``."""
-    levels, spreads = np.split(clip_features(frames), 2)
-    frames = np.asarray(frames, np.float64)
-    segments = [frames[start : start + SEGMENT].mean(axis=0) for start in _starts(len(frames))]
-    return np.array([levels, spreads, *segments], np.float32)
-
-
-def _starts(frames: int) -> list[int]:
-    """Where segments begin, so that none of the frames is left out; a shorter recording is its only segment."""
-    last = max(frames - SEGMENT, 0)
-    return [*range(0, last, SEGMENT // 2), last]
-
-
-def whole_clips(summaries: Sequence[FloatArray]) -> FloatArray:
-    """Take the features of whole recordings ``[n, 256]`` out of their summaries."""
-    return np.array([summary[:2].ravel() for summary in summaries], np.float32)
 
 
 @cache

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from collab_asd.classifier.model import ClassifierSettings, from_arrays, to_arrays
 from collab_asd.config import FrontEnd, OpenL3Backend, OpenL3Model, Precision, RunConfig, Thresholding
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import part
-from collab_asd.core.schemas import DETECTOR, load_arrays_of, require_sealed, save_card
+from collab_asd.core.schemas import DETECTOR, load_arrays_of, part, require_sealed, save_card
 from collab_asd.core.terminal import shortened
 from collab_asd.data.recorder import RecorderProfile
 from collab_asd.detection.choice import CARD_FILE, read_description

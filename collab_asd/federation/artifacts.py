@@ -16,7 +16,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from collab_asd.config import RunConfig
-from collab_asd.core.files import cache_dir, holding_name, part, replacing
+from collab_asd.core.files import cache_dir, holding_name, replacing
+from collab_asd.core.schemas import part
 from collab_asd.core.types import Clip, FloatArray
 from collab_asd.data.audio import ClipError, load_audio, sample_rate_of
 from collab_asd.data.layouts import clip_name

@@ -2,7 +2,7 @@
 
 No other file imports internals of Flower; a test holds that. They change from one minor release to the next, so each is
 imported when it is first used, and one that is missing, or any of an untested release, is refused in one sentence.
-Tested are 1.41 and 1.42 (`collab_asd.core.registry.TESTED`).
+Tested are 1.41 and 1.42 (`collab_asd.core.releases.TESTED`).
 
 The public API is `flwr.app`, `flwr.clientapp`, `flwr.serverapp` and `flwr.serverapp.strategy`.
 """
@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.registry import install_command, installed_version, untested
+from collab_asd.core.releases import install_command, installed_version, untested
 
 if TYPE_CHECKING:
     from flwr.app import Message

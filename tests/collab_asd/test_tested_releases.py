@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from collab_asd.cli.main import app
 from collab_asd.core import registry
 from collab_asd.core.errors import InputError
-from collab_asd.core.registry import TESTED, untested
+from collab_asd.core.releases import TESTED, untested
 from collab_asd.federation import flwr_compat
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ class SyntheticSettings:
     Parameters
     ----------
     machines : int
-        How many machines in all, 1 to `MOST_MACHINES`; `machines` spreads them over types.
+        How many machines in all, 1 to `MOST_MACHINES`; `dataset.machines` spreads them over types.
     seed : int
         Other seeds give other machines.
     train, test_normal, test_anomaly : int

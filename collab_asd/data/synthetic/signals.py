@@ -1,6 +1,6 @@
-"""Building blocks of the synthetic sounds: noises, periodic waveforms, blows, resonances, a voice; of no machine.
+"""Building blocks of synthetic sounds: noises, periodic waveforms, blows, resonances, a voice.
 
-All return ``[samples]``. Where a spectrum is shaped, the clip counts as one period of a sound that goes on for ever, so
+Sounds are ``[samples]``. Where a spectrum is shaped, the clip counts as one period of a sound that goes on for ever, so
 nothing has to settle at its beginning.
 
 The voice is the source-filter model of speech (G. Fant, "Acoustic theory of speech production", Mouton, 1960): a pulse

@@ -105,7 +105,7 @@ class DetectorSettings:
     shared : ScorerSettings
         In the space of f_s, which all clients share.
     local : ScorerSettings or None
-        In the client's own space of f_c; None to leave that out.
+        In the client's own space, of f_c or of spectra as its `average` says; None to leave that out.
     """
 
     shared: ScorerSettings
@@ -113,7 +113,7 @@ class DetectorSettings:
 
     @classmethod
     def of(cls, config: RunConfig) -> Self:
-        """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both spaces, all else f_s alone."""
+        """Read the settings out of a run's configuration: ``scorer = "fusion"`` is both, all else f_s alone."""
         check_choice("scorer", config.scorer, [FUSION, *SCORERS])
         check_choice("shared-scorer", config.shared_scorer, SCORERS)
         check_choice("local-scorer", config.local_scorer, SCORERS)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import part as below
 from collab_asd.core.schemas import REPEAT, SERVER_STATE, load_arrays_of, require_sealed, save_card
+from collab_asd.core.schemas import part as below
 from collab_asd.core.terminal import shortened
 from collab_asd.detection.second_order import DIMENSION, TRIANGLE
 from collab_asd.methods.covariance_sharing.sums import Part, bits_of, read_part, total

@@ -21,7 +21,7 @@ from collab_asd.core.runtime import resolve_device
 from collab_asd.core.terminal import shortened
 from collab_asd.core.types import PARTS, EncoderSpec, FloatArray, MachineFrames, Part, SpaceScores
 from collab_asd.data.run_data import data_folder, load_partitions
-from collab_asd.data.tables import attribute_of
+from collab_asd.data.tags import attribute_of
 from collab_asd.detection.detector import ClipPoints, Detector
 from collab_asd.detection.scorers import DetectorSettings, fuse, looks_at_spectra
 from collab_asd.detection.second_order import Others, others_from_arrays

@@ -1,7 +1,7 @@
 """What the server keeps on its disk: of a run, to go on from; and trained ID classifiers, which all runs share.
 
-Of a run it keeps f_s, the fitted codec and who took part, in a folder; embeddings where it retains them. No pickle:
-arrays lie in safetensors, all else in JSON.
+Of a run it keeps f_s, the fitted codec and who took part, in a folder; embeddings where it retains them: arrays
+in safetensors, all else in JSON.
 
 All scorers of a comparison, and a run taken up again, share one trained classifier. Its key is what the weights of f_s
 depend on, to the last bit: the training settings and the code that carries them out, seed and group, stacking, the
@@ -34,16 +34,27 @@ from collab_asd.classifier.model import ClassifierSettings, IdClassifier, from_a
 from collab_asd.classifier.settings import TrainingSettings
 from collab_asd.core import torch_audio
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import part, replacing
-from collab_asd.core.schemas import CACHED_CLASSIFIER, REPEAT, SERVER_STATE, load_arrays_of, require_sealed, save_card
+from collab_asd.core.files import replacing
+from collab_asd.core.schemas import (
+    CACHED_CLASSIFIER,
+    REPEAT,
+    SERVER_STATE,
+    load_arrays_of,
+    part,
+    require_sealed,
+    save_card,
+)
 from collab_asd.core.terminal import shortened
 from collab_asd.core.types import MachineFrames
 from collab_asd.methods.embedding_sharing.algorithm import by_group, train_on_group
 from collab_asd.methods.embedding_sharing.pages import ClientDescription
 from collab_asd.wire.codecs import Codec, parse
 
+log = logging.getLogger(__name__)
 KEPT, STORE = "server", "store"
 CARD, ARRAYS = "server.json", "server.safetensors"
+LIBRARIES = ("numpy", "torch", "pytorch-metric-learning")
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -98,11 +109,6 @@ class ServerState:
             return cls(classifiers, codec, {int(c): ClientDescription(**said) for c, said in card["clients"].items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder}: cannot be read ({shortened(error)}); {REPEAT}") from error
-
-
-log = logging.getLogger(__name__)
-LIBRARIES = ("numpy", "torch", "pytorch-metric-learning")
-Arrays = dict[str, NDArray[Any]]
 
 
 class ClassifierCache:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.files import part
+from collab_asd.core.schemas import part
 from collab_asd.core.types import FloatArray
 from collab_asd.wire.codecs.stages import COUNTED, SHAPING, STORING, Arrays, Float32, Rows, Stage, Storing
 from collab_asd.wire.codecs.statistics import FrameStatistics

@@ -9,22 +9,21 @@ on each number makes them (epsilon, delta)-indistinguishable, s being that of th
 sensitivity 1. All that is made of the rows later (statistics, bytes, the ID classifier) keeps the guarantee.
 
 It holds against who sees the embeddings and their statistics. It does not cover scores, thresholds and decisions, how
-many clips there are, how long and in which order (that of their hashes), nor the tags that `erasure` uses. Each further
-release of a clip, with another encoder, pooling or epsilon, composes with the first. The noise is drawn from the
-client's own key and from the rows themselves: asked again, a client sends the same, and nothing averages out. So it
+many clips there are, how long and in which order (that of their hashes), nor the tags that `linear.Erasure` uses. Each
+further release of a clip, with another encoder, pooling or epsilon, composes with the first. The noise is drawn from
+the client's own key and from the rows themselves: asked again, a client sends the same, and nothing averages out. So it
 holds against adversaries who cannot break HMAC-SHA-256 and SHAKE-256, and not against the last bits of floating-point
 numbers (I. Mironov, CCS 2012).
+
+Noise is added to what is left of a clip within a distance of a centre. Neither may depend on the clients' recordings,
+or they would tell of these. So both come from the embeddings of sounds that everybody can make, coloured noise of
+several levels (`PublicSphere`).
 
 References
 ----------
 B. Balle and Y.-X. Wang, "Improving the Gaussian mechanism for differential privacy", ICML 2018. What an epsilon is
 worth: N. Ponomareva et al., "How to DP-fy ML", Journal of Artificial Intelligence Research 77, 2023 (the third of their
 tiers, above 10: weak to no formal guarantee).
-
-What can be known of an encoder without any recording: where the embeddings of sounds lie that everybody can make.
-
-Noise is added to what is left of a clip within a distance of a centre. Neither may depend on the clients' recordings,
-or they would tell of these. So both come from coloured noise of several levels.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import pytest
 
 from collab_asd.core.errors import InputError
 from collab_asd.core.types import Clip
-from collab_asd.data.tables import attribute_of, tags_of
+from collab_asd.data.tags import attribute_of, tags_of
 
 HEAD = "path,factory,load,shift"
 
