@@ -24,8 +24,8 @@ from collab_asd.core.runtime import pin_threads
 from collab_asd.report.theme import LIGHT, MARKERS, SERIES, drawing, panels, save_png
 
 CODECS = (
-    "fp32,fp16,int8,pool:4+int8,pool:8+int8,pca:64+int8,pool:4+pca:64+int8,pool:8+pca:64+int8,"
-    "pool:4+pca:32+int8,pool:8+pca:32+int8,pool:8+pca:16+int8,pool:16+pca:32+int8"
+    "fp32,int8,pool:8+int8,pool:8+pca:64+int8,pool:8+pca:32+int8,pool:8+pca:64+pq:32,pool:8+pca:64+pq:16,"
+    "every:8+pca:64+int8"
 )
 
 

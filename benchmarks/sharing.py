@@ -73,7 +73,8 @@ def train(
 def aucs(loaded: Loaded, classifiers: Classifiers, codec: Codec, config: RunConfig) -> list[MachineAuc]:
     """Build each machine's detector and score its test clips; in the order of the machines."""
     settings, found = DetectorSettings.of(config), list[MachineAuc]()
-    others = others_of_machines(frames for _, _, frames in loaded.machines)
+    frames_of_all = [frames for _, _, frames in loaded.machines]
+    others = others_of_machines(frames_of_all) if config.share_covariances else [None] * len(frames_of_all)
     for (client, machine, frames), covariances in zip(loaded.machines, others, strict=True):
         detector = fit_detector(classifiers[frames.group], frames, settings, codec, covariances)
         clips = detector.embed_tests(frames)
