@@ -418,8 +418,8 @@ def published_sentence(found: Values) -> str:
     if not parts:
         return NOT_PUBLISHED
     return (
-        "AUC of the shared space alone by the paper's own network and scorer (`--preset paper`), against our network under "
-        f"the same scorer: {'; '.join(parts)}.\n"
+        "AUC of the shared space alone by the paper's own network and scorer (`--preset paper`), against our network "
+        f"under the same scorer: {'; '.join(parts)}.\n"
     )
 
 
