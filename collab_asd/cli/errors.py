@@ -31,6 +31,7 @@ from collab_asd.federation import flwr_compat
 from collab_asd.methods import require_possible
 
 log = logging.getLogger(__name__)
+ANOTHER_OUT, ANOTHER_CACHE = "name another folder with --out", "name another with --set cache-dir=FOLDER"
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
 NO_HOME = "Could not determine home directory."  # what `Path.expanduser` says of ~ and ~nobody
 
@@ -101,9 +102,6 @@ class FriendlyGroup(TyperGroup):
             message = "a path begins with ~, and the home folder that it stands for is not known; write it in full"
         PlainConsole(stderr=True, soft_wrap=True).print(f"error: {message}", style="red")
         raise typer.Exit(BAD_INPUT)
-
-
-ANOTHER_OUT, ANOTHER_CACHE = "name another folder with --out", "name another with --set cache-dir=FOLDER"
 
 
 def require_valid(config: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""Randomness: from the run's seed, one for each purpose, or from a secret that is kept in a file.
+"""Randomness: seeds for each purpose from the seed of the run, and numbers from a secret that is kept in a file.
 
 Numbers that are drawn from a secret are the same on every machine and in every version.
 """
@@ -92,7 +92,7 @@ def kept_key(path: Path) -> bytes:
     return _long_enough(key, str(path), "delete it, and another key is drawn")
 
 
-def derived(key: bytes, purpose: str, *parts: bytes) -> bytes:
+def keyed_hash(key: bytes, purpose: str, *parts: bytes) -> bytes:
     """Return 32 bytes that follow from a key, a purpose and some parts, and from which the key does not follow.
 
     HMAC-SHA-256 of the hashes of purpose and parts (H. Krawczyk et al., RFC 2104).

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.seeding import derive, derived
+from collab_asd.core.seeding import derive, keyed_hash
 from collab_asd.core.types import Clip, Partition, Split
 from collab_asd.data.excerpts import together
 
@@ -180,7 +180,7 @@ def numbered(held: Partition, secret: bytes) -> Partition:
 
     Copies of one recording stand together.
     """
-    order = sorted(range(len(held.clips)), key=lambda i: derived(secret, "clip", held.clips[i].sha256.encode()))
+    order = sorted(range(len(held.clips)), key=lambda i: keyed_hash(secret, "clip", held.clips[i].sha256.encode()))
     return Partition(
         held.client,
         tuple(held.clips[i] for i in order),

@@ -13,6 +13,10 @@ from cachetools import TTLCache
 
 from collab_asd.core.terminal import printable
 
+logger = logging.getLogger(__name__)
+LINES, SECONDS = 20, 60.0
+REMEMBERED = 10_000
+LONGEST_REFUSAL = 300  # characters
 LONGEST = 4000  # characters
 CONTINUED = "\n  | "
 TIMELESS = "flwr", "uvicorn"
@@ -52,12 +56,6 @@ def note(text: str) -> None:
 def protect_logs() -> None:
     """Make every record of this process one that nobody else can forge, and give those of Flower their time."""
     logging.setLogRecordFactory(OneRecord)
-
-
-logger = logging.getLogger(__name__)
-LINES, SECONDS = 20, 60.0
-REMEMBERED = 10_000
-LONGEST_REFUSAL = 300  # characters
 
 
 class Refusals:

@@ -29,6 +29,7 @@ from collab_asd.core.types import Encoder, EncoderSpec, FloatArray
 from collab_asd.data.audio import Audio
 from collab_asd.encoders.weights import WeightSource, resolve
 
+MEAN_REMOVED = b"mean removed 1/"
 CLIP_SECONDS = 10  # of the benchmark's clips, by which encoders are compared
 OWN_LICENCE = "Apache-2.0"
 PUBLIC_WEIGHTS = "Weights are public: whoever has them can train an inverse; docs/privacy.md measures what it recovers."
@@ -162,9 +163,6 @@ def weights_file(source: WeightSource, config: RunConfig) -> Path:
     """Return the file of an encoder's weights: the configured one, or the official one, downloaded on first use."""
     given = Path(config.encoder_weights).expanduser() if config.encoder_weights else None
     return resolve(source, given, cache_dir(config.cache_dir))
-
-
-MEAN_REMOVED = b"mean removed 1/"
 
 
 @runtime_checkable

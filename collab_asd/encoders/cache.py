@@ -91,13 +91,6 @@ class EmbeddingCache:
         except FileNotFoundError:
             return None
 
-    def prepare(self, encoder: Encoder, clip: Clip) -> int:
-        """Encode a clip that is not kept yet; return the bytes that it takes on the disk, without reading them."""
-        path = self.path(encoder.spec, clip)
-        if not path.exists():
-            self.encode(encoder, clip)
-        return path.stat().st_size
-
     def encode_all(
         self, encoder: Encoder, clips: Sequence[Clip], read: AudioReader = load_audio
     ) -> Iterator[ClipError | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collab_asd.core.progress import step
-from collab_asd.core.seeding import derive, derived
+from collab_asd.core.seeding import derive, keyed_hash
 from collab_asd.core.types import PARTS, Clip, Encoder, FloatArray, MachineFrames, Part, Partition
 from collab_asd.data.excerpts import by_recording, together
 from collab_asd.data.partitions import calibration_clips
@@ -138,7 +138,7 @@ class ClientData:
         The order does not matter.
         """
         content = "".join(sorted(self.partition.clips[i].sha256 for i in indices))
-        return derived(self.secret, "clips", content.encode()).hex()
+        return keyed_hash(self.secret, "clips", content.encode()).hex()
 
     def machines(self) -> list[LocalMachine]:
         """Return the machines of this client, in the order of group and class."""

@@ -1,8 +1,8 @@
-"""Grids: one that calls the clients in this very process, and one that sees to the clients of a run over any other.
+"""Grids: one that sees to the clients of a run, and one that calls them in this very process.
 
-The one in process is for notebooks, tests and speed. Strategies run on it unchanged. One per process at a time, since
-Flower keeps a task's identity in a global. Over it or Flower's own, the supervised one has its clients numbered,
-counted, and none failing silently.
+The supervised one stands over any other: it numbers and counts the clients, and lets none fail silently. The one in
+process is for notebooks, tests and speed. Strategies run on it unchanged. One per process at a time, since Flower keeps
+a task's identity in a global.
 """
 
 from __future__ import annotations

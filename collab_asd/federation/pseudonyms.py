@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.seeding import derived
+from collab_asd.core.seeding import keyed_hash
 from collab_asd.core.types import Clip
 from collab_asd.data.partitions import Machine, Place, group_names, machine_of
 from collab_asd.wire.fields import MOST_MACHINES
@@ -79,7 +79,7 @@ def _in_secret_order(clips: Iterable[Clip], secret: bytes) -> list[Machine]:
     """Order machines by the smallest keyed hash of their clips' content, those to train on first."""
     smallest: dict[Machine, tuple[bool, bytes]] = {}
     for clip in clips:
-        machine, mark = machine_of(clip), (clip.split != "train", derived(secret, "machine", clip.sha256.encode()))
+        machine, mark = machine_of(clip), (clip.split != "train", keyed_hash(secret, "machine", clip.sha256.encode()))
         smallest[machine] = min(smallest.get(machine, mark), mark)
     return sorted(smallest, key=lambda machine: smallest[machine])
 

@@ -13,22 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError, reason
-from collab_asd.core.types import ANOMALY, KEPT_BY_CLIENTS, NORMAL, Clip, ScoreRow, ScoreTable
-from collab_asd.data.audio import load_audio
+from collab_asd.core.types import ANOMALY, KEPT_BY_CLIENTS, NORMAL, ScoreRow, ScoreTable
 from collab_asd.data.manifest import difference, machines_in, manifest_sha256, read_manifest
-from collab_asd.data.run_data import data_folder
 from collab_asd.detection.evaluation import Evaluation, evaluate
-from collab_asd.federation.results import read_summary
-from collab_asd.report.contents import ClipPortrait, Run, Sound
+from collab_asd.federation.results import CLIP_COLUMNS, DOMAIN_COLUMNS, RUN_COLUMNS, read_summary
+from collab_asd.report.contents import Run
 
-SCORE_COLUMNS = (
-    *("method", "encoder", "scorer", "seed", "client", "machine_type", "machine_id", "clip", "label"),
-    *("anomaly_score", "threshold", "decision", "p_value"),
-)
+SCORE_COLUMNS = RUN_COLUMNS + CLIP_COLUMNS
 BEFORE_P_VALUES = SCORE_COLUMNS[:-1]  # of earlier versions
-DOMAIN_COLUMNS = ("domain",)
 LABELS = {"0": NORMAL, "1": ANOMALY, "": None}
 DECISIONS = {"0": NORMAL, "1": ANOMALY}
 
@@ -154,44 +147,3 @@ def _with_what_scores_do_not_tell(evaluation: Evaluation, machines: Sequence[dic
         for m, of_run in found
     )
     return replace(evaluation, machines=machines_known)
-
-
-def hardest_fault(run: Run, machine: str) -> ClipPortrait:
-    """Return the faulty clip with the lowest score, and the normal test clip whose score is the median of the normals.
-
-    Both are read at the rates that they were recorded at, from where the run found its recordings.
-
-    Raises
-    ------
-    InputError
-        The machine has no labelled clips of both kinds; the recordings have moved or changed since the run.
-    """
-    rows = [row for row in run.table.rows if f"{row.machine_type}/{row.machine_id}" == machine]
-    faults, normals = _by_score(rows, ANOMALY), _by_score(rows, NORMAL)
-    if not faults or not normals:
-        raise InputError(f"{machine}: has no test clips of both kinds, labelled normal and labelled faulty")
-    hard, usual = faults[0], normals[len(normals) // 2]
-    return ClipPortrait(
-        clip=hard.clip,
-        machine=machine,
-        label=hard.label,
-        score=hard.anomaly_score,
-        threshold=hard.threshold,
-        sound=_sound(run, hard),
-        normal_name=usual.clip,
-        normal=_sound(run, usual),
-    )
-
-
-def _by_score(rows: Sequence[ScoreRow], label: int) -> list[ScoreRow]:
-    return sorted((row for row in rows if row.label == label), key=lambda row: row.anomaly_score)
-
-
-def _sound(run: Run, row: ScoreRow) -> Sound:
-    config = RunConfig.from_mapping(run.summary["config"])
-    folder = data_folder(config, len({held.client for held in run.manifest}))
-    root: Path = folder if folder.is_dir() else folder.parent  # or a table of recordings
-    sha256 = next(held.sha256 for held in run.manifest if held.clip == row.clip)
-    clip = Clip(root / row.clip, row.machine_type, row.machine_id, "test", row.label, sha256, config.channel)
-    audio = load_audio(clip)
-    return Sound(audio.waveform, audio.rate)

@@ -29,7 +29,7 @@ from collab_asd.federation.client_data import ClientData, LocalMachine
 from collab_asd.federation.messages import from_record, holds_classifier, read_classifier, to_record
 from collab_asd.federation.scoring import MachineScores, score_with
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, own_spaces, pooling_suits
-from collab_asd.methods.embedding_sharing.covariances import Scatter, shares_covariances
+from collab_asd.methods.embedding_sharing.covariances import TOLD, Scatter, shares_covariances
 from collab_asd.methods.embedding_sharing.pages import (
     FLOAT,
     MEGABYTE,
@@ -130,7 +130,7 @@ def describe(client: ClientData, config: RunConfig, state: RecordDict, content: 
     if shares_covariances(config):
         for machine in machines:
             told = Scatter.of(client.spectra(machine.normal))
-            reply[f"scatter/{machine.group}/{machine.machine_class}"] = to_record(told.to_arrays())
+            reply[f"{TOLD}{machine.group}/{machine.machine_class}"] = to_record(told.to_arrays())
     return reply
 
 

@@ -34,6 +34,7 @@ from collab_asd.wire.fields import MOST_CLIPS, Numbers, require
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Key = TypeVar("Key")
+TOLD = "scatter/"  # in a reply, followed by group and class
 LOUDEST = 1e4
 """dB^2: no band of a machine's clips varies by a hundred dB."""
 NEGATIVE = 1e-4

@@ -46,7 +46,7 @@ from collab_asd.federation.messages import (
 from collab_asd.federation.roster import exclude_other_encoders
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
-from collab_asd.methods.embedding_sharing.covariances import Scatter, others_of
+from collab_asd.methods.embedding_sharing.covariances import TOLD, Scatter, others_of
 from collab_asd.methods.embedding_sharing.pages import (
     MEGABYTE,
     Arrays,
@@ -72,7 +72,6 @@ from collab_asd.wire.fields import MOST_FRAMES, MOST_MACHINES
 logger = logging.getLogger(__name__)
 Place: TypeAlias = tuple[int, int]
 Described: TypeAlias = tuple[ClientDescription, FrameStatistics | None, dict[Place, Scatter]]
-SCATTER = "scatter/"
 PAGES_PER_ROUND = 8  # so many are in memory at once
 
 
@@ -403,7 +402,7 @@ def _read_description(content: RecordDict, plan: CodecPlan) -> Described:
     if "client" not in content.config_records:
         raise ValueError("its answer holds no client")
     said = ClientDescription.of(content.config_records["client"])
-    told = {f"{SCATTER}{group}/{number}": (group, number) for group, number in said.places}
+    told = {f"{TOLD}{group}/{number}": (group, number) for group, number in said.places}
     names = {"client", *(["statistics"] if plan.learns else ()), *(told.keys() & content.keys())}
     require_records(content, names)
     statistics = None

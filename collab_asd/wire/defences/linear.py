@@ -38,6 +38,8 @@ from collab_asd.core import seeding
 from collab_asd.core.types import FloatArray
 from collab_asd.wire.codecs.stages import Rows, Stage
 
+RIDGE = 1e-3  # c, in mean variances of a dimension
+RANK = 1e-9  # eigenvalues that are less, against the largest, are nothing
 PURPOSE = "collab-asd rotation"
 BLOCK = 64  # columns that LAPACK takes at once
 
@@ -98,7 +100,7 @@ def load_rotation_key(path: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def _of_key(key: bytes, dimension: int) -> Rotation:
-    seed = seeding.derived(key, PURPOSE)
+    seed = seeding.keyed_hash(key, PURPOSE)
     heads = seeding.gaussian(seed + b"heads", dimension)
     below = seeding.gaussian(seed + b"below", dimension * (dimension - 1) // 2)
     reflections, scales = np.zeros((dimension, dimension), np.float32, "F"), np.zeros(dimension, np.float32)
@@ -109,12 +111,8 @@ def _of_key(key: bytes, dimension: int) -> Rotation:
         reflections[column + 1 :, column] = tail / (head + np.copysign(length, head))
         scales[column] = 1 + np.abs(head) / length
     signs = np.append(-np.sign(heads[:-1]), np.sign(heads[-1:])).astype(np.float32)
-    fingerprint = np.frombuffer(seeding.derived(key, f"{PURPOSE}, fingerprint"), np.uint8)
+    fingerprint = np.frombuffer(seeding.keyed_hash(key, f"{PURPOSE}, fingerprint"), np.uint8)
     return Rotation(learnt={"reflections": reflections, "scales": scales, "signs": signs, "fingerprint": fingerprint})
-
-
-RIDGE = 1e-3  # c, in mean variances of a dimension
-RANK = 1e-9  # eigenvalues that are less, against the largest, are nothing
 
 
 class Erasure(Stage):

@@ -164,7 +164,7 @@ class Noise(Stage):
     def encode(self, rows: Rows) -> Rows:
         """Clip the rows ``[n, D]`` of a clip together, and add noise to each number."""
         asked = self._mechanism, self.clip.encode(), np.ascontiguousarray(rows).tobytes()
-        drawn = seeding.gaussian(seeding.derived(self.key, PURPOSE, *asked), rows.size).reshape(rows.shape)
+        drawn = seeding.gaussian(seeding.keyed_hash(self.key, PURPOSE, *asked), rows.size).reshape(rows.shape)
         return np.asarray(self.clipping.encode(rows) + self.sigma * np.sqrt(len(rows)) * drawn, np.float32)
 
     def decode(self, rows: Rows, count: int) -> Rows:

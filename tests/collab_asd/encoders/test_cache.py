@@ -178,9 +178,3 @@ def test_two_processes_write_one_key(cache, clip):
         counts = list(pool.map(write_and_read, [cache.folder] * 2, [clip] * 2, [200] * 2))
     assert counts == [200, 200]
     assert [p.name for p in cache.folder.rglob("*") if p.is_file()] == [f"{clip.sha256}-0.npy"]
-
-
-def test_prepare_encodes_once_and_tells_the_size(cache, clip):
-    encoder = Energies()
-    assert cache.prepare(encoder, clip) == cache.prepare(encoder, clip) == cache.path(encoder.spec, clip).stat().st_size
-    assert encoder.calls == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collab_asd.core.errors import InputError
-from collab_asd.core.seeding import derived
+from collab_asd.core.seeding import keyed_hash
 from collab_asd.core.types import Clip
 from collab_asd.federation.pseudonyms import load_pseudonym_key, number_machines
 
@@ -22,7 +22,7 @@ def test_machines_are_numbered_by_a_secret_and_groups_by_a_keyed_hash():
     fan, pump = (
         int(hmac.new(KEY, b"collab-asd machine type/" + n, sha256).hexdigest()[:8], 16) >> 1 for n in (b"fan", b"pump")
     )
-    first = {machine: min(derived(b"own", "machine", c.sha256.encode()) for c in clips if c.machine == machine)
+    first = {machine: min(keyed_hash(b"own", "machine", c.sha256.encode()) for c in clips if c.machine == machine)
              for machine in ("fan/00", "fan/01", "pump/00")}  # fmt: skip
     expected = {machine: 12288 + rank for rank, machine in enumerate(sorted(first, key=first.__getitem__))}
     groups = {"fan": fan, "pump": pump}

@@ -8,7 +8,8 @@ from collab_asd.config import RunConfig
 from collab_asd.core.errors import InputError
 from collab_asd.data.audio import sha256_of
 from collab_asd.data.manifest import manifest_sha256, read_manifest, write_manifest
-from collab_asd.report.reading import hardest_fault, read_run
+from collab_asd.report.reading import read_run
+from collab_asd.report.run_report import hardest_fault
 
 
 @pytest.fixture
