@@ -60,7 +60,7 @@ soak: $(VENV)/installed-test
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py "$$scratch/consortium" --minutes $(SOAK)
 
 # Runs the comparisons whose tables README and docs/evidence.md quote, and writes these anew: DATA=/path/to/toycar. On two quiet
-# cores toycar, few-shot and noniid take half an hour each and published a day; ONLY="toycar noniid" names some. The same command
+# cores toycar, few-shot and noniid take half an hour each and published half a day; ONLY="toycar noniid" names some. The same command
 # takes up what was interrupted. published needs YAMNet's weights (WEIGHTS=yamnet.h5, or a network to download them by); aiSFX's come by pip.
 evidence: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence.py --data "$(DATA)" $(if $(ONLY),--only $(ONLY)) $(if $(WEIGHTS),--weights yamnet=$(WEIGHTS))

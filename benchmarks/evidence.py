@@ -44,7 +44,7 @@ EXPERIMENTS = {  # by how long they take, on two quiet cores and one job
     "toycar": "half an hour",
     "few-shot": "half an hour",
     "noniid": "half an hour",
-    "published": "about a day: an hour or more for each encoder and seed",
+    "published": "about half a day: minutes to two hours for each encoder and seed",
 }
 SEARCH = "search"  # of benchmarks/search.py, on tuning clips
 LIBRARIES = ("collab-asd", "torch", "numpy", "scipy", "scikit-learn", "flwr", "pytorch-metric-learning")
