@@ -213,6 +213,7 @@ LEAVES = {  # what README's table shows, and what leaves a client
     "splitfed-group": "activations",
     "fedavg-group": "weights",
     "fedavg": "weights",
+    "local-spectra": "nothing",
     "local-mahalanobis": "nothing",
     "local-knn": "nothing",
 }
@@ -239,7 +240,7 @@ def _readme(rows: Sequence[Values]) -> list[str]:
             continue
         aucs = {row["encoder"]: _with_seeds(row) for row in own}
         first = aucs["waveform"] + " (waveform)" if "waveform" in aucs else aucs.get("logmel", "–")
-        second = "the same" if method == "covariance-sharing" else aucs.get("random-conv", "–")
+        second = "the same" if method in ("covariance-sharing", "local-spectra") else aucs.get("random-conv", "–")
         alarms = sorted({f"{100 * row['false alarms']['mean']:.1f}" for row in own}, key=float)
         called = "embedding sharing, its shared space alone" if scorer else CALLED.get(method, f"`{method}`")
         lines.append(f"| {called} | {leaves} | {first} | {second} | {' to '.join([alarms[0], *alarms[1:][-1:]])} % |")

@@ -28,10 +28,9 @@ from collab_asd.data.layouts import find_clips
 from collab_asd.data.synthetic import SyntheticSettings
 from collab_asd.data.synthetic.dataset import clips
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.scorers import HALF_WEIGHT, fuse
+from collab_asd.detection.scorers import HALF_WEIGHT, OWN_SPECTRA, fuse
 from collab_asd.detection.scorers.gaussian import SpectrumScorer, choose_weight
 from collab_asd.detection.second_order import ClipSpectrum, Others, add, pooled_sums, suits
-from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 
 Machine = tuple[ScoreArray, ScoreArray, ScoreArray]
@@ -155,7 +154,7 @@ def by_detector(
 ) -> SpaceScores:
     """Score clips, given as summaries ``[2 + segments, 128]``, by the detector of covariance sharing."""
     clips = [clip.astype(np.float32) for clip in normal]
-    detector = Detector(own_spaces(MachineFrames(0, 0, clips, spectra=MachineFrames(0, 0, clips)), SCORER, others))
+    detector = Detector(own_spaces(MachineFrames(0, 0, clips, spectra=MachineFrames(0, 0, clips)), OWN_SPECTRA, others))
     return detector.scores([detector.embed(clip, clip) for clip in (clip.astype(np.float32) for clip in test)])
 
 

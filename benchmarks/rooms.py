@@ -31,11 +31,10 @@ from collab_asd.core.types import Clip, Encoder, EncoderSpec, FloatArray, Machin
 from collab_asd.data.audio import load_waveform
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
+from collab_asd.detection.scorers import OWN_SPECTRA, DetectorSettings, ScorerSettings
 from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.encoders.cache import EmbeddingCache
 from collab_asd.federation.client_data import ClientData
-from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import (
     fit_detector,
     fit_local_detector,
@@ -109,8 +108,8 @@ def measure(config: RunConfig, encoder: Encoder, machines: Machines) -> dict[str
     told = list(zip(frames, others, strict=True))
     detectors = {
         "embedding-sharing": [fit_detector(classifiers[m.group], m, settings, codec, o) for m, o in told],
-        "covariance-sharing": [Detector(own_spaces(m, SCORER, o)) for m, o in told],
-        "own spectra alone": [Detector(own_spaces(m, SCORER)) for m in frames],
+        "covariance-sharing": [Detector(own_spaces(m, OWN_SPECTRA, o)) for m, o in told],
+        "own spectra alone": [Detector(own_spaces(m, OWN_SPECTRA)) for m in frames],
         "local-mahalanobis": [fit_local_detector(m, ScorerSettings("mahalanobis")) for m in frames],
         "local-knn": [fit_local_detector(m, ScorerSettings("knn")) for m in frames],
     }

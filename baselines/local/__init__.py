@@ -19,3 +19,9 @@ MAHALANOBIS = replace(
     "of how much these differ among themselves.",
     scorer="mahalanobis",
 )
+SPECTRA = replace(
+    MAHALANOBIS,
+    summary="Nothing was shared: each site measured how far the spectra of its new recordings, and of each half second "
+    "of them, lie from those of its own normal ones, in units of how much these vary together.",
+    score="baselines.local.strategy:score_spectra",
+)

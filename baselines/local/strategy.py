@@ -2,7 +2,8 @@
 
 The same frames and the same scorers as embedding sharing, without the ID classifier. The paper has no such comparison:
 what it sets against sharing are networks that each client trains alone (`baselines.local_networks`).
-``local-mahalanobis`` is the strongest local detector that we know of, and what sharing has to beat.
+``local-spectra`` scores by log-mel spectra, whatever the encoder, as the fusions of all methods do beside what is
+shared. It and ``local-mahalanobis`` are the strongest local detectors that we know of, and what sharing has to beat.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import Stopwatch
-from collab_asd.detection.scorers import ScorerSettings
+from collab_asd.detection.detector import Detector
+from collab_asd.detection.scorers import OWN_SPECTRA, ScorerSettings
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.scoring import ClientScores, MachineScores, ScoreGathering, score_with
 from collab_asd.methods import METHODS
-from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector
+from collab_asd.methods.embedding_sharing.algorithm import fit_local_detector, own_spaces
 
 
 class LocalOnly(ScoreGathering):
@@ -40,5 +42,15 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
     for machine in client.machines():
         frames = client.machine_frames(machine)
         detector = fit_local_detector(frames, scorer)
+        found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+    return found
+
+
+def score_spectra(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
+    """Score each machine's test clips by the covariance of its own spectra: covariance sharing with nobody else."""
+    found = []
+    for machine in client.machines():
+        frames = client.machine_frames(machine, with_spectra=True)
+        detector = Detector(own_spaces(frames, OWN_SPECTRA))
         found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
     return found

@@ -158,12 +158,14 @@ def _wide() -> PlainConsole:
 
 def _print(comparison: Comparison, out: Path, as_json: bool) -> None:
     from collab_asd.experiments.results import as_json as to_json
-    from collab_asd.experiments.tables import comparison_sheet, failure_sheet, terminal_table
+    from collab_asd.experiments.tables import against_sharing, comparison_sheet, failure_sheet, terminal_table
 
     if as_json:
         typer.echo(to_json(out, comparison))
         return
-    title = f"{comparison.experiment.name}: means over machines and seeds; bold: more than chance"
+    title = f"{comparison.experiment.name}: means over machines and seeds"
+    if against_sharing(comparison.rows):
+        title += "; bold: more than chance"
     shown = _wide()
     shown.print(terminal_table(comparison_sheet(comparison.rows), title, shown))
     if not comparison.complete:

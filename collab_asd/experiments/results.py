@@ -17,6 +17,7 @@ from collab_asd.experiments.page import write_comparison_page
 from collab_asd.experiments.tables import (
     CellResult,
     Row,
+    against_sharing,
     cell_values,
     comparison_sheet,
     row_values,
@@ -87,7 +88,7 @@ def write_comparison(out: Path, comparison: Comparison, command: str) -> Path:
     """
     cells = [cell_values(cell, comparison.summaries.get(cell.name)) for cell in comparison.cells]
     write_csv(out / "table.csv", cells)
-    write_csv(out / "comparison.csv", [row_values(row) for row in comparison.rows])
+    write_csv(out / "comparison.csv", [row_values(row, against_sharing(comparison.rows)) for row in comparison.rows])
     with replacing(out / "comparison.tex") as file:
         file.write(comparison_sheet(comparison.rows).latex().encode())
     return write_comparison_page(

@@ -219,13 +219,15 @@ def cell_values(cell: Cell, summary: Mapping[str, Any] | None) -> dict[str, Any]
     return values | {"folder": str(cell.folder), "error": cell.error}
 
 
-def row_values(row: Row) -> dict[str, Any]:
+def row_values(row: Row, against_sharing: bool = True) -> dict[str, Any]:
     """One line of ``comparison.csv``, all digits; an interval is given by its ends."""
     values: dict[str, Any] = {"method": row.method, "encoder": row.encoder, "scorer": row.scorer}
     values |= {"partition": row.partition} if row.partition else {}
     values["seeds"] = " ".join(map(str, row.seeds))
     for name in MEASURES:
         values |= _estimate_values(name, getattr(row, name))
+    if not against_sharing:
+        return values | {"is_best": row.is_best}
     values |= _estimate_values("auc_minus_embedding_sharing", row.gain)
     values["clips_to_settle"] = row.clips_to_settle
     return values | {"is_best": row.is_best, "beats_embedding_sharing": row.beats_reference}

@@ -140,6 +140,7 @@ METHODS: Registry[MethodSpec] = Registry(
         "centralized": "baselines.centralized:METHOD",
         "local-knn": "baselines.local:KNN",
         "local-mahalanobis": "baselines.local:MAHALANOBIS",
+        "local-spectra": "baselines.local:SPECTRA",
         "fedavg": "baselines.fedavg:METHOD",
         "fedprox": "baselines.fedavg:METHOD",
         "fedavgm": "baselines.fedavg:METHOD",

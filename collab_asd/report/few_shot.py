@@ -98,10 +98,13 @@ class Placing:
     words : list of str
     figures : mapping of str to Figure
         By what the curve was measured on, in words.
+    coloured : str
+        Which method's curve is coloured, in words.
     """
 
     words: list[str]
     figures: Mapping[str, Figure]
+    coloured: str
 
 
 def place(run: Run) -> Placing | None:
@@ -114,15 +117,19 @@ def place(run: Run) -> Placing | None:
     fewest = min(used.values())
     words = [_count_words(used), *(_gain_words(name, points, method, fewest) for name, points in curves.items())]
     drawn = {CURVES[name]: _placed(points, method, run, used) for name, points in curves.items()}
-    return Placing([sentence for sentence in words if sentence], drawn)
+    coloured = "this run's" if method == _label_of(run) else f"that of {method}; this run's method was not measured"
+    return Placing([sentence for sentence in words if sentence], drawn, coloured)
 
 
 def _method_of(run: Run, curves: Mapping[str, Sequence[CurvePoint]]) -> str:
     """Return the label of the curve of the run's method; of the default one where there is none."""
     labels = list(dict.fromkeys(point.label for points in curves.values() for point in points))
-    summary = run.summary
-    own = Line(summary["method"], summary["encoder"], summary["scorer"], "").label
+    own = _label_of(run)
     return own if own in labels else labels[0]
+
+
+def _label_of(run: Run) -> str:
+    return Line(run.summary["method"], run.summary["encoder"], run.summary["scorer"], "").label
 
 
 def _count_words(used: Mapping[str, int]) -> str:
@@ -142,6 +149,8 @@ def _gain_words(name: str, points: Sequence[CurvePoint], label: str, clips: int)
     enough = next(n for n, auc in sorted(found.items()) if auc >= max(found.values()) - NEARLY)
     here = max((n for n in found if n <= clips), default=min(found))
     line = f"{CURVES[name]} ({label}): AUC {found[here]:.2f} with {here} recordings each"
+    if enough == max(found):
+        return f"{line}." if enough == here else f"{line}, {found[enough]:.2f} with {enough}, the most that were tried."
     if enough > here:
         return f"{line}, {found[enough]:.2f} with {enough}; more than {enough} brought no more than {NEARLY:g}."
     return f"{line}; more brought no more than {NEARLY:g}."

@@ -160,6 +160,7 @@ class PlacingPart:
 
     words: list[str]
     pictures: dict[str, Picture]
+    coloured: str
 
 
 def _placing(gallery: Gallery, run: Run) -> PlacingPart | None:
@@ -172,6 +173,7 @@ def _placing(gallery: Gallery, run: Run) -> PlacingPart | None:
             words: gallery.hang(f"recordings_{i}", f"AUC against the number of normal recordings. {words}.", figure)
             for i, (words, figure) in enumerate(placing.figures.items(), start=1)
         },
+        placing.coloured,
     )
 
 

@@ -149,7 +149,7 @@ def recommendations(run: Run, per_day: float = RECORDINGS_PER_DAY) -> Iterator[R
             f"Check {listed(misfits)}",
             "Judged with what the other machines told, other normal recordings stand out than judged alone: sharing "
             "may make its detector worse. Look for recordings of another kind among the normal ones; compare --method "
-            "local-mahalanobis --encoder logmel.",
+            "local-spectra.",
         )
     if excess := [m.name for m in machines if _is_excess(m, asked)]:
         yield Recommendation(

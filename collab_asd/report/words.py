@@ -382,8 +382,8 @@ GLOSSARY = {
     "Client": "One site that takes part and keeps its recordings to itself.",
     "Embedding": "A recording turned into a list of numbers by a neural network.",
     "Encoder (f_c)": "The fixed network with which each client makes its embeddings.",
-    "ID classifier (f_s)": "The network that the server trains from all clients' embeddings, to tell the machines "
-    "apart. It sharpens what is normal for each of them.",
+    "ID classifier (f_s)": "The network that learns to tell the machines apart: the server trains it from what all "
+    "clients share, or the clients train it together. It sharpens what is normal for each of them.",
     "ID accuracy (ID acc.)": "Share of normal recordings that the ID classifier assigned to the right machine.",
     "Log-mel spectrogram": "A picture of a sound: time to the right, pitch upwards, louder is brighter. The pitch "
     "scale is spaced as human hearing is.",

@@ -16,6 +16,7 @@ from collab_asd.core.progress import collected_warnings
 from collab_asd.data.run_data import load_partitions
 from collab_asd.detection import second_order, storage
 from collab_asd.detection.detector import Detector
+from collab_asd.detection.scorers import OWN_SPECTRA
 from collab_asd.detection.second_order import add, pooled_sums, whole_clips
 from collab_asd.encoders import build
 from collab_asd.encoders.cache import EmbeddingCache
@@ -24,7 +25,6 @@ from collab_asd.federation.engines import run_inprocess, run_ray
 from collab_asd.federation.grid import InProcessGrid
 from collab_asd.federation.messages import SCATTER, SCORE, VARIANCES, from_record, to_record
 from collab_asd.federation.recording import VIEW
-from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.covariance_sharing.state import ARRAYS, CARD, KEPT, ServerState
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 from collab_asd.report.reading import read_run
@@ -60,7 +60,7 @@ def normal_points(frames):
 
 def expected(client, frames, others=None):
     """Scores by name of clip, computed without a federation."""
-    detector = Detector(own_spaces(frames, SCORER, others))
+    detector = Detector(own_spaces(frames, OWN_SPECTRA, others))
     names = [client.partition.clips[i].path.name for i in client.machines()[0].test]
     return dict(zip(names, detector.scores(detector.embed_tests(frames)).test, strict=True))
 
@@ -80,6 +80,13 @@ def test_one_client_alone_is_the_local_detector_to_the_bit(config, listing, many
     found = scores_of(run(config, 1))
     (client,), (frames,) = machines(config, 1)
     assert {name: float(score) for name, (score, _) in found.items()} == expected(client, frames)
+
+
+def test_sharing_nothing_is_the_local_detector_to_the_bit(config, scores_of):
+    """Method ``local-spectra``: what covariance sharing is with nobody else."""
+    found = scores_of(run(replace(config, method="local-spectra")))
+    alone = [expected(client, frames) for client, frames in zip(*machines(config), strict=True)]
+    assert {name: float(score) for name, (score, _) in found.items()} == {k: v for one in alone for k, v in one.items()}
 
 
 class Reversed(InProcessGrid):

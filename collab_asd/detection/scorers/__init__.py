@@ -126,6 +126,10 @@ class DetectorSettings:
         return cls(shared, local)
 
 
+OWN_SPECTRA = DetectorSettings(ScorerSettings(), ScorerSettings("mahalanobis", average="spectrum", half_weight=0.0))
+"""A client's own spaces of spectra, without f_s: what covariances of others support."""
+
+
 def looks_at_spectra(config: RunConfig) -> bool:
     """Whether the client's own score looks at the recording's spectrum, and not through the encoder."""
     return config.scorer == FUSION and config.local_features == "logmel"

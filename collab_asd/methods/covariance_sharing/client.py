@@ -18,7 +18,7 @@ from collab_asd.core.errors import InputError
 from collab_asd.core.progress import step
 from collab_asd.core.types import FloatArray, ScoreArray
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.scorers import DetectorSettings, ScorerSettings
+from collab_asd.detection.scorers import OWN_SPECTRA
 from collab_asd.detection.second_order import (
     FEATURES_DIGEST,
     TRIANGLE,
@@ -45,8 +45,6 @@ from collab_asd.methods.covariance_sharing.sums import (
 )
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 from collab_asd.methods.embedding_sharing.client import is_misfit
-
-SCORER = DetectorSettings(ScorerSettings(), ScorerSettings("mahalanobis", average="spectrum", half_weight=0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +125,8 @@ def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[Ma
         for points, own in _scatters(members, known, facts).items():
             others, machine = _others(known, own, facts), points.machine
             frames = client.machine_frames(machine, with_spectra=True)
-            detector = Detector(own_spaces(frames, SCORER, others))
-            misfit = is_misfit(client, machine, frames, SCORER, detector)
+            detector = Detector(own_spaces(frames, OWN_SPECTRA, others))
+            misfit = is_misfit(client, machine, frames, OWN_SPECTRA, detector)
             scores.append(score_with(detector, frames, normal=machine.normal, test=machine.test, misfit=misfit))
     return scores
 

@@ -7,10 +7,9 @@ import pytest
 
 from collab_asd.core.types import MachineFrames, SpaceScores
 from collab_asd.detection.detector import Detector
-from collab_asd.detection.scorers import SHORT_EVENTS, fuse
+from collab_asd.detection.scorers import OWN_SPECTRA, SHORT_EVENTS, fuse
 from collab_asd.detection.scorers.gaussian import SpectrumScorer
 from collab_asd.detection.second_order import SEGMENT, ClipSpectrum, summarize
-from collab_asd.methods.covariance_sharing.client import SCORER
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 
 CLIPS, FRAMES = 30, 120
@@ -38,7 +37,7 @@ def machine():
 
 @pytest.fixture(scope="module")
 def detector(machine):
-    return Detector(own_spaces(machine, SCORER))
+    return Detector(own_spaces(machine, OWN_SPECTRA))
 
 
 def scores(detector, clips):

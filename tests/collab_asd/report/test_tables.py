@@ -119,7 +119,7 @@ def test_configuration_stands_beside_its_defaults(make_folder):
     rows = {row[0]: row[1:] for row in configuration(read_run(make_folder(config=config))).rows}
     assert rows["seed"] == ("7", "0", "")
     assert rows["scorer"] == ("knn", "fusion", "")
-    assert rows["rounds"] == ("0", "0", "as the preset says")
+    assert rows["rounds"] == ("0", "0", "21, with preset paper 20")
     assert rows["learning-rate"] == ("0.0", "0.0", "as the preset says, or 0.1 for sgd")
     assert rows["erase"] == ("", "", "none")
     assert rows["gone-key"] == ("1", "–", "")
