@@ -9,7 +9,8 @@ from collab_asd.methods import MethodSpec
 
 METHOD = MethodSpec(
     summary="Each site trained the same model a little on its own recordings and sent the model's weights; a server "
-    "averaged them, and so on for some rounds. Neither recordings nor embeddings were sent.",
+    "averaged them, and so on for some rounds. Before that, each sent sums over all its embeddings, so that all scale "
+    "them alike. Neither recordings nor single embeddings were sent.",
     shares="weights",
     build_strategy="baselines.fedavg.strategy:FederatedAveraging",
     score="collab_asd.methods.embedding_sharing.client:score",  # the classifier comes from the server

@@ -11,7 +11,8 @@ from collab_asd.methods import MethodSpec
 
 METHOD = MethodSpec(
     summary="Each site kept the first part of a model, and a server the rest: in every step of training the sites sent "
-    "what their part made of a few recordings, and got back how to change it. The recordings themselves were not sent.",
+    "what their part made of a few recordings, and got back how to change it. "
+    "Before that, each sent sums over all its embeddings. The recordings themselves were not sent.",
     shares="activations",
     build_strategy="baselines.split_learning.strategy:SplitLearning",
     score="collab_asd.methods.embedding_sharing.client:score",  # the classifier comes from the server
