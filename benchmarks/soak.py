@@ -76,8 +76,9 @@ SUPERLINK, SUPEREXEC, SUPERNODE, EXECUTOR, TASK = (
     "forkserver",
 )
 """What the commands of their processes hold."""
-RECEIVING, DISK_FULL, ASKED_AGAIN = b"Receiving: ", b"File too large", b"is asked again: "
-"""What a node says when it is asked for something, and when a limit of its files is met; and the server, of a node."""
+RECEIVING, SENT, DISK_FULL, ASKED_AGAIN = b"Receiving: ", b"Sent successfully", b"File too large", b"is asked again: "
+"""What a node says when it is asked for something, when it has answered, and when a limit of its files is met; and the
+server, of a node."""
 RIGHT, BACK = "+0", "-3600"
 """Seconds of a clock that is right, and of one that is set back."""
 
@@ -121,6 +122,10 @@ class Proxy:
         """Lose the next message of the server's on a connection that there is now, and end that connection."""
         self._loop.call_soon_threadsafe(lambda: self._losing.update(self._writers))
 
+    def keep(self) -> None:
+        """Lose no message."""
+        self._loop.call_soon_threadsafe(self._losing.clear)
+
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
@@ -138,15 +143,17 @@ class Proxy:
             self._writers.discard(writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool = False) -> None:
-        last = time.monotonic()
+        last, answered = time.monotonic(), ANSWER_BYTES + 1  # bytes since it was quiet; of a handshake none count
         with suppress(OSError):
             while data := await reader.read(SLOW_BYTES):
                 quiet, last = time.monotonic() - last, time.monotonic()
+                before = 0 if quiet > ASKING_SECONDS else answered
+                answered = before + len(data)  # an answer may come in several pieces
                 while self.mode == "hole":
                     await asyncio.sleep(0.2)
                 if self.mode == "slow":
                     await asyncio.sleep(SLOW_SECONDS)
-                is_message = answers and quiet > ASKING_SECONDS and len(data) > ANSWER_BYTES
+                is_message = answers and before <= ANSWER_BYTES < answered
                 if is_message and writer in self._losing:
                     self._losing.clear()
                     self.lost += 1
@@ -220,6 +227,10 @@ class Party:
         with suppress(psutil.Error):
             return any(each.ppid() in servers for each in self.processes(TASK))
         return False
+
+    def has_answered(self) -> bool:
+        """Whether it has sent its answer to what it was asked last."""
+        return SENT in self.log.rpartition(RECEIVING)[2]
 
     def memory(self, word: str = "") -> float:
         """Resident, MB, of all of its processes, or of those whose command holds a word."""
@@ -456,7 +467,9 @@ class Soak:
         while time.monotonic() - begun < LOSING and not self.over.is_set() and not seen:
             if proxy.lost > lost:
                 lost, lose_at = proxy.lost, time.monotonic() + LOST_SECONDS
-            if time.monotonic() >= lose_at:
+            if time.monotonic() < lose_at or not self.nodes[index].has_answered():
+                proxy.keep()  # what the server says while a node works is no message: it takes its answer
+            else:
                 proxy.lose()
             self.over.wait(0.2)
             seen = ASKED_AGAIN in self.runs_log.read_bytes()[said:]
