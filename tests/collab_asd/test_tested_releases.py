@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from collab_asd.cli.main import app
-from collab_asd.core import registry
+from collab_asd.core import releases as tested
 from collab_asd.core.errors import InputError
 from collab_asd.core.releases import TESTED, untested
 from collab_asd.federation import flwr_compat
@@ -39,7 +39,7 @@ def installed(monkeypatch):
     """Pretends that another release of a library is installed."""
 
     def pretend(**releases):
-        monkeypatch.setattr(registry, "version", lambda name: releases.get(name) or version(name))
+        monkeypatch.setattr(tested, "version", lambda name: releases.get(name) or version(name))
 
     return pretend
 
