@@ -28,6 +28,7 @@ from flwr.serverapp import Grid, ServerApp
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import PeakMemory, Stopwatch, pin_threads
 from collab_asd.core.types import Clip, Encoder, FloatArray, Partition, Split
+from collab_asd.detection.second_order import ClipSpectrum
 from collab_asd.encoders import cache as embedding_cache
 from collab_asd.federation import engines
 from collab_asd.federation import policy as node_policy
@@ -55,9 +56,9 @@ class DrawnEmbeddings:
         return FRAMES * int(self._noise[0].nbytes)
 
     def encode(self, encoder: Encoder, clip: Clip) -> FloatArray:
-        """Draw the frames; the same for a clip each time, and only one for what summarizes a clip."""
+        """Draw the frames, the same for a clip each time; of a summary of its spectrum as many rows as 10 s have."""
         start, dimension = int(clip.sha256[:8], 16) % (NOISE_ROWS - FRAMES), encoder.spec.dimension
-        frames = FRAMES if dimension == DIMENSION else 1
+        frames = FRAMES if dimension == DIMENSION else ClipSpectrum.frames(10 * ClipSpectrum.spec.sample_rate)
         return self._noise[start : start + frames, :dimension] + _centre(int(clip.machine_id))[:dimension]
 
 
