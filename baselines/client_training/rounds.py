@@ -78,9 +78,10 @@ def settings_of(config: RunConfig, proximal: float = 0.0, share: float = 1.0) ->
         rate = learning_rate_of(config, preset.learning_rate)
         return RoundSettings(config.rounds or preset.epochs, replace(training, learning_rate=rate))
     rounds = config.rounds or FAST_ROUNDS
-    windows = preset.epochs * (preset.windows_per_class or 0) // rounds
+    in_all = preset.epochs * (preset.windows_per_class or 0)
+    windows = in_all // rounds
     if windows < FEWEST_WINDOWS:
-        _warn_of_windows(rounds, preset.epochs * (preset.windows_per_class or 0))
+        _warn_of_windows(rounds, in_all)
     own_windows = max(FEWEST_WINDOWS, round(share * windows))
     rate = learning_rate_of(config, FAST_LEARNING_RATE)
     return RoundSettings(

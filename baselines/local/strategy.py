@@ -8,10 +8,13 @@ shared. It and ``local-mahalanobis`` are the strongest local detectors that we k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flwr.app import RecordDict
 
 from collab_asd.config import RunConfig
 from collab_asd.core.runtime import Stopwatch
+from collab_asd.core.types import MachineFrames
 from collab_asd.detection.detector import Detector
 from collab_asd.detection.scorers import OWN_SPECTRA, ScorerSettings
 from collab_asd.federation.client_data import ClientData
@@ -38,19 +41,20 @@ class LocalOnly(ScoreGathering):
 
 def score(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score each machine's test clips by how far their mean frames lie from those of the normals."""
-    scorer, found = ScorerSettings(METHODS.find(config.method).scorer, metric=config.metric), []
-    for machine in client.machines():
-        frames = client.machine_frames(machine)
-        detector = fit_local_detector(frames, scorer)
-        found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
-    return found
+    scorer = ScorerSettings(METHODS.find(config.method).scorer, metric=config.metric)
+    return _scores(client, lambda frames: fit_local_detector(frames, scorer))
 
 
 def score_spectra(client: ClientData, config: RunConfig, content: RecordDict) -> list[MachineScores]:
     """Score each machine's test clips by the covariance of its own spectra: covariance sharing with nobody else."""
+    return _scores(client, lambda frames: Detector(own_spaces(frames, OWN_SPECTRA)), with_spectra=True)
+
+
+def _scores(
+    client: ClientData, fit: Callable[[MachineFrames], Detector], with_spectra: bool = False
+) -> list[MachineScores]:
     found = []
     for machine in client.machines():
-        frames = client.machine_frames(machine, with_spectra=True)
-        detector = Detector(own_spaces(frames, OWN_SPECTRA))
-        found.append(score_with(detector, frames, normal=machine.normal, test=machine.test))
+        frames = client.machine_frames(machine, with_spectra=with_spectra)
+        found.append(score_with(fit(frames), frames, normal=machine.normal, test=machine.test))
     return found

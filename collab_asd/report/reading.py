@@ -1,8 +1,4 @@
-"""Read finished result folders, and refuse what is no result or does not belong together.
-
-Who has the recordings can look up the fault that a run found hardest to hear on a machine, beside a normal recording of
-that machine.
-"""
+"""Read finished result folders, and refuse what is no result or does not belong together."""
 
 from __future__ import annotations
 
