@@ -88,7 +88,8 @@ def write_comparison(out: Path, comparison: Comparison, command: str) -> Path:
     """
     cells = [cell_values(cell, comparison.summaries.get(cell.name)) for cell in comparison.cells]
     write_csv(out / "table.csv", cells)
-    write_csv(out / "comparison.csv", [row_values(row, against_sharing(comparison.rows)) for row in comparison.rows])
+    is_measured = against_sharing(comparison.rows)
+    write_csv(out / "comparison.csv", [row_values(row, is_measured) for row in comparison.rows])
     with replacing(out / "comparison.tex") as file:
         file.write(comparison_sheet(comparison.rows).latex().encode())
     return write_comparison_page(
