@@ -2,8 +2,8 @@
 
     python benchmarks/flower_overhead.py DATA [--methods embedding-sharing fedavg split-learning] [--pairs 5]
 
-Both read the same cache, train the same f_s and score the same clips; the plain loop knows no message. They take turns,
-and the ratio is taken pair by pair.
+Both read the same cache, train the same f_s, score and decide the same clips and keep the same detectors; the plain
+loop knows no message. They take turns, and the ratio is taken pair by pair.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
-
-import numpy as np
 
 from baselines.client_training.client import TrainingClips, round_seed
 from baselines.client_training.rounds import frame_sums, pooled_statistics, settings_of, start_model
@@ -37,10 +36,12 @@ from collab_asd.core.types import MachineFrames
 from collab_asd.data.run_data import data_folder, load_partitions
 from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.encoders.cache import EmbeddingCache
+from collab_asd.federation.artifacts import save_client_artifacts
 from collab_asd.federation.client_data import ClientData
 from collab_asd.federation.engines import count_clients
 from collab_asd.federation.grid import InProcessGrid, Rules, SupervisedGrid
 from collab_asd.federation.roster import meet_clients
+from collab_asd.federation.scoring import decided, score_with
 from collab_asd.methods import build_method
 from collab_asd.methods.embedding_sharing.algorithm import fit_detector, in_order_of_content, train_id_classifiers
 from simulations import client_app
@@ -124,11 +125,12 @@ def plain_loop(config: RunConfig) -> list[float]:
     machines = [client.machine_frames(machine) for client, machine in held]
     stacking = (encoder.spec.stack, encoder.spec.stack_hop)
     f_s = PLAIN[config.method](Everything(config, clients, machines, stacking))
-    detectors = [fit_detector(f_s, machine, DetectorSettings.of(config)) for machine in machines]
     scores = []
-    for detector, frames, (_, machine) in zip(detectors, machines, held, strict=True):
-        found = detector.scores([detector.embed(clip) for clip in frames.test]).test
-        scores += [float(found[i]) for i in np.argsort(machine.test)]  # by number, as clients report them
+    for (client, machine), frames in zip(held, machines, strict=True):
+        detector = fit_detector(f_s, frames, DetectorSettings.of(config))
+        scored = [score_with(detector, frames, normal=machine.normal, test=machine.test)]
+        save_client_artifacts(client, scored, config, Path(config.results_dir))
+        scores += decided(client.partition.client, scored, config).anomaly_score.tolist()
     return scores
 
 
@@ -176,9 +178,10 @@ def main() -> None:
     logging.disable(logging.INFO)
     for method in args.methods:
         options: dict[str, Any] = {"encoder": "logmel", "local_features": "encoder", "codec": "fp32"}
-        config = RunConfig(method=method, data_dir=str(args.data.absolute()), **options)
-        pin_threads(config.threads)
-        compare(config, args.pairs)
+        with TemporaryDirectory() as results:
+            config = RunConfig(method=method, data_dir=str(args.data.absolute()), results_dir=results, **options)
+            pin_threads(config.threads)
+            compare(config, args.pairs)
 
 
 if __name__ == "__main__":

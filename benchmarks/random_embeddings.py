@@ -67,8 +67,12 @@ def _centre(client: int) -> FloatArray:
     return np.random.default_rng(client).standard_normal(DIMENSION, np.float32)
 
 
+@cache
 def draw_partitions(run_id: int, config: RunConfig, clients: int) -> list[Partition]:
-    """Give each client one machine; all are of one type, so that f_s has as many classes as there are clients."""
+    """Give each client one machine; all are of one type, so that f_s has as many classes as there are clients.
+
+    Drawn once for all clients of a process, as `collab_asd.data.run_data.partitions_of_run` reads a folder once.
+    """
     clips, recording = int(os.environ[CLIPS_VARIABLE]), Path(os.environ[FOLDER_VARIABLE]) / RECORDING
     return [_partition(client, clips, recording) for client in range(clients)]
 
@@ -83,7 +87,7 @@ def _partition(client: int, clips: int, recording: Path) -> Partition:
 
 def draw(message: Message, context: Context, handle: Callable[[Message, Context], Message]) -> Message:
     """Let what would read recordings draw them instead, in whatever process the client is."""
-    node_policy.partitions_of_run = draw_partitions  # type: ignore[attr-defined,assignment]
+    node_policy.partitions_of_run = draw_partitions  # type: ignore[attr-defined]
     embedding_cache.EmbeddingCache = DrawnEmbeddings  # type: ignore[misc,assignment]
     return handle(message, context)
 

@@ -153,14 +153,15 @@ class FederatedAveraging(ClientTraining):
     def require_valid_training(self, client: int, content: RecordDict) -> None:
         """See `ClientTraining`."""
         require_records(content, ["arrays", "buffers", "metrics"])
-        for name, expected in zip(("arrays", "buffers"), take_apart(self._group.start), strict=True):
-            read_arrays(content, name, fields_like(expected))
+        for name, fields in zip(("arrays", "buffers"), self._fields, strict=True):
+            read_arrays(content, name, fields)
         clips = self._group.clips[client]
         read_values(content, "metrics", {"num-examples": Value(int, clips, clips), "loss": Value(float)})
 
     def train(self, group: Group, grid: SupervisedGrid) -> IdClassifier:
         """Run the stock strategy with the clients of one group."""
         self._group, own_directions = group, self.config.class_head == "fedaws"
+        self._fields = [fields_like(arrays) for arrays in take_apart(group.start)]
         owners = {grid.clients[client]: held for client, held in group.owners.items()} if own_directions else None
         rounds = settings_of(self.config).rounds
         request = ConfigRecord({"group": group.number, CLASS_CLIPS: group.class_clips})

@@ -235,8 +235,7 @@ def fit(
     sampler = WindowSampler(clips, classes, model.settings.stack, model.settings.stack_hop)
     batches = settings.epochs * steps_per_epoch(sampler, settings)
     with one_thread() if settings.backbone in CHEAP else nullcontext(), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(seed)  # PyTorch draws nothing that stays: a head's weights are overwritten
         head = build_head(model.directions, settings)
         optimizer = build_optimizer([*model.parameters(), *head.parameters()], settings)
         schedule = one_cycle(optimizer, settings, batches) if settings.one_cycle else None

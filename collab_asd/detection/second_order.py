@@ -113,9 +113,12 @@ def whole_clips(summaries: Sequence[FloatArray]) -> FloatArray:
     return np.array([summary[:2].ravel() for summary in summaries], np.float32)
 
 
-def scatter(points: ScoreArray) -> ScoreArray:
-    """Scatter matrix ``[d, d]`` of points ``[n, d]`` about their own mean: n - 1 times the covariance."""
-    centred = points - points.mean(axis=0)
+def scatter(points: ScoreArray, overwrite: bool = False) -> ScoreArray:
+    """Scatter matrix ``[d, d]`` of points ``[n, d]`` about their own mean: n - 1 times the covariance.
+
+    With `overwrite` the points are centred in place: the half seconds of a machine's recordings are many.
+    """
+    centred = np.subtract(points, points.mean(axis=0), out=points if overwrite else None)
     return np.asarray(centred.T @ centred)
 
 
@@ -214,7 +217,9 @@ def standard_deviations(
 
 def squares_of(points: ScoreArray) -> ScoreArray:
     """Return sums of squares ``[d]`` of points ``[n, d]`` about their own mean: the diagonal of `scatter`."""
-    return np.asarray(((points - points.mean(axis=0)) ** 2).sum(axis=0))
+    centred = points - points.mean(axis=0)
+    centred *= centred
+    return np.asarray(centred.sum(axis=0))
 
 
 def suits(alone: ScoreArray, pooled: ScoreArray) -> bool:

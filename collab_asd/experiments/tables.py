@@ -197,7 +197,6 @@ def _auc_of(machine: str, cells: Sequence[CellResult]) -> Estimate | None:
 
 
 COLUMNS = ("AUC", "minus sharing", "clips to settle", "std", "pAUC", "ID acc.", "FAR", "MB sent", "s", "n")
-AGAINST_SHARING = ("minus sharing", "clips to settle")
 DISPENSABLE = ("n", "std", "ID acc.", "FAR", "pAUC", "s", "clips to settle")  # on a narrow terminal, in this order
 LAST = ("folder", "error")
 WIDEST = 1000  # characters
@@ -247,10 +246,12 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 def comparison_sheet(rows: Sequence[Row]) -> Sheet:
     """One row per method, encoder, scorer and partition; bold where more than chance sets it apart.
 
-    The columns `AGAINST_SHARING` are left out where nothing was compared with embedding sharing.
+    A column that says nothing of any row is left out, but for the AUC: ``"minus sharing"`` where nothing was compared
+    with embedding sharing, ``"std"`` of one seed.
     """
-    shown = [column for column in COLUMNS if column not in AGAINST_SHARING or against_sharing(rows)]
-    lines = [[cells[column] for column in shown] for cells in map(_cells, rows)]
+    written = list(map(_cells, rows))
+    shown = [column for column in COLUMNS if column == "AUC" or any(row[column] != UNKNOWN for row in written)]
+    lines = [[row[column] for column in shown] for row in written]
     sheet = _sheet("comparison", "Means over machines and seeds", shown, rows, lines)
     return with_marks(sheet, [row.marks for row in rows])
 

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 QUIET_SECONDS, MOST_QUIET_SECONDS = 20.0, 160.0
 """After how long without an answer a node is greeted, at first and at most; it doubles each time."""
+ANSWER_LOST = 3, 4
+"""Flower's codes of errors in the place of an answer that never came, or not whole."""
 
 
 class GridOver(Grid):
@@ -82,6 +84,7 @@ class _Question:
     message: Message
     asked: set[str] = field(default_factory=set)
     greeted: set[str] = field(default_factory=set)
+    answer_lost: bool = False
     quiet: float = QUIET_SECONDS
     greet_at: float = 0.0
 
@@ -95,7 +98,9 @@ class PersistentGrid(GridOver):
 
     A SuperNode of a deployment answers messages one after another, in the order in which they were sent. One that is
     silent for a while is greeted. If it answers the greeting and not what it was asked before, it never got that. A
-    node that is at work answers the greeting when it is done, so it is not asked twice however long it takes.
+    node that is at work answers the greeting when it is done, so it is not asked twice however long it takes. Where
+    Flower says that a node's answer got lost, the node is asked again at once; the second time, that is the answer:
+    Flower says the same of a node that was taken out.
 
     What is asked twice may be answered twice; the second answer is not waited for. For nodes that answer several
     messages at once, as those of a simulation may, this grid is of no use.
@@ -159,23 +164,28 @@ class PersistentGrid(GridOver):
     def _collect(self, questions: dict[int, _Question], replies: list[Message]) -> None:
         """Take the answers that have come, and ask nodes again that have answered a greeting alone."""
         ids = {i: node for node, question in questions.items() for i in question.asked | question.greeted}
-        only_greeted = set[int]()
+        again = set[int]()
         for reply in self._grid.pull_messages(ids):
-            answered = reply.metadata.reply_to_message_id
+            answered, lost = reply.metadata.reply_to_message_id, reply.error.code if reply.has_error() else None
             node = ids[answered]
             if (question := questions.get(node)) is None:
                 continue
-            if answered in question.asked:
+            if answered in question.greeted:
+                question.greeted.remove(answered)
+                if lost not in LOST:
+                    again.add(node)
+            elif lost in ANSWER_LOST and not question.answer_lost:
+                question.asked.remove(answered)
+                question.answer_lost = True
+                again.add(node)
+            else:
                 replies.append(reply)
                 del questions[node]
-            else:
-                question.greeted.remove(answered)
-                if not (reply.has_error() and reply.error.code in LOST):
-                    only_greeted.add(node)
-        self._ask(self._repeated(questions[node]) for node in only_greeted & questions.keys())
+        self._ask(self._repeated(questions[node]) for node in again & questions.keys())
 
     def _repeated(self, question: _Question) -> _Question:
         about = question.message.metadata
-        logger.warning("SuperNode %d is asked again: %s has not reached it", about.dst_node_id, about.message_type)
+        what = f"{about.message_type} has not reached it, or its answer got lost"
+        logger.warning("SuperNode %d is asked again: %s", about.dst_node_id, what)
         question.message = repeated(question.message)
         return question

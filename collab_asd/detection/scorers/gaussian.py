@@ -134,12 +134,13 @@ class SpectrumScorer:
 
     def fit(self, points: FloatArray | ScoreArray) -> Self:
         """Estimate mean and covariance of normal points ``[n, d]``."""
-        points = points.astype(np.float64)
+        points = points.astype(np.float64)  # a copy, which is overwritten
         weight = choose_weight(points, self.others) if self.weight is None else self.weight
         given = (0, None) if self.others is None else (self.others.dof, self.others.variances)
         self._mean = points.mean(axis=0)
         self._deviations = standard_deviations(squares_of(points), len(points) - 1, *given)
-        covariance = mixed(scatter(points / self._deviations), len(points) - 1, self.others, weight)
+        points /= self._deviations
+        covariance = mixed(scatter(points, overwrite=True), len(points) - 1, self.others, weight)
         self._root = np.asarray(np.linalg.cholesky(covariance), np.float64)
         return self
 

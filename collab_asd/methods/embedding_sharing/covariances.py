@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias, TypeVar
+from functools import reduce
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,22 +56,27 @@ class Scatter:
     ----------
     dof : int
         Its clips less one.
-    matrix : ScoreArray
-        ``[256, 256]``, dB^2: scatter of its clips about their mean.
+    triangle : FloatArray
+        ``[256 * 257 / 2]``, dB^2: one triangle of the scatter matrix of its clips about their mean.
     """
 
     dof: int
-    matrix: ScoreArray
+    triangle: FloatArray
+
+    @property
+    def matrix(self) -> ScoreArray:
+        """The scatter matrix ``[256, 256]``, made anew: four times as large as its triangle in single precision."""
+        return symmetric(self.triangle.astype(np.float64))
 
     @classmethod
     def of(cls, summaries: Sequence[FloatArray]) -> Self:
-        """Compute it from summaries of a machine's normal clips (`ClipSpectrum`), in single precision, as sent."""
+        """Compute it from summaries of a machine's normal clips (`ClipSpectrum`)."""
         points = whole_clips(summaries).astype(np.float64)
-        return cls(len(points) - 1, scatter(points).astype(np.float32).astype(np.float64))
+        return cls(len(points) - 1, scatter(points)[TRIANGLE].astype(np.float32))
 
     def to_arrays(self) -> Arrays:
-        """Lay it out: one triangle."""
-        return {"dof": np.array([self.dof]), "scatter": self.matrix[TRIANGLE].astype(np.float32)}
+        """Lay it out."""
+        return {"dof": np.array([self.dof]), "scatter": self.triangle}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -89,28 +95,43 @@ class Scatter:
             },
             arrays,
         )
-        dof, matrix = int(arrays["dof"][0]), symmetric(arrays["scatter"].astype(np.float64))
+        found = cls(int(arrays["dof"][0]), arrays["scatter"])
+        matrix = found.matrix
         values = np.linalg.eigvalsh(matrix)
-        if values[0] < -NEGATIVE * max(values[-1], 0.0) or matrix.diagonal().max() > LOUDEST * dof:
+        if values[0] < -NEGATIVE * max(values[-1], 0.0) or matrix.diagonal().max() > LOUDEST * found.dof:
             raise ValueError("its covariances cannot be: they are not positive semidefinite, or absurdly large")
-        return cls(dof, matrix)
+        return found
 
 
-def others_of(told: Mapping[Key, Scatter]) -> dict[Key, Others | None]:
-    """Return what the other machines of a group say to each one; None to one that is alone."""
-    if not told:
-        return {}
-    squares = {key: machine.matrix.diagonal() for key, machine in told.items()}
-    dof, total = sum(machine.dof for machine in told.values()), np.sum(list(squares.values()), axis=0)
-    parts = {}
-    for key, machine in told.items():
-        left = dof - machine.dof
-        variances = (total - squares[key]) / left if left else None
-        deviations = standard_deviations(squares[key], machine.dof, left, variances)
-        parts[key] = Sums(machine.dof, squares[key], machine.matrix / np.outer(deviations, deviations))
-    everyone = add(list(parts.values()))
-    without = {key: everyone.without(part) for key, part in parts.items()}
-    return {key: others and others_from_arrays(others_to_arrays(others)) for key, others in without.items()}  # as sent
+class PooledScatters(Generic[Key]):
+    """What the machines of a group have told, and what the others say to each of them.
+
+    Matrices are made one at a time, when they are asked for: those of thousands of machines would take gigabytes.
+
+    Parameters
+    ----------
+    told : mapping of Key to Scatter
+        At least one.
+    """
+
+    def __init__(self, told: Mapping[Key, Scatter]) -> None:
+        self._told, self._dof = told, sum(machine.dof for machine in told.values())
+        self._squares = np.sum([machine.matrix.diagonal() for machine in told.values()], axis=0)
+        self._everyone = reduce(lambda sums, part: add([sums, part]), map(self._part, told))
+
+    def others(self, key: Key) -> Others | None:
+        """Return what the others say to a machine, as sent; None to one that is alone."""
+        others = self._everyone.without(self._part(key))
+        return others and others_from_arrays(others_to_arrays(others))
+
+    def _part(self, key: Key) -> Sums:
+        """Return what a machine adds to the sums."""
+        machine = self._told[key]
+        matrix, left = machine.matrix, self._dof - machine.dof
+        squares = matrix.diagonal()
+        variances = (self._squares - squares) / left if left else None
+        deviations = standard_deviations(squares, machine.dof, left, variances)
+        return Sums(machine.dof, squares, matrix / np.outer(deviations, deviations))
 
 
 def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]:
@@ -123,5 +144,7 @@ def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]
             for i, machine in enumerate(held)
             if machine.group == group and machine.spectra is not None
         }
-        found |= others_of(members)
+        if members:
+            pooled = PooledScatters(members)
+            found |= {i: pooled.others(i) for i in members}
     return [found.get(i) for i in range(len(held))]

@@ -32,7 +32,7 @@ from collab_asd.core.runtime import TRAINED_BEFORE, Stopwatch
 from collab_asd.core.types import MachineFrames, Part
 from collab_asd.detection.detector import Space
 from collab_asd.detection.scorers import DetectorSettings
-from collab_asd.detection.second_order import Others, others_to_arrays
+from collab_asd.detection.second_order import others_to_arrays
 from collab_asd.federation.bases import MOST_OF_A_RUN
 from collab_asd.federation.grid import SupervisedGrid
 from collab_asd.federation.messages import (
@@ -46,7 +46,7 @@ from collab_asd.federation.messages import (
 from collab_asd.federation.roster import exclude_other_encoders
 from collab_asd.federation.scoring import ClientScores, ScoreGathering
 from collab_asd.methods.embedding_sharing.algorithm import group_ranks, train_id_classifiers
-from collab_asd.methods.embedding_sharing.covariances import TOLD, Scatter, others_of
+from collab_asd.methods.embedding_sharing.covariances import TOLD, PooledScatters, Scatter
 from collab_asd.methods.embedding_sharing.pages import (
     MEGABYTE,
     Arrays,
@@ -129,7 +129,7 @@ class EmbeddingSharing(ScoreGathering):
         self.descriptions: dict[int, ClientDescription] = {}
         self._statistics: dict[int, FrameStatistics] = {}
         self._scatters: dict[int, dict[Place, Scatter]] = {}
-        self._others: dict[tuple[int, Place], Others | None] = {}
+        self._pooled: dict[int, PooledScatters[tuple[int, Place]]] = {}
         self._schedule: list[list[tuple[int, PageNumber]]] = []
         self._train_rounds = 0
         self._codecs = 0
@@ -276,14 +276,18 @@ class EmbeddingSharing(ScoreGathering):
 
     def _told(self, client: int) -> dict[str, ArrayRecord]:
         """Return what the covariances of the others say to each machine of a client that has told its own."""
-        found = {place: self._others.get((client, place)) for place in self._scatters.get(client, {})}
-        return {f"others/{g}/{c}": to_record(others_to_arrays(others)) for (g, c), others in found.items() if others}
+        told = {}
+        for group, number in self._scatters.get(client, {}):
+            others = self._pooled[group].others((client, (group, number)))
+            if others is not None:
+                told[f"others/{group}/{number}"] = to_record(others_to_arrays(others))
+        return told
 
     def _pool(self) -> None:
         """Add up the covariances that the clients have told, in each group."""
         told = {(client, place): s for client in self.grid.clients for place, s in self._scatters[client].items()}
         for group in {place[0] for _, place in told}:
-            self._others |= others_of({key: scatter for key, scatter in told.items() if key[1][0] == group})
+            self._pooled[group] = PooledScatters({key: s for key, s in told.items() if key[1][0] == group})
 
     @property
     def _codec_invalidated(self) -> bool:

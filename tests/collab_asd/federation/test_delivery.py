@@ -90,6 +90,26 @@ def test_what_got_lost_is_asked_again(wire, times, caplog):
     assert caplog.text.count(f"SuperNode {SECOND} is asked again") == times
 
 
+@pytest.mark.parametrize(("losses", "asked", "answered"), [(1, [0, 180], True), (2, [0, 180], False)])
+def test_a_node_whose_answer_got_lost_is_asked_again_once(wire, losses, asked, answered):
+    """Flower says after three minutes, in the answer's place and in its own name, that the answer got lost."""
+    push, left = wire.push_messages, iter(range(losses))
+
+    def push_messages(messages):
+        ids = push(messages)
+        for message, i in zip(messages, ids, strict=True):
+            if message.metadata.message_type == ECHO and next(left, None) is not None:
+                lost = Message(Error(3, "reply unavailable"), reply_to=message)
+                lost.metadata.__dict__["_src_node_id"] = 1
+                wire.answers[i] = wire.now + 180.0, lost
+        return ids
+
+    wire.push_messages, wire.work[HELLO] = push_messages, 1000.0  # it is busy: no greeting tells anything
+    (reply,) = PersistentGrid(wire).send_and_receive([Message(RecordDict(), FIRST, ECHO)])
+    assert [at for at, kind in wire.of(FIRST) if kind == ECHO] == asked
+    assert reply.has_content() == answered
+
+
 def test_who_is_waited_for_is_said_once_for_each_who_is_left(wire, caplog):
     caplog.set_level("INFO")
     wire.work[ECHO] = 15.0

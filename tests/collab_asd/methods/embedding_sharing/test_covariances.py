@@ -13,8 +13,8 @@ from collab_asd.detection.scorers import DetectorSettings
 from collab_asd.detection.second_order import others_from_arrays, others_to_arrays
 from collab_asd.methods.embedding_sharing.algorithm import own_spaces
 from collab_asd.methods.embedding_sharing.covariances import (
+    PooledScatters,
     Scatter,
-    others_of,
     others_of_machines,
     shares_covariances,
 )
@@ -28,14 +28,14 @@ def test_one_message_says_what_two_rounds_of_sums_say():
     clips = [summaries(seed, clips=5 + seed) for seed in range(3)]
     parts = second_order.pooled_sums([np.array([summary[:2].ravel() for summary in c], np.float64) for c in clips])
     expected = second_order.add(parts).without(parts[1])
-    others = others_of({k: Scatter.of(c) for k, c in enumerate(clips)})[1]
+    others = PooledScatters({k: Scatter.of(c) for k, c in enumerate(clips)}).others(1)
     assert others.dof == expected.dof == 4 + 6
     np.testing.assert_allclose(others.variances, expected.variances, rtol=1e-5)
     np.testing.assert_allclose(others.covariance, expected.covariance, atol=1e-4)
 
 
 def test_a_machine_alone_hears_of_nobody_and_groups_are_apart():
-    assert others_of({0: Scatter.of(summaries(0))}) == {0: None}
+    assert PooledScatters({0: Scatter.of(summaries(0))}).others(0) is None
     machines = [MachineFrames(group, 0, [], spectra=MachineFrames(group, 0, summaries(group))) for group in (0, 1)]
     assert others_of_machines([*machines, MachineFrames(0, 1, [])]) == [None, None, None]
 
@@ -49,7 +49,7 @@ def test_what_is_sent_comes_back():
 
 
 def test_what_a_detector_keeps_is_what_its_machine_was_told():
-    others = others_of({k: Scatter.of(summaries(k)) for k in range(2)})[0]
+    others = PooledScatters({k: Scatter.of(summaries(k)) for k in range(2)}).others(0)
     kept = others_from_arrays(others_to_arrays(others))
     assert kept.dof == others.dof
     np.testing.assert_array_equal(kept.covariance, others.covariance)
