@@ -3,7 +3,8 @@
     python benchmarks/flower_overhead.py DATA [--methods embedding-sharing fedavg split-learning] [--pairs 5]
 
 Both read the same cache, train the same f_s, score and decide the same clips and keep the same detectors; the plain
-loop knows no message. They take turns, and the ratio is taken pair by pair.
+loop knows no message. They take turns, and the ratio is taken pair by pair. Local scores look through the encoder, so
+that no covariances travel: what these cost is not measured here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients whose embeddings are drawn when they are asked for: no recording is read and nothing lies on a disk.
+"""Clients whose embeddings are drawn when they are asked for: none is computed from a recording or kept on a disk.
 
 All else is the real run: ClientApp, messages, strategy, store, training, scoring. `memory.py` and `scaling.py` measure
 with them, in process or through ``flwr run``, whose components `server_app` and `client_app` are.
@@ -46,7 +46,7 @@ Measured = dict[str, Any]
 
 
 class DrawnEmbeddings:
-    """Stands for the cache: frames ``[96, 512]`` of a clip are its client's mean and a piece of common noise."""
+    """Stands for the cache: frames of a clip are its client's mean and a piece of common noise."""
 
     def __init__(self, folder: Path) -> None:
         self._noise = np.random.default_rng(0).standard_normal((NOISE_ROWS, DIMENSION), np.float32)
@@ -56,7 +56,7 @@ class DrawnEmbeddings:
         return FRAMES * int(self._noise[0].nbytes)
 
     def encode(self, encoder: Encoder, clip: Clip) -> FloatArray:
-        """Draw the frames, the same for a clip each time; of a summary of its spectrum as many rows as 10 s have."""
+        """Draw a clip's frames, the same each time; of `ClipSpectrum` as many rows as 10 s have."""
         start, dimension = int(clip.sha256[:8], 16) % (NOISE_ROWS - FRAMES), encoder.spec.dimension
         frames = FRAMES if dimension == DIMENSION else ClipSpectrum.frames(10 * ClipSpectrum.spec.sample_rate)
         return self._noise[start : start + frames, :dimension] + _centre(int(clip.machine_id))[:dimension]

@@ -26,11 +26,11 @@ POLL_SECONDS = 1.0
 QUIET_SECONDS, MOST_QUIET_SECONDS = 20.0, 160.0
 """After how long without an answer a node is greeted, at first and at most; it doubles each time."""
 ANSWER_LOST = 3, 4
-"""Flower's codes of errors in the place of an answer that never came, or not whole."""
+"""Flower's codes of errors that stand for an answer which was lost, in whole or in part."""
 
 
 class GridOver(Grid):
-    """Hands everything on to the grid underneath; what it does otherwise, a subclass says.
+    """Passes every call on to another grid; subclasses override what they change.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class PersistentGrid(GridOver):
             question.wait(min(2 * question.quiet, MOST_QUIET_SECONDS))
 
     def _collect(self, questions: dict[int, _Question], replies: list[Message]) -> None:
-        """Take the answers that have come, and ask nodes again that have answered a greeting alone."""
+        """Take the answers that have come; ask nodes again that answered a greeting alone, or whose answer got lost."""
         ids = {i: node for node, question in questions.items() for i in question.asked | question.greeted}
         again = set[int]()
         for reply in self._grid.pull_messages(ids):

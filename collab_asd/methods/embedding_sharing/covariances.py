@@ -1,9 +1,10 @@
 """The covariances that travel beside embeddings: how the clips of each machine differ among themselves.
 
-A client sends one symmetric matrix for each of its machines, about the machine's own mean, and gets the mean of the
-other machines' of the group. What it is good for is told by `collab_asd.detection.second_order`; the method
-``covariance-sharing`` shares nothing else, in sums that could be encrypted. Here the server holds embeddings anyway, so
-one message does. Who holds a recording can tell from a machine's matrix whether it was among its clips.
+A client sends the scatter matrix of each of its machines about the machine's own mean. It gets the mean variances of
+the other machines of the group, and their mean covariance, each machine's in units of its own standard deviations. What
+that is good for is told by `collab_asd.detection.second_order`; the method ``covariance-sharing`` shares nothing else,
+in sums that could be encrypted. Here the server holds embeddings anyway, so one message does. Who holds a recording can
+tell from a machine's matrix whether it was among its clips.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ NEGATIVE = 1e-4
 
 
 def shares_covariances(config: RunConfig) -> bool:
-    """Whether covariances travel beside the embeddings: not where these are to be protected, or are not fused."""
+    """Whether covariances travel beside the embeddings.
+
+    They do not where a defence protects these, no local score looks at spectra, or an earlier run is joined.
+    """
     protected = config.noise_epsilon or config.rotation_key_file or config.erase
     return config.share_covariances and looks_at_spectra(config) and not protected and not config.join
 
@@ -120,9 +124,8 @@ class PooledScatters(Generic[Key]):
         self._everyone = reduce(lambda sums, part: add([sums, part]), map(self._part, told))
 
     def others(self, key: Key) -> Others | None:
-        """Return what the others say to a machine, as sent; None to one that is alone."""
-        others = self._everyone.without(self._part(key))
-        return others and others_from_arrays(others_to_arrays(others))
+        """Return what the others say to a machine; None to one that is alone."""
+        return self._everyone.without(self._part(key))
 
     def _part(self, key: Key) -> Sums:
         """Return what a machine adds to the sums."""
@@ -135,7 +138,7 @@ class PooledScatters(Generic[Key]):
 
 
 def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]:
-    """Return what the others of its group say to each machine, in the order given; None without spectra."""
+    """Return what the others of its group say to each machine, as sent, in the order given; None without spectra."""
     held = list(machines)
     found: dict[int, Others | None] = {}
     for group in {machine.group for machine in held}:
@@ -147,4 +150,5 @@ def others_of_machines(machines: Iterable[MachineFrames]) -> list[Others | None]
         if members:
             pooled = PooledScatters(members)
             found |= {i: pooled.others(i) for i in members}
-    return [found.get(i) for i in range(len(held))]
+    said = [found.get(i) for i in range(len(held))]
+    return [others and others_from_arrays(others_to_arrays(others)) for others in said]

@@ -55,13 +55,15 @@ def find_spoilers(statistics: Mapping[int, FrameStatistics], plan: CodecPlan) ->
     found: dict[int, str] = {}
     left = dict(statistics)
     while len(left) >= FEWEST and plan.learns:
-        codec, rows = plan.fit(list(left.values())), {client: _drawn(told) for client, told in left.items()}
-        lost = {client: _lost(codec, own, left[client]) for client, own in rows.items()}
-        gains = {}
-        for client in sorted(left, key=lambda c: -described_size(left[c]))[:MOST_LEFT_OUT]:
-            without = plan.fit([told for other, told in left.items() if other != client])
-            kept = [lost[other] - _lost(without, rows[other], left[other]) for other in left if other != client]
-            gains[client] = median(kept)
+        codec, suspects = plan.fit(list(left.values())), sorted(left, key=lambda c: -described_size(left[c]))
+        without = {c: plan.fit([told for o, told in left.items() if o != c]) for c in suspects[:MOST_LEFT_OUT]}
+        kept: dict[int, list[float]] = {suspect: [] for suspect in without}
+        for client, told in left.items():  # one client's rows at a time: those of thousands would take gigabytes
+            rows = _drawn(told)
+            lost = _lost(codec, rows, told)
+            for suspect in without.keys() - {client}:
+                kept[suspect].append(lost - _lost(without[suspect], rows, told))
+        gains = {suspect: median(each) for suspect, each in kept.items()}
         worst = max(gains, key=lambda client: gains[client])
         if gains[worst] <= max(MOST_LOST, 1 / len(left)):
             break

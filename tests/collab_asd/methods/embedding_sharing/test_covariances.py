@@ -49,7 +49,8 @@ def test_what_is_sent_comes_back():
 
 
 def test_what_a_detector_keeps_is_what_its_machine_was_told():
-    others = PooledScatters({k: Scatter.of(summaries(k)) for k in range(2)}).others(0)
+    machines = [MachineFrames(0, k, [], spectra=MachineFrames(0, k, summaries(k))) for k in range(2)]
+    others = others_of_machines(machines)[0]
     kept = others_from_arrays(others_to_arrays(others))
     assert kept.dof == others.dof
     np.testing.assert_array_equal(kept.covariance, others.covariance)
