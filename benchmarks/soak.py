@@ -585,7 +585,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--pause", type=float, default=25.0, help="seconds from one fault to the next, on average")
+    parser.add_argument("--pause", type=float, default=25.0, help="seconds from a fault's end to the next, on average")
     parser.add_argument("--faketime", type=Path, help="libfaketime.so.1, to set clocks back")
     parser.add_argument("--short", action="store_true", help="two nodes, and a few faults once, in a fixed order")
     asked = parser.parse_args()
@@ -596,9 +596,8 @@ def main() -> None:
         left_out = [name for name, *_ in it.short() if name not in it.done]
         say(f"faults left out: {', '.join(left_out) or 'none'}")
         sys.exit(1 if left_out else code)
-    say(
-        f"seed {asked.seed}, {asked.clients} clients: a fault every {asked.pause:g} s on average, {asked.minutes:g} min"
-    )
+    pauses = f"{asked.pause:g} s from a fault to the next on average"
+    say(f"seed {asked.seed}, {asked.clients} clients, {pauses}, {asked.minutes:g} min")
     sys.exit(soak(it, asked.clients, partial(it.trouble, 60 * asked.minutes)))
 
 
