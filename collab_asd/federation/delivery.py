@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from collab_asd.federation.roster import LOST, ClientRoster, MissingClients, greeting
+from collab_asd.federation.roster import ANSWER_LOST, LOST, ClientRoster, MissingClients, greeting
 
 if TYPE_CHECKING:
     from collab_asd.federation.flwr_compat import Run
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 QUIET_SECONDS, MOST_QUIET_SECONDS = 20.0, 160.0
 """After how long without an answer a node is greeted, at first and at most; it doubles each time."""
-ANSWER_LOST = 3, 4
-"""Flower's codes of errors that stand for an answer which was lost, in whole or in part."""
 
 
 class GridOver(Grid):
@@ -79,7 +77,7 @@ def repeated(message: Message) -> Message:
 
 @dataclass
 class _Question:
-    """What a node was asked last, by which messages, and by which greetings it was sought since."""
+    """What a node was asked last, by which messages, by which greetings it was sought since, if an answer got lost."""
 
     message: Message
     asked: set[str] = field(default_factory=set)

@@ -267,6 +267,8 @@ LOST = {
     8: "its process ended",
 }
 """Flower's codes of errors that say nothing about what a node would answer."""
+ANSWER_LOST = 3, 4
+"""Those of them that stand for an answer which was lost, in whole or in part."""
 
 
 def greeting(node: int) -> Message:

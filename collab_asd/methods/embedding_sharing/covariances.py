@@ -120,7 +120,7 @@ class PooledScatters(Generic[Key]):
 
     def __init__(self, told: Mapping[Key, Scatter]) -> None:
         self._told, self._dof = told, sum(machine.dof for machine in told.values())
-        self._squares = np.sum([machine.matrix.diagonal() for machine in told.values()], axis=0)
+        self._squares = reduce(np.add, (machine.matrix.diagonal() for machine in told.values()))
         self._everyone = reduce(lambda sums, part: add([sums, part]), map(self._part, told))
 
     def others(self, key: Key) -> Others | None:
